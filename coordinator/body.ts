@@ -1,0 +1,63 @@
+/**
+ * Request bodies: JSON only, at most 1 MiB and 32 levels deep. Read as text before anything else is known about
+ * the request, decoded after it was authenticated (access.ts), so that a stranger learns nothing from a bad body.
+ */
+import { Failure } from "../shared/failure.ts";
+
+export const MAX_BODY_BYTES = 1024 * 1024;
+const MAX_DEPTH = 32;
+
+/** A body as it was received. */
+export class RawBody {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  /** The JSON value. Throws invalid-api-params. */
+  decode(): unknown {
+    const value = parse(this.text);
+    if (depth(value) > MAX_DEPTH) throw new Failure("invalid-api-params", `body: wanted at most ${MAX_DEPTH} levels of nesting`);
+    return value;
+  }
+}
+
+/** Reads a body, and no more of it than is allowed. Throws payload-too-large. */
+export async function readBody(request: Request): Promise<RawBody> {
+  const announced = Number(request.headers.get("content-length") ?? 0);
+  if (announced > MAX_BODY_BYTES) throw tooLarge(`${announced} bytes`);
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.byteLength;
+    if (size > MAX_BODY_BYTES) throw tooLarge("more");
+    chunks.push(chunk);
+  }
+  return new RawBody(Buffer.concat(chunks).toString("utf8"));
+}
+
+// --- internal ---
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Failure("invalid-api-params", { msg: "body: wanted JSON, got something else", cause: error });
+  }
+}
+
+function tooLarge(got: string): Failure {
+  return new Failure("payload-too-large", `body: wanted at most ${MAX_BODY_BYTES} bytes, got ${got}`);
+}
+
+function depth(value: unknown): number {
+  let level = 0;
+  let layer: unknown[] = [value];
+  // By layers, not by recursion: a body can be deeper than the stack.
+  while (layer.length > 0 && level <= MAX_DEPTH) {
+    layer = layer.filter((one) => typeof one === "object" && one !== null).flatMap((one) => Object.values(one as object));
+    level++;
+  }
+  return level - 1;
+}

@@ -1,0 +1,267 @@
+/**
+ * SQL of circuits, their slots and change records. Every function that writes must run inside `write()`:
+ * circuit, slot and change record are one transaction.
+ */
+import { and, asc, eq, gt, inArray, isNull, or, sql, type SQL } from "drizzle-orm";
+import type { Circuit, ProxyProtocol, Route } from "../../shared/schema/circuit.ts";
+import { isoTime } from "../deps.ts";
+import { write, type Db } from "../db/open.ts";
+import { changes, circuits, circuitSessions, freePorts, workers, type ChangeKind } from "../db/schema.ts";
+
+export type CircuitRow = typeof circuits.$inferSelect;
+/** All that a circuit needs before it has a revision. */
+export type NewCircuit = Omit<typeof circuits.$inferInsert, "revision">;
+
+/** What caused a change. */
+export interface Cause {
+  requestId: string | null;
+  now: number;
+}
+
+export interface ReuseKey {
+  sessionId: string;
+  app: string;
+  protocol: ProxyProtocol;
+  openToPublic: boolean;
+  allowedClientIps: string | null;
+}
+
+export interface CircuitFilter {
+  originRequestId?: string | undefined;
+  sessionId?: string | undefined;
+  app?: string | undefined;
+  /** A worker's id or authority. */
+  worker?: string | undefined;
+}
+
+export function getCircuit(db: Db, id: string): CircuitRow | undefined {
+  return db.select().from(circuits).where(eq(circuits.id, id)).get();
+}
+
+/** The oldest circuit that a request with this key may share. */
+export function findReusable(db: Db, key: ReuseKey): CircuitRow | undefined {
+  return db
+    .select({ circuit: circuits })
+    .from(circuitSessions)
+    .innerJoin(circuits, eq(circuits.id, circuitSessions.circuitId))
+    .where(
+      and(
+        eq(circuitSessions.sessionId, key.sessionId),
+        eq(circuits.app, key.app),
+        eq(circuits.appMode, "interactive"),
+        eq(circuits.protocol, key.protocol),
+        eq(circuits.openToPublic, key.openToPublic),
+        key.allowedClientIps === null ? isNull(circuits.allowedClientIps) : eq(circuits.allowedClientIps, key.allowedClientIps),
+      ),
+    )
+    .orderBy(asc(circuits.createdAt), asc(circuits.id))
+    .limit(1)
+    .get()?.circuit;
+}
+
+/** The circuits of a session, by app when one is named. */
+export function circuitsOfSession(db: Db, sessionId: string, app?: string): CircuitRow[] {
+  const ids = db.select({ id: circuitSessions.circuitId }).from(circuitSessions).where(eq(circuitSessions.sessionId, sessionId));
+  return db
+    .select()
+    .from(circuits)
+    .where(and(inArray(circuits.id, ids), app === undefined ? undefined : eq(circuits.app, app)))
+    .all();
+}
+
+export function circuitsOfWorker(db: Db, workerId: string): CircuitRow[] {
+  return db.select().from(circuits).where(eq(circuits.workerId, workerId)).orderBy(asc(circuits.createdAt)).all();
+}
+
+/** A page of circuits, oldest first, after the circuit named by `after`. */
+export function listCircuits(db: Db, filter: CircuitFilter, limit: number, after?: CircuitRow): CircuitRow[] {
+  return db
+    .select()
+    .from(circuits)
+    .where(and(...conditions(db, filter), after === undefined ? undefined : isAfter(after)))
+    .orderBy(asc(circuits.createdAt), asc(circuits.id))
+    .limit(limit)
+    .all();
+}
+
+/** Records a new circuit, takes its port from the free ones, and writes the change. */
+export function insertCircuit(db: Db, fresh: NewCircuit, sessionIds: readonly string[], cause: Cause): CircuitRow {
+  const revision = nextRevision(db, fresh.workerId);
+  const row = db.insert(circuits).values({ ...fresh, revision }).returning().get();
+  for (const sessionId of sessionIds) db.insert(circuitSessions).values({ sessionId, circuitId: row.id }).run();
+  takePort(db, row);
+  recordChange(db, row, "created", cause);
+  return row;
+}
+
+/** Forgets a circuit and frees its slot. */
+export function removeCircuit(db: Db, row: CircuitRow, cause: Cause): void {
+  const removed = { ...row, revision: nextRevision(db, row.workerId) };
+  recordChange(db, removed, "removed", cause);
+  db.delete(circuits).where(eq(circuits.id, row.id)).run();
+  releasePort(db, row, cause.now);
+}
+
+/** Gives a circuit another slot, perhaps at another worker: removed there, created here. */
+export function moveCircuit(db: Db, row: CircuitRow, slot: Pick<NewCircuit, "workerId" | "frontendMode" | "port" | "subdomain">, cause: Cause): CircuitRow {
+  recordChange(db, { ...row, revision: nextRevision(db, row.workerId) }, "removed", cause);
+  const revision = nextRevision(db, slot.workerId);
+  const moved = db
+    .update(circuits)
+    .set({ ...slot, revision, acknowledgedAt: null, updatedAt: cause.now })
+    .where(eq(circuits.id, row.id))
+    .returning()
+    .get();
+  releasePort(db, row, cause.now);
+  takePort(db, moved);
+  recordChange(db, moved, "created", cause);
+  return moved;
+}
+
+/** Points a circuit at other kernels. */
+export function updateRoutes(db: Db, row: CircuitRow, routeInfo: Route[], cause: Cause): CircuitRow {
+  const revision = nextRevision(db, row.workerId);
+  const updated = db
+    .update(circuits)
+    .set({ routeInfo, revision, updatedAt: cause.now })
+    .where(eq(circuits.id, row.id))
+    .returning()
+    .get();
+  recordChange(db, updated, "routes", cause);
+  return updated;
+}
+
+export function subdomainTaken(db: Db, workerId: string, subdomain: string): boolean {
+  return (
+    db
+      .select({ one: sql`1` })
+      .from(circuits)
+      .where(and(eq(circuits.workerId, workerId), eq(circuits.subdomain, subdomain)))
+      .get() !== undefined
+  );
+}
+
+/** The free port that was released longest ago; undefined when all are taken. */
+export function oldestFreePort(db: Db, workerId: string): number | undefined {
+  return db
+    .select({ port: freePorts.port })
+    .from(freePorts)
+    .where(eq(freePorts.workerId, workerId))
+    .orderBy(asc(freePorts.releasedAt), asc(freePorts.port))
+    .limit(1)
+    .get()?.port;
+}
+
+export function isFreePort(db: Db, workerId: string, port: number): boolean {
+  return (
+    db
+      .select({ port: freePorts.port })
+      .from(freePorts)
+      .where(and(eq(freePorts.workerId, workerId), eq(freePorts.port, port)))
+      .get() !== undefined
+  );
+}
+
+/** Notes acknowledgements (circuit id → worker id) in one transaction. */
+export function markAcknowledged(db: Db, acknowledged: ReadonlyMap<string, string>, now: number): void {
+  write(db, (tx) => {
+    for (const [id, workerId] of acknowledged) {
+      tx.update(circuits)
+        .set({ acknowledgedAt: now })
+        .where(and(eq(circuits.id, id), eq(circuits.workerId, workerId), isNull(circuits.acknowledgedAt)))
+        .run();
+    }
+  });
+}
+
+/** The circuit as it travels. */
+export function toCircuit(row: CircuitRow): Circuit {
+  return {
+    id: row.id,
+    app: row.app,
+    protocol: row.protocol,
+    worker: row.workerId,
+    app_mode: row.appMode,
+    frontend_mode: row.frontendMode,
+    envs: row.envs,
+    arguments: row.arguments,
+    open_to_public: row.openToPublic,
+    allowed_client_ips: row.allowedClientIps,
+    port: row.port,
+    subdomain: row.subdomain,
+    user_id: row.userId,
+    endpoint_id: row.endpointId,
+    runtime_variant: row.runtimeVariant,
+    route_info: row.routeInfo,
+    session_ids: [...new Set(row.routeInfo.map((route) => route.session_id))],
+    created_at: isoTime(row.createdAt),
+    updated_at: isoTime(row.updatedAt),
+    origin_request_id: row.originRequestId,
+    revision: row.revision,
+  };
+}
+
+// --- internal ---
+
+/** The next number of a worker's changes. */
+function nextRevision(db: Db, workerId: string): number {
+  return db
+    .update(workers)
+    .set({ revision: sql`${workers.revision} + 1` })
+    .where(eq(workers.id, workerId))
+    .returning({ revision: workers.revision })
+    .get().revision;
+}
+
+function recordChange(db: Db, row: CircuitRow, kind: ChangeKind, cause: Cause): void {
+  db.insert(changes)
+    .values({
+      workerId: row.workerId,
+      revision: row.revision,
+      kind,
+      circuitId: row.id,
+      circuit: toCircuit(row),
+      requestId: cause.requestId,
+      createdAt: cause.now,
+    })
+    .run();
+}
+
+function takePort(db: Db, row: CircuitRow): void {
+  if (row.port === null) return;
+  db.delete(freePorts).where(and(eq(freePorts.workerId, row.workerId), eq(freePorts.port, row.port))).run();
+}
+
+/** The port goes to the end of the queue, when it is still in the worker's range. */
+function releasePort(db: Db, row: CircuitRow, now: number): void {
+  if (row.port === null) return;
+  const worker = db.select({ low: workers.portLow, high: workers.portHigh }).from(workers).where(eq(workers.id, row.workerId)).get();
+  if (worker?.low == null || worker.high === null || row.port < worker.low || row.port > worker.high) return;
+  db.insert(freePorts).values({ workerId: row.workerId, port: row.port, releasedAt: now }).onConflictDoNothing().run();
+}
+
+function conditions(db: Db, filter: CircuitFilter): (SQL | undefined)[] {
+  return [
+    filter.originRequestId === undefined ? undefined : eq(circuits.originRequestId, filter.originRequestId),
+    filter.app === undefined ? undefined : eq(circuits.app, filter.app),
+    filter.sessionId === undefined
+      ? undefined
+      : inArray(
+          circuits.id,
+          db.select({ id: circuitSessions.circuitId }).from(circuitSessions).where(eq(circuitSessions.sessionId, filter.sessionId)),
+        ),
+    filter.worker === undefined
+      ? undefined
+      : inArray(
+          circuits.workerId,
+          db
+            .select({ id: workers.id })
+            .from(workers)
+            .where(or(eq(workers.id, filter.worker), eq(workers.authority, filter.worker))),
+        ),
+  ];
+}
+
+function isAfter(row: CircuitRow): SQL | undefined {
+  return or(gt(circuits.createdAt, row.createdAt), and(eq(circuits.createdAt, row.createdAt), gt(circuits.id, row.id)));
+}

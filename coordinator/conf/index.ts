@@ -1,0 +1,23 @@
+/** `POST /v2/conf`: the Manager announces a kernel. */
+import { Elysia } from "elysia";
+import type { Log } from "../../shared/log.ts";
+import type { AccessPlugin } from "../access.ts";
+import { requestIdentity } from "../identity.ts";
+import { answers, models } from "../models.ts";
+import type { ConfService } from "./service.ts";
+
+export function confRoutes(access: AccessPlugin, conf: ConfService, log: Log) {
+  return new Elysia({ name: "conf" })
+    .use(access)
+    .use(models)
+    .post("/v2/conf", ({ body, request }) => ({ token: conf.configure(body, requestIdentity(request.headers, log)) }), {
+      access: "manager",
+      body: "ConfRequest",
+      response: answers("ConfAnswer", 400, 401, 413),
+      detail: {
+        tags: ["Manager"],
+        summary: "Announce a kernel",
+        description: "Gives a token with which a person may open circuits to it for ten minutes. `X-Backend-Request-ID` is kept with the token.",
+      },
+    });
+}

@@ -1,0 +1,47 @@
+/** `POST /v2/conf`: the Manager names a kernel and gets a token with which a person may open circuits to it. */
+import { Failure } from "../../shared/failure.ts";
+import type { ConfRequest } from "../../shared/schema/api.ts";
+import type { Deps } from "../deps.ts";
+import { getToken, insertToken, type TokenRow } from "./store.ts";
+
+export interface ConfService {
+  /** Stores the kernel with the Manager's request id and gives the token. */
+  configure(request: ConfRequest, requestId: string | null): string;
+  /** The token of a session. Throws when it is unknown, expired or of another session. */
+  redeem(id: string, sessionId: string): TokenRow;
+}
+
+export function createConfService({ config, database, now, newId, log }: Deps): ConfService {
+  const lifetime = config.proxy_coordinator.token_lifetime * 1000;
+  return {
+    configure(request, requestId) {
+      const { session } = request;
+      const id = newId();
+      insertToken(database.db, {
+        id,
+        loginSessionToken: request.login_session_token ?? null,
+        kernelHost: request.kernel_host,
+        kernelPort: request.kernel_port,
+        sessionId: session.id.toLowerCase(),
+        userId: session.user_uuid.toLowerCase(),
+        projectId: session.project_id ?? session.group_id ?? null,
+        accessKey: session.access_key,
+        domainName: session.domain_name ?? null,
+        originRequestId: requestId,
+        createdAt: now(),
+        expiresAt: now() + lifetime,
+      });
+      log.info({ session: session.id, origin_request_id: requestId }, "token issued");
+      return id;
+    },
+    redeem(id, sessionId) {
+      const token = getToken(database.db, id.toLowerCase());
+      // An expired token and one that never was look the same.
+      if (token === undefined || token.expiresAt <= now()) {
+        throw new Failure("invalid-credentials", "token: unknown or expired; wanted one from POST /v2/conf");
+      }
+      if (token.sessionId !== sessionId.toLowerCase()) throw new Failure("invalid-credentials", "E20007: Session ID mismatch");
+      return token;
+    },
+  };
+}

@@ -1,0 +1,161 @@
+/** Puts the coordinator together and runs it: services, routes, events, periodic work. Called by main.ts, all-in-one and tests. */
+import { readFileSync } from "node:fs";
+import { Elysia } from "elysia";
+import { lt } from "drizzle-orm";
+import { hostPort, type Address } from "../shared/config/fields.ts";
+import { reason } from "../shared/failure.ts";
+import { CORS_HEADERS } from "../shared/page.ts";
+import { accessPlugin } from "./access.ts";
+import { createAcknowledgements, type Acknowledgements } from "./acknowledge.ts";
+import { createAuthenticator } from "./auth.ts";
+import { MAX_BODY_BYTES, readBody } from "./body.ts";
+import { circuitRoutes } from "./circuits/index.ts";
+import { createCircuitService } from "./circuits/service.ts";
+import { confRoutes } from "./conf/index.ts";
+import { createConfService } from "./conf/service.ts";
+import { deleteExpired } from "./conf/store.ts";
+import { changes } from "./db/schema.ts";
+import type { Deps } from "./deps.ts";
+import { answerFailure } from "./errors.ts";
+import { proxyRoutes } from "./proxy/index.ts";
+import { createProxyService } from "./proxy/service.ts";
+import { createPublisher, type Publisher } from "./publish.ts";
+import { statusRoutes } from "./status.ts";
+import { swaggerRoutes } from "./swagger.ts";
+import { workerRoutes } from "./workers/index.ts";
+import { createWorkerService, type WorkerService } from "./workers/service.ts";
+
+export interface Coordinator {
+  /** Where it listens. */
+  address: Address;
+  /** How others reach it. */
+  baseUrl: string;
+  /** Stops taking calls, lets running ones end, notes what is unwritten. The handed-in parts stay open. */
+  stop(): Promise<void>;
+}
+
+const SWEEP_MS = 2000;
+const CHANGES_KEPT_MS = 24 * 3600 * 1000;
+
+/** Starts a coordinator. Rejects when its address can't be opened. */
+export async function startCoordinator(deps: Deps): Promise<Coordinator> {
+  const { config, log, bus } = deps;
+  const publisher = createPublisher(deps);
+  const acknowledgements = createAcknowledgements(deps);
+  const workers = createWorkerService(deps);
+  let baseUrl = "";
+  const app = createApp(deps, { publisher, acknowledgements, workers }, () => baseUrl);
+  const address = listen(app, deps);
+  baseUrl = advertised(config.proxy_coordinator, address);
+
+  // Redis may be away now: events are heard as soon as it is there, and /health/readyz says so meanwhile.
+  bus
+    .subscribe({
+      event: (event) => event.name === "appproxy_worker_circuit_added_event" && acknowledgements.receive(event),
+      unknown: () => publisher.kick(),
+    })
+    .then(
+      () => publisher.kick(),
+      (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
+    );
+  publisher.kick();
+  const sweeper = setInterval(() => sweep(deps, workers), SWEEP_MS);
+  log.info({ address: hostPort(address), advertised: baseUrl }, "coordinator is up");
+
+  return {
+    address,
+    baseUrl,
+    async stop() {
+      clearInterval(sweeper);
+      acknowledgements.stop();
+      await app.stop();
+      await publisher.stop();
+      log.info("coordinator is down");
+    },
+  };
+}
+
+/** The routes of a coordinator, for the server and for the OpenAPI document. */
+export function createApp(
+  deps: Deps,
+  services: { publisher: Publisher; acknowledgements: Acknowledgements; workers: WorkerService },
+  baseUrl: () => string,
+) {
+  const { config, log, database, bus, live } = deps;
+  const { publisher, acknowledgements, workers } = services;
+  const conf = createConfService(deps);
+  const access = accessPlugin(createAuthenticator(config));
+  const readiness = () => ({
+    ready: bus.healthy() && live.healthy(),
+    checks: {
+      database: database.epoch,
+      events: bus.healthy() ? "connected" : "away",
+      live_data: live.healthy() ? "connected" : "away",
+      unpublished_changes: String(publisher.pending()),
+    },
+  });
+  const routes = [
+    statusRoutes(access, baseUrl, readiness),
+    confRoutes(access, conf, log),
+    proxyRoutes(access, createProxyService(deps, { conf, publisher, acknowledgements }), baseUrl, log),
+    circuitRoutes(access, createCircuitService(deps, publisher), log),
+    workerRoutes(access, workers),
+  ];
+  // A Host of fewer than four characters misroutes without standardHostname: false.
+  const app: Elysia = new Elysia({ handler: { standardHostname: false } });
+  app.onError((failed) => answerFailure(app, log, { ...failed, path: new URL(failed.request.url).pathname }));
+  app.onRequest(({ request, set }) => {
+    for (const [name, value] of CORS_HEADERS) set.headers[name] = value;
+    return request.method === "OPTIONS" ? preflight() : undefined;
+  });
+  app.onParse(({ request }) => readBody(request));
+  for (const plugin of routes) app.use(plugin);
+  app.use(swaggerRoutes(routes));
+  return app;
+}
+
+// --- internal ---
+
+function listen(app: Elysia, { config }: Deps): Address {
+  const { bind_addr: bind, tls_listen: tls, tls_cert: cert, tls_privkey: key } = config.proxy_coordinator;
+  try {
+    app.listen({
+      hostname: bind.host,
+      port: bind.port,
+      // Bodies are limited by readBody with a clear answer; this is only the far limit.
+      maxRequestBodySize: 16 * MAX_BODY_BYTES,
+      // A creation may wait 15 s for its acknowledgement; Bun's default would cut it at 12 s.
+      idleTimeout: 120,
+      ...(tls && cert !== null && key !== null ? { tls: { cert: readFileSync(cert), key: readFileSync(key) } } : {}),
+    });
+  } catch (error) {
+    throw new Error(`Cannot listen on ${hostPort(bind)}: ${reason(error)}`, { cause: error });
+  }
+  return { host: bind.host, port: app.server?.port ?? bind.port };
+}
+
+function advertised(settings: Deps["config"]["proxy_coordinator"], address: Address): string {
+  return `${settings.tls_advertised ? "https" : "http"}://${hostPort(settings.advertised_addr ?? address)}`;
+}
+
+function sweep({ database: { db }, now, log }: Deps, workers: WorkerService): void {
+  try {
+    workers.sweep();
+    deleteExpired(db, now());
+    db.delete(changes).where(lt(changes.publishedAt, now() - CHANGES_KEPT_MS)).run();
+  } catch (error) {
+    log.error({ reason: reason(error) }, "periodic work failed; it is tried again");
+  }
+}
+
+function preflight(): Response {
+  return new Response(null, {
+    status: 204,
+    headers: [
+      ...CORS_HEADERS,
+      ["Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS"],
+      ["Access-Control-Allow-Headers", "Authorization, Content-Type, X-BackendAI-Token, X-Backend-Request-ID, X-Method-Override"],
+      ["Access-Control-Max-Age", "600"],
+    ],
+  });
+}

@@ -1,0 +1,171 @@
+/**
+ * The database: the truth about workers, circuits and tokens. Migrations in drizzle/ are generated from this file.
+ * Times are epoch milliseconds. Slots are unique by index: (worker, port) and (worker, subdomain).
+ */
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import type { AppMode, Circuit, FrontendMode, ProxyProtocol, Route } from "../../shared/schema/circuit.ts";
+
+/** Single values: `epoch` is the random id of this database. */
+export const meta = sqliteTable("meta", {
+  key: text("key").primaryKey(),
+  value: text("value").notNull(),
+});
+
+export const workers = sqliteTable(
+  "workers",
+  {
+    id: text("id").primaryKey(),
+    authority: text("authority").notNull(),
+    frontendMode: text("frontend_mode").$type<FrontendMode>().notNull(),
+    protocol: text("protocol").$type<ProxyProtocol>().notNull(),
+    hostname: text("hostname").notNull(),
+    tlsListen: integer("tls_listen", { mode: "boolean" }).notNull(),
+    tlsAdvertised: integer("tls_advertised", { mode: "boolean" }).notNull(),
+    apiPort: integer("api_port").notNull(),
+    portLow: integer("port_low"),
+    portHigh: integer("port_high"),
+    wildcardDomain: text("wildcard_domain"),
+    wildcardTrafficPort: integer("wildcard_traffic_port"),
+    acceptedTraffics: text("accepted_traffics", { mode: "json" }).$type<AppMode[]>().notNull(),
+    filteredAppsOnly: integer("filtered_apps_only", { mode: "boolean" }).notNull(),
+    traefikLastUsedMarkerPath: text("traefik_last_used_marker_path"),
+    status: text("status").$type<"ALIVE" | "LOST" | "TERMINATED">().notNull(),
+    /** Grows by one with each change of this worker's circuits. */
+    revision: integer("revision").notNull().default(0),
+    lastSeenAt: integer("last_seen_at").notNull(),
+    createdAt: integer("created_at").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (t) => [uniqueIndex("workers_authority").on(t.authority)],
+);
+
+/** Several nodes may serve one worker's authority; each lives as long as its lease. */
+export const nodes = sqliteTable(
+  "nodes",
+  {
+    workerId: text("worker_id").notNull().references(() => workers.id, { onDelete: "cascade" }),
+    nodeId: text("node_id").notNull(),
+    leaseUntil: integer("lease_until").notNull(),
+    /** The revision that the node last said it has. */
+    revision: integer("revision"),
+    registeredAt: integer("registered_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.workerId, t.nodeId] })],
+);
+
+export const appFilters = sqliteTable(
+  "app_filters",
+  {
+    workerId: text("worker_id").notNull().references(() => workers.id, { onDelete: "cascade" }),
+    key: text("key").notNull(),
+    value: text("value").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.workerId, t.key, t.value] })],
+);
+
+/** Ports of a worker's range that carry no circuit; handed out least-recently-used first (0: never used). */
+export const freePorts = sqliteTable(
+  "free_ports",
+  {
+    workerId: text("worker_id").notNull().references(() => workers.id, { onDelete: "cascade" }),
+    port: integer("port").notNull(),
+    releasedAt: integer("released_at").notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.workerId, t.port] }), index("free_ports_order").on(t.workerId, t.releasedAt, t.port)],
+);
+
+export const circuits = sqliteTable(
+  "circuits",
+  {
+    id: text("id").primaryKey(),
+    workerId: text("worker_id").notNull().references(() => workers.id),
+    app: text("app").notNull(),
+    protocol: text("protocol").$type<ProxyProtocol>().notNull(),
+    appMode: text("app_mode").$type<AppMode>().notNull(),
+    frontendMode: text("frontend_mode").$type<FrontendMode>().notNull(),
+    port: integer("port"),
+    subdomain: text("subdomain"),
+    envs: text("envs", { mode: "json" }).$type<Record<string, unknown>>().notNull(),
+    arguments: text("arguments"),
+    openToPublic: integer("open_to_public", { mode: "boolean" }).notNull(),
+    allowedClientIps: text("allowed_client_ips"),
+    userId: text("user_id"),
+    endpointId: text("endpoint_id"),
+    runtimeVariant: text("runtime_variant"),
+    routeInfo: text("route_info", { mode: "json" }).$type<Route[]>().notNull(),
+    /** As received with the request that created it; null when there was none. Never made up. */
+    originRequestId: text("origin_request_id"),
+    revision: integer("revision").notNull(),
+    /** When a live node of its worker said that it serves it. */
+    acknowledgedAt: integer("acknowledged_at"),
+    createdAt: integer("created_at").notNull(),
+    updatedAt: integer("updated_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("circuits_port").on(t.workerId, t.port),
+    uniqueIndex("circuits_subdomain").on(t.workerId, t.subdomain),
+    index("circuits_order").on(t.createdAt, t.id),
+    index("circuits_origin").on(t.originRequestId),
+    uniqueIndex("circuits_endpoint").on(t.endpointId),
+  ],
+);
+
+/** Which sessions a circuit leads to. */
+export const circuitSessions = sqliteTable(
+  "circuit_sessions",
+  {
+    sessionId: text("session_id").notNull(),
+    circuitId: text("circuit_id").notNull().references(() => circuits.id, { onDelete: "cascade" }),
+  },
+  (t) => [primaryKey({ columns: [t.sessionId, t.circuitId] }), index("circuit_sessions_circuit").on(t.circuitId)],
+);
+
+/** Permissions of `POST /v2/conf`: whoever holds one may open circuits to that kernel until it expires. */
+export const tokens = sqliteTable(
+  "tokens",
+  {
+    id: text("id").primaryKey(),
+    loginSessionToken: text("login_session_token"),
+    kernelHost: text("kernel_host").notNull(),
+    kernelPort: integer("kernel_port").notNull(),
+    sessionId: text("session_id").notNull(),
+    userId: text("user_id").notNull(),
+    projectId: text("project_id"),
+    accessKey: text("access_key").notNull(),
+    domainName: text("domain_name"),
+    originRequestId: text("origin_request_id"),
+    createdAt: integer("created_at").notNull(),
+    expiresAt: integer("expires_at").notNull(),
+  },
+  (t) => [index("tokens_expiry").on(t.expiresAt), index("tokens_session").on(t.sessionId)],
+);
+
+/** Model services; the circuit of one is found by its endpoint id. */
+export const endpoints = sqliteTable("endpoints", {
+  id: text("id").primaryKey(),
+  serviceName: text("service_name").notNull(),
+  healthCheck: text("health_check", { mode: "json" }).$type<Record<string, unknown>>(),
+  createdAt: integer("created_at").notNull(),
+  updatedAt: integer("updated_at").notNull(),
+});
+
+export type ChangeKind = "created" | "removed" | "routes";
+
+/** What happened to a worker's circuits, in order; events are published from here, so that a crash loses none. */
+export const changes = sqliteTable(
+  "changes",
+  {
+    id: integer("id").primaryKey({ autoIncrement: true }),
+    workerId: text("worker_id").notNull().references(() => workers.id, { onDelete: "cascade" }),
+    revision: integer("revision").notNull(),
+    kind: text("kind").$type<ChangeKind>().notNull(),
+    circuitId: text("circuit_id").notNull(),
+    /** The circuit as it was then: a removed one can be told of only from here. */
+    circuit: text("circuit", { mode: "json" }).$type<Circuit>().notNull(),
+    /** The request that caused the change. */
+    requestId: text("request_id"),
+    createdAt: integer("created_at").notNull(),
+    publishedAt: integer("published_at"),
+  },
+  (t) => [uniqueIndex("changes_revision").on(t.workerId, t.revision), index("changes_unpublished").on(t.publishedAt, t.id)],
+);

@@ -1,0 +1,23 @@
+/** What the coordinator's services are given: everything that is not a decision. Made by coordinator.ts, or by a test. */
+import type { Bus } from "../shared/bus/bus.ts";
+import type { LiveData } from "../shared/live/live.ts";
+import type { Log } from "../shared/log.ts";
+import type { CoordinatorConfig } from "./config.ts";
+import type { OpenDb } from "./db/open.ts";
+
+export interface Deps {
+  config: CoordinatorConfig;
+  database: OpenDb;
+  bus: Bus;
+  live: LiveData;
+  log: Log;
+  /** Epoch milliseconds. */
+  now: () => number;
+  /** A new random UUID. */
+  newId: () => string;
+}
+
+/** Milliseconds as the ISO 8601 text of the API. */
+export function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
+}

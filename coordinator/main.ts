@@ -1,0 +1,40 @@
+/** The coordinator's process: `bun run coordinator [--config FILE] [--check]`. */
+import { createCodec } from "../shared/bus/envelope.ts";
+import { readConfigFile } from "../shared/config/file.ts";
+import { secretFaults } from "../shared/config/common.ts";
+import { createLog } from "../shared/log.ts";
+import { redisMessengers } from "../shared/messengers.ts";
+import { runMain, stopOnSignal, surviveStrayErrors } from "../shared/process.ts";
+import { COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets } from "./config.ts";
+import { startCoordinator } from "./coordinator.ts";
+import { openDb } from "./db/open.ts";
+
+await runMain(async () => {
+  const file = readConfigFile(COORDINATOR_FILE, process.argv.slice(2));
+  const { values: config, ignored } = loadCoordinatorConfig(file.source, file.toml, process.env);
+  if (file.check) return void process.stdout.write(`${file.source}: the configuration is valid\n`);
+
+  const log = createLog("coordinator", config.logging.level);
+  surviveStrayErrors(log);
+  log.info({ config: file.source, ...(ignored.length > 0 ? { ignored_keys: ignored } : {}) }, "configuration read");
+  for (const fault of secretFaults(namedSecrets(config))) log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
+  if (config.proxy_coordinator.allow_unauthorized_configure_request) log.warn("POST /v2/conf is taken from anywhere without a token");
+  if (config.db.type !== "sqlite") log.warn({ path: config.db.path }, "db.type is not supported: SQLite is used");
+
+  const database = openDb(config.db.path, () => crypto.randomUUID());
+  const messengers = redisMessengers(config.redis, createCodec(config.secrets.api_secret, config.events.accept_unsigned), log);
+  const coordinator = await startCoordinator({
+    config,
+    database,
+    bus: messengers.bus,
+    live: messengers.live,
+    log,
+    now: Date.now,
+    newId: () => crypto.randomUUID(),
+  });
+  stopOnSignal(log, async () => {
+    await coordinator.stop();
+    await messengers.close();
+    database.close();
+  });
+});

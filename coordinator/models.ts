@@ -1,0 +1,37 @@
+/** The contract's schemas under the names that OpenAPI shows, and the answers that a route documents. */
+import { Elysia } from "elysia";
+import { Type } from "@sinclair/typebox";
+import * as api from "../shared/schema/api.ts";
+import { Circuit } from "../shared/schema/circuit.ts";
+import { Heartbeat, Slot, Worker, WorkerCircuits, WorkerRegistration } from "../shared/schema/worker.ts";
+
+export const CircuitPage = Type.Object({
+  circuits: Type.Array(Circuit),
+  next: Type.Union([Type.String({ description: "Pass as `after` for the next page." }), Type.Null()]),
+});
+
+const schemas = {
+  ConfRequest: api.ConfRequest,
+  ConfAnswer: api.ConfAnswer,
+  ProxyRequest: api.ProxyRequest,
+  ProxyAnswer: api.ProxyAnswer,
+  AddAnswer: api.AddAnswer,
+  Success: api.Success,
+  Problem: api.ProblemSchema,
+  Circuit,
+  CircuitPage,
+  Worker,
+  WorkerRegistration,
+  WorkerList: Type.Object({ workers: Type.Array(Worker) }),
+  WorkerCircuits,
+  Heartbeat,
+  SlotList: Type.Object({ slots: Type.Array(Slot) }),
+};
+
+export const models = new Elysia({ name: "models" }).model(schemas);
+
+/** The documented answers: the good one and the failures that may come instead (all are problem documents). */
+export function answers<const Name extends keyof typeof schemas>(good: Name, ...failures: (400 | 401 | 403 | 404 | 409 | 413 | 503)[]) {
+  const bad = Object.fromEntries(failures.map((status) => [status, "Problem" as const]));
+  return { 200: good, ...bad } as { 200: Name };
+}

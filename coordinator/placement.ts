@@ -1,0 +1,78 @@
+/** Which worker carries a new circuit. Pure: candidates and a wish in, a worker out. Called by proxy/service.ts. */
+import { Failure } from "../shared/failure.ts";
+import { placementProtocol, type AppMode, type FrontendMode, type ProxyProtocol } from "../shared/schema/circuit.ts";
+import type { AppFilter, FilterKey } from "../shared/schema/worker.ts";
+
+export interface Candidate {
+  id: string;
+  authority: string;
+  status: "ALIVE" | "LOST" | "TERMINATED";
+  protocol: ProxyProtocol;
+  frontendMode: FrontendMode;
+  acceptedTraffics: AppMode[];
+  filteredAppsOnly: boolean;
+  filters: AppFilter[];
+  portLow: number | null;
+  portHigh: number | null;
+  /** Free ports; of no meaning in wildcard mode. */
+  available: number;
+  occupied: number;
+}
+
+export interface Wish {
+  protocol: ProxyProtocol;
+  mode: AppMode;
+  /** What filters can match. */
+  facts: Partial<Record<FilterKey, string>>;
+  port: number | null;
+}
+
+/**
+ * Chooses a worker. Throws `appproxy/worker-not-available` when none fits, and `appproxy/port-not-available`
+ * when a port is wanted that no fitting worker has.
+ */
+export function place(candidates: readonly Candidate[], wish: Wish): Candidate {
+  const protocol = placementProtocol(wish.protocol);
+  const speaking = candidates.filter((one) => one.status === "ALIVE" && one.protocol === protocol && one.acceptedTraffics.includes(wish.mode));
+  const fitting = byFilters(speaking, wish.facts);
+  const portWorkers = fitting.filter((one) => one.frontendMode === "port");
+  if (wish.port !== null && portWorkers.length > 0) return placeAtPort(portWorkers, wish.port);
+
+  const wildcard = fitting.filter((one) => one.frontendMode === "wildcard").toSorted(byLeastOccupied)[0];
+  const chosen = wildcard ?? portWorkers.filter((one) => one.available > 0).toSorted(byMostFree)[0];
+  if (chosen !== undefined) return chosen;
+  throw new Failure("appproxy/worker-not-available", explain(candidates, speaking, fitting, wish, protocol));
+}
+
+// --- internal ---
+
+/** A worker whose filter matches takes precedence over all others; one that takes only filtered apps gets no other. */
+function byFilters(workers: Candidate[], facts: Wish["facts"]): Candidate[] {
+  const known: Record<string, string | undefined> = facts;
+  const named = workers.filter((one) => one.filters.some(({ key, value }) => known[key] === value));
+  return named.length > 0 ? named : workers.filter((one) => !one.filteredAppsOnly);
+}
+
+function placeAtPort(workers: Candidate[], port: number): Candidate {
+  const inRange = workers.filter((one) => one.portLow !== null && one.portHigh !== null && one.portLow <= port && port <= one.portHigh);
+  const chosen = inRange.toSorted(byMostFree)[0];
+  if (chosen !== undefined) return chosen;
+  const ranges = workers.map((one) => `${one.portLow}-${one.portHigh}`).join(", ");
+  throw new Failure("appproxy/port-not-available", `port: ${port} is in no worker's range; wanted one of ${ranges}`);
+}
+
+// The authority decides ties, so that the same state always gives the same answer.
+function byLeastOccupied(a: Candidate, b: Candidate): number {
+  return a.occupied - b.occupied || a.authority.localeCompare(b.authority);
+}
+
+function byMostFree(a: Candidate, b: Candidate): number {
+  return b.available - a.available || a.authority.localeCompare(b.authority);
+}
+
+function explain(all: readonly Candidate[], speaking: Candidate[], fitting: Candidate[], wish: Wish, protocol: ProxyProtocol): string {
+  if (all.every((one) => one.status !== "ALIVE")) return "No worker is alive";
+  if (speaking.length === 0) return `No living worker carries ${wish.mode} circuits of protocol ${protocol}`;
+  if (fitting.length === 0) return "The living workers take only filtered apps, and no filter matches this one";
+  return "All ports of the fitting workers are taken";
+}

@@ -1,0 +1,252 @@
+/**
+ * A person comes with a token and wants an app: find the circuit or make one, wait until a worker serves it,
+ * and say where to go. Everything that is decided from the database is decided in one transaction.
+ */
+import { Failure } from "../../shared/failure.ts";
+import { invalidEntries } from "../../shared/addresses.ts";
+import { mintSetupToken } from "../../shared/jwt.ts";
+import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
+import type { ProxyRequest, ProxyWish } from "../../shared/schema/api.ts";
+import type { Acknowledgements } from "../acknowledge.ts";
+import * as circuits from "../circuits/store.ts";
+import { generatedLabel, toLabel, variantOf } from "../circuits/subdomain.ts";
+import type { ConfService } from "../conf/service.ts";
+import type { TokenRow } from "../conf/store.ts";
+import { write, type Db } from "../db/open.ts";
+import type { Deps } from "../deps.ts";
+import { place, type Candidate } from "../placement.ts";
+import type { Publisher } from "../publish.ts";
+import { redirectPath } from "../../shared/redirect.ts";
+import * as workers from "../workers/store.ts";
+
+export interface Opened {
+  redirectUrl: string;
+  setupToken: string;
+  circuitId: string;
+  reuse: boolean;
+}
+
+export interface ProxyService {
+  /** Opens or reuses a circuit. Rejects with E10001 when no worker acknowledges it; nothing is left behind then. */
+  open(request: ProxyRequest, requestId: string | null): Promise<Opened>;
+  /** Checks a wish as `open` would, without a circuit. Throws the failure. */
+  check(wish: ProxyWish): void;
+  /** Closes the session's circuits of an app. Gives how many there were. */
+  close(tokenId: string, sessionId: string, app: string, requestId: string | null): number;
+}
+
+interface Services {
+  conf: ConfService;
+  publisher: Publisher;
+  acknowledgements: Acknowledgements;
+}
+
+interface Found {
+  row: circuits.CircuitRow;
+  worker: workers.WorkerRow;
+  reuse: boolean;
+  /** Its event is on its way with this commit. */
+  fresh: boolean;
+}
+
+export function createProxyService(deps: Deps, { conf, publisher, acknowledgements }: Services): ProxyService {
+  const { config, database, now, newId, log } = deps;
+  const { db } = database;
+
+  async function open(request: ProxyRequest, ownRequestId: string | null): Promise<Opened> {
+    check(request);
+    const token = conf.redeem(request.token, request.session_id);
+    // A browser that comes with the Manager's token has no request id of its own: the Manager's is inherited.
+    const requestId = ownRequestId ?? token.originRequestId;
+    const found = write(db, (tx) => findOrCreate(tx, request, token, requestId));
+    const { row, worker } = found;
+    const context = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
+    if (!found.reuse) log.info({ ...context, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
+    publisher.kick();
+    await served(found, requestId);
+    if (found.reuse) log.info(context, "circuit reused");
+    const setupToken = await mintSetupToken(
+      { id: token.id, circuit: row.id, redirect: request.redirect ?? "" },
+      config.secrets.jwt_secret,
+      newId(),
+      now(),
+    );
+    return {
+      redirectUrl: `${workerUrl(worker)}/setup?token=${setupToken}`,
+      setupToken,
+      circuitId: row.id,
+      // The WebUI expects false for TCP apps.
+      reuse: found.reuse && row.protocol !== "tcp",
+    };
+  }
+
+  function findOrCreate(tx: Db, request: ProxyRequest, token: TokenRow, requestId: string | null): Found {
+    const cause = { requestId, now: now() };
+    const route = routeTo(token, request);
+    const existing = request.no_reuse === true ? undefined : circuits.findReusable(tx, reuseKey(request, token));
+    if (existing === undefined) return create(tx, request, token, route, cause);
+    const current = sameKernel(existing.routeInfo, route) ? existing : circuits.updateRoutes(tx, existing, [route], cause);
+    const worker = mustFind(tx, current.workerId);
+    if (worker.status === "ALIVE") return { row: current, worker, reuse: true, fresh: false };
+    const { authority, ...slot } = chooseSlot(tx, request, token);
+    log.info({ circuit: current.id, from: worker.authority, worker: authority, origin_request_id: current.originRequestId }, "circuit moved away from a dead worker");
+    return { row: circuits.moveCircuit(tx, current, slot, cause), worker: mustFind(tx, slot.workerId), reuse: true, fresh: true };
+  }
+
+  function create(tx: Db, request: ProxyRequest, token: TokenRow, route: Route, cause: circuits.Cause): Found {
+    const { authority: _authority, ...slot } = chooseSlot(tx, request, token);
+    const row = circuits.insertCircuit(
+      tx,
+      {
+        id: newId(),
+        ...slot,
+        app: request.app,
+        protocol: placementProtocol(request.protocol),
+        appMode: "interactive",
+        envs: request.envs ?? {},
+        arguments: request.args ?? null,
+        openToPublic: request.open_to_public ?? false,
+        allowedClientIps: allowList(request),
+        userId: token.userId,
+        routeInfo: [route],
+        originRequestId: cause.requestId,
+        createdAt: cause.now,
+        updatedAt: cause.now,
+      },
+      [token.sessionId],
+      cause,
+    );
+    return { row, worker: mustFind(tx, row.workerId), reuse: false, fresh: true };
+  }
+
+  function chooseSlot(tx: Db, wish: ProxyWish, token: TokenRow) {
+    const worker = place(workers.candidates(tx), {
+      protocol: wish.protocol,
+      mode: "interactive",
+      facts: facts(token),
+      port: wish.port ?? null,
+    });
+    const base = { workerId: worker.id, authority: worker.authority, frontendMode: worker.frontendMode };
+    if (worker.frontendMode === "wildcard") return { ...base, port: null, subdomain: chooseSubdomain(tx, worker, wish.subdomain ?? null) };
+    return { ...base, port: choosePort(tx, worker, wish.port ?? null), subdomain: null };
+  }
+
+  function chooseSubdomain(tx: Db, worker: Candidate, wanted: string | null): string {
+    const hex = () => newId().replaceAll("-", "").slice(0, 8);
+    const label = toLabel(wanted);
+    let name = label ?? generatedLabel(hex);
+    while (circuits.subdomainTaken(tx, worker.id, name)) name = label === null ? generatedLabel(hex) : variantOf(label, hex);
+    return name;
+  }
+
+  /** Resolves when a worker serves the circuit; else takes back what this or a concurrent request has created. */
+  async function served({ row, worker, fresh }: Found, requestId: string | null): Promise<void> {
+    if (acknowledgements.has(row)) return;
+    if (!fresh && !acknowledgements.awaited(row.id)) {
+      // Perhaps created before a restart and never acknowledged: its event may be long gone.
+      publisher.repeat(circuits.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
+    }
+    if (await acknowledgements.wait(row)) return;
+    takeBack(row.id, requestId);
+    log.warn({ circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId }, "circuit taken back: no worker acknowledged it");
+    throw new Failure("service-unavailable", "E10001: Proxy worker not responding");
+  }
+
+  function takeBack(id: string, requestId: string | null): void {
+    write(db, (tx) => {
+      const row = circuits.getCircuit(tx, id);
+      if (row !== undefined && !acknowledgements.has(row)) circuits.removeCircuit(tx, row, { requestId, now: now() });
+    });
+    publisher.kick();
+  }
+
+  return {
+    open,
+    check,
+    close(tokenId, sessionId, app, requestId) {
+      const token = conf.redeem(tokenId, sessionId);
+      const closed = write(db, (tx) => {
+        const rows = circuits.circuitsOfSession(tx, token.sessionId, app).filter((row) => row.appMode === "interactive");
+        for (const row of rows) circuits.removeCircuit(tx, row, { requestId: requestId ?? token.originRequestId, now: now() });
+        return rows;
+      });
+      for (const row of closed) log.info({ circuit: row.id, origin_request_id: row.originRequestId }, "circuit closed by its user");
+      publisher.kick();
+      return closed.length;
+    },
+  };
+}
+
+// --- internal ---
+
+function check(wish: ProxyWish): void {
+  const bad = invalidEntries(wish.allowed_client_ips ?? "");
+  if (bad.length > 0) {
+    throw new Failure("invalid-api-params", `allowed_client_ips: wanted addresses or CIDR ranges, got ${JSON.stringify(bad[0])}`);
+  }
+  if ((wish.redirect ?? "") !== "" && redirectPath(wish.redirect ?? "") === null) {
+    throw new Failure("invalid-api-params", "redirect: wanted a path that starts with a single / and has no backslash or control character");
+  }
+}
+
+function choosePort(tx: Db, worker: Candidate, wanted: number | null): number {
+  if (wanted !== null) {
+    if (circuits.isFreePort(tx, worker.id, wanted)) return wanted;
+    throw new Failure("appproxy/port-not-available", `port: ${wanted} is already occupied by another circuit`);
+  }
+  const port = circuits.oldestFreePort(tx, worker.id);
+  if (port === undefined) throw new Failure("appproxy/worker-not-available", "All ports of the fitting workers are taken");
+  return port;
+}
+
+function reuseKey(wish: ProxyWish, token: TokenRow): circuits.ReuseKey {
+  return {
+    sessionId: token.sessionId,
+    app: wish.app,
+    protocol: placementProtocol(wish.protocol),
+    openToPublic: wish.open_to_public ?? false,
+    allowedClientIps: allowList(wish),
+  };
+}
+
+/** No list and an empty one are the same. */
+function allowList(wish: ProxyWish): string | null {
+  return (wish.allowed_client_ips ?? "").trim() === "" ? null : (wish.allowed_client_ips ?? null);
+}
+
+function routeTo(token: TokenRow, wish: ProxyWish): Route {
+  return {
+    route_id: null,
+    session_id: token.sessionId,
+    session_name: null,
+    kernel_host: token.kernelHost,
+    kernel_port: token.kernelPort,
+    protocol: placementProtocol(wish.protocol),
+    traffic_ratio: 1,
+  };
+}
+
+function sameKernel(routes: readonly Route[], route: Route): boolean {
+  return routes.length === 1 && routes[0]?.kernel_host === route.kernel_host && routes[0].kernel_port === route.kernel_port;
+}
+
+function facts(token: TokenRow) {
+  return {
+    "session.id": token.sessionId,
+    "session.user_uuid": token.userId,
+    "session.access_key": token.accessKey,
+    ...(token.projectId === null ? {} : { "session.project_id": token.projectId }),
+    ...(token.domainName === null ? {} : { "session.domain_name": token.domainName }),
+  };
+}
+
+function mustFind(tx: Db, workerId: string): workers.WorkerRow {
+  const row = workers.getWorker(tx, workerId);
+  if (row === undefined) throw new Failure("internal-server-error", "The circuit's worker is not recorded");
+  return row;
+}
+
+function workerUrl(worker: workers.WorkerRow): string {
+  const host = worker.hostname.includes(":") ? `[${worker.hostname}]` : worker.hostname;
+  return `${worker.tlsAdvertised ? "https" : "http"}://${host}:${worker.apiPort}`;
+}

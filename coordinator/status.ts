@@ -1,0 +1,48 @@
+/** Routes that tell how the coordinator is: for load balancers, orchestrators and clients that look for it. */
+import { Elysia } from "elysia";
+import { Type } from "@sinclair/typebox";
+import { VERSION } from "../shared/version.ts";
+import type { AccessPlugin } from "./access.ts";
+
+const tags = ["Status"];
+const Answer = Type.Object({}, { additionalProperties: true });
+
+export interface Readiness {
+  ready: boolean;
+  /** One entry a thing that it needs. */
+  checks: Record<string, string>;
+}
+
+export function statusRoutes(access: AccessPlugin, baseUrl: () => string, readiness: () => Readiness) {
+  const health = () => {
+    const { ready, checks } = readiness();
+    return { status: ready ? "healthy" : "degraded", component: "appproxy-coordinator", version: VERSION, checks };
+  };
+  return new Elysia({ name: "status" })
+    .use(access)
+    .get("/", () => ({ component: "appproxy-coordinator", version: VERSION, api_version: "v2" }), {
+      access: "public",
+      response: Answer,
+      detail: { tags, summary: "What this is" },
+    })
+    .get("/status", () => ({ api_version: "v2" as const, advertise_address: baseUrl() }), {
+      access: "public",
+      response: Type.Object({ api_version: Type.Literal("v2"), advertise_address: Type.String() }),
+      detail: { tags, summary: "Where to reach it" },
+    })
+    .get("/health", health, { access: "public", response: Answer, detail: { tags, summary: "Health with its parts" } })
+    .get("/health/livez", () => ({ status: "healthy" }), {
+      access: "public",
+      response: Answer,
+      detail: { tags, summary: "Is the process alive" },
+    })
+    .get(
+      "/health/readyz",
+      ({ set }) => {
+        const answer = health();
+        if (answer.status !== "healthy") set.status = 503;
+        return answer;
+      },
+      { access: "public", response: { 200: Answer, 503: Answer }, detail: { tags, summary: "Can it create circuits" } },
+    );
+}

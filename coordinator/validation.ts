@@ -1,0 +1,83 @@
+/** Says in words which field of a request is wrong, what was wanted there and what was given. */
+import type { ValidationError } from "elysia";
+import { isRecord } from "../shared/config/fields.ts";
+
+export interface FieldFault {
+  field: string;
+  wanted: string;
+  got: string;
+  /** All of it as one sentence. */
+  text: string;
+}
+
+/** At most this many fields are named. */
+const MAX_FAULTS = 10;
+const SECRET_NAME = /token|secret|password|auth|key/i;
+
+/** The faults of a request that failed its schema, one a field. */
+export function describeFaults(error: ValidationError): FieldFault[] {
+  const faults = new Map<string, FieldFault>();
+  for (const one of error.all) {
+    if (!("path" in one) || faults.size >= MAX_FAULTS) continue;
+    const field = one.path.slice(1).replaceAll("/", ".") || error.type;
+    if (faults.has(field)) continue;
+    const wanted = describeSchema("schema" in one ? one.schema : undefined);
+    const got = shown(field, one.value);
+    faults.set(field, { field, wanted, got, text: `${field}: wanted ${wanted}, got ${got}` });
+  }
+  return [...faults.values()];
+}
+
+/** A schema in words: "an integer from 1 to 65535 or null". */
+export function describeSchema(schema: unknown): string {
+  if (!isRecord(schema)) return "another value";
+  if (Array.isArray(schema["anyOf"])) return alternatives(schema["anyOf"]);
+  if ("const" in schema) return JSON.stringify(schema["const"]);
+  switch (schema["type"]) {
+    case "integer":
+    case "number":
+      return `${schema["type"] === "integer" ? "an integer" : "a number"}${range(schema["minimum"], schema["maximum"])}`;
+    case "string":
+      return text(schema);
+    case "boolean":
+      return "true or false";
+    case "null":
+      return "null";
+    case "array":
+      return `a list${range(schema["minItems"], schema["maxItems"])}`;
+    default:
+      return "an object";
+  }
+}
+
+// --- internal ---
+
+function alternatives(schemas: unknown[]): string {
+  const words = [...new Set(schemas.map(describeSchema))];
+  const literals = words.filter((word) => word.startsWith('"'));
+  const others = words.filter((word) => !word.startsWith('"'));
+  const listed = literals.length > 1 ? [`one of ${literals.map((word) => word.slice(1, -1)).join(", ")}`] : literals;
+  return [...listed, ...others].join(" or ");
+}
+
+function range(low: unknown, high: unknown): string {
+  if (low === undefined && high === undefined) return "";
+  if (high === undefined) return ` of at least ${String(low)}`;
+  return low === undefined ? ` of at most ${String(high)}` : ` from ${String(low)} to ${String(high)}`;
+}
+
+function text(schema: Record<string, unknown>): string {
+  if (schema["format"] === "uuid") return "a UUID";
+  if (schema["format"] === "boolean") return "true or false";
+  if (typeof schema["format"] === "string") return `a ${schema["format"]}`;
+  if (typeof schema["pattern"] === "string") return `text like ${schema["pattern"]}`;
+  const length = range(schema["minLength"], schema["maxLength"]);
+  return length === "" ? "text" : `text of length${length.replace(" of", "")}`;
+}
+
+function shown(field: string, value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (SECRET_NAME.test(field)) return "[hidden]";
+  const json = JSON.stringify(value) ?? typeof value;
+  return json.length > 80 ? `${json.slice(0, 80)}…` : json;
+}

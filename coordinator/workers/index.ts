@@ -1,0 +1,85 @@
+/** Routes that workers call, and the list of slots. */
+import { Elysia } from "elysia";
+import { Type } from "@sinclair/typebox";
+import { Uuid } from "../../shared/schema/circuit.ts";
+import { NodeId } from "../../shared/schema/worker.ts";
+import type { AccessPlugin } from "../access.ts";
+import { RawBody } from "../body.ts";
+import { answers, models } from "../models.ts";
+import type { WorkerService } from "./service.ts";
+
+const tags = ["Workers"];
+const params = Type.Object({ worker_id: Uuid });
+const LeaveQuery = Type.Object({ node_id: Type.Optional(NodeId) });
+const SlotQuery = Type.Object({
+  wsproxy_host: Type.Optional(Type.String({ description: "A worker's authority or id." })),
+  in_use: Type.Optional(Type.Boolean()),
+});
+
+export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
+  return new Elysia({ name: "workers" })
+    .use(access)
+    .use(models)
+    .put("/api/worker", ({ body }) => workers.register(body), {
+      access: "api",
+      body: "WorkerRegistration",
+      response: answers("Worker", 400, 401),
+      detail: { tags, summary: "Register a worker", description: "Keyed by `authority`; the same worker keeps its id and its circuits." },
+    })
+    .get("/api/worker", () => ({ workers: workers.list() }), {
+      access: "api",
+      response: answers("WorkerList", 401),
+      detail: { tags, summary: "List workers" },
+    })
+    .get("/api/worker/:worker_id", ({ params: { worker_id: id } }) => workers.get(id.toLowerCase()), {
+      access: "api",
+      params,
+      response: answers("Worker", 400, 401, 404),
+      detail: { tags, summary: "Read a worker" },
+    })
+    .patch("/api/worker/:worker_id", ({ params: { worker_id: id }, body }) => workers.heartbeat(id.toLowerCase(), body), {
+      access: "api",
+      params,
+      body: "Heartbeat",
+      // The original's workers send a heartbeat without a body.
+      transform: (context) => {
+        if (isEmpty(context.body)) context.body = {};
+      },
+      response: answers("Worker", 400, 401, 404),
+      detail: { tags, summary: "Heartbeat", description: "Every 10 s. 404 means: register again." },
+    })
+    .delete(
+      "/api/worker/:worker_id",
+      ({ params: { worker_id: id }, query }) => {
+        workers.deregister(id.toLowerCase(), query.node_id ?? null);
+        return { success: true };
+      },
+      {
+        access: "api",
+        asked: LeaveQuery,
+        params,
+        query: LeaveQuery,
+        response: answers("Success", 400, 401, 404),
+        detail: { tags, summary: "Deregister a node", description: "Circuits stay and serve again when the worker returns." },
+      },
+    )
+    .get("/api/worker/:worker_id/circuits", ({ params: { worker_id: id } }) => workers.circuits(id.toLowerCase()), {
+      access: "api",
+      params,
+      response: answers("WorkerCircuits", 400, 401, 404),
+      detail: { tags, summary: "Circuits of a worker", description: "A whole snapshot with its revision." },
+    })
+    .get("/api/slots", ({ query }) => ({ slots: workers.slots(query.wsproxy_host, query.in_use) }), {
+      access: "api",
+      asked: SlotQuery,
+      query: SlotQuery,
+      response: answers("SlotList", 400, 401),
+      detail: { tags, summary: "List slots", description: "Of one worker or of all; with `in_use` only the used or only the free ones." },
+    });
+}
+
+// --- internal ---
+
+function isEmpty(body: unknown): boolean {
+  return body === undefined || (body instanceof RawBody && body.text.trim() === "");
+}

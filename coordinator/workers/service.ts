@@ -1,0 +1,115 @@
+/** Workers' lives: registration, heartbeats, leases, loss. */
+import { Failure, notFound, reason } from "../../shared/failure.ts";
+import type { Heartbeat, Slot, Worker, WorkerCircuits, WorkerRegistration } from "../../shared/schema/worker.ts";
+import { circuitsOfWorker, toCircuit } from "../circuits/store.ts";
+import { write } from "../db/open.ts";
+import type { Deps } from "../deps.ts";
+import * as store from "./store.ts";
+
+export interface WorkerService {
+  register(wanted: WorkerRegistration): Worker;
+  /** Throws object-not-found when the worker must register again. */
+  heartbeat(id: string, beat: Heartbeat): Worker;
+  /** A node leaves; with the last one the worker is TERMINATED. Its circuits stay for its return. */
+  deregister(id: string, nodeId: string | null): void;
+  get(id: string): Worker;
+  list(): Worker[];
+  circuits(id: string): WorkerCircuits;
+  /** Slots of one worker (by authority or id) or of all. */
+  slots(worker: string | undefined, inUse: boolean | undefined): Slot[];
+  /** Periodic: drops dead leases and calls silent workers LOST. */
+  sweep(): void;
+}
+
+/** Workers of the original have no node ids: they are one node per authority. */
+const NAMELESS_NODE = "(unnamed)";
+
+export function createWorkerService(deps: Deps): WorkerService {
+  const { database, config, now, newId, log } = deps;
+  const { db } = database;
+  const timeout = config.proxy_coordinator.worker_heartbeat_timeout * 1000;
+  /** Half the time after which a worker is LOST, so that `nodes` tells of a crash before that. */
+  const lease = timeout / 2;
+
+  function beat(row: store.WorkerRow, nodeId: string | null | undefined, revision: number | null): void {
+    store.renewLease(db, row.id, nodeId ?? NAMELESS_NODE, revision, now() + lease, now());
+    deps.live.workerSeen(row.authority, now() / 1000).catch((error: unknown) => {
+      log.debug({ worker: row.authority, reason: reason(error) }, "cannot note in Redis that the worker was seen");
+    });
+  }
+
+  function known(id: string): store.WorkerRow {
+    const row = store.getWorker(db, id);
+    if (row === undefined) throw notFound("worker");
+    return row;
+  }
+
+  return {
+    register(wanted) {
+      checkRegistration(wanted);
+      const row = write(db, (tx) => store.upsertWorker(tx, wanted, newId(), now()));
+      beat(row, wanted.node_id, null);
+      log.info({ worker: row.authority, node: wanted.node_id ?? null }, "worker registered");
+      return store.toWorker(db, known(row.id), now());
+    },
+    heartbeat(id, { node_id: nodeId, revision }) {
+      const row = known(id);
+      // A node that left, or was thought dead long ago, starts anew: its registration may have changed meanwhile.
+      if (row.status === "TERMINATED" && !store.hasNode(db, id, nodeId ?? NAMELESS_NODE)) throw notFound("worker");
+      if (row.status === "LOST") log.info({ worker: row.authority }, "lost worker is back");
+      beat(row, nodeId, revision ?? null);
+      return store.toWorker(db, known(id), now());
+    },
+    deregister(id, nodeId) {
+      const row = known(id);
+      const left = write(db, (tx) => {
+        const alive = store.endLease(tx, id, nodeId ?? NAMELESS_NODE, now());
+        if (alive === 0) store.setStatus(tx, id, "TERMINATED", now());
+        return alive;
+      });
+      log.info({ worker: row.authority, node: nodeId, nodes: left }, "worker node deregistered");
+      if (left === 0) announce("worker_terminated", row.authority, "deregistered");
+    },
+    get: (id) => store.toWorker(db, known(id), now()),
+    list: () => store.listWorkers(db).map((row) => store.toWorker(db, row, now())),
+    circuits(id) {
+      // One transaction, so that the circuits and the revision belong together.
+      return db.transaction((): WorkerCircuits => {
+        const row = known(id);
+        return { circuits: circuitsOfWorker(db, id).map(toCircuit), revision: row.revision, epoch: database.epoch };
+      });
+    },
+    slots: (worker, inUse) =>
+      store
+        .findWorkers(db, worker)
+        .flatMap((row) => store.slotsOf(db, row))
+        .filter((slot) => inUse === undefined || slot.in_use === inUse),
+    sweep() {
+      store.dropExpiredNodes(db, now());
+      for (const row of store.silentWorkers(db, now() - timeout)) {
+        store.setStatus(db, row.id, "LOST", now());
+        log.warn({ worker: row.authority }, "worker lost: no heartbeat");
+        announce("worker_lost", row.authority, `no heartbeat for ${timeout / 1000} s`);
+      }
+    },
+  };
+
+  function announce(name: "worker_lost" | "worker_terminated", authority: string, why: string): void {
+    deps.bus.announce({ name, payload: { worker_id: authority, reason: why } }).catch((error: unknown) => {
+      log.warn({ worker: authority, reason: reason(error) }, `cannot announce ${name}`);
+    });
+  }
+}
+
+// --- internal ---
+
+function checkRegistration(wanted: WorkerRegistration): void {
+  const range = wanted.port_range ?? null;
+  if (wanted.frontend_mode === "port" && (range === null || (range[0] ?? 0) > (range[1] ?? 0))) {
+    throw new Failure("invalid-api-params", `port_range: wanted [first, last] for a worker in port mode, got ${JSON.stringify(range)}`);
+  }
+  const domain = wanted.wildcard_domain ?? null;
+  if (wanted.frontend_mode === "wildcard" && (domain === null || !domain.startsWith("."))) {
+    throw new Failure("invalid-api-params", `wildcard_domain: wanted a domain that starts with a dot, got ${JSON.stringify(domain)}`);
+  }
+}

@@ -1,0 +1,195 @@
+/** SQL of workers, their nodes, filters and free ports. */
+import { and, asc, count, eq, gt, gte, inArray, lt, lte, notExists, or, sql } from "drizzle-orm";
+import type { Slot, Worker, WorkerRegistration } from "../../shared/schema/worker.ts";
+import { isoTime } from "../deps.ts";
+import type { Db } from "../db/open.ts";
+import { appFilters, circuits, freePorts, nodes, workers } from "../db/schema.ts";
+import type { Candidate } from "../placement.ts";
+
+export type WorkerRow = typeof workers.$inferSelect;
+
+export function getWorker(db: Db, id: string): WorkerRow | undefined {
+  return db.select().from(workers).where(eq(workers.id, id)).get();
+}
+
+export function listWorkers(db: Db): WorkerRow[] {
+  return db.select().from(workers).orderBy(asc(workers.authority)).all();
+}
+
+/** Creates or renews the worker of an authority; its id, revision and circuits stay. */
+export function upsertWorker(db: Db, wanted: WorkerRegistration, newId: string, now: number): WorkerRow {
+  const values = {
+    frontendMode: wanted.frontend_mode,
+    protocol: wanted.protocol,
+    hostname: wanted.hostname,
+    tlsListen: wanted.tls_listen,
+    tlsAdvertised: wanted.tls_advertised,
+    apiPort: wanted.api_port,
+    portLow: wanted.port_range?.[0] ?? null,
+    portHigh: wanted.port_range?.[1] ?? null,
+    wildcardDomain: wanted.wildcard_domain ?? null,
+    wildcardTrafficPort: wanted.wildcard_traffic_port ?? null,
+    acceptedTraffics: wanted.accepted_traffics,
+    filteredAppsOnly: wanted.filtered_apps_only,
+    traefikLastUsedMarkerPath: wanted.traefik_last_used_marker_path ?? null,
+    status: "ALIVE" as const,
+    lastSeenAt: now,
+    updatedAt: now,
+  };
+  const row = db
+    .insert(workers)
+    .values({ id: newId, authority: wanted.authority, createdAt: now, ...values })
+    .onConflictDoUpdate({ target: workers.authority, set: values })
+    .returning()
+    .get();
+  replaceFilters(db, row.id, wanted.app_filters ?? []);
+  syncFreePorts(db, row);
+  return row;
+}
+
+/** Renews a node's lease, and with it the worker's life. */
+export function renewLease(db: Db, workerId: string, nodeId: string, revision: number | null, leaseUntil: number, now: number): void {
+  db.insert(nodes)
+    .values({ workerId, nodeId, leaseUntil, revision, registeredAt: now })
+    .onConflictDoUpdate({ target: [nodes.workerId, nodes.nodeId], set: { leaseUntil, revision } })
+    .run();
+  db.update(workers).set({ status: "ALIVE", lastSeenAt: now }).where(eq(workers.id, workerId)).run();
+}
+
+/** Ends a node's lease; gives how many live ones the worker has left. */
+export function endLease(db: Db, workerId: string, nodeId: string, now: number): number {
+  db.delete(nodes).where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId))).run();
+  return liveNodes(db, workerId, now);
+}
+
+export function hasNode(db: Db, workerId: string, nodeId: string): boolean {
+  return db.select({ one: sql`1` }).from(nodes).where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId))).get() !== undefined;
+}
+
+export function setStatus(db: Db, workerId: string, status: WorkerRow["status"], now: number): void {
+  db.update(workers).set({ status, updatedAt: now }).where(eq(workers.id, workerId)).run();
+}
+
+export function dropExpiredNodes(db: Db, now: number): void {
+  db.delete(nodes).where(lte(nodes.leaseUntil, now)).run();
+}
+
+/** Workers called alive that have no lease and were last heard of before `before`. */
+export function silentWorkers(db: Db, before: number): WorkerRow[] {
+  const leased = db.select({ one: sql`1` }).from(nodes).where(eq(nodes.workerId, workers.id));
+  return db.select().from(workers).where(and(eq(workers.status, "ALIVE"), lt(workers.lastSeenAt, before), notExists(leased))).all();
+}
+
+/** All living workers as placement sees them. */
+export function candidates(db: Db): Candidate[] {
+  const rows = db
+    .select({
+      id: workers.id,
+      authority: workers.authority,
+      status: workers.status,
+      protocol: workers.protocol,
+      frontendMode: workers.frontendMode,
+      acceptedTraffics: workers.acceptedTraffics,
+      filteredAppsOnly: workers.filteredAppsOnly,
+      portLow: workers.portLow,
+      portHigh: workers.portHigh,
+      available: sql<number>`(SELECT count(*) FROM ${freePorts} WHERE ${freePorts.workerId} = ${workers.id})`,
+      occupied: sql<number>`(SELECT count(*) FROM ${circuits} WHERE ${circuits.workerId} = ${workers.id})`,
+    })
+    .from(workers)
+    .where(eq(workers.status, "ALIVE"))
+    .all();
+  const filters = db.select().from(appFilters).all();
+  return rows.map((row) => ({ ...row, filters: filters.filter((one) => one.workerId === row.id) }));
+}
+
+/** The worker as the API shows it, with every slot. */
+export function toWorker(db: Db, row: WorkerRow, now: number): Worker {
+  const slots = slotsOf(db, row);
+  const occupied = slots.filter((slot) => slot.in_use).length;
+  return {
+    id: row.id,
+    authority: row.authority,
+    frontend_mode: row.frontendMode,
+    protocol: row.protocol,
+    hostname: row.hostname,
+    tls_listen: row.tlsListen,
+    tls_advertised: row.tlsAdvertised,
+    api_port: row.apiPort,
+    port_range: row.portLow === null || row.portHigh === null ? null : [row.portLow, row.portHigh],
+    wildcard_domain: row.wildcardDomain,
+    wildcard_traffic_port: row.wildcardTrafficPort,
+    accepted_traffics: row.acceptedTraffics,
+    filtered_apps_only: row.filteredAppsOnly,
+    app_filters: db.select({ key: appFilters.key, value: appFilters.value }).from(appFilters).where(eq(appFilters.workerId, row.id)).all(),
+    traefik_last_used_marker_path: row.traefikLastUsedMarkerPath,
+    status: row.status,
+    created_at: isoTime(row.createdAt),
+    updated_at: isoTime(row.updatedAt),
+    available_slots: row.frontendMode === "wildcard" ? -1 : slots.length - occupied,
+    occupied_slots: occupied,
+    nodes: liveNodes(db, row.id, now),
+    revision: row.revision,
+    slots,
+  };
+}
+
+/** Every port of the range in port mode, the used subdomains in wildcard mode. */
+export function slotsOf(db: Db, worker: WorkerRow): Slot[] {
+  const used = db
+    .select({ id: circuits.id, port: circuits.port, subdomain: circuits.subdomain })
+    .from(circuits)
+    .where(eq(circuits.workerId, worker.id))
+    .all()
+    .map((row) => ({ frontend_mode: worker.frontendMode, in_use: true, port: row.port, subdomain: row.subdomain, circuit_id: row.id }));
+  if (worker.frontendMode === "wildcard") return used;
+  const free = db
+    .select({ port: freePorts.port })
+    .from(freePorts)
+    .where(eq(freePorts.workerId, worker.id))
+    .all()
+    .map(({ port }) => ({ frontend_mode: worker.frontendMode, in_use: false, port, subdomain: null, circuit_id: null }));
+  return [...used, ...free].toSorted((a, b) => (a.port ?? 0) - (b.port ?? 0));
+}
+
+/** Workers by id or authority; all when no name is given. */
+export function findWorkers(db: Db, name?: string): WorkerRow[] {
+  if (name === undefined) return listWorkers(db);
+  return db.select().from(workers).where(or(eq(workers.id, name), eq(workers.authority, name))).all();
+}
+
+// --- internal ---
+
+function liveNodes(db: Db, workerId: string, now: number): number {
+  return db.select({ nodes: count() }).from(nodes).where(and(eq(nodes.workerId, workerId), gt(nodes.leaseUntil, now))).get()?.nodes ?? 0;
+}
+
+function replaceFilters(db: Db, workerId: string, filters: { key: string; value: string }[]): void {
+  db.delete(appFilters).where(eq(appFilters.workerId, workerId)).run();
+  for (const { key, value } of filters) db.insert(appFilters).values({ workerId, key, value }).onConflictDoNothing().run();
+}
+
+/** After a registration the free ports are exactly those of the range that carry no circuit; known ones keep their turn. */
+function syncFreePorts(db: Db, worker: WorkerRow): void {
+  const mine = eq(freePorts.workerId, worker.id);
+  const { portLow: low, portHigh: high } = worker;
+  if (low === null || high === null) {
+    db.delete(freePorts).where(mine).run();
+    return;
+  }
+  db.delete(freePorts).where(and(mine, or(lt(freePorts.port, low), gt(freePorts.port, high)))).run();
+  const free = new Set(db.select({ port: freePorts.port }).from(freePorts).where(mine).all().map((row) => row.port));
+  const used = new Set(
+    db.select({ port: circuits.port }).from(circuits).where(and(eq(circuits.workerId, worker.id), gte(circuits.port, low), lte(circuits.port, high))).all().map((row) => row.port),
+  );
+  const missing = Array.from({ length: high - low + 1 }, (_, at) => low + at).filter((port) => !free.has(port) && !used.has(port));
+  // SQLite takes at most 32,766 parameters a statement.
+  for (let at = 0; at < missing.length; at += 5000) {
+    db.insert(freePorts)
+      .values(missing.slice(at, at + 5000).map((port) => ({ workerId: worker.id, port, releasedAt: 0 })))
+      .onConflictDoNothing()
+      .run();
+  }
+  const stale = [...free].filter((port) => used.has(port));
+  if (stale.length > 0) db.delete(freePorts).where(and(mine, inArray(freePorts.port, stale))).run();
+}

@@ -1,0 +1,106 @@
+/**
+ * Events as text: `{name, source, payload, metadata}` where payload and metadata are JSON strings.
+ * Our events end their payload with `mac`, so that a peer can tell them from forged ones; the original ignores it.
+ */
+import { createHmac } from "node:crypto";
+import { Type } from "@sinclair/typebox";
+import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { Circuit, Route } from "../schema/circuit.ts";
+import "../schema/formats.ts";
+import { sameSecret } from "../secrets.ts";
+import type { AppProxyEvent } from "./events.ts";
+
+export interface Codec {
+  encode(event: AppProxyEvent): string;
+  /** Gives null for an event that is not ours to read, and throws with the reason for a broken or forged one. */
+  decode(text: string): AppProxyEvent | null;
+}
+
+/** `secret` is the api_secret; unsigned events count only with `acceptUnsigned` (mixed clusters). */
+export function createCodec(secret: string, acceptUnsigned: boolean): Codec {
+  return {
+    encode: (event) => encode(event, secret),
+    decode: (text) => decode(text, secret, acceptUnsigned),
+  };
+}
+
+// --- internal ---
+
+const position = { revision: Type.Optional(Type.Integer()), epoch: Type.Optional(Type.String()) };
+const circuitsCheck = TypeCompiler.Compile(
+  Type.Object({ target_worker_authority: Type.String(), circuits: Type.Array(Circuit), ...position }),
+);
+const routeCheck = TypeCompiler.Compile(
+  Type.Object({ target_worker_authority: Type.String(), circuit: Circuit, routes: Type.Array(Route), ...position }),
+);
+
+const CHECKS = {
+  appproxy_circuit_created_event: circuitsCheck,
+  appproxy_worker_circuit_added_event: circuitsCheck,
+  appproxy_circuit_removed_event: circuitsCheck,
+  appproxy_circuit_route_updated_event: routeCheck,
+};
+
+const envelopeCheck = TypeCompiler.Compile(
+  Type.Object({ name: Type.String(), source: Type.String(), payload: Type.String(), metadata: Type.Optional(Type.String()) }),
+);
+
+const MAC = /,"mac":"([0-9a-f]{64})"\}$/;
+
+function encode(event: AppProxyEvent, secret: string): string {
+  const bare = JSON.stringify(event.payload);
+  return JSON.stringify({
+    name: event.name,
+    source: event.source,
+    payload: `${bare.slice(0, -1)},"mac":"${mac(event.name, bare, secret)}"}`,
+    metadata: JSON.stringify({ request_id: event.requestId, user: null, triggered_user: null }),
+  });
+}
+
+function decode(text: string, secret: string, acceptUnsigned: boolean): AppProxyEvent | null {
+  const envelope: unknown = JSON.parse(text);
+  if (!envelopeCheck.Check(envelope)) throw new Error("event envelope lacks name, source or payload");
+  if (!isOurs(envelope.name)) return null;
+  if (!isGenuine(envelope.name, envelope.payload, secret) && !acceptUnsigned) {
+    throw new Error(`event ${envelope.name} is not signed with our api_secret (events.accept_unsigned is false)`);
+  }
+  const payload = kebabToSnake(JSON.parse(envelope.payload));
+  const check = CHECKS[envelope.name];
+  if (!check.Check(payload)) {
+    const first = check.Errors(payload).First();
+    throw new Error(`event ${envelope.name}: payload${first?.path ?? ""}: ${first?.message ?? "unreadable"}`);
+  }
+  // The check above proved that this payload belongs to this name.
+  return { name: envelope.name, source: envelope.source, payload, requestId: requestId(envelope.metadata) } as AppProxyEvent;
+}
+
+/** The name is under the signature too: a creation and a removal have payloads of the same shape. */
+function mac(name: string, payload: string, secret: string): string {
+  return createHmac("sha256", secret).update(`${name}\n${payload}`).digest("hex");
+}
+
+function isGenuine(name: string, payload: string, secret: string): boolean {
+  const found = MAC.exec(payload);
+  if (found?.[1] === undefined) return false;
+  return sameSecret(found[1], mac(name, `${payload.slice(0, found.index)}}`, secret));
+}
+
+function isOurs(name: string): name is AppProxyEvent["name"] {
+  return Object.hasOwn(CHECKS, name);
+}
+
+function requestId(metadata: string | undefined): string | null {
+  if (metadata === undefined) return null;
+  const parsed: unknown = JSON.parse(metadata);
+  if (typeof parsed !== "object" || parsed === null || !("request_id" in parsed)) return null;
+  return typeof parsed.request_id === "string" ? parsed.request_id : null;
+}
+
+/** Older peers may write route keys with hyphens; `envs` belong to the user and stay as they are. */
+function kebabToSnake(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(kebabToSnake);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => [key.replaceAll("-", "_"), key === "envs" ? inner : kebabToSnake(inner)]),
+  );
+}

@@ -1,0 +1,40 @@
+/** The broadcast events of the App Proxy: names, payloads and who sends them. */
+import type { Circuit, Route } from "../schema/circuit.ts";
+
+/** Extra fields of our coordinator; older peers ignore them and do not send them. */
+interface Position {
+  revision?: number;
+  epoch?: string;
+}
+
+interface CircuitsPayload extends Position {
+  target_worker_authority: string;
+  circuits: Circuit[];
+}
+
+interface RoutePayload extends Position {
+  target_worker_authority: string;
+  circuit: Circuit;
+  routes: Route[];
+}
+
+interface Kind<Name extends string, Payload> {
+  name: Name;
+  payload: Payload;
+  source: "appproxy-coordinator" | "appproxy-worker";
+  /** `metadata.request_id`: the request that caused it, as it was received. */
+  requestId: string | null;
+}
+
+export type CircuitCreated = Kind<"appproxy_circuit_created_event", CircuitsPayload>;
+export type CircuitAdded = Kind<"appproxy_worker_circuit_added_event", CircuitsPayload>;
+export type CircuitRemoved = Kind<"appproxy_circuit_removed_event", CircuitsPayload>;
+export type RouteUpdated = Kind<"appproxy_circuit_route_updated_event", RoutePayload>;
+
+export type AppProxyEvent = CircuitCreated | CircuitAdded | CircuitRemoved | RouteUpdated;
+
+/** An anycast message: one of all coordinators' peers takes it from the stream. */
+export interface Announcement {
+  name: "worker_lost" | "worker_terminated";
+  payload: { worker_id: string; reason: string };
+}

@@ -1,0 +1,67 @@
+/** The sections of configuration that both services have, and the rules for their secrets. */
+import { invalidEntries } from "../addresses.ts";
+import { LOG_LEVELS } from "../log.ts";
+import { sameSecret, weakness } from "../secrets.ts";
+import * as f from "./fields.ts";
+import type { Fault } from "./load.ts";
+
+export const redisSection = {
+  addr: f.address("127.0.0.1:6379", "Redis by address"),
+  sentinel: f.optionalAddresses("Redis by Sentinel; takes precedence over `addr`"),
+  service_name: f.text("mymaster", "Name of the master that Sentinel watches"),
+  password: { ...f.text("", "Password of Redis and of Sentinel"), secret: true },
+};
+
+export const secretsSection = {
+  api_secret: f.secret("Shared by Manager, coordinator and workers; authenticates API calls and signs events"),
+  jwt_secret: f.secret("Shared by coordinator and workers; signs setup tokens"),
+};
+
+export const eventsSection = {
+  accept_unsigned: f.flag(false, "Take events without our signature: needed while a peer is the Python original"),
+};
+
+export const loggingSection = {
+  level: f.oneOf(LOG_LEVELS, "info", "Least level that is written"),
+};
+
+export const debugSection = {
+  enabled: f.flag(false, "Development only: weak secrets give a warning instead of stopping the start"),
+};
+
+/** A list of addresses and CIDR ranges. */
+export function cidrs(fallback: readonly string[], description: string): f.Field<string[]> {
+  return f.texts(fallback, "addresses or CIDR ranges, such as 10.0.0.0/8", description, (entry) => invalidEntries(entry).length === 0);
+}
+
+/** Faults of the secrets: missing, short, well-known or equal to one another. Never shows one. */
+export function secretFaults(secrets: Record<string, string>): Fault[] {
+  const named = Object.entries(secrets);
+  return named.flatMap(([key, value], at) => {
+    const weak = weakness(value);
+    if (weak !== null) return [{ key, message: `${weak}; wanted at least 16 random characters, such as \`openssl rand -hex 32\` prints` }];
+    const twin = named.slice(0, at).find(([, other]) => sameSecret(other, value));
+    return twin === undefined ? [] : [{ key, message: `is the same as ${twin[0]}; wanted a secret of its own` }];
+  });
+}
+
+/** Weak secrets stop the start, except with `debug.enabled`; missing ones always do. */
+export function secretStoppers(secrets: Record<string, string>, debug: boolean): Fault[] {
+  return secretFaults(secrets).filter(({ message }) => !debug || message.startsWith("is missing"));
+}
+
+/** TLS needs its certificate and key. */
+export function tlsFaults(section: string, tls: { tls_listen: boolean; tls_cert: string | null; tls_privkey: string | null }): Fault[] {
+  if (!tls.tls_listen) return [];
+  return (["tls_cert", "tls_privkey"] as const)
+    .filter((key) => tls[key] === null)
+    .map((key) => ({ key: `${section}.${key}`, message: "is missing; wanted a file, because tls_listen is true" }));
+}
+
+/** TLS keys shared by both services. */
+export const tlsKeys = {
+  tls_listen: f.flag(false, "Listen with TLS"),
+  tls_cert: f.optionalText("File of the certificate chain (PEM)"),
+  tls_privkey: f.optionalText("File of the private key (PEM)"),
+  tls_advertised: f.flag(false, "Hand out https URLs (also when a load balancer ends TLS)"),
+};

@@ -1,0 +1,166 @@
+/**
+ * Reads a service's configuration once: defaults, then the TOML file, then environment variables.
+ * All faults are collected and reported together; keys without a meaning here are named, not refused.
+ */
+import { parse as parseToml } from "smol-toml";
+import { reason } from "../failure.ts";
+import { isRecord, type Field } from "./fields.ts";
+
+/** Sections of fields, at most two deep, as in the TOML file. */
+export interface Table {
+  readonly [key: string]: Field<unknown> | Table;
+}
+
+/** The values that a table describes. */
+export type Values<T> = T extends Field<infer V> ? V : { readonly [K in keyof T]: Values<T[K]> };
+
+export interface Fault {
+  key: string;
+  message: string;
+}
+
+/** Every fault of a configuration, in one error. */
+export class ConfigError extends Error {
+  readonly faults: Fault[];
+
+  constructor(source: string, faults: Fault[]) {
+    super(`${source}: ${faults.length === 1 ? "1 fault" : `${faults.length} faults`}\n${faults.map((f) => `  ${f.key}: ${f.message}`).join("\n")}`);
+    this.name = "ConfigError";
+    this.faults = faults;
+  }
+}
+
+export interface Loaded<T> {
+  values: Values<T>;
+  /** Keys of the file that nothing reads, dotted. */
+  ignored: string[];
+}
+
+/** One line of a table: a dotted key, its environment variable and its field. */
+export interface Key {
+  key: string;
+  env: string;
+  field: Field<unknown>;
+}
+
+/** All keys of a table, in order. */
+export function keysOf(table: Table, prefix: string, path: string[] = []): Key[] {
+  return Object.entries(table).flatMap(([name, entry]) => {
+    const here = [...path, name];
+    if (!isField(entry)) return keysOf(entry, prefix, here);
+    return [{ key: here.join("."), env: envName(prefix, here), field: entry }];
+  });
+}
+
+/**
+ * Reads the values of `table`. `prefix` starts the environment variables' names; `check` finds faults that
+ * concern several keys. Throws ConfigError with everything that is wrong.
+ */
+export function loadConfig<const T extends Table>(
+  table: T,
+  options: {
+    source: string;
+    toml: string;
+    env: Record<string, string | undefined>;
+    prefix: string;
+    check: (values: Values<T>) => Fault[];
+  },
+): Loaded<T> {
+  const file = readToml(options.source, options.toml);
+  const faults: Fault[] = [];
+  const seen = new Set<string>();
+  const values: Record<string, unknown> = {};
+  for (const { key, env, field } of keysOf(table, options.prefix)) {
+    seen.add(key);
+    put(values, key, readKey(key, env, field, valueAt(file, key), options.env, faults));
+  }
+  // Only whole values are checked against each other: a fault in one would be reported twice.
+  const whole = values as Values<T>;
+  if (faults.length === 0) faults.push(...options.check(whole));
+  if (faults.length > 0) throw new ConfigError(options.source, faults);
+  return { values: freeze(whole), ignored: leaves(file).filter((key) => !isRead(key, seen)) };
+}
+
+/** The name of the environment variable of a key: `APP_PROXY_WORKER__SECRETS__API_SECRET`. */
+export function envName(prefix: string, path: readonly string[]): string {
+  return [prefix, ...path].join("__").toUpperCase();
+}
+
+// --- internal ---
+
+function isField(entry: Field<unknown> | Table): entry is Field<unknown> {
+  return typeof entry["parse"] === "function";
+}
+
+function readToml(source: string, toml: string): Record<string, unknown> {
+  try {
+    const parsed = snakeKeys(parseToml(toml));
+    return isRecord(parsed) ? parsed : {};
+  } catch (error) {
+    throw new ConfigError(source, [{ key: "(file)", message: `is not TOML: ${reason(error)}` }]);
+  }
+}
+
+function readKey(
+  key: string,
+  env: string,
+  field: Field<unknown>,
+  fromFile: unknown,
+  environment: Record<string, string | undefined>,
+  faults: Fault[],
+): unknown {
+  const fromEnv = environment[env];
+  const raw = fromEnv ?? fromFile;
+  if (raw === undefined) return field.fallback;
+  const value = field.parse(raw);
+  if (value !== undefined) return value;
+  const shown = field.secret ? "[secret]" : JSON.stringify(raw);
+  const origin = fromEnv === undefined ? "" : ` (from ${env})`;
+  faults.push({ key, message: `${shown}${origin} was given; wanted ${field.wanted}` });
+  return field.fallback;
+}
+
+function valueAt(root: Record<string, unknown>, key: string): unknown {
+  return key.split(".").reduce<unknown>((at, name) => (isRecord(at) ? at[name] : undefined), root);
+}
+
+function put(root: Record<string, unknown>, key: string, value: unknown): void {
+  const path = key.split(".");
+  const last = path.pop() ?? key;
+  let at = root;
+  for (const name of path) {
+    const next = at[name];
+    at = isRecord(next) ? next : (at[name] = {});
+  }
+  at[last] = value;
+}
+
+/** Operators' files use either `snake_case` or `kebab-case`. */
+function snakeKeys(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(snakeKeys);
+  if (!isRecord(value) || value instanceof Date) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key.replaceAll("-", "_"), snakeKeys(inner)]));
+}
+
+function leaves(value: Record<string, unknown>, path = ""): string[] {
+  return Object.entries(value).flatMap(([name, inner]) => {
+    const key = path === "" ? name : `${path}.${name}`;
+    return isRecord(inner) ? leaves(inner, key) : [key];
+  });
+}
+
+/** A table given for one key (`addr = { host, port }`) is read as a whole. */
+function isRead(key: string, seen: Set<string>): boolean {
+  for (let end = key.length; end > 0; end = key.lastIndexOf(".", end - 1)) {
+    if (seen.has(key.slice(0, end))) return true;
+  }
+  return false;
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(freeze);
+  }
+  return value;
+}

@@ -1,0 +1,108 @@
+/**
+ * The one list of failures and the one error class that carries them.
+ * Both services throw `Failure` and turn it into an answer in one place (coordinator/errors.ts, worker/failure.ts).
+ * Types, statuses, titles and codes are fixed by callers that match on them.
+ */
+
+interface FailureRow {
+  status: number;
+  title: string;
+  errorCode: string;
+}
+
+const BAD_PARAMETERS = "agent_request_invalid-parameters";
+
+/** Keyed by the last part of the problem's `type`. `{object}` in a title is filled in from `Failure.object`. */
+export const FAILURES = {
+  "url-not-found": row(404, "Unknown URL path.", "agent_request_not-found"),
+  "object-not-found": row(404, "E00002: No such {object}.", "agent_read_not-found"),
+  "generic-bad-request": row(400, "Bad request.", "agent_request_bad-request"),
+  "invalid-api-params": row(400, "Missing or invalid API parameters.", BAD_PARAMETERS),
+  "invalid-credentials": row(401, "Authentication credentials not valid.", "agent_auth_unauthorized"),
+  "auth-failed": row(401, "Credential/signature mismatch.", "agent_auth_unauthorized"),
+  "generic-forbidden": row(403, "Forbidden operation.", "agent_access_forbidden"),
+  "client-ip-not-allowed": row(403, "Client address not allowed.", "appproxy_access_forbidden"),
+  "method-not-allowed": row(405, "HTTP Method Not Allowed.", "agent_request_bad-request"),
+  // Not in the original's table: its framework answered 413 with a body of its own.
+  "payload-too-large": row(413, "Request body too large.", "agent_request_bad-request"),
+  "internal-server-error": row(500, "Internal server error.", "agent_generic_internal-error"),
+  "service-unavailable": row(503, "Service unavailable.", "agent_generic_unavailable"),
+  "appproxy/worker-not-available": row(503, "Worker not available.", "agent_access_not-found"),
+  "appproxy/port-not-available": row(409, "Designated port already occupied.", "agent_setup_already-exists"),
+  "appproxy/unsupported-protocol": row(400, "Unsupported protocol.", BAD_PARAMETERS),
+  "appproxy/container-connection-refused": row(502, "Cannot connect to Backend.AI kernel.", "kernel_access_unreachable"),
+  "appproxy/worker-registration-error": row(403, "E20013: Failed to register worker.", "agent_create_forbidden"),
+  "appproxy/coordinator-connection-error": row(
+    502,
+    "E20014: Failed to communicate with coordinator.",
+    "agent_access_unreachable",
+  ),
+} as const satisfies Record<string, FailureRow>;
+
+export type FailureKind = keyof typeof FAILURES;
+
+/** The body of an error answer (RFC 9457 problem details with Backend.AI's `error_code`). */
+export interface Problem {
+  type: string;
+  title: string;
+  error_code: string;
+  msg?: string;
+  data?: unknown;
+}
+
+interface FailureDetail {
+  /** What a caller may read and match on; never holds a secret. */
+  msg?: string;
+  data?: unknown;
+  /** Names the thing that was not found. */
+  object?: string;
+  cause?: unknown;
+}
+
+const TYPE_PREFIX = "https://api.backend.ai/probs/";
+
+/** A failure with a known answer. Anything else that is thrown becomes `internal-server-error`. */
+export class Failure extends Error {
+  readonly kind: FailureKind;
+  readonly detail: FailureDetail;
+
+  constructor(kind: FailureKind, detail: FailureDetail | string = {}) {
+    const given = typeof detail === "string" ? { msg: detail } : detail;
+    super(given.msg ?? FAILURES[kind].title, given.cause === undefined ? undefined : { cause: given.cause });
+    this.name = "Failure";
+    this.kind = kind;
+    this.detail = given;
+  }
+
+  /** HTTP status of the answer. Named so because Elysia treats an error's own `status` specially. */
+  get httpStatus(): number {
+    return FAILURES[this.kind].status;
+  }
+
+  problem(): Problem {
+    const { title, errorCode } = FAILURES[this.kind];
+    return {
+      type: TYPE_PREFIX + this.kind,
+      title: title.replace("{object}", this.detail.object ?? "object"),
+      error_code: errorCode,
+      ...(this.detail.msg === undefined ? {} : { msg: this.detail.msg }),
+      ...(this.detail.data === undefined ? {} : { data: this.detail.data }),
+    };
+  }
+}
+
+/** The failure for an object that is not there; `what` reads like "circuit". */
+export function notFound(what: string): Failure {
+  return new Failure("object-not-found", { object: what });
+}
+
+/** What a thrown value says, for a log line. */
+export function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+// --- internal ---
+
+function row(status: number, title: string, errorCode: string): FailureRow {
+  return { status, title, errorCode };
+}

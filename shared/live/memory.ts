@@ -1,0 +1,42 @@
+/** Live data inside one process, for all-in-one mode. Entries are dropped after the same two days as in Redis. */
+import { LIVE_TTL, type CircuitUse, type LiveData } from "./live.ts";
+
+/** `now` gives epoch milliseconds. */
+export function createMemoryLive(now: () => number): LiveData {
+  const circuits = new Map<string, CircuitUse>();
+  const sessions = new Map<string, number>();
+  const workers = new Map<string, number>();
+  const burned = new Map<string, number>();
+
+  function forgetOld(): void {
+    const oldest = now() / 1000 - LIVE_TTL;
+    for (const [id, use] of circuits) if (use.lastAccess < oldest) circuits.delete(id);
+    for (const [id, at] of sessions) if (at < oldest) sessions.delete(id);
+  }
+
+  return {
+    async record(batch) {
+      for (const [id, use] of batch.circuits) {
+        circuits.set(id, { requests: (circuits.get(id)?.requests ?? 0) + use.requests, lastAccess: use.lastAccess });
+      }
+      for (const [id, at] of batch.sessions) sessions.set(id, at);
+      forgetOld();
+    },
+    async workerSeen(authority, at) {
+      workers.set(authority, at);
+    },
+    async circuitUse(id) {
+      return circuits.get(id) ?? null;
+    },
+    async burn(id, seconds) {
+      for (const [old, until] of burned) if (until <= now()) burned.delete(old);
+      if (burned.has(id)) return false;
+      burned.set(id, now() + seconds * 1000);
+      return true;
+    },
+    healthy: () => true,
+    async close() {
+      burned.clear();
+    },
+  };
+}

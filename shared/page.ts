@@ -1,0 +1,76 @@
+/**
+ * Answers for failures: a problem document or a small static page, chosen by `Accept`.
+ * Used by the coordinator and the worker; knows neither Elysia nor `Request`.
+ */
+import type { Failure } from "./failure.ts";
+
+export interface Answer {
+  status: number;
+  headers: [string, string][];
+  body: string;
+}
+
+/** Browser-facing answers of ours may be read by any origin: the WebUI calls them from elsewhere. */
+export const CORS_HEADERS: [string, string][] = [
+  ["Access-Control-Allow-Origin", "*"],
+  ["Access-Control-Expose-Headers", "*"],
+];
+
+/** Our pages hold no script and load nothing. */
+export const PAGE_HEADERS: [string, string][] = [
+  ["Content-Type", "text/html; charset=utf-8"],
+  ["Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"],
+  ["X-Content-Type-Options", "nosniff"],
+  ["Cache-Control", "no-store"],
+];
+
+/** True when `Accept` lists `application/json` (also `application/problem+json`). Wildcards do not count: browsers send them. */
+export function listsJson(accept: string | null): boolean {
+  return accept !== null && /\bapplication\/(problem\+)?json\b/i.test(accept);
+}
+
+/** Renders a failure. `about` is shown on the page: the app's name and an id that is also in the log. */
+export function failureAnswer(
+  failure: Failure,
+  form: "json" | "html",
+  about: { app?: string; errorId?: string } = {},
+): Answer {
+  const problem = failure.problem();
+  if (form === "json") {
+    return {
+      status: failure.httpStatus,
+      headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...CORS_HEADERS],
+      body: JSON.stringify(problem),
+    };
+  }
+  const lines = [
+    about.app === undefined ? "" : `<p>App: <b>${escapeHtml(about.app)}</b></p>`,
+    problem.msg === undefined ? "" : `<p>${escapeHtml(problem.msg)}</p>`,
+    `<p><a href="">Try again</a></p>`,
+    about.errorId === undefined ? "" : `<p><small>Error id: ${escapeHtml(about.errorId)}</small></p>`,
+  ];
+  return {
+    status: failure.httpStatus,
+    headers: [...PAGE_HEADERS, ...CORS_HEADERS],
+    body: page(`${failure.httpStatus} ${problem.title}`, lines.join("")),
+  };
+}
+
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+}
+
+// --- internal ---
+
+const STYLE =
+  "body{font:16px/1.5 system-ui,sans-serif;margin:12vh auto;max-width:36rem;padding:0 1rem;color:#222}" +
+  "h1{font-size:1.3rem}a{display:inline-block;padding:.3rem .9rem;border:1px solid #888;border-radius:.3rem;color:inherit;text-decoration:none}small{color:#666}";
+
+function page(title: string, body: string): string {
+  const safe = escapeHtml(title);
+  return (
+    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${safe}</title>` +
+    `<meta name="viewport" content="width=device-width"><style>${STYLE}</style></head>` +
+    `<body><h1>${safe}</h1>${body}</body></html>`
+  );
+}

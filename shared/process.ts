@@ -1,0 +1,51 @@
+/** What a service's process does around the service: start-up messages, signals, unexpected errors. Called by the main.ts files. */
+import { ConfigError } from "./config/load.ts";
+import { reason } from "./failure.ts";
+import type { Log } from "./log.ts";
+
+/** Runs `start`; a failure ends the process with status 1 and one message for the operator. */
+export async function runMain(start: () => Promise<void>): Promise<void> {
+  try {
+    await start();
+  } catch (error) {
+    const parent = error instanceof Error && error.cause !== undefined ? ` (${reason(error.cause)})` : "";
+    process.stderr.write(`${error instanceof ConfigError ? error.message : `Cannot start: ${reason(error)}${parent}`}\n`);
+    process.exit(1);
+  }
+}
+
+/** Calls `stop` once at SIGTERM or SIGINT, then exits with 0. A second signal exits at once. */
+export function stopOnSignal(log: Log, stop: () => Promise<void>): void {
+  let stopping = false;
+  const onSignal = (signal: string) => {
+    if (stopping) process.exit(130);
+    stopping = true;
+    log.info({ signal }, "stopping");
+    stop().then(
+      () => process.exit(0),
+      (error: unknown) => {
+        log.error({ reason: reason(error) }, "stopping failed");
+        process.exit(1);
+      },
+    );
+  };
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+}
+
+/** One bad callback must not end everybody's connections: it is logged, and the service goes on. */
+export function surviveStrayErrors(log: Log): void {
+  const report = (error: unknown) => {
+    log.error({ reason: reason(error), stack: error instanceof Error ? error.stack : undefined }, "unexpected error");
+  };
+  process.on("uncaughtException", report);
+  process.on("unhandledRejection", report);
+}
+
+/** The proxy talks to kernels and coordinators directly; Bun's fetch would follow these variables. */
+export function ignoreProxySettings(): void {
+  for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]) {
+    delete process.env[name];
+    delete process.env[name.toLowerCase()];
+  }
+}

@@ -1,0 +1,43 @@
+/** Connections to Redis by address or by Sentinel. Every connection reconnects for ever and never queues without bound. */
+import { Redis, type RedisOptions } from "ioredis";
+import type { Address } from "./config/fields.ts";
+import type { Log } from "./log.ts";
+
+export interface RedisSettings {
+  addr: Address;
+  sentinel: Address[] | null;
+  service_name: string;
+  password: string;
+}
+
+/** Opens a connection; `role` names it in the log. Commands fail at once while it is down. */
+export function connectRedis(settings: RedisSettings, db: number, role: string, log: Log): Redis {
+  const redis = new Redis(redisOptions(settings, db));
+  let down = false;
+  redis.on("error", (error: Error) => {
+    // One line per outage: ioredis reports every attempt.
+    if (!down) log.warn({ role, reason: error.message || error.name }, "Redis is away");
+    down = true;
+  });
+  redis.on("ready", () => {
+    if (down) log.info({ role }, "Redis is back");
+    down = false;
+  });
+  return redis;
+}
+
+// --- internal ---
+
+function redisOptions(settings: RedisSettings, db: number): Omit<RedisOptions, "replyMapping"> {
+  const options: RedisOptions = {
+    db,
+    enableOfflineQueue: false,
+    autoResubscribe: false,
+    maxRetriesPerRequest: 0,
+    connectTimeout: 5000,
+    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 6), 2000),
+  };
+  if (settings.password !== "") options.password = options.sentinelPassword = settings.password;
+  if (settings.sentinel === null) return Object.assign(options, settings.addr);
+  return Object.assign(options, { sentinels: settings.sentinel, name: settings.service_name });
+}

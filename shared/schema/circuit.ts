@@ -1,0 +1,75 @@
+/**
+ * Circuits and routes as they travel between coordinator, worker and events.
+ * A schema here is wire check, static type and OpenAPI at once.
+ */
+import { Type, type Static, type TSchema } from "@sinclair/typebox";
+
+export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+
+export const Uuid = Type.String({ format: "uuid", examples: ["2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d"] });
+export const PortNumber = Type.Integer({ minimum: 1, maximum: 65535 });
+
+/** One of a list of names. */
+export const literals = <const T extends string>(names: readonly T[]) => Type.Unsafe<T>(Type.Union(names.map((name) => Type.Literal(name))));
+
+export const PROTOCOLS = ["http", "grpc", "h2", "tcp", "preopen", "vnc", "rdp"] as const;
+export const Protocol = literals(PROTOCOLS);
+export type ProxyProtocol = (typeof PROTOCOLS)[number];
+
+export const FRONTEND_MODES = ["port", "wildcard"] as const;
+export const FrontendModeSchema = literals(FRONTEND_MODES);
+export type FrontendMode = (typeof FRONTEND_MODES)[number];
+
+export const APP_MODES = ["interactive", "inference"] as const;
+export const AppModeSchema = literals(APP_MODES);
+export type AppMode = (typeof APP_MODES)[number];
+
+export const Route = Type.Object(
+  {
+    route_id: nullable(Uuid),
+    session_id: Uuid,
+    session_name: nullable(Type.String()),
+    kernel_host: Type.String(),
+    kernel_port: PortNumber,
+    protocol: Protocol,
+    traffic_ratio: Type.Number({ minimum: 0 }),
+  },
+  { description: "One way from a circuit to a kernel." },
+);
+export type Route = Static<typeof Route>;
+
+export const Circuit = Type.Object(
+  {
+    id: Uuid,
+    app: Type.String(),
+    protocol: Protocol,
+    worker: Type.String({ description: "Id of the worker that carries it." }),
+    app_mode: AppModeSchema,
+    frontend_mode: FrontendModeSchema,
+    envs: Type.Record(Type.String(), Type.Unknown()),
+    arguments: nullable(Type.String()),
+    open_to_public: Type.Boolean(),
+    allowed_client_ips: nullable(Type.String()),
+    port: nullable(PortNumber),
+    subdomain: nullable(Type.String()),
+    user_id: nullable(Uuid),
+    endpoint_id: nullable(Uuid),
+    runtime_variant: nullable(Type.String()),
+    route_info: Type.Array(Route),
+    session_ids: Type.Array(Uuid),
+    created_at: Type.String({ format: "date-time" }),
+    updated_at: Type.String({ format: "date-time" }),
+    origin_request_id: Type.Optional(
+      nullable(Type.String({ description: "X-Backend-Request-ID of the request that created it; never made up." })),
+    ),
+    revision: Type.Optional(Type.Integer({ description: "The worker's revision at its last change." })),
+  },
+  { description: "A route from a user-facing slot to one app." },
+);
+export type Circuit = Static<typeof Circuit>;
+
+/** The transport that a worker must speak for a protocol. */
+export function placementProtocol(protocol: ProxyProtocol): ProxyProtocol {
+  if (protocol === "preopen") return "http";
+  return protocol === "vnc" || protocol === "rdp" ? "tcp" : protocol;
+}

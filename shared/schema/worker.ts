@@ -1,0 +1,92 @@
+/** Workers as they register and as the coordinator shows them. */
+import { Type, type Static } from "@sinclair/typebox";
+import { AppModeSchema, Circuit, FrontendModeSchema, nullable, PortNumber, Protocol, Uuid } from "./circuit.ts";
+
+/** The facts about a session or endpoint that an app filter can name. */
+export const FILTER_KEYS = [
+  "session.id",
+  "session.user_uuid",
+  "session.project_id",
+  "session.access_key",
+  "session.domain_name",
+  "endpoint.id",
+  "endpoint.runtime_variant",
+  "endpoint.existing_url",
+] as const;
+export type FilterKey = (typeof FILTER_KEYS)[number];
+
+export const AppFilter = Type.Object({ key: Type.String({ minLength: 1 }), value: Type.String() });
+export type AppFilter = Static<typeof AppFilter>;
+
+export const NodeId = Type.String({ minLength: 1, maxLength: 128, pattern: "^[A-Za-z0-9._:-]+$" });
+
+/** Body of `PUT /api/worker`. `node_id` is ours; the original's workers do not send it. */
+export const WorkerRegistration = Type.Object({
+  authority: Type.String({ minLength: 1, maxLength: 255 }),
+  frontend_mode: FrontendModeSchema,
+  protocol: Protocol,
+  hostname: Type.String({ minLength: 1, maxLength: 255 }),
+  tls_listen: Type.Boolean({ default: false }),
+  tls_advertised: Type.Boolean({ default: false }),
+  api_port: PortNumber,
+  port_range: Type.Optional(nullable(Type.Array(PortNumber, { minItems: 2, maxItems: 2, description: "First and last port." }))),
+  wildcard_domain: Type.Optional(nullable(Type.String({ minLength: 2, description: "Starts with a dot." }))),
+  wildcard_traffic_port: Type.Optional(nullable(PortNumber)),
+  accepted_traffics: Type.Array(AppModeSchema, { minItems: 1 }),
+  filtered_apps_only: Type.Boolean({ default: false }),
+  app_filters: Type.Optional(Type.Array(AppFilter)),
+  traefik_last_used_marker_path: Type.Optional(nullable(Type.String())),
+  node_id: Type.Optional(nullable(NodeId)),
+});
+export type WorkerRegistration = Static<typeof WorkerRegistration>;
+
+/** Body of the heartbeat; the original's workers send none. */
+export const Heartbeat = Type.Object({
+  node_id: Type.Optional(nullable(NodeId)),
+  revision: Type.Optional(nullable(Type.Integer({ minimum: 0 }))),
+});
+export type Heartbeat = Static<typeof Heartbeat>;
+
+export const Slot = Type.Object({
+  frontend_mode: FrontendModeSchema,
+  in_use: Type.Boolean(),
+  port: nullable(PortNumber),
+  subdomain: nullable(Type.String()),
+  circuit_id: nullable(Uuid),
+});
+export type Slot = Static<typeof Slot>;
+
+export const Worker = Type.Object({
+  id: Uuid,
+  authority: Type.String(),
+  frontend_mode: FrontendModeSchema,
+  protocol: Protocol,
+  hostname: Type.String(),
+  tls_listen: Type.Boolean(),
+  tls_advertised: Type.Boolean(),
+  api_port: PortNumber,
+  port_range: nullable(Type.Array(PortNumber)),
+  wildcard_domain: nullable(Type.String()),
+  wildcard_traffic_port: nullable(PortNumber),
+  accepted_traffics: Type.Array(AppModeSchema),
+  filtered_apps_only: Type.Boolean(),
+  app_filters: Type.Array(AppFilter),
+  traefik_last_used_marker_path: nullable(Type.String()),
+  status: Type.Union([Type.Literal("ALIVE"), Type.Literal("LOST"), Type.Literal("TERMINATED")]),
+  created_at: Type.String({ format: "date-time" }),
+  updated_at: Type.String({ format: "date-time" }),
+  available_slots: Type.Integer({ description: "-1 in wildcard mode." }),
+  occupied_slots: Type.Integer(),
+  nodes: Type.Integer({ description: "Nodes with a live lease." }),
+  revision: Type.Integer({ description: "Grows by one with each change of its circuits." }),
+  slots: Type.Array(Slot),
+});
+export type Worker = Static<typeof Worker>;
+
+/** Answer of `GET /api/worker/{id}/circuits`: a whole snapshot. `revision` and `epoch` are ours. */
+export const WorkerCircuits = Type.Object({
+  circuits: Type.Array(Circuit),
+  revision: Type.Optional(Type.Integer()),
+  epoch: Type.Optional(Type.String()),
+});
+export type WorkerCircuits = Static<typeof WorkerCircuits>;

@@ -1,0 +1,17 @@
+/** Comparing and judging secrets. Used by both services at start and by the coordinator on every API call. */
+import { createHash, timingSafeEqual } from "node:crypto";
+
+/** Constant-time comparison of two texts of any length. */
+export function sameSecret(a: string, b: string): boolean {
+  // Hashing first gives equal lengths, so the comparison tells nothing about the length either.
+  return timingSafeEqual(createHash("sha256").update(a).digest(), createHash("sha256").update(b).digest());
+}
+
+/** What is wrong with a secret, or null. Sample values of the documentation count as wrong. */
+export function weakness(secret: string): string | null {
+  if (secret === "") return "is missing";
+  if (secret.length < 16) return `has ${secret.length} characters`;
+  if (/^(some_|sample|example|change_?me|secret)/i.test(secret)) return "is a well-known sample value";
+  if (new Set(secret).size < 4) return "repeats the same few characters";
+  return null;
+}

@@ -1,0 +1,81 @@
+/** A real redis-server on a free loopback port. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "./ports.ts";
+import { until } from "./until.ts";
+
+export interface RedisServer {
+  port: number;
+  url: string;
+  /** Ends the process; `start` brings up an empty one on the same port. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+}
+
+export async function startRedis(): Promise<RedisServer> {
+  const directory = mkdtempSync(join(tmpdir(), "app-proxy-redis-"));
+  let port = await freePort();
+  let child: Bun.Subprocess | null = null;
+
+  async function start(): Promise<void> {
+    child = Bun.spawn(["redis-server", "--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory, "--appendonly", "no"], {
+      stdout: "ignore",
+      stderr: "ignore",
+    });
+    const started = child;
+    await until(async () => {
+      // Someone else took the port between our look and Redis's bind.
+      if (started.exitCode !== null) throw new Error(`redis-server ended with ${started.exitCode} on port ${port}`);
+      return answersPing(port);
+    });
+  }
+
+  async function startSomewhere(): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await start();
+      } catch (error) {
+        if (attempt >= 5) throw error;
+        port = await freePort();
+      }
+    }
+  }
+
+  await startSomewhere();
+  return {
+    get port() {
+      return port;
+    },
+    get url() {
+      return `redis://127.0.0.1:${port}`;
+    },
+    start,
+    async stop() {
+      child?.kill("SIGKILL");
+      await child?.exited;
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function answersPing(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  try {
+    const socket = await Bun.connect({
+      hostname: "127.0.0.1",
+      port,
+      socket: {
+        open: (self) => void self.write("PING\r\n"),
+        data: (_self, data) => resolve(data.toString().startsWith("+PONG")),
+        close: () => resolve(false),
+        error: () => resolve(false),
+      },
+    });
+    const answer = await promise;
+    socket.end();
+    return answer;
+  } catch {
+    return false; // not listening yet
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * May this request pass to the app? Address list, then credential, then where it comes from (security 1–5).
+ * Throws the failure; gives the header lines to add to the answer (a renewed permit).
+ */
+import { Failure } from "../shared/failure.ts";
+import type { Client } from "./client.ts";
+import type { RequestHead } from "./engine/engine.ts";
+import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName, type PermitAuthority, type PermitClaims } from "./permit.ts";
+import type { Entry } from "./table.ts";
+
+export interface AdmitSettings {
+  permits: PermitAuthority;
+  /** Browsers reach circuits with TLS. */
+  secure: boolean;
+  acceptLegacy: boolean;
+  /** Seconds that a permit lives without use. */
+  lifetime: number;
+  /** Epoch milliseconds. */
+  now: () => number;
+}
+
+export function admit(entry: Entry, head: RequestHead, client: Client, settings: AdmitSettings): [string, string][] {
+  checkAddress(entry, client);
+  const { circuit } = entry;
+  if (circuit.open_to_public) return [];
+  // Without this an inference circuit of another coordinator would stand open: nobody is let in unchecked.
+  if (circuit.app_mode === "inference") throw new Failure("invalid-credentials", "E20006: Authorization header not provided");
+  const permit = validPermit(entry, head, settings);
+  checkOrigin(head, client);
+  return permit === null ? [] : renewal(permit, circuit.id, settings);
+}
+
+/** Throws unless the circuit's address list lets the client in. */
+export function checkAddress(entry: Entry, client: Client): void {
+  if (entry.allowed !== null && !entry.allowed(client.address)) {
+    throw new Failure("client-ip-not-allowed", "E20011: Client address not allowed");
+  }
+}
+
+/** The valid permit of a request; null when it is a compatible one. Throws when there is none. */
+export function validPermit({ circuit }: Entry, head: RequestHead, settings: AdmitSettings): PermitClaims | null {
+  const header = head.header("cookie");
+  const now = settings.now() / 1000;
+  const permits = cookieValues(header, permitCookieName(circuit.id, settings.secure));
+  for (const permit of permits) {
+    const claims = settings.permits.read(permit);
+    if (claims !== null && claims.cid === circuit.id && claims.uid === circuit.user_id && claims.exp > now) return claims;
+  }
+  const legacy = settings.acceptLegacy ? cookieValues(header, LEGACY_COOKIE) : [];
+  for (const permit of legacy) if (circuit.user_id !== null && settings.permits.isLegacy(permit, circuit.user_id)) return null;
+  if (permits.length + legacy.length === 0) throw new Failure("invalid-credentials", "E20004: Authorization cookie not provided");
+  throw new Failure("invalid-credentials", "E20005: Invalid authorization cookie");
+}
+
+// --- internal ---
+
+/** A cookie is sent along by any site that links here, so what changes things must come from the circuit's own pages. */
+function checkOrigin(head: RequestHead, client: Client): void {
+  if (!head.upgrade && (head.method === "GET" || head.method === "HEAD" || head.method === "OPTIONS")) return;
+  const origin = head.header("origin");
+  if (origin === null || isOwn(origin, client.host)) return;
+  throw new Failure("generic-forbidden", "Origin: wanted the circuit's own");
+}
+
+function isOwn(origin: string, host: string): boolean {
+  if (!URL.canParse(origin)) return false;
+  const theirs = new URL(origin);
+  // URL drops a default port; the Host header may name it.
+  return URL.canParse(`${theirs.protocol}//${host}`) && new URL(`${theirs.protocol}//${host}`).host === theirs.host;
+}
+
+/** A permit past half its life is renewed, so that it ends only after `lifetime` without use. */
+function renewal(permit: PermitClaims, circuitId: string, { permits, secure, lifetime, now }: AdmitSettings): [string, string][] {
+  const at = Math.floor(now() / 1000);
+  if (at - permit.iat < lifetime / 2) return [];
+  const value = permits.issue(permit.uid, permit.cid, at, lifetime);
+  return [["Set-Cookie", permitCookie(permitCookieName(circuitId, secure), value, secure, lifetime)]];
+}

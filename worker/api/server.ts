@@ -1,0 +1,89 @@
+/** The worker's own API on its own port: setup, health, status. Circuits never come in here. */
+import { Failure, reason } from "../../shared/failure.ts";
+import { redactUrl, type Log } from "../../shared/log.ts";
+import { CORS_HEADERS, failureAnswer, listsJson } from "../../shared/page.ts";
+import { VERSION } from "../../shared/version.ts";
+import type { SyncState } from "../sync.ts";
+import { setup, type SetupDeps } from "./setup.ts";
+
+export interface ApiDeps {
+  hostname: string;
+  port: number;
+  tls: { cert: string; key: string } | null;
+  log: Log;
+  setup: SetupDeps;
+  state: () => SyncState & { circuits: number; events: boolean };
+}
+
+export interface ApiServer {
+  port: number;
+  stop(): Promise<void>;
+}
+
+export function startApi(deps: ApiDeps): ApiServer {
+  const server = Bun.serve({
+    hostname: deps.hostname,
+    port: deps.port,
+    reusePort: false,
+    development: false,
+    idleTimeout: 60,
+    ...(deps.tls === null ? {} : { tls: deps.tls }),
+    fetch: (request) => answer(request, deps),
+  });
+  return { port: server.port ?? deps.port, stop: () => server.stop() };
+}
+
+// --- internal ---
+
+async function answer(request: Request, deps: ApiDeps): Promise<Response> {
+  const response = await route(request, deps).catch((error: unknown) => refused(request, error, deps.log));
+  for (const [name, value] of CORS_HEADERS) response.headers.set(name, value);
+  return response;
+}
+
+async function route(request: Request, deps: ApiDeps): Promise<Response> {
+  const { pathname } = new URL(request.url);
+  if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: { "Access-Control-Allow-Methods": "GET, OPTIONS", "Access-Control-Allow-Headers": "*" } });
+  const handler = Object.hasOwn(ROUTES, pathname) ? ROUTES[pathname] : undefined;
+  if (handler === undefined) throw new Failure("url-not-found");
+  if (request.method !== "GET" && request.method !== "HEAD") throw new Failure("method-not-allowed");
+  return handler(deps, request);
+}
+
+const ROUTES: Record<string, (deps: ApiDeps, request: Request) => Promise<Response> | Response> = {
+  "/": () => Response.json({ component: "appproxy-worker", version: VERSION, api_version: "v2" }),
+  "/status": () => Response.json({ api_version: "v2" }),
+  "/setup": (deps, request) => setup(request, deps.setup),
+  "/health": (deps) => Response.json(health(deps)),
+  "/health/livez": () => Response.json({ status: "healthy" }),
+  "/health/readyz": (deps) => {
+    const body = health(deps);
+    return Response.json(body, { status: deps.state().known ? 200 : 503 });
+  },
+};
+
+function health({ state }: ApiDeps) {
+  const { workerId, known, revision, coordinator, circuits, events } = state();
+  return {
+    status: known && coordinator && events ? "healthy" : "degraded",
+    component: "appproxy-worker",
+    version: VERSION,
+    worker_id: workerId,
+    checks: {
+      circuits: known ? "known" : "unknown",
+      coordinator: coordinator ? "reachable" : "away",
+      events: events ? "connected" : "away",
+    },
+    circuits,
+    revision,
+  };
+}
+
+function refused(request: Request, error: unknown, log: Log): Response {
+  const failure = error instanceof Failure ? error : new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error });
+  const errorId = crypto.randomUUID();
+  const url = redactUrl(new URL(request.url).pathname + new URL(request.url).search);
+  log.info({ error_id: errorId, status: failure.httpStatus, url, reason: failure.message, ...(failure.cause === undefined ? {} : { cause: reason(failure.cause) }) }, "request refused");
+  const { status, headers, body } = failureAnswer(failure, listsJson(request.headers.get("accept")) ? "json" : "html", { errorId });
+  return new Response(body, { status, headers });
+}

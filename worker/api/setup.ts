@@ -1,0 +1,90 @@
+/**
+ * `GET /setup?token=`: the first hop of letting a person in. Verifies and burns the coordinator's token and sends the
+ * person to the circuit's own origin with a one-time ticket. Runs on the worker's API port.
+ */
+import { Failure, notFound } from "../../shared/failure.ts";
+import { SETUP_LIFETIME, verifyJwt } from "../../shared/jwt.ts";
+import { redirectPath } from "../../shared/redirect.ts";
+import type { AdmitSettings } from "../admit.ts";
+import type { Burner } from "../burn.ts";
+import { ENTER_PATH, PRIVATE_HEADERS } from "../enter.ts";
+import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName } from "../permit.ts";
+import type { Entry, Table } from "../table.ts";
+
+export interface SetupDeps {
+  table: Table;
+  burner: Burner;
+  admission: AdmitSettings;
+  jwtSecret: string;
+  /** Where browsers find a circuit. */
+  origin: (entry: Entry) => string;
+  /** Fetches what this node may not know yet. */
+  refresh: () => Promise<void>;
+  newId: () => string;
+}
+
+interface Claims {
+  circuit: string;
+  redirect: string;
+  /** Null for tokens of the original's coordinator, which may be used again. */
+  jti: string | null;
+}
+
+/** Answers a setup request with a redirect. Rejects with the failure. */
+export async function setup(request: Request, deps: SetupDeps): Promise<Response> {
+  const claims = await readClaims(new URL(request.url).searchParams.get("token"), deps.jwtSecret);
+  const entry = await lookUp(claims.circuit, deps);
+  const { circuit } = entry;
+  if (circuit.app_mode === "inference") throw new Failure("generic-bad-request", "E20011: Not supported for inference apps");
+  const path = redirectPath(claims.redirect);
+  if (path === null) throw new Failure("generic-bad-request", "redirect: wanted a path that starts with a single /");
+  const origin = deps.origin(entry);
+  if (circuit.open_to_public) return goTo(origin + path, []);
+  if (claims.jti !== null && !(await deps.burner.burn(claims.jti, SETUP_LIFETIME * 1000 + 5000))) {
+    if (holdsPermit(request, entry, deps.admission)) return goTo(origin + path, []);
+    throw new Failure("invalid-credentials", "This link was used already; open the app again");
+  }
+  const { permits, now } = deps.admission;
+  const uid = circuit.user_id ?? "";
+  const ticket = permits.ticket({ uid, cid: circuit.id, jti: deps.newId(), path }, Math.floor(now() / 1000));
+  return goTo(`${origin}${ENTER_PATH}?t=${ticket}`, legacyCookies(uid, deps.admission));
+}
+
+// --- internal ---
+
+async function readClaims(token: string | null, secret: string): Promise<Claims> {
+  if (token === null || token === "") throw new Failure("generic-bad-request", "token: wanted the setup token of the coordinator");
+  const payload = await verifyJwt(token, secret).catch((error: unknown) => {
+    throw new Failure("invalid-credentials", { msg: "token: not valid or expired; open the app again", cause: error });
+  });
+  const { circuit, redirect, jti } = payload;
+  if (typeof circuit !== "string") throw new Failure("generic-bad-request", "token: names no circuit");
+  return { circuit: circuit.toLowerCase(), redirect: typeof redirect === "string" ? redirect : "", jti: jti ?? null };
+}
+
+/** The circuit; when it is unknown here, another node may have acknowledged it first. */
+async function lookUp(id: string, { table, refresh }: SetupDeps): Promise<Entry> {
+  const known = table.byId(id);
+  if (known !== undefined) return known;
+  await refresh();
+  const entry = table.byId(id);
+  if (entry === undefined) throw notFound("circuit");
+  return entry;
+}
+
+/** In port mode the API has the circuits' host, so a browser that reloads this page shows its permit. */
+function holdsPermit(request: Request, { circuit }: Entry, { permits, secure, now }: AdmitSettings): boolean {
+  return cookieValues(request.headers.get("cookie"), permitCookieName(circuit.id, secure)).some((permit) => {
+    const claims = permits.read(permit);
+    return claims !== null && claims.cid === circuit.id && claims.exp * 1000 > now();
+  });
+}
+
+/** Programs that know only the original take its cookie from this answer. */
+function legacyCookies(uid: string, { permits, secure, lifetime, acceptLegacy }: AdmitSettings): [string, string][] {
+  return acceptLegacy ? [["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), secure, lifetime)]] : [];
+}
+
+function goTo(location: string, more: [string, string][]): Response {
+  return new Response(null, { status: 302, headers: [["Location", location], ...PRIVATE_HEADERS, ...more] });
+}

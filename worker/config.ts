@@ -1,0 +1,102 @@
+/** The worker's configuration, one table: app-proxy-worker.toml. */
+import { cidrs, debugSection, eventsSection, loggingSection, redisSection, secretsSection, secretStoppers, tlsFaults, tlsKeys } from "../shared/config/common.ts";
+import * as f from "../shared/config/fields.ts";
+import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
+import { APP_MODES, FRONTEND_MODES } from "../shared/schema/circuit.ts";
+
+export const WORKER_FILE = "app-proxy-worker.toml";
+export const WORKER_ENV = "APP_PROXY_WORKER";
+
+export const workerTable = {
+  redis: redisSection,
+  proxy_worker: {
+    coordinator_endpoint: f.text("http://127.0.0.1:10200", "URL of the coordinator"),
+    authority: f.text("worker-1", "Name of this worker; nodes behind one virtual address share it"),
+    frontend_mode: f.oneOf(FRONTEND_MODES, "port", "How circuits are reached: a port each, or a subdomain each"),
+    protocol: f.oneOf(["http", "grpc", "h2", "tcp"], "http", "What its circuits speak"),
+    accepted_traffics: f.someOf(APP_MODES, "Kinds of circuits that it carries"),
+    api_bind_addr: f.address("127.0.0.1:10201", "Where the worker's own API listens (`/setup`, health)"),
+    api_advertised_addr: f.optionalAddress("How browsers reach that API; default: `api_bind_addr`"),
+    ...tlsKeys,
+    heartbeat_period: f.number(10, [0.05, 600], "seconds", "Time between heartbeats"),
+    filtered_apps_only: f.flag(false, "Carry only circuits that match `app_filters`"),
+    app_filters: f.filters("Circuits that come here first, such as { key = \"session.user_uuid\", value = \"…\" }"),
+    trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For is believed"),
+    announce_addr: f.optionalAddress("Accepted for the original's files; not used"),
+    shutdown_timeout: f.number(30, [0, 3600], "seconds", "How long requests may finish after SIGTERM"),
+    port_proxy: {
+      bind_host: f.text("127.0.0.1", "Where circuits' ports listen"),
+      advertised_host: f.optionalText("How browsers reach them; default: `bind_host`"),
+      bind_port_range: f.optionalPorts([10205, 10300], "Ports for circuits"),
+      advertised_port_range: f.optionalPorts(null, "The same ports as seen from outside; default: `bind_port_range`"),
+    },
+    wildcard_domain: {
+      domain: f.optionalText("Parent of the circuits' names, such as .apps.example.com"),
+      bind_addr: f.address("127.0.0.1:10250", "Where wildcard traffic listens"),
+      advertised_port: f.optionalPort("Its port as seen from outside; default: the bound one"),
+    },
+  },
+  secrets: secretsSection,
+  permit_hash: {
+    secret: f.secret("Signs permits and tickets; shared by the nodes of an authority (and, with `permit.accept_legacy`, by all workers)"),
+    previous_secrets: { ...f.texts([], "a list of secrets", "Secrets whose permits are still accepted, for rotation"), secret: true },
+    digest_mod: f.oneOf(["sha256", "sha224", "sha384", "sha512"], "sha256", "Digest of the compatible permit"),
+  },
+  permit: {
+    accept_legacy: f.flag(false, "Accept and set the original's `appproxy_permit` cookie too"),
+    lifetime: f.number(43_200, [60, 2_592_000], "seconds", "How long a permit lives without use"),
+  },
+  events: eventsSection,
+  logging: loggingSection,
+  debug: debugSection,
+};
+
+export type WorkerConfig = Values<typeof workerTable>;
+
+/** Reads the configuration. Throws ConfigError with all faults. */
+export function loadWorkerConfig(source: string, toml: string, env: Record<string, string | undefined>): Loaded<typeof workerTable> {
+  return loadConfig(workerTable, {
+    source,
+    toml,
+    env,
+    prefix: WORKER_ENV,
+    check: (config) => [
+      ...secretStoppers(namedSecrets(config), config.debug.enabled),
+      ...tlsFaults("proxy_worker", config.proxy_worker),
+      ...frontendFaults(config),
+    ],
+  });
+}
+
+/** The secrets by key, for the rules about them. */
+export function namedSecrets(config: WorkerConfig): Record<string, string> {
+  return {
+    "secrets.api_secret": config.secrets.api_secret,
+    "secrets.jwt_secret": config.secrets.jwt_secret,
+    "permit_hash.secret": config.permit_hash.secret,
+  };
+}
+
+// --- internal ---
+
+function frontendFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {
+  const faults: Fault[] = [];
+  if (!URL.canParse(worker.coordinator_endpoint) || !/^https?:/.test(worker.coordinator_endpoint)) {
+    faults.push({ key: "proxy_worker.coordinator_endpoint", message: `"${worker.coordinator_endpoint}" was given; wanted an http or https URL` });
+  }
+  if (worker.frontend_mode === "wildcard") {
+    if (worker.wildcard_domain.domain === null) {
+      faults.push({ key: "proxy_worker.wildcard_domain.domain", message: "is missing; wanted a domain, because frontend_mode is wildcard" });
+    }
+    return faults;
+  }
+  const { bind_port_range: bound, advertised_port_range: advertised } = worker.port_proxy;
+  if (bound === null) return [...faults, { key: "proxy_worker.port_proxy.bind_port_range", message: "is missing; wanted [first, last]" }];
+  if (advertised !== null && advertised[1] - advertised[0] !== bound[1] - bound[0]) {
+    faults.push({
+      key: "proxy_worker.port_proxy.advertised_port_range",
+      message: `[${advertised.join(", ")}] was given; wanted as many ports as bind_port_range [${bound.join(", ")}]`,
+    });
+  }
+  return faults;
+}

@@ -1,0 +1,85 @@
+/**
+ * The walk of a request: find the circuit, see who comes, admit, pick a route, rewrite headers.
+ * Plain data in, plain data out; nothing reaches an app that did not come through here.
+ */
+import { Failure } from "../shared/failure.ts";
+import type { AddressMatcher } from "../shared/addresses.ts";
+import type { Log } from "../shared/log.ts";
+import { admit, checkAddress, type AdmitSettings } from "./admit.ts";
+import type { Burner } from "./burn.ts";
+import { clientOf } from "./client.ts";
+import type { Core, Decision, RequestHead } from "./engine/engine.ts";
+import { enter, isEnter } from "./enter.ts";
+import { answerFor, upstreamFault } from "./failure.ts";
+import { find } from "./find.ts";
+import { guardSetCookie, requestHeaders } from "./headers.ts";
+import { pick } from "./pick.ts";
+import type { Entry, Table } from "./table.ts";
+import type { Usage } from "./usage.ts";
+
+export interface DecideDeps {
+  table: Table;
+  usage: Usage;
+  burner: Burner;
+  log: Log;
+  admission: AdmitSettings;
+  trusted: AddressMatcher;
+  /** The wildcard domain with its leading dot. */
+  domain: string | null;
+}
+
+export function createCore(deps: DecideDeps): Core {
+  const { table, log, domain } = deps;
+  return {
+    decide(head) {
+      try {
+        return walk(head, deps);
+      } catch (error) {
+        return refusal(error);
+      }
+    },
+    failed: (failure, head) => answerFor(failure, head, entryOf(table, head, domain), log),
+    upstreamFault,
+  };
+}
+
+// --- internal ---
+
+function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision> {
+  const { table, usage, burner, admission, trusted, domain } = deps;
+  if (head.method === "CONNECT" || head.method === "TRACE") throw new Failure("method-not-allowed", `${head.method} is not proxied`);
+  const entry = find(table, head, domain);
+  const client = clientOf(head, trusted);
+  if (isEnter(head.target)) {
+    checkAddress(entry, client);
+    return enter(entry, head, admission, burner).then((answer): Decision => ({ kind: "answer", answer }), refusal);
+  }
+  const answerHeaders = admit(entry, head, client, admission);
+  const route = pick(entry);
+  const { circuit } = entry;
+  usage.request(circuit);
+  return {
+    kind: "forward",
+    host: route.kernel_host,
+    port: route.kernel_port,
+    headers: requestHeaders(head, client, circuit.app, circuit.app_mode === "interactive"),
+    answerHeaders,
+    cookie: guardSetCookie,
+    moved: () => usage.moved(circuit),
+  };
+}
+
+function refusal(error: unknown): Decision {
+  if (error instanceof Failure) return { kind: "refuse", failure: error };
+  return { kind: "refuse", failure: new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error }) };
+}
+
+/** For the failure's page and log line: the circuit, when the request was for one. */
+function entryOf(table: Table, head: RequestHead, domain: string | null): Entry | undefined {
+  try {
+    return find(table, head, domain);
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The second hop of letting a person in: `/_appproxy/enter?t=TICKET` on the circuit's own origin turns a one-time ticket
+ * into the circuit's permit cookie. It must be there, because a cookie can be set only by the origin that it is for.
+ */
+import { Failure } from "../shared/failure.ts";
+import type { Answer } from "../shared/page.ts";
+import { redirectPath } from "../shared/redirect.ts";
+import { validPermit, type AdmitSettings } from "./admit.ts";
+import type { Burner } from "./burn.ts";
+import type { RequestHead } from "./engine/engine.ts";
+import { LEGACY_COOKIE, permitCookie, permitCookieName, type TicketClaims } from "./permit.ts";
+import type { Entry } from "./table.ts";
+
+export const ENTER_PATH = "/_appproxy/enter";
+
+/** Every answer on the way in: no cache keeps it, and no `Referer` tells its URL. */
+export const PRIVATE_HEADERS: [string, string][] = [
+  ["Cache-Control", "no-store"],
+  ["Referrer-Policy", "no-referrer"],
+];
+
+export function isEnter(target: string): boolean {
+  return target === ENTER_PATH || target.startsWith(`${ENTER_PATH}?`);
+}
+
+/** Lets the holder of a fresh ticket in. A reload with a valid permit simply goes on. Throws the failure. */
+export async function enter(entry: Entry, head: RequestHead, settings: AdmitSettings, burner: Burner): Promise<Answer> {
+  if (head.method !== "GET") throw new Failure("method-not-allowed", `${head.method} ${ENTER_PATH}: wanted GET`);
+  const { circuit } = entry;
+  const ticket = readTicket(head, circuit.id, settings);
+  const fresh = ticket !== null && ticket.exp * 1000 > settings.now() && (await burner.burn(ticket.jti, ticket.exp * 1000 - settings.now()));
+  const path = redirectPath(ticket?.path ?? "") ?? "/";
+  if (ticket !== null && fresh) return goTo(path, cookies(ticket, circuit.id, settings));
+  if (holdsPermit(entry, head, settings)) return goTo(path, []);
+  throw new Failure("invalid-credentials", "This link was used already or has expired; open the app again");
+}
+
+// --- internal ---
+
+function readTicket(head: RequestHead, circuitId: string, { permits }: AdmitSettings): TicketClaims | null {
+  const query = head.target.slice(head.target.indexOf("?") + 1);
+  const claims = permits.readTicket(new URLSearchParams(query).get("t") ?? "");
+  return claims?.cid === circuitId ? claims : null;
+}
+
+function cookies({ uid, cid }: TicketClaims, circuitId: string, settings: AdmitSettings): [string, string][] {
+  const { permits, secure, lifetime, acceptLegacy } = settings;
+  const permit = permits.issue(uid, cid, Math.floor(settings.now() / 1000), lifetime);
+  const lines: [string, string][] = [["Set-Cookie", permitCookie(permitCookieName(circuitId, secure), permit, secure, lifetime)]];
+  if (acceptLegacy) lines.push(["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), secure, lifetime)]);
+  return lines;
+}
+
+function holdsPermit(entry: Entry, head: RequestHead, settings: AdmitSettings): boolean {
+  try {
+    validPermit(entry, head, settings);
+    return true;
+  } catch (error) {
+    if (error instanceof Failure) return false;
+    throw error;
+  }
+}
+
+function goTo(path: string, cookieLines: [string, string][]): Answer {
+  return { status: 303, headers: [["Location", path], ...PRIVATE_HEADERS, ...cookieLines], body: "" };
+}

@@ -1,0 +1,25 @@
+/** Which circuit a request is for: by the port it came in on, or by the name it asked for. Never by a forwarded header. */
+import { Failure } from "../shared/failure.ts";
+import type { RequestHead } from "./engine/engine.ts";
+import type { Entry, Table } from "./table.ts";
+
+/** Throws the failure for a slot without a circuit. `domain` is the wildcard domain with its leading dot. */
+export function find(table: Table, head: RequestHead, domain: string | null): Entry {
+  if (head.frontend.mode === "port") {
+    const entry = table.byPort(head.frontend.port);
+    if (entry !== undefined) return entry;
+    throw new Failure("generic-bad-request", `Unregistered slot ${head.frontend.port}`);
+  }
+  const label = domain === null ? null : labelOf(head.header("host") ?? "", domain);
+  const entry = label === null ? undefined : table.bySubdomain(label);
+  if (entry !== undefined) return entry;
+  throw new Failure("generic-bad-request", `E20009: Subdomain ${label ?? "(none)"} not registered`);
+}
+
+/** The one label before the domain, or null: exact suffix, any case, with or without a trailing dot and a port. */
+export function labelOf(host: string, domain: string): string | null {
+  const name = host.toLowerCase().replace(/:\d*$/, "").replace(/\.$/, "");
+  if (!name.endsWith(domain.toLowerCase())) return null;
+  const label = name.slice(0, -domain.length);
+  return label === "" || label.includes(".") ? null : label;
+}

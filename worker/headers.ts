@@ -1,0 +1,109 @@
+/**
+ * Header rules between client and app (dataplane H4–H6, security 2). Pure: pairs in, pairs out.
+ */
+import type { RequestHead } from "./engine/engine.ts";
+
+/** RFC 9110 §7.6.1: these speak about one connection only; framing is the engine's own. */
+const HOP_BY_HOP = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** Rebuilt from what the worker itself has seen. */
+const REBUILT = new Set(["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded"]);
+
+/** The WebSocket handshake is made anew towards the app. */
+const HANDSHAKE = new Set(["sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-accept"]);
+
+/** Every cookie whose name starts so is ours and never reaches an app. */
+const OUR_COOKIE = /^\s*(__Host-)?appproxy_permit/;
+
+export interface ForwardedBy {
+  /** The client as the world should know it, and the chain of proxies before us that are trusted. */
+  chain: string[];
+  proto: string;
+  host: string;
+}
+
+/** The header lines for the app. `app` is the circuit's app name; `authorization` says whether that header is the app's. */
+export function requestHeaders(head: RequestHead, by: ForwardedBy, app: string, authorization: boolean): [string, string][] {
+  const dropped = connectionNamed(head.header("connection"));
+  const out: [string, string][] = [];
+  for (const [name, value] of head.pairs()) {
+    const lower = name.toLowerCase();
+    if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || dropped?.has(lower) === true) continue;
+    if (head.upgrade && HANDSHAKE.has(lower)) continue;
+    if (lower === "authorization" && !authorization) continue;
+    if (lower !== "cookie") {
+      out.push([name, value]);
+      continue;
+    }
+    const cookies = withoutOurCookies(value);
+    if (cookies !== "") out.push([name, cookies]);
+  }
+  out.push(...forwardedHeaders(by));
+  if (app === "rstudio") out.push(...rstudioHeaders(head.target, by));
+  return out;
+}
+
+/** The names of an answer's headers that end here: hop-by-hop ones, and all that its `Connection` names. */
+export function endsHere(connection: string | null): (name: string) => boolean {
+  const dropped = connectionNamed(connection);
+  return (name) => HOP_BY_HOP.has(name) || dropped?.has(name) === true;
+}
+
+/** Cuts our permits out of a `Cookie` value; the others keep their bytes and order. */
+export function withoutOurCookies(value: string): string {
+  if (!value.includes("appproxy_permit")) return value;
+  return value
+    .split(";")
+    .filter((pair) => !OUR_COOKIE.test(pair))
+    .join(";")
+    .trimStart();
+}
+
+/** An app can't set our permit, nor a cookie that reaches other circuits: the first is dropped, the second kept to its host. */
+export function guardSetCookie(line: string): string | null {
+  if (OUR_COOKIE.test(line)) return null;
+  return /;\s*domain\s*=/i.test(line) ? line.replace(/;\s*domain\s*=[^;]*/gi, "") : line;
+}
+
+// --- internal ---
+
+function connectionNamed(connection: string | null): Set<string> | null {
+  if (connection === null || /^\s*(keep-alive|close|upgrade)?\s*$/i.test(connection)) return null;
+  return new Set(connection.split(",").map((name) => name.trim().toLowerCase()));
+}
+
+function forwardedHeaders({ chain, proto, host }: ForwardedBy): [string, string][] {
+  const port = /:(\d+)$/.exec(host)?.[1] ?? (proto === "https" ? "443" : "80");
+  const elements = chain.map((address) => `for=${node(address)}`);
+  elements[elements.length - 1] += `;host="${host.replace(/["\\]/g, "")}";proto=${proto}`;
+  return [
+    ["X-Forwarded-For", chain.join(", ")],
+    ["X-Forwarded-Proto", proto],
+    ["X-Forwarded-Host", host],
+    ["X-Forwarded-Port", port],
+    ["Forwarded", elements.join(", ")],
+  ];
+}
+
+/** RFC 7239 §6: IPv6 addresses are bracketed and quoted. */
+function node(address: string): string {
+  return address.includes(":") ? `"[${address}]"` : address;
+}
+
+function rstudioHeaders(target: string, { proto, host }: ForwardedBy): [string, string][] {
+  const path = target.split("?", 1)[0] ?? "/";
+  return [
+    ["X-RStudio-Proto", proto],
+    ["X-RStudio-Request", `${proto}://${host}${path}`],
+  ];
+}

@@ -1,0 +1,37 @@
+/** The worker's process: `bun run worker [--config FILE] [--check]`. */
+import { createCodec } from "../shared/bus/envelope.ts";
+import { secretFaults } from "../shared/config/common.ts";
+import { readConfigFile } from "../shared/config/file.ts";
+import { createLog } from "../shared/log.ts";
+import { redisMessengers } from "../shared/messengers.ts";
+import { ignoreProxySettings, runMain, stopOnSignal, surviveStrayErrors } from "../shared/process.ts";
+import { loadWorkerConfig, namedSecrets, WORKER_FILE } from "./config.ts";
+import { bunEngine } from "./engine/bun.ts";
+import { startWorker } from "./worker.ts";
+
+await runMain(async () => {
+  const file = readConfigFile(WORKER_FILE, process.argv.slice(2));
+  const { values: config, ignored } = loadWorkerConfig(file.source, file.toml, process.env);
+  if (file.check) return void process.stdout.write(`${file.source}: the configuration is valid\n`);
+
+  const log = createLog("worker", config.logging.level);
+  surviveStrayErrors(log);
+  ignoreProxySettings();
+  log.info({ config: file.source, ...(ignored.length > 0 ? { ignored_keys: ignored } : {}) }, "configuration read");
+  for (const fault of secretFaults(namedSecrets(config))) log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
+
+  const messengers = redisMessengers(config.redis, createCodec(config.secrets.api_secret, config.events.accept_unsigned), log);
+  const worker = startWorker({
+    config,
+    engine: bunEngine,
+    bus: messengers.bus,
+    live: messengers.live,
+    log,
+    now: Date.now,
+    newId: () => crypto.randomUUID(),
+  });
+  stopOnSignal(log, async () => {
+    await worker.stop();
+    await messengers.close();
+  });
+});

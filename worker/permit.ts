@@ -1,0 +1,155 @@
+/**
+ * Permits: the cookies with which a person may use a circuit, and the one-time tickets that lead to them.
+ * Permit v2 is bound to one circuit; the compatible one of the original is accepted only by configuration.
+ */
+import { createHash, createHmac } from "node:crypto";
+import { sameSecret } from "../shared/secrets.ts";
+
+export interface PermitClaims {
+  uid: string;
+  cid: string;
+  /** Epoch seconds. */
+  iat: number;
+  exp: number;
+  kid: string;
+}
+
+export interface TicketClaims {
+  uid: string;
+  cid: string;
+  exp: number;
+  /** Single use. */
+  jti: string;
+  /** Where to go afterwards. */
+  path: string;
+}
+
+export interface PermitSettings {
+  secret: string;
+  previous_secrets: readonly string[];
+  digest_mod: string;
+}
+
+/** Seconds from /setup to /_appproxy/enter: one redirect. */
+export const TICKET_LIFETIME = 60;
+
+/** Signs and verifies with a ring of keys: the first signs, all verify. */
+export class PermitAuthority {
+  readonly #permitKeys: Map<string, Buffer>;
+  readonly #ticketKeys: Map<string, Buffer>;
+  readonly #kid: string;
+  readonly #legacy: PermitSettings;
+  /** Genuine permits seen lately: a page makes a hundred requests with the same one. */
+  readonly #verified = new Map<string, PermitClaims>();
+
+  constructor(settings: PermitSettings) {
+    const secrets = [settings.secret, ...settings.previous_secrets];
+    // Each use has a key of its own, so that a ticket can't pass as a permit nor a compatible permit as either.
+    this.#permitKeys = new Map(secrets.map((secret) => [keyId(secret), derive(secret, "permit v2")]));
+    this.#ticketKeys = new Map(secrets.map((secret) => [keyId(secret), derive(secret, "enter ticket")]));
+    this.#kid = keyId(settings.secret);
+    this.#legacy = settings;
+  }
+
+  /** A permit for a person and a circuit. `lifetime` in seconds, `now` in epoch seconds. */
+  issue(uid: string, cid: string, now: number, lifetime: number): string {
+    return seal("v2", { uid, cid, iat: now, exp: now + lifetime, kid: this.#kid }, this.#permitKeys);
+  }
+
+  /** The claims of a genuine permit, whatever its circuit and age; null for anything else. */
+  read(permit: string): PermitClaims | null {
+    const known = this.#verified.get(permit);
+    if (known !== undefined) return known;
+    const claims = unseal("v2", permit, this.#permitKeys);
+    if (claims === null || !isPermit(claims)) return null;
+    if (this.#verified.size >= MAX_VERIFIED) this.#verified.clear();
+    this.#verified.set(permit, claims);
+    return claims;
+  }
+
+  ticket(claims: Omit<TicketClaims, "exp">, now: number): string {
+    return seal("t1", { ...claims, exp: now + TICKET_LIFETIME, kid: this.#kid }, this.#ticketKeys);
+  }
+
+  readTicket(ticket: string): TicketClaims | null {
+    const claims = unseal("t1", ticket, this.#ticketKeys);
+    return claims !== null && isTicket(claims) ? claims : null;
+  }
+
+  /** The original's cookie value for a person. */
+  legacy(uid: string): string {
+    return legacyPermit(this.#legacy.secret, uid, this.#legacy.digest_mod);
+  }
+
+  isLegacy(permit: string, uid: string): boolean {
+    return [this.#legacy.secret, ...this.#legacy.previous_secrets].some((secret) =>
+      sameSecret(permit, legacyPermit(secret, uid, this.#legacy.digest_mod)),
+    );
+  }
+}
+
+/** base64 of the ASCII hex digits of HMAC(secret, lower-case UUID): wire.md §7. */
+export function legacyPermit(secret: string, uid: string, digest: string): string {
+  return Buffer.from(createHmac(digest, secret).update(uid.toLowerCase()).digest("hex")).toString("base64");
+}
+
+/** The cookie of a circuit. `__Host-` binds it to one host, which browsers demand TLS for. */
+export function permitCookieName(circuitId: string, tls: boolean): string {
+  return `${tls ? "__Host-" : ""}appproxy_permit_${circuitId.slice(0, 8)}`;
+}
+
+export const LEGACY_COOKIE = "appproxy_permit";
+
+/** The `Set-Cookie` value of a permit. */
+export function permitCookie(name: string, value: string, tls: boolean, maxAge: number): string {
+  return `${name}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; SameSite=Lax${tls ? "; Secure" : ""}`;
+}
+
+/** All values of a cookie in a `Cookie` header. */
+export function cookieValues(header: string | null, name: string): string[] {
+  if (header === null) return [];
+  return header.split(";").flatMap((pair) => {
+    const at = pair.indexOf("=");
+    return at !== -1 && pair.slice(0, at).trim() === name ? [pair.slice(at + 1).trim()] : [];
+  });
+}
+
+// --- internal ---
+
+const MAX_SEALED = 4096;
+const MAX_VERIFIED = 10_000;
+
+function keyId(secret: string): string {
+  return createHash("sha256").update(`appproxy key id\n${secret}`).digest("hex").slice(0, 8);
+}
+
+function derive(secret: string, use: string): Buffer {
+  return createHmac("sha256", secret).update(`appproxy ${use}`).digest();
+}
+
+function seal(version: string, claims: object, keys: Map<string, Buffer>): string {
+  const body = `${version}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
+  const key = keys.values().next().value;
+  if (key === undefined) throw new Error("no key to sign permits with");
+  return `${body}.${createHmac("sha256", key).update(body).digest("base64url")}`;
+}
+
+function unseal(version: string, text: string, keys: Map<string, Buffer>): Record<string, unknown> | null {
+  const [head, body, mac, more] = text.length > MAX_SEALED ? [] : text.split(".");
+  if (head !== version || body === undefined || mac === undefined || more !== undefined) return null;
+  // Every key is tried, whatever `kid` says, so that nothing unverified decides.
+  for (const key of keys.values()) {
+    const good = createHmac("sha256", key).update(`${head}.${body}`).digest("base64url");
+    if (sameSecret(mac, good)) return JSON.parse(Buffer.from(body, "base64url").toString()) as Record<string, unknown>;
+  }
+  return null;
+}
+
+function isPermit(claims: Record<string, unknown>): claims is Record<string, unknown> & PermitClaims {
+  return typeof claims["uid"] === "string" && typeof claims["cid"] === "string" && typeof claims["iat"] === "number" && typeof claims["exp"] === "number";
+}
+
+function isTicket(claims: Record<string, unknown>): claims is Record<string, unknown> & TicketClaims {
+  const { uid, cid, exp, jti, path } = claims;
+  return [uid, cid, jti, path].every((value) => typeof value === "string") && typeof exp === "number";
+}

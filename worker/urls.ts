@@ -1,0 +1,28 @@
+/** Where browsers find this worker's circuits. */
+import type { Circuit } from "../shared/schema/circuit.ts";
+import type { WorkerConfig } from "./config.ts";
+
+/** Scheme, host and port of a circuit, without a slash at the end. `wildcardPort` is the one that wildcard traffic listens on. */
+export function circuitOrigin(circuit: Circuit, { proxy_worker: worker }: WorkerConfig, wildcardPort: number): string {
+  const scheme = worker.tls_advertised ? "https" : "http";
+  const { port_proxy: ports, wildcard_domain: wildcard } = worker;
+  if (circuit.frontend_mode === "port") {
+    return origin(scheme, ports.advertised_host ?? ports.bind_host, circuit.port ?? 0);
+  }
+  return origin(scheme, `${circuit.subdomain ?? ""}${wildcard.domain ?? ""}`, wildcard.advertised_port ?? wildcardPort);
+}
+
+/** The port that this process binds for a port seen from outside; null when it is not of its range. */
+export function bindPort(advertised: number, { proxy_worker: { port_proxy: ports } }: WorkerConfig): number | null {
+  const bound = ports.bind_port_range;
+  if (bound === null) return null;
+  const low = (ports.advertised_port_range ?? bound)[0];
+  const port = bound[0] + (advertised - low);
+  return port >= bound[0] && port <= bound[1] ? port : null;
+}
+
+// --- internal ---
+
+function origin(scheme: string, host: string, port: number): string {
+  return new URL(`${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`).origin;
+}
