@@ -21,7 +21,8 @@ export function createAuthenticator(config: CoordinatorConfig): Authenticator {
     const token = headers.get("x-backendai-token");
     const bearer = /^bearer +(.+)$/i.exec(headers.get("authorization") ?? "")?.[1];
     if (token !== null) return checkToken(token, secret);
-    if (bearer === undefined) throw new Failure("auth-failed", "wanted X-BackendAI-Token, or Authorization: Bearer with a JWT");
+    if (bearer === undefined)
+      throw new Failure("auth-failed", "wanted X-BackendAI-Token, or Authorization: Bearer with a JWT");
     try {
       await verifyJwt(bearer, secret, ["exp"]);
     } catch (error) {

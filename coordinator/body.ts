@@ -18,7 +18,8 @@ export class RawBody {
   /** The JSON value. Throws invalid-api-params. */
   decode(): unknown {
     const value = parse(this.text);
-    if (depth(value) > MAX_DEPTH) throw new Failure("invalid-api-params", `body: wanted at most ${MAX_DEPTH} levels of nesting`);
+    if (depth(value) > MAX_DEPTH)
+      throw new Failure("invalid-api-params", `body: wanted at most ${MAX_DEPTH} levels of nesting`);
     return value;
   }
 }
@@ -53,11 +54,13 @@ function tooLarge(got: string): Failure {
 
 function depth(value: unknown): number {
   let level = 0;
-  let layer: unknown[] = [value];
   // By layers, not by recursion: a body can be deeper than the stack.
-  while (layer.length > 0 && level <= MAX_DEPTH) {
-    layer = layer.filter((one) => typeof one === "object" && one !== null).flatMap((one) => Object.values(one as object));
-    level++;
+  for (let layer = containers([value]); layer.length > 0 && level <= MAX_DEPTH; level++) {
+    layer = containers(layer.flatMap((one) => Object.values(one)));
   }
-  return level - 1;
+  return level;
+}
+
+function containers(values: unknown[]): object[] {
+  return values.filter((one) => typeof one === "object" && one !== null);
 }

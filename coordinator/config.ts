@@ -1,5 +1,15 @@
 /** The coordinator's configuration, one table: app-proxy-coordinator.toml. */
-import { cidrs, debugSection, eventsSection, loggingSection, redisSection, secretsSection, secretStoppers, tlsFaults, tlsKeys } from "../shared/config/common.ts";
+import {
+  cidrs,
+  debugSection,
+  eventsSection,
+  loggingSection,
+  redisSection,
+  secretsSection,
+  secretStoppers,
+  tlsFaults,
+  tlsKeys,
+} from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
 import { loadConfig, type Loaded, type Values } from "../shared/config/load.ts";
 
@@ -8,7 +18,11 @@ export const COORDINATOR_ENV = "APP_PROXY_COORDINATOR";
 
 export const coordinatorTable = {
   db: {
-    type: f.oneOf(["sqlite", "postgresql"], "sqlite", "Kind of database; only sqlite is used, the original's `postgresql` keys are accepted and named in the log"),
+    type: f.oneOf(
+      ["sqlite", "postgresql"],
+      "sqlite",
+      "Kind of database; only sqlite is used, the original's `postgresql` keys are accepted and named in the log",
+    ),
     path: f.text("app-proxy-coordinator.sqlite3", "File of the SQLite database"),
   },
   redis: redisSection,
@@ -17,12 +31,25 @@ export const coordinatorTable = {
     advertised_addr: f.optionalAddress("How others reach the API; default: `bind_addr`"),
     ...tlsKeys,
     allow_unauthorized_configure_request: f.flag(false, "Take `POST /v2/conf` without a token from anywhere"),
-    manager_cidrs: cidrs(["127.0.0.0/8", "::1/128"], "Where `POST /v2/conf` may come from without a token: the Managers"),
+    manager_cidrs: cidrs(
+      ["127.0.0.0/8", "::1/128"],
+      "Where `POST /v2/conf` may come from without a token: the Managers",
+    ),
     worker_heartbeat_timeout: f.number(30, [1, 3600], "seconds", "A worker not heard of for this long is LOST"),
-    unused_circuit_collection_timeout: f.number(3600, [1, 31_536_000], "seconds", "An interactive circuit unused for this long may be collected"),
+    unused_circuit_collection_timeout: f.number(
+      3600,
+      [1, 31_536_000],
+      "seconds",
+      "An interactive circuit unused for this long may be collected",
+    ),
     metric_access_allowed_hosts: cidrs(["127.0.0.1/32"], "Who may read /metrics"),
     token_lifetime: f.number(600, [1, 86_400], "seconds", "A token of `POST /v2/conf` lives this long"),
-    circuit_ack_timeout: f.number(15, [0.05, 300], "seconds", "How long a creation waits for a worker's acknowledgement"),
+    circuit_ack_timeout: f.number(
+      15,
+      [0.05, 300],
+      "seconds",
+      "How long a creation waits for a worker's acknowledgement",
+    ),
   },
   secrets: secretsSection,
   events: eventsSection,
@@ -33,7 +60,11 @@ export const coordinatorTable = {
 export type CoordinatorConfig = Values<typeof coordinatorTable>;
 
 /** Reads the configuration. Throws ConfigError with all faults. */
-export function loadCoordinatorConfig(source: string, toml: string, env: Record<string, string | undefined>): Loaded<typeof coordinatorTable> {
+export function loadCoordinatorConfig(
+  source: string,
+  toml: string,
+  env: Record<string, string | undefined>,
+): Loaded<typeof coordinatorTable> {
   return loadConfig(coordinatorTable, {
     source,
     toml,

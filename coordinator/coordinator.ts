@@ -142,7 +142,9 @@ function sweep({ database: { db }, now, log }: Deps, workers: WorkerService): vo
   try {
     workers.sweep();
     deleteExpired(db, now());
-    db.delete(changes).where(lt(changes.publishedAt, now() - CHANGES_KEPT_MS)).run();
+    db.delete(changes)
+      .where(lt(changes.publishedAt, now() - CHANGES_KEPT_MS))
+      .run();
   } catch (error) {
     log.error({ reason: reason(error) }, "periodic work failed; it is tried again");
   }
@@ -154,7 +156,10 @@ function preflight(): Response {
     headers: [
       ...CORS_HEADERS,
       ["Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS"],
-      ["Access-Control-Allow-Headers", "Authorization, Content-Type, X-BackendAI-Token, X-Backend-Request-ID, X-Method-Override"],
+      [
+        "Access-Control-Allow-Headers",
+        "Authorization, Content-Type, X-BackendAI-Token, X-Backend-Request-ID, X-Method-Override",
+      ],
       ["Access-Control-Max-Age", "600"],
     ],
   });

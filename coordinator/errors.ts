@@ -9,40 +9,60 @@ import { listsJson, failureAnswer } from "../shared/page.ts";
 import { redactUrl, type Log } from "../shared/log.ts";
 import { describeFaults } from "./validation.ts";
 
-const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"];
-
 /** The failure that a thrown value stands for. `hasPath` says whether the path exists under another method. */
 export function toFailure(error: unknown, code: string | number, hasPath: () => boolean): Failure {
   if (error instanceof Failure) return error;
+  // Elysia wraps what a body parser throws.
+  if (error instanceof Error && error.cause instanceof Failure) return error.cause;
   if (code === "NOT_FOUND") return new Failure(hasPath() ? "method-not-allowed" : "url-not-found");
   if (error instanceof ValidationError && error.type !== "response") {
     const faults = describeFaults(error);
-    return new Failure("invalid-api-params", { msg: faults.map((fault) => fault.text).join("; "), data: { fields: faults.map(({ text: _text, ...rest }) => rest) } });
+    return new Failure("invalid-api-params", {
+      msg: faults.map((fault) => fault.text).join("; "),
+      data: { fields: faults.map(({ text: _text, ...rest }) => rest) },
+    });
   }
   if (code === "PARSE") return new Failure("invalid-api-params", { msg: "body: cannot be read", cause: error });
   return new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error });
 }
 
 /** The answer to a failed request. */
-export function answerFailure(app: Elysia, log: Log, failed: { error: unknown; code: string | number; request: Request; path: string }): Response {
+export function answerFailure(
+  app: Elysia,
+  log: Log,
+  failed: { error: unknown; code: string | number; request: Request; path: string },
+): Response {
   const { error, code, request, path } = failed;
-  const failure = toFailure(error, code, () => METHODS.some((method) => app.router.http.find(method, path) !== null));
+  const failure = toFailure(error, code, () => hasRoute(app, path));
   const errorId = crypto.randomUUID();
   report(log, failure, error, errorId, request);
-  const answer = failureAnswer(failure, wantsPage(path, request.headers.get("accept")) ? "html" : "json", { errorId });
+  const answer = failureAnswer(failure, wantsPage(request.method, path, request.headers.get("accept")) ? "html" : "json", { errorId });
   return new Response(answer.body, { status: answer.status, headers: answer.headers });
 }
 
-/** People's browsers come only to /v2/proxy; everything else is called by programs. */
-export function wantsPage(path: string, accept: string | null): boolean {
-  return path.startsWith("/v2/proxy/") && accept !== null && !listsJson(accept);
+/** People's browsers come only to /v2/proxy, and a POST there is a program's unless it asks for a page. */
+export function wantsPage(method: string, path: string, accept: string | null): boolean {
+  if (!path.startsWith("/v2/proxy/") || accept === null) return false;
+  return method === "GET" ? !listsJson(accept) : /\btext\/html\b/i.test(accept);
 }
 
 // --- internal ---
+
+function hasRoute(app: Elysia, path: string): boolean {
+  const asked = path.replace(/\/$/, "").split("/");
+  return app.routes.some((route) => {
+    const parts = route.path.split("/");
+    return parts.length === asked.length && parts.every((part, at) => part.startsWith(":") || part === asked[at]);
+  });
+}
 
 function report(log: Log, failure: Failure, error: unknown, errorId: string, request: Request): void {
   const url = redactUrl(new URL(request.url).pathname + new URL(request.url).search);
   const line = { error_id: errorId, method: request.method, url, status: failure.httpStatus, reason: failure.message };
   if (failure.kind !== "internal-server-error") log.info(line, "request refused");
-  else log.error({ ...line, cause: reason(error), stack: error instanceof Error ? error.stack : undefined }, "request failed");
+  else
+    log.error(
+      { ...line, cause: reason(error), stack: error instanceof Error ? error.stack : undefined },
+      "request failed",
+    );
 }

@@ -17,12 +17,18 @@ await runMain(async () => {
   const log = createLog("coordinator", config.logging.level);
   surviveStrayErrors(log);
   log.info({ config: file.source, ...(ignored.length > 0 ? { ignored_keys: ignored } : {}) }, "configuration read");
-  for (const fault of secretFaults(namedSecrets(config))) log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
-  if (config.proxy_coordinator.allow_unauthorized_configure_request) log.warn("POST /v2/conf is taken from anywhere without a token");
+  for (const fault of secretFaults(namedSecrets(config)))
+    log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
+  if (config.proxy_coordinator.allow_unauthorized_configure_request)
+    log.warn("POST /v2/conf is taken from anywhere without a token");
   if (config.db.type !== "sqlite") log.warn({ path: config.db.path }, "db.type is not supported: SQLite is used");
 
   const database = openDb(config.db.path, () => crypto.randomUUID());
-  const messengers = redisMessengers(config.redis, createCodec(config.secrets.api_secret, config.events.accept_unsigned), log);
+  const messengers = redisMessengers(
+    config.redis,
+    createCodec(config.secrets.api_secret, config.events.accept_unsigned),
+    log,
+  );
   const coordinator = await startCoordinator({
     config,
     database,

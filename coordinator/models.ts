@@ -31,7 +31,11 @@ const schemas = {
 export const models = new Elysia({ name: "models" }).model(schemas);
 
 /** The documented answers: the good one and the failures that may come instead (all are problem documents). */
-export function answers<const Name extends keyof typeof schemas>(good: Name, ...failures: (400 | 401 | 403 | 404 | 409 | 413 | 503)[]) {
-  const bad = Object.fromEntries(failures.map((status) => [status, "Problem" as const]));
-  return { 200: good, ...bad } as { 200: Name };
+export function answers<const Name extends keyof typeof schemas>(
+  good: Name,
+  ...failures: (400 | 401 | 403 | 404 | 409 | 413 | 503)[]
+) {
+  const good200: { 200: Name; [status: number]: "Problem" | Name } = { 200: good };
+  for (const status of failures) good200[status] = "Problem";
+  return good200 as { 200: Name };
 }

@@ -33,7 +33,9 @@ export interface Wish {
  */
 export function place(candidates: readonly Candidate[], wish: Wish): Candidate {
   const protocol = placementProtocol(wish.protocol);
-  const speaking = candidates.filter((one) => one.status === "ALIVE" && one.protocol === protocol && one.acceptedTraffics.includes(wish.mode));
+  const speaking = candidates.filter(
+    (one) => one.status === "ALIVE" && one.protocol === protocol && one.acceptedTraffics.includes(wish.mode),
+  );
   const fitting = byFilters(speaking, wish.facts);
   const portWorkers = fitting.filter((one) => one.frontendMode === "port");
   if (wish.port !== null && portWorkers.length > 0) return placeAtPort(portWorkers, wish.port);
@@ -54,7 +56,9 @@ function byFilters(workers: Candidate[], facts: Wish["facts"]): Candidate[] {
 }
 
 function placeAtPort(workers: Candidate[], port: number): Candidate {
-  const inRange = workers.filter((one) => one.portLow !== null && one.portHigh !== null && one.portLow <= port && port <= one.portHigh);
+  const inRange = workers.filter(
+    (one) => one.portLow !== null && one.portHigh !== null && one.portLow <= port && port <= one.portHigh,
+  );
   const chosen = inRange.toSorted(byMostFree)[0];
   if (chosen !== undefined) return chosen;
   const ranges = workers.map((one) => `${one.portLow}-${one.portHigh}`).join(", ");
@@ -70,7 +74,13 @@ function byMostFree(a: Candidate, b: Candidate): number {
   return b.available - a.available || a.authority.localeCompare(b.authority);
 }
 
-function explain(all: readonly Candidate[], speaking: Candidate[], fitting: Candidate[], wish: Wish, protocol: ProxyProtocol): string {
+function explain(
+  all: readonly Candidate[],
+  speaking: Candidate[],
+  fitting: Candidate[],
+  wish: Wish,
+  protocol: ProxyProtocol,
+): string {
   if (all.every((one) => one.status !== "ALIVE")) return "No worker is alive";
   if (speaking.length === 0) return `No living worker carries ${wish.mode} circuits of protocol ${protocol}`;
   if (fitting.length === 0) return "The living workers take only filtered apps, and no filter matches this one";

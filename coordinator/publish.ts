@@ -91,18 +91,25 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
   }
 
   function pending(): number {
-    return db
-      .select({ count: sql<number>`count(*)` })
-      .from(changes)
-      .where(and(isNull(changes.publishedAt), gt(changes.id, last)))
-      .get()?.count ?? 0;
+    return (
+      db
+        .select({ count: sql<number>`count(*)` })
+        .from(changes)
+        .where(and(isNull(changes.publishedAt), gt(changes.id, last)))
+        .get()?.count ?? 0
+    );
   }
 
   return {
     kick,
     pending,
     async repeat(circuit, authority, requestId) {
-      const payload = { target_worker_authority: authority, circuits: [circuit], epoch, ...(circuit.revision === undefined ? {} : { revision: circuit.revision }) };
+      const payload = {
+        target_worker_authority: authority,
+        circuits: [circuit],
+        epoch,
+        ...(circuit.revision === undefined ? {} : { revision: circuit.revision }),
+      };
       await bus.publish({ name: "appproxy_circuit_created_event", source: "appproxy-coordinator", payload, requestId });
     },
     async stop() {

@@ -28,15 +28,26 @@ const CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self
 export function swaggerRoutes(described: readonly AnyElysia[]) {
   let made: Promise<unknown> | null = null;
   return new Elysia({ name: "swagger-ui" })
-    .get("/swagger", () => new Response(PAGE, { headers: { "Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": CSP } }), hidden)
+    .get(
+      "/swagger",
+      () =>
+        new Response(PAGE, { headers: { "Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": CSP } }),
+      hidden,
+    )
     .get("/swagger/json", () => (made ??= openApiDocument(described)), hidden)
-    .get("/swagger/assets/start.js", () => new Response(START, { headers: { "Content-Type": "text/javascript; charset=utf-8" } }), hidden)
+    .get(
+      "/swagger/assets/start.js",
+      () => new Response(START, { headers: { "Content-Type": "text/javascript; charset=utf-8" } }),
+      hidden,
+    )
     .get(
       "/swagger/assets/:file",
       ({ params: { file }, status }) => {
         const type = Object.hasOwn(ASSETS, file) ? ASSETS[file] : undefined;
         if (type === undefined) return status(404, "no such asset");
-        return new Response(Bun.file(join(DIST, file)), { headers: { "Content-Type": type, "Cache-Control": "public, max-age=86400" } });
+        return new Response(Bun.file(join(DIST, file)), {
+          headers: { "Content-Type": type, "Cache-Control": "public, max-age=86400" },
+        });
       },
       hidden,
     );
@@ -45,7 +56,15 @@ export function swaggerRoutes(described: readonly AnyElysia[]) {
 /** The OpenAPI document of the given routes. */
 export async function openApiDocument(described: readonly AnyElysia[]): Promise<unknown> {
   // An app of its own, never listening, so that the plugin's page with its foreign scripts is not served.
-  const app = new Elysia().use(swagger({ provider: "swagger-ui", path: "/page", specPath: "/json", documentation: DOCUMENT, exclude: ["/page", "/json"] }));
+  const app = new Elysia().use(
+    swagger({
+      provider: "swagger-ui",
+      path: "/page",
+      specPath: "/json",
+      documentation: DOCUMENT,
+      exclude: ["/page", "/json"],
+    }),
+  );
   for (const plugin of described) app.use(plugin);
   const answer = await app.handle(new Request("http://localhost/json"));
   return onlyJson(await answer.json());
@@ -70,8 +89,18 @@ const DOCUMENT = {
   ],
   components: {
     securitySchemes: {
-      token: { type: "apiKey" as const, in: "header" as const, name: "X-BackendAI-Token", description: "The api_secret." },
-      jwt: { type: "http" as const, scheme: "bearer", bearerFormat: "JWT", description: "HS256, signed with the api_secret; needs `exp`." },
+      token: {
+        type: "apiKey" as const,
+        in: "header" as const,
+        name: "X-BackendAI-Token",
+        description: "The api_secret.",
+      },
+      jwt: {
+        type: "http" as const,
+        scheme: "bearer",
+        bearerFormat: "JWT",
+        description: "HS256, signed with the api_secret; needs `exp`.",
+      },
     },
   },
 };

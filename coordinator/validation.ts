@@ -12,7 +12,7 @@ export interface FieldFault {
 
 /** At most this many fields are named. */
 const MAX_FAULTS = 10;
-const SECRET_NAME = /token|secret|password|auth|key/i;
+const SECRET_NAME = /(token|secret|password|authorization|access_key)$/i;
 
 /** The faults of a request that failed its schema, one a field. */
 export function describeFaults(error: ValidationError): FieldFault[] {
@@ -61,9 +61,9 @@ function alternatives(schemas: unknown[]): string {
 }
 
 function range(low: unknown, high: unknown): string {
-  if (low === undefined && high === undefined) return "";
-  if (high === undefined) return ` of at least ${String(low)}`;
-  return low === undefined ? ` of at most ${String(high)}` : ` from ${String(low)} to ${String(high)}`;
+  if (typeof low === "number" && typeof high === "number") return ` from ${low} to ${high}`;
+  if (typeof low === "number") return ` of at least ${low}`;
+  return typeof high === "number" ? ` of at most ${high}` : "";
 }
 
 function text(schema: Record<string, unknown>): string {

@@ -54,7 +54,8 @@ export async function startEmbedded({ coordinator, worker, env, redis, log }: Em
     const rightSide = messengers(right);
     stops.push(() => rightSide.close());
     // Port 0 lets the system choose the coordinator's port; the worker is told which it was.
-    const endpoint = left.proxy_coordinator.bind_addr.port === 0 ? first.baseUrl : right.proxy_worker.coordinator_endpoint;
+    const endpoint =
+      left.proxy_coordinator.bind_addr.port === 0 ? first.baseUrl : right.proxy_worker.coordinator_endpoint;
     const config = { ...right, proxy_worker: { ...right.proxy_worker, coordinator_endpoint: endpoint } };
     const second = startWorker({ ...common, config, engine: bunEngine, bus: rightSide.bus, live: rightSide.live });
     stops.push(() => second.stop());

@@ -30,7 +30,11 @@ export const FAILURES = {
   "appproxy/worker-not-available": row(503, "Worker not available.", "agent_access_not-found"),
   "appproxy/port-not-available": row(409, "Designated port already occupied.", "agent_setup_already-exists"),
   "appproxy/unsupported-protocol": row(400, "Unsupported protocol.", BAD_PARAMETERS),
-  "appproxy/container-connection-refused": row(502, "Cannot connect to Backend.AI kernel.", "kernel_access_unreachable"),
+  "appproxy/container-connection-refused": row(
+    502,
+    "Cannot connect to Backend.AI kernel.",
+    "kernel_access_unreachable",
+  ),
   "appproxy/worker-registration-error": row(403, "E20013: Failed to register worker.", "agent_create_forbidden"),
   "appproxy/coordinator-connection-error": row(
     502,

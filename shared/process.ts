@@ -9,7 +9,9 @@ export async function runMain(start: () => Promise<void>): Promise<void> {
     await start();
   } catch (error) {
     const parent = error instanceof Error && error.cause !== undefined ? ` (${reason(error.cause)})` : "";
-    process.stderr.write(`${error instanceof ConfigError ? error.message : `Cannot start: ${reason(error)}${parent}`}\n`);
+    process.stderr.write(
+      `${error instanceof ConfigError ? error.message : `Cannot start: ${reason(error)}${parent}`}\n`,
+    );
     process.exit(1);
   }
 }

@@ -1,10 +1,15 @@
 /** Comparing and judging secrets. Used by both services at start and by the coordinator on every API call. */
-import { createHash, timingSafeEqual } from "node:crypto";
+import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 
 /** Constant-time comparison of two texts of any length. */
 export function sameSecret(a: string, b: string): boolean {
   // Hashing first gives equal lengths, so the comparison tells nothing about the length either.
   return timingSafeEqual(createHash("sha256").update(a).digest(), createHash("sha256").update(b).digest());
+}
+
+/** A new secret of 192 random bits. */
+export function newSecret(): string {
+  return randomBytes(24).toString("hex");
 }
 
 /** What is wrong with a secret, or null. Sample values of the documentation count as wrong. */

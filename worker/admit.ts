@@ -5,7 +5,14 @@
 import { Failure } from "../shared/failure.ts";
 import type { Client } from "./client.ts";
 import type { RequestHead } from "./engine/engine.ts";
-import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName, type PermitAuthority, type PermitClaims } from "./permit.ts";
+import {
+  cookieValues,
+  LEGACY_COOKIE,
+  permitCookie,
+  permitCookieName,
+  type PermitAuthority,
+  type PermitClaims,
+} from "./permit.ts";
 import type { Entry } from "./table.ts";
 
 export interface AdmitSettings {
@@ -24,7 +31,8 @@ export function admit(entry: Entry, head: RequestHead, client: Client, settings:
   const { circuit } = entry;
   if (circuit.open_to_public) return [];
   // Without this an inference circuit of another coordinator would stand open: nobody is let in unchecked.
-  if (circuit.app_mode === "inference") throw new Failure("invalid-credentials", "E20006: Authorization header not provided");
+  if (circuit.app_mode === "inference")
+    throw new Failure("invalid-credentials", "E20006: Authorization header not provided");
   const permit = validPermit(entry, head, settings);
   checkOrigin(head, client);
   return permit === null ? [] : renewal(permit, circuit.id, settings);
@@ -44,11 +52,14 @@ export function validPermit({ circuit }: Entry, head: RequestHead, settings: Adm
   const permits = cookieValues(header, permitCookieName(circuit.id, settings.secure));
   for (const permit of permits) {
     const claims = settings.permits.read(permit);
-    if (claims !== null && claims.cid === circuit.id && claims.uid === circuit.user_id && claims.exp > now) return claims;
+    if (claims !== null && claims.cid === circuit.id && claims.uid === circuit.user_id && claims.exp > now)
+      return claims;
   }
   const legacy = settings.acceptLegacy ? cookieValues(header, LEGACY_COOKIE) : [];
-  for (const permit of legacy) if (circuit.user_id !== null && settings.permits.isLegacy(permit, circuit.user_id)) return null;
-  if (permits.length + legacy.length === 0) throw new Failure("invalid-credentials", "E20004: Authorization cookie not provided");
+  for (const permit of legacy)
+    if (circuit.user_id !== null && settings.permits.isLegacy(permit, circuit.user_id)) return null;
+  if (permits.length + legacy.length === 0)
+    throw new Failure("invalid-credentials", "E20004: Authorization cookie not provided");
   throw new Failure("invalid-credentials", "E20005: Invalid authorization cookie");
 }
 
@@ -70,7 +81,11 @@ function isOwn(origin: string, host: string): boolean {
 }
 
 /** A permit past half its life is renewed, so that it ends only after `lifetime` without use. */
-function renewal(permit: PermitClaims, circuitId: string, { permits, secure, lifetime, now }: AdmitSettings): [string, string][] {
+function renewal(
+  permit: PermitClaims,
+  circuitId: string,
+  { permits, secure, lifetime, now }: AdmitSettings,
+): [string, string][] {
   const at = Math.floor(now() / 1000);
   if (at - permit.iat < lifetime / 2) return [];
   const value = permits.issue(permit.uid, permit.cid, at, lifetime);

@@ -1,5 +1,15 @@
 /** The worker's configuration, one table: app-proxy-worker.toml. */
-import { cidrs, debugSection, eventsSection, loggingSection, redisSection, secretsSection, secretStoppers, tlsFaults, tlsKeys } from "../shared/config/common.ts";
+import {
+  cidrs,
+  debugSection,
+  eventsSection,
+  loggingSection,
+  redisSection,
+  secretsSection,
+  secretStoppers,
+  tlsFaults,
+  tlsKeys,
+} from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
 import { APP_MODES, FRONTEND_MODES } from "../shared/schema/circuit.ts";
@@ -20,7 +30,7 @@ export const workerTable = {
     ...tlsKeys,
     heartbeat_period: f.number(10, [0.05, 600], "seconds", "Time between heartbeats"),
     filtered_apps_only: f.flag(false, "Carry only circuits that match `app_filters`"),
-    app_filters: f.filters("Circuits that come here first, such as { key = \"session.user_uuid\", value = \"…\" }"),
+    app_filters: f.filters('Circuits that come here first, such as { key = "session.user_uuid", value = "…" }'),
     trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For is believed"),
     announce_addr: f.optionalAddress("Accepted for the original's files; not used"),
     shutdown_timeout: f.number(30, [0, 3600], "seconds", "How long requests may finish after SIGTERM"),
@@ -38,8 +48,13 @@ export const workerTable = {
   },
   secrets: secretsSection,
   permit_hash: {
-    secret: f.secret("Signs permits and tickets; shared by the nodes of an authority (and, with `permit.accept_legacy`, by all workers)"),
-    previous_secrets: { ...f.texts([], "a list of secrets", "Secrets whose permits are still accepted, for rotation"), secret: true },
+    secret: f.secret(
+      "Signs permits and tickets; shared by the nodes of an authority (and, with `permit.accept_legacy`, by all workers)",
+    ),
+    previous_secrets: {
+      ...f.texts([], "a list of secrets", "Secrets whose permits are still accepted, for rotation"),
+      secret: true,
+    },
     digest_mod: f.oneOf(["sha256", "sha224", "sha384", "sha512"], "sha256", "Digest of the compatible permit"),
   },
   permit: {
@@ -54,7 +69,11 @@ export const workerTable = {
 export type WorkerConfig = Values<typeof workerTable>;
 
 /** Reads the configuration. Throws ConfigError with all faults. */
-export function loadWorkerConfig(source: string, toml: string, env: Record<string, string | undefined>): Loaded<typeof workerTable> {
+export function loadWorkerConfig(
+  source: string,
+  toml: string,
+  env: Record<string, string | undefined>,
+): Loaded<typeof workerTable> {
   return loadConfig(workerTable, {
     source,
     toml,
@@ -82,16 +101,23 @@ export function namedSecrets(config: WorkerConfig): Record<string, string> {
 function frontendFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {
   const faults: Fault[] = [];
   if (!URL.canParse(worker.coordinator_endpoint) || !/^https?:/.test(worker.coordinator_endpoint)) {
-    faults.push({ key: "proxy_worker.coordinator_endpoint", message: `"${worker.coordinator_endpoint}" was given; wanted an http or https URL` });
+    faults.push({
+      key: "proxy_worker.coordinator_endpoint",
+      message: `"${worker.coordinator_endpoint}" was given; wanted an http or https URL`,
+    });
   }
   if (worker.frontend_mode === "wildcard") {
     if (worker.wildcard_domain.domain === null) {
-      faults.push({ key: "proxy_worker.wildcard_domain.domain", message: "is missing; wanted a domain, because frontend_mode is wildcard" });
+      faults.push({
+        key: "proxy_worker.wildcard_domain.domain",
+        message: "is missing; wanted a domain, because frontend_mode is wildcard",
+      });
     }
     return faults;
   }
   const { bind_port_range: bound, advertised_port_range: advertised } = worker.port_proxy;
-  if (bound === null) return [...faults, { key: "proxy_worker.port_proxy.bind_port_range", message: "is missing; wanted [first, last]" }];
+  if (bound === null)
+    return [...faults, { key: "proxy_worker.port_proxy.bind_port_range", message: "is missing; wanted [first, last]" }];
   if (advertised !== null && advertised[1] - advertised[0] !== bound[1] - bound[0]) {
     faults.push({
       key: "proxy_worker.port_proxy.advertised_port_range",

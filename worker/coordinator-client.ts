@@ -25,7 +25,12 @@ const TIMEOUT_MS = 10_000;
 export function createCoordinatorClient(endpoint: string, apiSecret: string): CoordinatorClient {
   const base = endpoint.replace(/\/+$/, "");
 
-  async function call<T extends TSchema>(method: string, path: string, body: unknown, check: TypeCheck<T>): Promise<Static<T>> {
+  async function call<T extends TSchema>(
+    method: string,
+    path: string,
+    body: unknown,
+    check: TypeCheck<T>,
+  ): Promise<Static<T>> {
     const answer = await send(method, path, body);
     const value: unknown = await answer.json();
     if (check.Check(value)) return value;

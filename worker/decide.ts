@@ -47,7 +47,8 @@ export function createCore(deps: DecideDeps): Core {
 
 function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision> {
   const { table, usage, burner, admission, trusted, domain } = deps;
-  if (head.method === "CONNECT" || head.method === "TRACE") throw new Failure("method-not-allowed", `${head.method} is not proxied`);
+  if (head.method === "CONNECT" || head.method === "TRACE")
+    throw new Failure("method-not-allowed", `${head.method} is not proxied`);
   const entry = find(table, head, domain);
   const client = clientOf(head, trusted);
   if (isEnter(head.target)) {
@@ -71,7 +72,10 @@ function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision>
 
 function refusal(error: unknown): Decision {
   if (error instanceof Failure) return { kind: "refuse", failure: error };
-  return { kind: "refuse", failure: new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error }) };
+  return {
+    kind: "refuse",
+    failure: new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error }),
+  };
 }
 
 /** For the failure's page and log line: the circuit, when the request was for one. */

@@ -28,7 +28,10 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
   if (head.method !== "GET") throw new Failure("method-not-allowed", `${head.method} ${ENTER_PATH}: wanted GET`);
   const { circuit } = entry;
   const ticket = readTicket(head, circuit.id, settings);
-  const fresh = ticket !== null && ticket.exp * 1000 > settings.now() && (await burner.burn(ticket.jti, ticket.exp * 1000 - settings.now()));
+  const fresh =
+    ticket !== null &&
+    ticket.exp * 1000 > settings.now() &&
+    (await burner.burn(ticket.jti, ticket.exp * 1000 - settings.now()));
   const path = redirectPath(ticket?.path ?? "") ?? "/";
   if (ticket !== null && fresh) return goTo(path, cookies(ticket, circuit.id, settings));
   if (holdsPermit(entry, head, settings)) return goTo(path, []);
@@ -46,7 +49,9 @@ function readTicket(head: RequestHead, circuitId: string, { permits }: AdmitSett
 function cookies({ uid, cid }: TicketClaims, circuitId: string, settings: AdmitSettings): [string, string][] {
   const { permits, secure, lifetime, acceptLegacy } = settings;
   const permit = permits.issue(uid, cid, Math.floor(settings.now() / 1000), lifetime);
-  const lines: [string, string][] = [["Set-Cookie", permitCookie(permitCookieName(circuitId, secure), permit, secure, lifetime)]];
+  const lines: [string, string][] = [
+    ["Set-Cookie", permitCookie(permitCookieName(circuitId, secure), permit, secure, lifetime)],
+  ];
   if (acceptLegacy) lines.push(["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), secure, lifetime)]);
   return lines;
 }

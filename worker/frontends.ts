@@ -57,7 +57,10 @@ export function createFrontends(settings: FrontendSettings): Frontends {
       return true;
     } catch (error) {
       failed.set(circuit.id, circuit);
-      log.error({ circuit: circuit.id, port: bound, reason: reason(error) }, `Cannot open port ${bound ?? port} for a circuit; trying again with each heartbeat`);
+      log.error(
+        { circuit: circuit.id, port: bound, reason: reason(error) },
+        `Cannot open port ${bound ?? port} for a circuit; trying again with each heartbeat`,
+      );
       return false;
     }
   }
@@ -84,7 +87,9 @@ export function createFrontends(settings: FrontendSettings): Frontends {
     },
     async retry() {
       const again = [...failed.values()];
-      const opened = await Promise.all(again.map((circuit) => turn(circuit.port ?? 0, () => openPort(circuit, circuit.port ?? 0))));
+      const opened = await Promise.all(
+        again.map((circuit) => turn(circuit.port ?? 0, () => openPort(circuit, circuit.port ?? 0))),
+      );
       return again.filter((_, at) => opened[at]);
     },
     async drain(ms) {

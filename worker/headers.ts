@@ -20,7 +20,12 @@ const HOP_BY_HOP = new Set([
 const REBUILT = new Set(["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded"]);
 
 /** The WebSocket handshake is made anew towards the app. */
-const HANDSHAKE = new Set(["sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "sec-websocket-accept"]);
+const HANDSHAKE = new Set([
+  "sec-websocket-key",
+  "sec-websocket-version",
+  "sec-websocket-extensions",
+  "sec-websocket-accept",
+]);
 
 /** Every cookie whose name starts so is ours and never reaches an app. */
 const OUR_COOKIE = /^\s*(__Host-)?appproxy_permit/;
@@ -33,7 +38,12 @@ export interface ForwardedBy {
 }
 
 /** The header lines for the app. `app` is the circuit's app name; `authorization` says whether that header is the app's. */
-export function requestHeaders(head: RequestHead, by: ForwardedBy, app: string, authorization: boolean): [string, string][] {
+export function requestHeaders(
+  head: RequestHead,
+  by: ForwardedBy,
+  app: string,
+  authorization: boolean,
+): [string, string][] {
   const dropped = connectionNamed(head.header("connection"));
   const out: [string, string][] = [];
   for (const [name, value] of head.pairs()) {

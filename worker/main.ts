@@ -18,9 +18,14 @@ await runMain(async () => {
   surviveStrayErrors(log);
   ignoreProxySettings();
   log.info({ config: file.source, ...(ignored.length > 0 ? { ignored_keys: ignored } : {}) }, "configuration read");
-  for (const fault of secretFaults(namedSecrets(config))) log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
+  for (const fault of secretFaults(namedSecrets(config)))
+    log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 
-  const messengers = redisMessengers(config.redis, createCodec(config.secrets.api_secret, config.events.accept_unsigned), log);
+  const messengers = redisMessengers(
+    config.redis,
+    createCodec(config.secrets.api_secret, config.events.accept_unsigned),
+    log,
+  );
   const worker = startWorker({
     config,
     engine: bunEngine,

@@ -146,7 +146,12 @@ function unseal(version: string, text: string, keys: Map<string, Buffer>): Recor
 }
 
 function isPermit(claims: Record<string, unknown>): claims is Record<string, unknown> & PermitClaims {
-  return typeof claims["uid"] === "string" && typeof claims["cid"] === "string" && typeof claims["iat"] === "number" && typeof claims["exp"] === "number";
+  return (
+    typeof claims["uid"] === "string" &&
+    typeof claims["cid"] === "string" &&
+    typeof claims["iat"] === "number" &&
+    typeof claims["exp"] === "number"
+  );
 }
 
 function isTicket(claims: Record<string, unknown>): claims is Record<string, unknown> & TicketClaims {

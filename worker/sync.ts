@@ -119,7 +119,11 @@ export function createSync(deps: SyncDeps): Sync {
       return true;
     }
     if (theirs === epoch && next <= revision) {
-      if (event.name === "appproxy_circuit_created_event") acknowledge(event.payload.circuits.filter(({ id }) => table.byId(id)), event.requestId);
+      if (event.name === "appproxy_circuit_created_event")
+        acknowledge(
+          event.payload.circuits.filter(({ id }) => table.byId(id)),
+          event.requestId,
+        );
       return false;
     }
     log.info({ revision, event_revision: next }, "events were missed; fetching circuits");
@@ -136,7 +140,10 @@ export function createSync(deps: SyncDeps): Sync {
         return frontends.open(circuit);
       }),
     );
-    acknowledge(circuits.filter((_, at) => served[at]), requestId);
+    acknowledge(
+      circuits.filter((_, at) => served[at]),
+      requestId,
+    );
   }
 
   async function drop(id: string): Promise<void> {
@@ -149,7 +156,9 @@ export function createSync(deps: SyncDeps): Sync {
       const payload = { target_worker_authority: registration.authority, circuits: circuits.slice(at, at + ACK_BATCH) };
       bus
         .publish({ name: "appproxy_worker_circuit_added_event", source: "appproxy-worker", payload, requestId })
-        .catch((error: unknown) => log.warn({ reason: reason(error) }, "cannot acknowledge circuits; the coordinator will ask again"));
+        .catch((error: unknown) =>
+          log.warn({ reason: reason(error) }, "cannot acknowledge circuits; the coordinator will ask again"),
+        );
     }
   }
 
@@ -169,12 +178,18 @@ export function createSync(deps: SyncDeps): Sync {
       line = done.catch(() => undefined);
       await done;
     }
+    log.info({ circuits: table.size, revision }, "circuits are known");
     ready.resolve();
   }
 
   async function applySnapshot(snapshot: WorkerCircuits, seen: number): Promise<void> {
     const wanted = new Set(snapshot.circuits.map((circuit) => circuit.id));
-    await Promise.all(table.all().filter(({ circuit }) => !wanted.has(circuit.id)).map(({ circuit }) => drop(circuit.id)));
+    await Promise.all(
+      table
+        .all()
+        .filter(({ circuit }) => !wanted.has(circuit.id))
+        .map(({ circuit }) => drop(circuit.id)),
+    );
     await add(snapshot.circuits.filter(isNews), null);
     revision = snapshot.revision ?? null;
     epoch = snapshot.epoch;

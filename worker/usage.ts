@@ -22,7 +22,9 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
   let circuits = new Map<string, CircuitUse>();
   let sessions = new Map<string, number>();
   let flushing: Promise<void> | null = null;
-  const timer = setInterval(() => (flushing ??= flush().finally(() => (flushing = null))), FLUSH_MS);
+  const timer = setInterval(() => {
+    flushing ??= flush().finally(() => (flushing = null));
+  }, FLUSH_MS);
 
   function note(circuit: Circuit, requests: number): void {
     const at = now() / 1000;

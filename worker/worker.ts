@@ -50,9 +50,30 @@ export function startWorker(deps: WorkerDeps): Worker {
   const usage = createUsage(deps.live, log, now);
   const burner = createBurner(deps.live, log, now);
   const secure = own.tls_advertised || own.tls_listen;
-  const admission = { permits: new PermitAuthority(config.permit_hash), secure, acceptLegacy: permit.accept_legacy, lifetime: permit.lifetime, now };
-  const core = createCore({ table, usage, burner, log, admission, trusted: addressMatcher(own.trusted_proxies), domain: own.wildcard_domain.domain });
-  const frontends = createFrontends({ engine: deps.engine, core, log, hostname: own.port_proxy.bind_host, tls, bindPort: (port) => bindPort(port, config) });
+  const admission = {
+    permits: new PermitAuthority(config.permit_hash),
+    secure,
+    acceptLegacy: permit.accept_legacy,
+    lifetime: permit.lifetime,
+    now,
+  };
+  const core = createCore({
+    table,
+    usage,
+    burner,
+    log,
+    admission,
+    trusted: addressMatcher(own.trusted_proxies),
+    domain: own.wildcard_domain.domain,
+  });
+  const frontends = createFrontends({
+    engine: deps.engine,
+    core,
+    log,
+    hostname: own.port_proxy.bind_host,
+    tls,
+    bindPort: (port) => bindPort(port, config),
+  });
 
   // The API opens first: a registration tells its port. Its /health/readyz says 503 until circuits are known.
   const api = startApi({
@@ -60,7 +81,15 @@ export function startWorker(deps: WorkerDeps): Worker {
     port: own.api_bind_addr.port,
     tls,
     log,
-    setup: { table, burner, admission, jwtSecret: config.secrets.jwt_secret, origin: ({ circuit }) => circuitOrigin(circuit, config, own.wildcard_domain.bind_addr.port), refresh: () => sync.refresh(), newId },
+    setup: {
+      table,
+      burner,
+      admission,
+      jwtSecret: config.secrets.jwt_secret,
+      origin: ({ circuit }) => circuitOrigin(circuit, config, own.wildcard_domain.bind_addr.port),
+      refresh: () => sync.refresh(),
+      newId,
+    },
     state: () => ({ ...sync.state(), circuits: table.size, events: bus.healthy() }),
   });
   const sync = createSync({
@@ -79,7 +108,7 @@ export function startWorker(deps: WorkerDeps): Worker {
   return {
     apiPort: api.port,
     ready: sync.ready,
-    state: sync.state,
+    state: () => sync.state(),
     async stop() {
       await Promise.all([sync.stop(), frontends.drain(own.shutdown_timeout * 1000)]);
       await api.stop();
@@ -115,10 +144,14 @@ function registration({ proxy_worker: own }: WorkerConfig, apiPort: number): Wor
 }
 
 function readTls({ proxy_worker: { tls_listen: on, tls_cert: cert, tls_privkey: key } }: WorkerConfig) {
-  return on && cert !== null && key !== null ? { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") } : null;
+  return on && cert !== null && key !== null
+    ? { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") }
+    : null;
 }
 
 function refuseUnbuilt({ proxy_worker: { frontend_mode: mode, protocol } }: WorkerConfig): void {
-  if (mode !== "port") throw new Error(`proxy_worker.frontend_mode = "${mode}" is not served by this version; wanted "port"`);
-  if (protocol !== "http") throw new Error(`proxy_worker.protocol = "${protocol}" is not served by this version; wanted "http"`);
+  if (mode !== "port")
+    throw new Error(`proxy_worker.frontend_mode = "${mode}" is not served by this version; wanted "port"`);
+  if (protocol !== "http")
+    throw new Error(`proxy_worker.protocol = "${protocol}" is not served by this version; wanted "http"`);
 }

@@ -56,5 +56,10 @@ export function circuitRoutes(access: AccessPlugin, circuits: CircuitService, lo
 // --- internal ---
 
 function toFilter(query: Static<typeof ListQuery>): CircuitFilter {
-  return { originRequestId: query.origin_request_id, sessionId: query.session_id, app: query.app, worker: query.worker };
+  return {
+    originRequestId: query.origin_request_id,
+    sessionId: query.session_id,
+    app: query.app,
+    worker: query.worker,
+  };
 }

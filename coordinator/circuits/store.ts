@@ -51,7 +51,9 @@ export function findReusable(db: Db, key: ReuseKey): CircuitRow | undefined {
         eq(circuits.appMode, "interactive"),
         eq(circuits.protocol, key.protocol),
         eq(circuits.openToPublic, key.openToPublic),
-        key.allowedClientIps === null ? isNull(circuits.allowedClientIps) : eq(circuits.allowedClientIps, key.allowedClientIps),
+        key.allowedClientIps === null
+          ? isNull(circuits.allowedClientIps)
+          : eq(circuits.allowedClientIps, key.allowedClientIps),
       ),
     )
     .orderBy(asc(circuits.createdAt), asc(circuits.id))
@@ -61,7 +63,10 @@ export function findReusable(db: Db, key: ReuseKey): CircuitRow | undefined {
 
 /** The circuits of a session, by app when one is named. */
 export function circuitsOfSession(db: Db, sessionId: string, app?: string): CircuitRow[] {
-  const ids = db.select({ id: circuitSessions.circuitId }).from(circuitSessions).where(eq(circuitSessions.sessionId, sessionId));
+  const ids = db
+    .select({ id: circuitSessions.circuitId })
+    .from(circuitSessions)
+    .where(eq(circuitSessions.sessionId, sessionId));
   return db
     .select()
     .from(circuits)
@@ -87,7 +92,11 @@ export function listCircuits(db: Db, filter: CircuitFilter, limit: number, after
 /** Records a new circuit, takes its port from the free ones, and writes the change. */
 export function insertCircuit(db: Db, fresh: NewCircuit, sessionIds: readonly string[], cause: Cause): CircuitRow {
   const revision = nextRevision(db, fresh.workerId);
-  const row = db.insert(circuits).values({ ...fresh, revision }).returning().get();
+  const row = db
+    .insert(circuits)
+    .values({ ...fresh, revision })
+    .returning()
+    .get();
   for (const sessionId of sessionIds) db.insert(circuitSessions).values({ sessionId, circuitId: row.id }).run();
   takePort(db, row);
   recordChange(db, row, "created", cause);
@@ -103,7 +112,12 @@ export function removeCircuit(db: Db, row: CircuitRow, cause: Cause): void {
 }
 
 /** Gives a circuit another slot, perhaps at another worker: removed there, created here. */
-export function moveCircuit(db: Db, row: CircuitRow, slot: Pick<NewCircuit, "workerId" | "frontendMode" | "port" | "subdomain">, cause: Cause): CircuitRow {
+export function moveCircuit(
+  db: Db,
+  row: CircuitRow,
+  slot: Pick<NewCircuit, "workerId" | "frontendMode" | "port" | "subdomain">,
+  cause: Cause,
+): CircuitRow {
   recordChange(db, { ...row, revision: nextRevision(db, row.workerId) }, "removed", cause);
   const revision = nextRevision(db, slot.workerId);
   const moved = db
@@ -229,13 +243,19 @@ function recordChange(db: Db, row: CircuitRow, kind: ChangeKind, cause: Cause): 
 
 function takePort(db: Db, row: CircuitRow): void {
   if (row.port === null) return;
-  db.delete(freePorts).where(and(eq(freePorts.workerId, row.workerId), eq(freePorts.port, row.port))).run();
+  db.delete(freePorts)
+    .where(and(eq(freePorts.workerId, row.workerId), eq(freePorts.port, row.port)))
+    .run();
 }
 
 /** The port goes to the end of the queue, when it is still in the worker's range. */
 function releasePort(db: Db, row: CircuitRow, now: number): void {
   if (row.port === null) return;
-  const worker = db.select({ low: workers.portLow, high: workers.portHigh }).from(workers).where(eq(workers.id, row.workerId)).get();
+  const worker = db
+    .select({ low: workers.portLow, high: workers.portHigh })
+    .from(workers)
+    .where(eq(workers.id, row.workerId))
+    .get();
   if (worker?.low == null || worker.high === null || row.port < worker.low || row.port > worker.high) return;
   db.insert(freePorts).values({ workerId: row.workerId, port: row.port, releasedAt: now }).onConflictDoNothing().run();
 }
@@ -248,7 +268,10 @@ function conditions(db: Db, filter: CircuitFilter): (SQL | undefined)[] {
       ? undefined
       : inArray(
           circuits.id,
-          db.select({ id: circuitSessions.circuitId }).from(circuitSessions).where(eq(circuitSessions.sessionId, filter.sessionId)),
+          db
+            .select({ id: circuitSessions.circuitId })
+            .from(circuitSessions)
+            .where(eq(circuitSessions.sessionId, filter.sessionId)),
         ),
     filter.worker === undefined
       ? undefined

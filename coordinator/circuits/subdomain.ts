@@ -38,7 +38,7 @@ function trim(label: string): string {
 
 /** One punycode label, shortened by whole characters until it fits. */
 function punycode(name: string): string {
-  let characters = [...trim(name)];
+  let characters = Array.from(trim(name));
   while (characters.length > 0) {
     const label = domainToASCII(trim(characters.join("")));
     if (!/^[a-z0-9-]*$/.test(label) || label === "") return "";

@@ -17,7 +17,8 @@ export function confRoutes(access: AccessPlugin, conf: ConfService, log: Log) {
       detail: {
         tags: ["Manager"],
         summary: "Announce a kernel",
-        description: "Gives a token with which a person may open circuits to it for ten minutes. `X-Backend-Request-ID` is kept with the token.",
+        description:
+          "Gives a token with which a person may open circuits to it for ten minutes. `X-Backend-Request-ID` is kept with the token.",
       },
     });
 }

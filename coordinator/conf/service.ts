@@ -40,7 +40,8 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
       if (token === undefined || token.expiresAt <= now()) {
         throw new Failure("invalid-credentials", "token: unknown or expired; wanted one from POST /v2/conf");
       }
-      if (token.sessionId !== sessionId.toLowerCase()) throw new Failure("invalid-credentials", "E20007: Session ID mismatch");
+      if (token.sessionId !== sessionId.toLowerCase())
+        throw new Failure("invalid-credentials", "E20007: Session ID mismatch");
       return token;
     },
   };

@@ -63,7 +63,8 @@ interface Journal {
 function refuseNewer(sqlite: Database, path: string): void {
   const table = sqlite.query("SELECT 1 FROM sqlite_master WHERE name = '__drizzle_migrations'").get();
   if (table === null) return;
-  const newest = sqlite.query<{ at: number | null }, []>("SELECT max(created_at) AS at FROM __drizzle_migrations").get()?.at ?? 0;
+  const newest =
+    sqlite.query<{ at: number | null }, []>("SELECT max(created_at) AS at FROM __drizzle_migrations").get()?.at ?? 0;
   const journal = JSON.parse(readFileSync(join(MIGRATIONS, "meta/_journal.json"), "utf8")) as Journal;
   const known = Math.max(...journal.entries.map((entry) => entry.when));
   if (newest > known) {

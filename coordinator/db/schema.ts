@@ -43,7 +43,9 @@ export const workers = sqliteTable(
 export const nodes = sqliteTable(
   "nodes",
   {
-    workerId: text("worker_id").notNull().references(() => workers.id, { onDelete: "cascade" }),
+    workerId: text("worker_id")
+      .notNull()
+      .references(() => workers.id, { onDelete: "cascade" }),
     nodeId: text("node_id").notNull(),
     leaseUntil: integer("lease_until").notNull(),
     /** The revision that the node last said it has. */
@@ -56,7 +58,9 @@ export const nodes = sqliteTable(
 export const appFilters = sqliteTable(
   "app_filters",
   {
-    workerId: text("worker_id").notNull().references(() => workers.id, { onDelete: "cascade" }),
+    workerId: text("worker_id")
+      .notNull()
+      .references(() => workers.id, { onDelete: "cascade" }),
     key: text("key").notNull(),
     value: text("value").notNull(),
   },
@@ -67,18 +71,25 @@ export const appFilters = sqliteTable(
 export const freePorts = sqliteTable(
   "free_ports",
   {
-    workerId: text("worker_id").notNull().references(() => workers.id, { onDelete: "cascade" }),
+    workerId: text("worker_id")
+      .notNull()
+      .references(() => workers.id, { onDelete: "cascade" }),
     port: integer("port").notNull(),
     releasedAt: integer("released_at").notNull(),
   },
-  (t) => [primaryKey({ columns: [t.workerId, t.port] }), index("free_ports_order").on(t.workerId, t.releasedAt, t.port)],
+  (t) => [
+    primaryKey({ columns: [t.workerId, t.port] }),
+    index("free_ports_order").on(t.workerId, t.releasedAt, t.port),
+  ],
 );
 
 export const circuits = sqliteTable(
   "circuits",
   {
     id: text("id").primaryKey(),
-    workerId: text("worker_id").notNull().references(() => workers.id),
+    workerId: text("worker_id")
+      .notNull()
+      .references(() => workers.id),
     app: text("app").notNull(),
     protocol: text("protocol").$type<ProxyProtocol>().notNull(),
     appMode: text("app_mode").$type<AppMode>().notNull(),
@@ -115,7 +126,9 @@ export const circuitSessions = sqliteTable(
   "circuit_sessions",
   {
     sessionId: text("session_id").notNull(),
-    circuitId: text("circuit_id").notNull().references(() => circuits.id, { onDelete: "cascade" }),
+    circuitId: text("circuit_id")
+      .notNull()
+      .references(() => circuits.id, { onDelete: "cascade" }),
   },
   (t) => [primaryKey({ columns: [t.sessionId, t.circuitId] }), index("circuit_sessions_circuit").on(t.circuitId)],
 );
@@ -156,7 +169,9 @@ export const changes = sqliteTable(
   "changes",
   {
     id: integer("id").primaryKey({ autoIncrement: true }),
-    workerId: text("worker_id").notNull().references(() => workers.id, { onDelete: "cascade" }),
+    workerId: text("worker_id")
+      .notNull()
+      .references(() => workers.id, { onDelete: "cascade" }),
     revision: integer("revision").notNull(),
     kind: text("kind").$type<ChangeKind>().notNull(),
     circuitId: text("circuit_id").notNull(),
@@ -167,5 +182,8 @@ export const changes = sqliteTable(
     createdAt: integer("created_at").notNull(),
     publishedAt: integer("published_at"),
   },
-  (t) => [uniqueIndex("changes_revision").on(t.workerId, t.revision), index("changes_unpublished").on(t.publishedAt, t.id)],
+  (t) => [
+    uniqueIndex("changes_revision").on(t.workerId, t.revision),
+    index("changes_unpublished").on(t.publishedAt, t.id),
+  ],
 );

@@ -31,7 +31,11 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
         params,
         query: ProxyWish,
         response: answers("AddAnswer", 400),
-        detail: { tags, summary: "Where to open an app (older clients)", description: "The URL of /v2/proxy/auth with the same query." },
+        detail: {
+          tags,
+          summary: "Where to open an app (older clients)",
+          description: "The URL of /v2/proxy/auth with the same query.",
+        },
       },
     )
     .get(
@@ -45,7 +49,11 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
         asked: ProxyRequest,
         query: ProxyRequest,
         response: answers("ProxyAnswer", 400, 401, 409, 503),
-        detail: { tags, summary: "Open an app", description: "JSON with `Accept: application/json`, else 302 to the worker." },
+        detail: {
+          tags,
+          summary: "Open an app",
+          description: "JSON with `Accept: application/json`, else 302 to the worker.",
+        },
       },
     )
     .post(
@@ -58,7 +66,11 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
         access: "public",
         body: "ProxyRequest",
         response: answers("ProxyAnswer", 400, 401, 409, 413, 503),
-        detail: { tags, summary: "Open an app", description: "JSON, or 302 to the worker when `Accept` lists text/html." },
+        detail: {
+          tags,
+          summary: "Open an app",
+          description: "JSON, or 302 to the worker when `Accept` lists text/html.",
+        },
       },
     )
     .get(
@@ -73,7 +85,11 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
         params,
         query: CloseQuery,
         response: answers("Success", 400, 401),
-        detail: { tags, summary: "Close an app", description: "Closes the session's circuits of that app; also a success when there are none." },
+        detail: {
+          tags,
+          summary: "Close an app",
+          description: "Closes the session's circuits of that app; also a success when there are none.",
+        },
       },
     );
 }

@@ -61,7 +61,8 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     const found = write(db, (tx) => findOrCreate(tx, request, token, requestId));
     const { row, worker } = found;
     const context = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
-    if (!found.reuse) log.info({ ...context, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
+    if (!found.reuse)
+      log.info({ ...context, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
     publisher.kick();
     await served(found, requestId);
     if (found.reuse) log.info(context, "circuit reused");
@@ -85,12 +86,22 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     const route = routeTo(token, request);
     const existing = request.no_reuse === true ? undefined : circuits.findReusable(tx, reuseKey(request, token));
     if (existing === undefined) return create(tx, request, token, route, cause);
-    const current = sameKernel(existing.routeInfo, route) ? existing : circuits.updateRoutes(tx, existing, [route], cause);
+    const current = sameKernel(existing.routeInfo, route)
+      ? existing
+      : circuits.updateRoutes(tx, existing, [route], cause);
     const worker = mustFind(tx, current.workerId);
     if (worker.status === "ALIVE") return { row: current, worker, reuse: true, fresh: false };
     const { authority, ...slot } = chooseSlot(tx, request, token);
-    log.info({ circuit: current.id, from: worker.authority, worker: authority, origin_request_id: current.originRequestId }, "circuit moved away from a dead worker");
-    return { row: circuits.moveCircuit(tx, current, slot, cause), worker: mustFind(tx, slot.workerId), reuse: true, fresh: true };
+    log.info(
+      { circuit: current.id, from: worker.authority, worker: authority, origin_request_id: current.originRequestId },
+      "circuit moved away from a dead worker",
+    );
+    return {
+      row: circuits.moveCircuit(tx, current, slot, cause),
+      worker: mustFind(tx, slot.workerId),
+      reuse: true,
+      fresh: true,
+    };
   }
 
   function create(tx: Db, request: ProxyRequest, token: TokenRow, route: Route, cause: circuits.Cause): Found {
@@ -127,7 +138,8 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       port: wish.port ?? null,
     });
     const base = { workerId: worker.id, authority: worker.authority, frontendMode: worker.frontendMode };
-    if (worker.frontendMode === "wildcard") return { ...base, port: null, subdomain: chooseSubdomain(tx, worker, wish.subdomain ?? null) };
+    if (worker.frontendMode === "wildcard")
+      return { ...base, port: null, subdomain: chooseSubdomain(tx, worker, wish.subdomain ?? null) };
     return { ...base, port: choosePort(tx, worker, wish.port ?? null), subdomain: null };
   }
 
@@ -135,7 +147,8 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     const hex = () => newId().replaceAll("-", "").slice(0, 8);
     const label = toLabel(wanted);
     let name = label ?? generatedLabel(hex);
-    while (circuits.subdomainTaken(tx, worker.id, name)) name = label === null ? generatedLabel(hex) : variantOf(label, hex);
+    while (circuits.subdomainTaken(tx, worker.id, name))
+      name = label === null ? generatedLabel(hex) : variantOf(label, hex);
     return name;
   }
 
@@ -148,7 +161,10 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     }
     if (await acknowledgements.wait(row)) return;
     takeBack(row.id, requestId);
-    log.warn({ circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId }, "circuit taken back: no worker acknowledged it");
+    log.warn(
+      { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId },
+      "circuit taken back: no worker acknowledged it",
+    );
     throw new Failure("service-unavailable", "E10001: Proxy worker not responding");
   }
 
@@ -166,11 +182,15 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     close(tokenId, sessionId, app, requestId) {
       const token = conf.redeem(tokenId, sessionId);
       const closed = write(db, (tx) => {
-        const rows = circuits.circuitsOfSession(tx, token.sessionId, app).filter((row) => row.appMode === "interactive");
-        for (const row of rows) circuits.removeCircuit(tx, row, { requestId: requestId ?? token.originRequestId, now: now() });
+        const rows = circuits
+          .circuitsOfSession(tx, token.sessionId, app)
+          .filter((row) => row.appMode === "interactive");
+        for (const row of rows)
+          circuits.removeCircuit(tx, row, { requestId: requestId ?? token.originRequestId, now: now() });
         return rows;
       });
-      for (const row of closed) log.info({ circuit: row.id, origin_request_id: row.originRequestId }, "circuit closed by its user");
+      for (const row of closed)
+        log.info({ circuit: row.id, origin_request_id: row.originRequestId }, "circuit closed by its user");
       publisher.kick();
       return closed.length;
     },
@@ -182,10 +202,16 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
 function check(wish: ProxyWish): void {
   const bad = invalidEntries(wish.allowed_client_ips ?? "");
   if (bad.length > 0) {
-    throw new Failure("invalid-api-params", `allowed_client_ips: wanted addresses or CIDR ranges, got ${JSON.stringify(bad[0])}`);
+    throw new Failure(
+      "invalid-api-params",
+      `allowed_client_ips: wanted addresses or CIDR ranges, got ${JSON.stringify(bad[0])}`,
+    );
   }
   if ((wish.redirect ?? "") !== "" && redirectPath(wish.redirect ?? "") === null) {
-    throw new Failure("invalid-api-params", "redirect: wanted a path that starts with a single / and has no backslash or control character");
+    throw new Failure(
+      "invalid-api-params",
+      "redirect: wanted a path that starts with a single / and has no backslash or control character",
+    );
   }
 }
 
@@ -195,7 +221,8 @@ function choosePort(tx: Db, worker: Candidate, wanted: number | null): number {
     throw new Failure("appproxy/port-not-available", `port: ${wanted} is already occupied by another circuit`);
   }
   const port = circuits.oldestFreePort(tx, worker.id);
-  if (port === undefined) throw new Failure("appproxy/worker-not-available", "All ports of the fitting workers are taken");
+  if (port === undefined)
+    throw new Failure("appproxy/worker-not-available", "All ports of the fitting workers are taken");
   return port;
 }
 
@@ -227,7 +254,9 @@ function routeTo(token: TokenRow, wish: ProxyWish): Route {
 }
 
 function sameKernel(routes: readonly Route[], route: Route): boolean {
-  return routes.length === 1 && routes[0]?.kernel_host === route.kernel_host && routes[0].kernel_port === route.kernel_port;
+  return (
+    routes.length === 1 && routes[0]?.kernel_host === route.kernel_host && routes[0].kernel_port === route.kernel_port
+  );
 }
 
 function facts(token: TokenRow) {

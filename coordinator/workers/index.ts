@@ -24,7 +24,11 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
       access: "api",
       body: "WorkerRegistration",
       response: answers("Worker", 400, 401),
-      detail: { tags, summary: "Register a worker", description: "Keyed by `authority`; the same worker keeps its id and its circuits." },
+      detail: {
+        tags,
+        summary: "Register a worker",
+        description: "Keyed by `authority`; the same worker keeps its id and its circuits.",
+      },
     })
     .get("/api/worker", () => ({ workers: workers.list() }), {
       access: "api",
@@ -37,17 +41,21 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
       response: answers("Worker", 400, 401, 404),
       detail: { tags, summary: "Read a worker" },
     })
-    .patch("/api/worker/:worker_id", ({ params: { worker_id: id }, body }) => workers.heartbeat(id.toLowerCase(), body), {
-      access: "api",
-      params,
-      body: "Heartbeat",
-      // The original's workers send a heartbeat without a body.
-      transform: (context) => {
-        if (isEmpty(context.body)) context.body = {};
+    .patch(
+      "/api/worker/:worker_id",
+      ({ params: { worker_id: id }, body }) => workers.heartbeat(id.toLowerCase(), body),
+      {
+        access: "api",
+        params,
+        body: "Heartbeat",
+        // The original's workers send a heartbeat without a body.
+        transform: (context) => {
+          if (isEmpty(context.body)) context.body = {};
+        },
+        response: answers("Worker", 400, 401, 404),
+        detail: { tags, summary: "Heartbeat", description: "Every 10 s. 404 means: register again." },
       },
-      response: answers("Worker", 400, 401, 404),
-      detail: { tags, summary: "Heartbeat", description: "Every 10 s. 404 means: register again." },
-    })
+    )
     .delete(
       "/api/worker/:worker_id",
       ({ params: { worker_id: id }, query }) => {
@@ -60,7 +68,11 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
         params,
         query: LeaveQuery,
         response: answers("Success", 400, 401, 404),
-        detail: { tags, summary: "Deregister a node", description: "Circuits stay and serve again when the worker returns." },
+        detail: {
+          tags,
+          summary: "Deregister a node",
+          description: "Circuits stay and serve again when the worker returns.",
+        },
       },
     )
     .get("/api/worker/:worker_id/circuits", ({ params: { worker_id: id } }) => workers.circuits(id.toLowerCase()), {
@@ -74,7 +86,11 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
       asked: SlotQuery,
       query: SlotQuery,
       response: answers("SlotList", 400, 401),
-      detail: { tags, summary: "List slots", description: "Of one worker or of all; with `in_use` only the used or only the free ones." },
+      detail: {
+        tags,
+        summary: "List slots",
+        description: "Of one worker or of all; with `in_use` only the used or only the free ones.",
+      },
     });
 }
 

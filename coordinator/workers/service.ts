@@ -106,10 +106,16 @@ export function createWorkerService(deps: Deps): WorkerService {
 function checkRegistration(wanted: WorkerRegistration): void {
   const range = wanted.port_range ?? null;
   if (wanted.frontend_mode === "port" && (range === null || (range[0] ?? 0) > (range[1] ?? 0))) {
-    throw new Failure("invalid-api-params", `port_range: wanted [first, last] for a worker in port mode, got ${JSON.stringify(range)}`);
+    throw new Failure(
+      "invalid-api-params",
+      `port_range: wanted [first, last] for a worker in port mode, got ${JSON.stringify(range)}`,
+    );
   }
   const domain = wanted.wildcard_domain ?? null;
   if (wanted.frontend_mode === "wildcard" && (domain === null || !domain.startsWith("."))) {
-    throw new Failure("invalid-api-params", `wildcard_domain: wanted a domain that starts with a dot, got ${JSON.stringify(domain)}`);
+    throw new Failure(
+      "invalid-api-params",
+      `wildcard_domain: wanted a domain that starts with a dot, got ${JSON.stringify(domain)}`,
+    );
   }
 }

@@ -48,7 +48,14 @@ export function upsertWorker(db: Db, wanted: WorkerRegistration, newId: string, 
 }
 
 /** Renews a node's lease, and with it the worker's life. */
-export function renewLease(db: Db, workerId: string, nodeId: string, revision: number | null, leaseUntil: number, now: number): void {
+export function renewLease(
+  db: Db,
+  workerId: string,
+  nodeId: string,
+  revision: number | null,
+  leaseUntil: number,
+  now: number,
+): void {
   db.insert(nodes)
     .values({ workerId, nodeId, leaseUntil, revision, registeredAt: now })
     .onConflictDoUpdate({ target: [nodes.workerId, nodes.nodeId], set: { leaseUntil, revision } })
@@ -58,12 +65,20 @@ export function renewLease(db: Db, workerId: string, nodeId: string, revision: n
 
 /** Ends a node's lease; gives how many live ones the worker has left. */
 export function endLease(db: Db, workerId: string, nodeId: string, now: number): number {
-  db.delete(nodes).where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId))).run();
+  db.delete(nodes)
+    .where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId)))
+    .run();
   return liveNodes(db, workerId, now);
 }
 
 export function hasNode(db: Db, workerId: string, nodeId: string): boolean {
-  return db.select({ one: sql`1` }).from(nodes).where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId))).get() !== undefined;
+  return (
+    db
+      .select({ one: sql`1` })
+      .from(nodes)
+      .where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId)))
+      .get() !== undefined
+  );
 }
 
 export function setStatus(db: Db, workerId: string, status: WorkerRow["status"], now: number): void {
@@ -76,8 +91,15 @@ export function dropExpiredNodes(db: Db, now: number): void {
 
 /** Workers called alive that have no lease and were last heard of before `before`. */
 export function silentWorkers(db: Db, before: number): WorkerRow[] {
-  const leased = db.select({ one: sql`1` }).from(nodes).where(eq(nodes.workerId, workers.id));
-  return db.select().from(workers).where(and(eq(workers.status, "ALIVE"), lt(workers.lastSeenAt, before), notExists(leased))).all();
+  const leased = db
+    .select({ one: sql`1` })
+    .from(nodes)
+    .where(eq(nodes.workerId, workers.id));
+  return db
+    .select()
+    .from(workers)
+    .where(and(eq(workers.status, "ALIVE"), lt(workers.lastSeenAt, before), notExists(leased)))
+    .all();
 }
 
 /** All living workers as placement sees them. */
@@ -121,7 +143,11 @@ export function toWorker(db: Db, row: WorkerRow, now: number): Worker {
     wildcard_traffic_port: row.wildcardTrafficPort,
     accepted_traffics: row.acceptedTraffics,
     filtered_apps_only: row.filteredAppsOnly,
-    app_filters: db.select({ key: appFilters.key, value: appFilters.value }).from(appFilters).where(eq(appFilters.workerId, row.id)).all(),
+    app_filters: db
+      .select({ key: appFilters.key, value: appFilters.value })
+      .from(appFilters)
+      .where(eq(appFilters.workerId, row.id))
+      .all(),
     traefik_last_used_marker_path: row.traefikLastUsedMarkerPath,
     status: row.status,
     created_at: isoTime(row.createdAt),
@@ -141,32 +167,55 @@ export function slotsOf(db: Db, worker: WorkerRow): Slot[] {
     .from(circuits)
     .where(eq(circuits.workerId, worker.id))
     .all()
-    .map((row) => ({ frontend_mode: worker.frontendMode, in_use: true, port: row.port, subdomain: row.subdomain, circuit_id: row.id }));
+    .map((row) => ({
+      frontend_mode: worker.frontendMode,
+      in_use: true,
+      port: row.port,
+      subdomain: row.subdomain,
+      circuit_id: row.id,
+    }));
   if (worker.frontendMode === "wildcard") return used;
   const free = db
     .select({ port: freePorts.port })
     .from(freePorts)
     .where(eq(freePorts.workerId, worker.id))
     .all()
-    .map(({ port }) => ({ frontend_mode: worker.frontendMode, in_use: false, port, subdomain: null, circuit_id: null }));
+    .map(({ port }) => ({
+      frontend_mode: worker.frontendMode,
+      in_use: false,
+      port,
+      subdomain: null,
+      circuit_id: null,
+    }));
   return [...used, ...free].toSorted((a, b) => (a.port ?? 0) - (b.port ?? 0));
 }
 
 /** Workers by id or authority; all when no name is given. */
 export function findWorkers(db: Db, name?: string): WorkerRow[] {
   if (name === undefined) return listWorkers(db);
-  return db.select().from(workers).where(or(eq(workers.id, name), eq(workers.authority, name))).all();
+  return db
+    .select()
+    .from(workers)
+    .where(or(eq(workers.id, name), eq(workers.authority, name)))
+    .all();
 }
 
 // --- internal ---
 
 function liveNodes(db: Db, workerId: string, now: number): number {
-  return db.select({ nodes: count() }).from(nodes).where(and(eq(nodes.workerId, workerId), gt(nodes.leaseUntil, now))).get()?.nodes ?? 0;
+  return (
+    db
+      .select({ nodes: count() })
+      .from(nodes)
+      .where(and(eq(nodes.workerId, workerId), gt(nodes.leaseUntil, now)))
+      .get()?.nodes ?? 0
+  );
 }
 
 function replaceFilters(db: Db, workerId: string, filters: { key: string; value: string }[]): void {
   db.delete(appFilters).where(eq(appFilters.workerId, workerId)).run();
-  for (const { key, value } of filters) db.insert(appFilters).values({ workerId, key, value }).onConflictDoNothing().run();
+  for (const { key, value } of filters)
+    db.insert(appFilters).values({ workerId, key, value }).onConflictDoNothing().run();
 }
 
 /** After a registration the free ports are exactly those of the range that carry no circuit; known ones keep their turn. */
@@ -177,12 +226,28 @@ function syncFreePorts(db: Db, worker: WorkerRow): void {
     db.delete(freePorts).where(mine).run();
     return;
   }
-  db.delete(freePorts).where(and(mine, or(lt(freePorts.port, low), gt(freePorts.port, high)))).run();
-  const free = new Set(db.select({ port: freePorts.port }).from(freePorts).where(mine).all().map((row) => row.port));
-  const used = new Set(
-    db.select({ port: circuits.port }).from(circuits).where(and(eq(circuits.workerId, worker.id), gte(circuits.port, low), lte(circuits.port, high))).all().map((row) => row.port),
+  db.delete(freePorts)
+    .where(and(mine, or(lt(freePorts.port, low), gt(freePorts.port, high))))
+    .run();
+  const free = new Set(
+    db
+      .select({ port: freePorts.port })
+      .from(freePorts)
+      .where(mine)
+      .all()
+      .map((row) => row.port),
   );
-  const missing = Array.from({ length: high - low + 1 }, (_, at) => low + at).filter((port) => !free.has(port) && !used.has(port));
+  const used = new Set(
+    db
+      .select({ port: circuits.port })
+      .from(circuits)
+      .where(and(eq(circuits.workerId, worker.id), gte(circuits.port, low), lte(circuits.port, high)))
+      .all()
+      .map((row) => row.port),
+  );
+  const missing = Array.from({ length: high - low + 1 }, (_, at) => low + at).filter(
+    (port) => !free.has(port) && !used.has(port),
+  );
   // SQLite takes at most 32,766 parameters a statement.
   for (let at = 0; at < missing.length; at += 5000) {
     db.insert(freePorts)
@@ -191,5 +256,8 @@ function syncFreePorts(db: Db, worker: WorkerRow): void {
       .run();
   }
   const stale = [...free].filter((port) => used.has(port));
-  if (stale.length > 0) db.delete(freePorts).where(and(mine, inArray(freePorts.port, stale))).run();
+  if (stale.length > 0)
+    db.delete(freePorts)
+      .where(and(mine, inArray(freePorts.port, stale)))
+      .run();
 }

@@ -42,7 +42,12 @@ const CHECKS = {
 };
 
 const envelopeCheck = TypeCompiler.Compile(
-  Type.Object({ name: Type.String(), source: Type.String(), payload: Type.String(), metadata: Type.Optional(Type.String()) }),
+  Type.Object({
+    name: Type.String(),
+    source: Type.String(),
+    payload: Type.String(),
+    metadata: Type.Optional(Type.String()),
+  }),
 );
 
 const MAC = /,"mac":"([0-9a-f]{64})"\}$/;
@@ -71,7 +76,12 @@ function decode(text: string, secret: string, acceptUnsigned: boolean): AppProxy
     throw new Error(`event ${envelope.name}: payload${first?.path ?? ""}: ${first?.message ?? "unreadable"}`);
   }
   // The check above proved that this payload belongs to this name.
-  return { name: envelope.name, source: envelope.source, payload, requestId: requestId(envelope.metadata) } as AppProxyEvent;
+  return {
+    name: envelope.name,
+    source: envelope.source,
+    payload,
+    requestId: requestId(envelope.metadata),
+  } as AppProxyEvent;
 }
 
 /** The name is under the signature too: a creation and a removal have payloads of the same shape. */
@@ -101,6 +111,9 @@ function kebabToSnake(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(kebabToSnake);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [key.replaceAll("-", "_"), key === "envs" ? inner : kebabToSnake(inner)]),
+    Object.entries(value).map(([key, inner]) => [
+      key.replaceAll("-", "_"),
+      key === "envs" ? inner : kebabToSnake(inner),
+    ]),
   );
 }

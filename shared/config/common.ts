@@ -31,7 +31,12 @@ export const debugSection = {
 
 /** A list of addresses and CIDR ranges. */
 export function cidrs(fallback: readonly string[], description: string): f.Field<string[]> {
-  return f.texts(fallback, "addresses or CIDR ranges, such as 10.0.0.0/8", description, (entry) => invalidEntries(entry).length === 0);
+  return f.texts(
+    fallback,
+    "addresses or CIDR ranges, such as 10.0.0.0/8",
+    description,
+    (entry) => invalidEntries(entry).length === 0,
+  );
 }
 
 /** Faults of the secrets: missing, short, well-known or equal to one another. Never shows one. */
@@ -39,7 +44,10 @@ export function secretFaults(secrets: Record<string, string>): Fault[] {
   const named = Object.entries(secrets);
   return named.flatMap(([key, value], at) => {
     const weak = weakness(value);
-    if (weak !== null) return [{ key, message: `${weak}; wanted at least 16 random characters, such as \`openssl rand -hex 32\` prints` }];
+    if (weak !== null)
+      return [
+        { key, message: `${weak}; wanted at least 16 random characters, such as \`openssl rand -hex 32\` prints` },
+      ];
     const twin = named.slice(0, at).find(([, other]) => sameSecret(other, value));
     return twin === undefined ? [] : [{ key, message: `is the same as ${twin[0]}; wanted a secret of its own` }];
   });
@@ -51,7 +59,10 @@ export function secretStoppers(secrets: Record<string, string>, debug: boolean):
 }
 
 /** TLS needs its certificate and key. */
-export function tlsFaults(section: string, tls: { tls_listen: boolean; tls_cert: string | null; tls_privkey: string | null }): Fault[] {
+export function tlsFaults(
+  section: string,
+  tls: { tls_listen: boolean; tls_cert: string | null; tls_privkey: string | null },
+): Fault[] {
   if (!tls.tls_listen) return [];
   return (["tls_cert", "tls_privkey"] as const)
     .filter((key) => tls[key] === null)

@@ -110,7 +110,9 @@ export function filters(description: string): Field<{ key: string; value: string
     const list: unknown = typeof raw === "string" ? parseJson(raw) : raw;
     if (!Array.isArray(list)) return undefined;
     const all = list.map((entry: unknown) => (isRecord(entry) ? entry : {}));
-    const good = all.flatMap(({ key, value }) => (typeof key === "string" && typeof value === "string" ? [{ key, value }] : []));
+    const good = all.flatMap(({ key, value }) =>
+      typeof key === "string" && typeof value === "string" ? [{ key, value }] : [],
+    );
     return good.length === list.length ? good : undefined;
   });
 }

@@ -16,7 +16,9 @@ export function readConfigFile(name: string, argv: string[]): ConfigFile {
   const check = values.check === true;
   if (values.config !== undefined) return { source: values.config, toml: read(values.config), check };
   const found = [name, `/etc/backend.ai/${name}`].find((path) => existsSync(path));
-  return found === undefined ? { source: "(no configuration file)", toml: "", check } : { source: found, toml: read(found), check };
+  return found === undefined
+    ? { source: "(no configuration file)", toml: "", check }
+    : { source: found, toml: read(found), check };
 }
 
 // --- internal ---

@@ -24,7 +24,9 @@ export class ConfigError extends Error {
   readonly faults: Fault[];
 
   constructor(source: string, faults: Fault[]) {
-    super(`${source}: ${faults.length === 1 ? "1 fault" : `${faults.length} faults`}\n${faults.map((f) => `  ${f.key}: ${f.message}`).join("\n")}`);
+    super(
+      `${source}: ${faults.length === 1 ? "1 fault" : `${faults.length} faults`}\n${faults.map((f) => `  ${f.key}: ${f.message}`).join("\n")}`,
+    );
     this.name = "ConfigError";
     this.faults = faults;
   }

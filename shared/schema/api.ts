@@ -1,6 +1,6 @@
 /** Bodies and queries of the Manager's and the user's calls to the coordinator. */
 import { Type, type Static } from "@sinclair/typebox";
-import { nullable, PortNumber, Protocol, Uuid } from "./circuit.ts";
+import { Dictionary, nullable, PortNumber, Protocol, Uuid } from "./circuit.ts";
 
 const Text = Type.String({ minLength: 1, maxLength: 255 });
 
@@ -29,7 +29,7 @@ export const ConfAnswer = Type.Object({ token: Uuid });
 export const ProxyWish = Type.Object({
   app: Text,
   protocol: Protocol,
-  envs: Type.Optional(nullable(Type.Record(Type.String(), Type.Unknown()))),
+  envs: Type.Optional(nullable(Dictionary)),
   args: Type.Optional(nullable(Type.String({ maxLength: 8192 }))),
   open_to_public: Type.Optional(nullable(Type.Boolean())),
   allowed_client_ips: Type.Optional(

@@ -9,8 +9,12 @@ export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Ty
 export const Uuid = Type.String({ format: "uuid", examples: ["2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d"] });
 export const PortNumber = Type.Integer({ minimum: 1, maximum: 65535 });
 
+/** Any JSON object. Not Type.Record, which takes lists too. */
+export const Dictionary = Type.Unsafe<Record<string, unknown>>(Type.Object({}, { additionalProperties: true }));
+
 /** One of a list of names. */
-export const literals = <const T extends string>(names: readonly T[]) => Type.Unsafe<T>(Type.Union(names.map((name) => Type.Literal(name))));
+export const literals = <const T extends string>(names: readonly T[]) =>
+  Type.Unsafe<T>(Type.Union(names.map((name) => Type.Literal(name))));
 
 export const PROTOCOLS = ["http", "grpc", "h2", "tcp", "preopen", "vnc", "rdp"] as const;
 export const Protocol = literals(PROTOCOLS);
@@ -46,7 +50,7 @@ export const Circuit = Type.Object(
     worker: Type.String({ description: "Id of the worker that carries it." }),
     app_mode: AppModeSchema,
     frontend_mode: FrontendModeSchema,
-    envs: Type.Record(Type.String(), Type.Unknown()),
+    envs: Dictionary,
     arguments: nullable(Type.String()),
     open_to_public: Type.Boolean(),
     allowed_client_ips: nullable(Type.String()),

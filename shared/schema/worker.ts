@@ -29,7 +29,9 @@ export const WorkerRegistration = Type.Object({
   tls_listen: Type.Boolean({ default: false }),
   tls_advertised: Type.Boolean({ default: false }),
   api_port: PortNumber,
-  port_range: Type.Optional(nullable(Type.Array(PortNumber, { minItems: 2, maxItems: 2, description: "First and last port." }))),
+  port_range: Type.Optional(
+    nullable(Type.Array(PortNumber, { minItems: 2, maxItems: 2, description: "First and last port." })),
+  ),
   wildcard_domain: Type.Optional(nullable(Type.String({ minLength: 2, description: "Starts with a dot." }))),
   wildcard_traffic_port: Type.Optional(nullable(PortNumber)),
   accepted_traffics: Type.Array(AppModeSchema, { minItems: 1 }),

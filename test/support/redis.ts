@@ -1,5 +1,5 @@
 /** A real redis-server on a free loopback port. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./ports.ts";
@@ -19,10 +19,26 @@ export async function startRedis(): Promise<RedisServer> {
   let child: Bun.Subprocess | null = null;
 
   async function start(): Promise<void> {
-    child = Bun.spawn(["redis-server", "--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", directory, "--appendonly", "no"], {
-      stdout: "ignore",
-      stderr: "ignore",
-    });
+    mkdirSync(directory, { recursive: true });
+    child = Bun.spawn(
+      [
+        "redis-server",
+        "--port",
+        String(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        directory,
+        "--appendonly",
+        "no",
+      ],
+      {
+        stdout: "ignore",
+        stderr: "ignore",
+      },
+    );
     const started = child;
     await until(async () => {
       // Someone else took the port between our look and Redis's bind.

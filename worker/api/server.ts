@@ -43,7 +43,11 @@ async function answer(request: Request, deps: ApiDeps): Promise<Response> {
 
 async function route(request: Request, deps: ApiDeps): Promise<Response> {
   const { pathname } = new URL(request.url);
-  if (request.method === "OPTIONS") return new Response(null, { status: 204, headers: { "Access-Control-Allow-Methods": "GET, OPTIONS", "Access-Control-Allow-Headers": "*" } });
+  if (request.method === "OPTIONS")
+    return new Response(null, {
+      status: 204,
+      headers: { "Access-Control-Allow-Methods": "GET, OPTIONS", "Access-Control-Allow-Headers": "*" },
+    });
   const handler = Object.hasOwn(ROUTES, pathname) ? ROUTES[pathname] : undefined;
   if (handler === undefined) throw new Failure("url-not-found");
   if (request.method !== "GET" && request.method !== "HEAD") throw new Failure("method-not-allowed");
@@ -80,10 +84,24 @@ function health({ state }: ApiDeps) {
 }
 
 function refused(request: Request, error: unknown, log: Log): Response {
-  const failure = error instanceof Failure ? error : new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error });
+  const failure =
+    error instanceof Failure
+      ? error
+      : new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error });
   const errorId = crypto.randomUUID();
   const url = redactUrl(new URL(request.url).pathname + new URL(request.url).search);
-  log.info({ error_id: errorId, status: failure.httpStatus, url, reason: failure.message, ...(failure.cause === undefined ? {} : { cause: reason(failure.cause) }) }, "request refused");
-  const { status, headers, body } = failureAnswer(failure, listsJson(request.headers.get("accept")) ? "json" : "html", { errorId });
+  log.info(
+    {
+      error_id: errorId,
+      status: failure.httpStatus,
+      url,
+      reason: failure.message,
+      ...(failure.cause === undefined ? {} : { cause: reason(failure.cause) }),
+    },
+    "request refused",
+  );
+  const { status, headers, body } = failureAnswer(failure, listsJson(request.headers.get("accept")) ? "json" : "html", {
+    errorId,
+  });
   return new Response(body, { status, headers });
 }

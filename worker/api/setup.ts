@@ -35,7 +35,8 @@ export async function setup(request: Request, deps: SetupDeps): Promise<Response
   const claims = await readClaims(new URL(request.url).searchParams.get("token"), deps.jwtSecret);
   const entry = await lookUp(claims.circuit, deps);
   const { circuit } = entry;
-  if (circuit.app_mode === "inference") throw new Failure("generic-bad-request", "E20011: Not supported for inference apps");
+  if (circuit.app_mode === "inference")
+    throw new Failure("generic-bad-request", "E20011: Not supported for inference apps");
   const path = redirectPath(claims.redirect);
   if (path === null) throw new Failure("generic-bad-request", "redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);
@@ -53,7 +54,8 @@ export async function setup(request: Request, deps: SetupDeps): Promise<Response
 // --- internal ---
 
 async function readClaims(token: string | null, secret: string): Promise<Claims> {
-  if (token === null || token === "") throw new Failure("generic-bad-request", "token: wanted the setup token of the coordinator");
+  if (token === null || token === "")
+    throw new Failure("generic-bad-request", "token: wanted the setup token of the coordinator");
   const payload = await verifyJwt(token, secret).catch((error: unknown) => {
     throw new Failure("invalid-credentials", { msg: "token: not valid or expired; open the app again", cause: error });
   });

@@ -118,7 +118,12 @@ export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
 };
 
 /** Dials the app and upgrades the client. Gives undefined when upgraded; throws a Failure when the app refuses. */
-export async function bridgeWebSocket(request: Request, server: Bun.Server<Bridge>, target: string, to: Forward): Promise<undefined> {
+export async function bridgeWebSocket(
+  request: Request,
+  server: Bun.Server<Bridge>,
+  target: string,
+  to: Forward,
+): Promise<undefined> {
   const host = to.host.includes(":") ? `[${to.host}]` : to.host;
   const { app, bridge } = await dial(`ws://${host}:${to.port}${target}`, to, request.signal);
   const headers = new Headers(to.answerHeaders);
@@ -130,7 +135,11 @@ export async function bridgeWebSocket(request: Request, server: Bun.Server<Bridg
 
 // --- internal ---
 
-function dial(url: string, { headers, moved }: Forward, signal: AbortSignal): Promise<{ app: WebSocket; bridge: Bridge }> {
+function dial(
+  url: string,
+  { headers, moved }: Forward,
+  signal: AbortSignal,
+): Promise<{ app: WebSocket; bridge: Bridge }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ app: WebSocket; bridge: Bridge }>();
   const offered = headers.filter(([name]) => name.toLowerCase() === "sec-websocket-protocol").map(([, value]) => value);
   const app = new WebSocket(url, {
@@ -144,7 +153,11 @@ function dial(url: string, { headers, moved }: Forward, signal: AbortSignal): Pr
     app.terminate();
   };
   const late = setTimeout(() => fail(unreachable("no answer to the handshake in time")), DIAL_TIMEOUT_MS);
-  signal.addEventListener("abort", () => app.readyState === WebSocket.CONNECTING && fail(unreachable("the client left")), { once: true });
+  signal.addEventListener(
+    "abort",
+    () => app.readyState === WebSocket.CONNECTING && fail(unreachable("the client left")),
+    { once: true },
+  );
   app.onopen = () => {
     clearTimeout(late);
     // In this very callback: the app's first messages may have come with its handshake.
@@ -152,7 +165,7 @@ function dial(url: string, { headers, moved }: Forward, signal: AbortSignal): Pr
   };
   app.onerror = (event) => {
     clearTimeout(late);
-    reject(refusal("message" in event ? String(event.message) : ""));
+    reject(refusal("message" in event ? event.message : ""));
   };
   return promise;
 }
@@ -160,11 +173,15 @@ function dial(url: string, { headers, moved }: Forward, signal: AbortSignal): Pr
 /** Bun tells only the status of a refusal, in words. */
 function refusal(message: string): Failure {
   const status = /Expected 101 status code: (\d{3})/.exec(message)?.[1];
-  if (status === "401" || status === "403") return new Failure("generic-forbidden", `The app refused the WebSocket with ${status}`);
+  if (status === "401" || status === "403")
+    return new Failure("generic-forbidden", `The app refused the WebSocket with ${status}`);
   if (status === "404") return new Failure("url-not-found", "The app has no WebSocket here (404)");
   return unreachable(status === undefined ? message : `the app answered ${status} to the WebSocket handshake`);
 }
 
 function unreachable(why: string): Failure {
-  return new Failure("appproxy/container-connection-refused", { msg: "The app does not accept the WebSocket", cause: new Error(why) });
+  return new Failure("appproxy/container-connection-refused", {
+    msg: "The app does not accept the WebSocket",
+    cause: new Error(why),
+  });
 }

@@ -1,0 +1,127 @@
+/**
+ * The main job in one process: coordinator, worker and a demo app on a temporary database. Plays the Manager, prints
+ * each step with the `curl` that does the same, and at last the link to open. Ctrl-C leaves nothing behind.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createLog } from "../../shared/log.ts";
+import { runMain, stopOnSignal, surviveStrayErrors, ignoreProxySettings } from "../../shared/process.ts";
+import { startDemoApp } from "../demo-app.ts";
+import { startEmbedded, type Embedded } from "../embedded.ts";
+import { HELP, readOptions, type Options } from "./options.ts";
+import { choosePorts } from "./ports.ts";
+import { quickstartToml } from "./toml.ts";
+
+const HOST = "127.0.0.1";
+const SESSION = { id: crypto.randomUUID(), user_uuid: crypto.randomUUID(), project_id: crypto.randomUUID(), access_key: "AKQUICKSTART", domain_name: "default" }; // prettier-ignore
+const REQUEST_ID = "req-quickstart-1";
+
+export function quickstart(argv: string[]): Promise<void> {
+  return runMain(async () => {
+    const options = readOptions(argv);
+    if (options === "help") return say(HELP);
+    const log = createLog("quickstart", "warn");
+    surviveStrayErrors(log);
+    ignoreProxySettings();
+    const directory = mkdtempSync(join(tmpdir(), "app-proxy-quickstart-"));
+    const stops: (() => unknown)[] = [() => rmSync(directory, { recursive: true, force: true })];
+    const stop = async () => {
+      for (const one of stops.splice(0).toReversed()) await one();
+    };
+    try {
+      const embedded = await start(directory, options, log);
+      stops.push(() => embedded.stop());
+      const app = options.app ?? startDemo(stops);
+      stopOnSignal(log, stop);
+      await show(embedded, app, options);
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  });
+}
+
+// --- internal ---
+
+interface Target {
+  host: string;
+  port: number;
+}
+
+function startDemo(stops: (() => unknown)[]): Target {
+  const demo = startDemoApp({ hostname: HOST, port: 0 });
+  stops.push(() => demo.stop());
+  return { host: HOST, port: demo.port };
+}
+
+async function start(directory: string, { redis }: Options, log: ReturnType<typeof createLog>): Promise<Embedded> {
+  const ports = choosePorts(HOST);
+  const toml = quickstartToml({ host: HOST, ports, database: join(directory, "app-proxy.sqlite3"), redis });
+  return startEmbedded({
+    coordinator: { source: "quickstart", toml: toml.coordinator },
+    worker: { source: "quickstart", toml: toml.worker },
+    env: {},
+    redis: redis !== null,
+    log,
+  });
+}
+
+async function show({ coordinator, worker, config }: Embedded, app: Target, { redis }: Options): Promise<void> {
+  const base = coordinator.baseUrl;
+  say(`Running in this process (Ctrl-C ends it):
+  coordinator  ${base}        API documentation: ${base}/swagger
+  worker       http://${HOST}:${worker.apiPort}        circuits on ports ${config.worker.proxy_worker.port_proxy.bind_port_range?.join("-")}
+  events       ${redis === null ? "in this process" : `Redis ${redis.host}:${redis.port}`}
+  app          http://${app.host}:${app.port}        stands in for a kernel; people never reach it directly
+  API secret   ${config.coordinator.secrets.api_secret}   (header X-BackendAI-Token)
+`);
+  const token = await announceKernel(base, app);
+  const link = `${base}/v2/proxy/auth?token=${token}&session_id=${SESSION.id}&app=demo&protocol=http`;
+  await openCircuit(link);
+  say(`Open this in a browser (it works again and again while this runs):
+
+  ${link}
+`);
+}
+
+async function announceKernel(base: string, app: Target): Promise<string> {
+  const body = { kernel_host: app.host, kernel_port: app.port, session: SESSION };
+  say(`1. The Manager announces the kernel and gets a token. The circuit will carry the Manager's request id.
+
+  curl -s ${base}/v2/conf -H 'Content-Type: application/json' -H 'X-Backend-Request-ID: ${REQUEST_ID}' \\
+    -d '${JSON.stringify(body)}'
+`);
+  const answer = await call(`${base}/v2/conf`, { method: "POST", headers: { "Content-Type": "application/json", "X-Backend-Request-ID": REQUEST_ID }, body: JSON.stringify(body) });
+  return String(answer["token"]);
+}
+
+async function openCircuit(link: string): Promise<void> {
+  say(`2. The person's client asks for the app. The coordinator makes a circuit, a worker opens it.
+
+  curl -s -H 'Accept: application/json' '${link}'
+`);
+  const answer = await call(link, { headers: { Accept: "application/json" } });
+  const base = new URL(link).origin;
+  say(`   The circuit, and where its origin is recorded:
+
+  curl -s -H 'X-BackendAI-Token: <API secret>' '${base}/api/circuits?origin_request_id=${REQUEST_ID}'
+
+3. The browser follows redirect_url (good once, for a minute) to the worker, gets its permit cookie, and is in the app:
+
+  ${String(answer["redirect_url"]).slice(0, 100)}…
+`);
+}
+
+/** Calls and prints the answer; anything but success ends the quickstart. */
+async function call(url: string, init: RequestInit): Promise<Record<string, unknown>> {
+  const answer = await fetch(url, init);
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${url} answered ${answer.status}: ${text}`);
+  say(`  → ${answer.status} ${text.length > 200 ? `${text.slice(0, 200)}…` : text}\n`);
+  return JSON.parse(text) as Record<string, unknown>;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

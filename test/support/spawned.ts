@@ -1,0 +1,110 @@
+/** Coordinator and worker as processes of their own, started as an operator starts them. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort, freeRange } from "./ports.ts";
+import { Manager } from "./manager.ts";
+import { coordinatorToml, workerToml, type ClusterSettings } from "./toml.ts";
+import { until } from "./until.ts";
+
+export const ROOT = join(import.meta.dir, "../..");
+
+/** A running service with its log lines. */
+export interface Service {
+  readonly process: Bun.Subprocess;
+  readonly lines: Record<string, unknown>[];
+  /** Resolves with the first line whose `msg` is this. */
+  said(msg: string): Promise<Record<string, unknown>>;
+  /** Ends it and gives its exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number>;
+}
+
+/** Runs a source file of the project with Bun. */
+export function spawnService(file: string, args: string[], env: Record<string, string> = {}): Service {
+  const lines: Record<string, unknown>[] = [];
+  const child = Bun.spawn([process.execPath, join(ROOT, file), ...args], {
+    cwd: tmpdir(),
+    env: { ...process.env, ...env },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  void readLines(child.stdout, lines);
+  const stderr = new Response(child.stderr).text();
+  return {
+    process: child,
+    lines,
+    said: (msg) =>
+      until(
+        async () => {
+          const found = lines.find((line) => line["msg"] === msg);
+          if (found === undefined && child.exitCode !== null)
+            throw new Error(`${file} ended with ${child.exitCode}: ${await stderr}`);
+          return found;
+        },
+        20_000,
+        `${file} says "${msg}"`,
+      ),
+    async stop(signal = "SIGTERM") {
+      child.kill(signal);
+      return child.exited;
+    },
+  };
+}
+
+export interface SpawnedCluster {
+  manager: Manager;
+  coordinator: Service;
+  worker: Service;
+  ports: [low: number, high: number];
+  startCoordinator(): Promise<void>;
+  startWorker(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts both against a real Redis. Restarting gives the same addresses and database. */
+export async function spawnCluster(
+  settings: ClusterSettings & { redisPort: number; ports?: number },
+): Promise<SpawnedCluster> {
+  const directory = mkdtempSync(join(tmpdir(), "app-proxy-e2e-"));
+  const count = settings.ports ?? 8;
+  const low = await freeRange(count);
+  const port = await freePort();
+  const files = { coordinator: join(directory, "coordinator.toml"), worker: join(directory, "worker.toml") };
+  writeFileSync(
+    files.coordinator,
+    coordinatorToml(join(directory, "db.sqlite3"), {
+      ...settings,
+      coordinator: { bind_addr: `127.0.0.1:${port}`, ...settings.coordinator },
+    }),
+  );
+  writeFileSync(files.worker, workerToml(`http://127.0.0.1:${port}`, low, count, settings));
+  const cluster = {
+    manager: new Manager(`http://127.0.0.1:${port}`),
+    ports: [low, low + count - 1] as [number, number],
+    async startCoordinator() {
+      cluster.coordinator = spawnService("coordinator/main.ts", ["--config", files.coordinator]);
+      await cluster.coordinator.said("coordinator is up");
+    },
+    async startWorker() {
+      cluster.worker = spawnService("worker/main.ts", ["--config", files.worker]);
+      await cluster.worker.said("circuits are known");
+    },
+    async stop() {
+      await Promise.all([cluster.worker.stop("SIGKILL"), cluster.coordinator.stop("SIGKILL")]);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  } as SpawnedCluster;
+  await cluster.startCoordinator();
+  await cluster.startWorker();
+  return cluster;
+}
+
+async function readLines(stream: ReadableStream<Uint8Array>, lines: Record<string, unknown>[]): Promise<void> {
+  let rest = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of stream) {
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = parts.pop() ?? "";
+    for (const part of parts) lines.push(JSON.parse(part) as Record<string, unknown>);
+  }
+}

@@ -1,0 +1,53 @@
+/** Configuration files for tests: loopback, free ports, test secrets. */
+import { stringify } from "smol-toml";
+import { API_SECRET, JWT_SECRET, PERMIT_SECRET } from "./manager.ts";
+
+type Section = Record<string, unknown>;
+
+export interface ClusterSettings {
+  redisPort?: number | undefined;
+  coordinator?: Section | undefined;
+  worker?: Section | undefined;
+  permit?: Section | undefined;
+  events?: Section | undefined;
+}
+
+export function coordinatorToml(dbPath: string, { redisPort, coordinator, events }: ClusterSettings): string {
+  return stringify({
+    db: { path: dbPath },
+    ...redis(redisPort),
+    proxy_coordinator: { bind_addr: "127.0.0.1:0", ...coordinator },
+    secrets: { api_secret: API_SECRET, jwt_secret: JWT_SECRET },
+    ...(events === undefined ? {} : { events }),
+    logging: { level: "debug" },
+  });
+}
+
+/** `portLow` starts a range of `ports`. */
+export function workerToml(
+  endpoint: string,
+  portLow: number,
+  ports: number,
+  { redisPort, worker, permit, events }: ClusterSettings,
+): string {
+  return stringify({
+    ...redis(redisPort),
+    proxy_worker: {
+      coordinator_endpoint: endpoint,
+      api_bind_addr: "127.0.0.1:0",
+      heartbeat_period: 1,
+      shutdown_timeout: 1,
+      port_proxy: { bind_port_range: [portLow, portLow + ports - 1] },
+      ...worker,
+    },
+    secrets: { api_secret: API_SECRET, jwt_secret: JWT_SECRET },
+    permit_hash: { secret: PERMIT_SECRET },
+    ...(permit === undefined ? {} : { permit }),
+    ...(events === undefined ? {} : { events }),
+    logging: { level: "debug" },
+  });
+}
+
+function redis(port: number | undefined): Section {
+  return port === undefined ? {} : { redis: { addr: `127.0.0.1:${port}` } };
+}
