@@ -101,8 +101,9 @@ export function createApp(
     circuitRoutes(access, createCircuitService(deps, publisher), log),
     workerRoutes(access, workers),
   ];
-  // A Host of fewer than four characters misroutes without standardHostname: false.
-  const app: Elysia = new Elysia({ handler: { standardHostname: false } });
+  // A Host of fewer than four characters misroutes without standardHostname: false. Elysia's default normaliser runs
+  // before the check and turns `[1]` into `{"0": 1}` where an object is wanted; TypeBox's does not.
+  const app: Elysia = new Elysia({ handler: { standardHostname: false }, normalize: "typebox" });
   app.onError((failed) => answerFailure(app, log, { ...failed, path: new URL(failed.request.url).pathname }));
   app.onRequest(({ request, set }) => {
     for (const [name, value] of CORS_HEADERS) set.headers[name] = value;

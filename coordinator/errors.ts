@@ -36,7 +36,11 @@ export function answerFailure(
   const failure = toFailure(error, code, () => hasRoute(app, path));
   const errorId = crypto.randomUUID();
   report(log, failure, error, errorId, request);
-  const answer = failureAnswer(failure, wantsPage(request.method, path, request.headers.get("accept")) ? "html" : "json", { errorId });
+  const answer = failureAnswer(
+    failure,
+    wantsPage(request.method, path, request.headers.get("accept")) ? "html" : "json",
+    { errorId },
+  );
   return new Response(answer.body, { status: answer.status, headers: answer.headers });
 }
 

@@ -7,7 +7,9 @@ import { Failure } from "../shared/failure.ts";
 export function readQuery(schema: TSchema, query: Record<string, unknown>): Record<string, unknown> {
   const properties: unknown = schema["properties"];
   if (!isRecord(properties)) return query;
-  return Object.fromEntries(Object.entries(query).map(([name, value]) => [name, readValue(name, properties[name], value)]));
+  return Object.fromEntries(
+    Object.entries(query).map(([name, value]) => [name, readValue(name, properties[name], value)]),
+  );
 }
 
 // --- internal ---

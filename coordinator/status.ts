@@ -5,7 +5,7 @@ import { VERSION } from "../shared/version.ts";
 import type { AccessPlugin } from "./access.ts";
 
 const tags = ["Status"];
-const Answer = Type.Object({}, { additionalProperties: true });
+const Answer = Type.Object({}, { additionalProperties: Type.Unknown() });
 
 export interface Readiness {
   ready: boolean;

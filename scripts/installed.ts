@@ -17,7 +17,11 @@ export function ensureInstalled(): void {
   const missing = wanted.filter(([name, version]) => installed(name) !== version);
   if (missing.length === 0) return;
   process.stdout.write(`Installing ${missing.length} missing packages…\n`);
-  const { exitCode, stderr } = Bun.spawnSync([process.execPath, "install", "--frozen-lockfile"], { cwd: ROOT, stdout: "ignore", stderr: "pipe" });
+  const { exitCode, stderr } = Bun.spawnSync([process.execPath, "install", "--frozen-lockfile"], {
+    cwd: ROOT,
+    stdout: "ignore",
+    stderr: "pipe",
+  });
   if (exitCode !== 0) throw new Error(`\`bun install\` failed with ${exitCode}:\n${stderr.toString()}`);
 }
 

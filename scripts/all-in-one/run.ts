@@ -37,7 +37,9 @@ export function allInOne(argv: string[]): Promise<void> {
     const directory = resolve(values.data);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const embedded = await startEmbedded({
-      coordinator: source(values["coordinator-config"], directory, { db: { path: join(directory, "app-proxy.sqlite3") } }),
+      coordinator: source(values["coordinator-config"], directory, {
+        db: { path: join(directory, "app-proxy.sqlite3") },
+      }),
       worker: source(values["worker-config"], directory, {}),
       env: process.env,
       redis: values.redis,
@@ -60,7 +62,10 @@ function source(file: string | undefined, directory: string, defaults: Record<st
 function readSecrets(directory: string): Record<string, unknown> {
   const file = join(directory, "secrets.toml");
   if (!existsSync(file)) {
-    const fresh = { secrets: { api_secret: newSecret(), jwt_secret: newSecret() }, permit_hash: { secret: newSecret() } };
+    const fresh = {
+      secrets: { api_secret: newSecret(), jwt_secret: newSecret() },
+      permit_hash: { secret: newSecret() },
+    };
     writeFileSync(file, stringify(fresh), { mode: 0o600 });
   }
   return parse(readFileSync(file, "utf8"));

@@ -19,15 +19,23 @@ export function readOptions(argv: string[]): Options | "help" {
     options: { redis: { type: "string" }, app: { type: "string" }, help: { type: "boolean", short: "h" } },
   });
   if (values.help === true) return "help";
-  return { redis: values.redis === undefined ? null : readRedis(values.redis), app: values.app === undefined ? null : readApp(values.app) };
+  return {
+    redis: values.redis === undefined ? null : readRedis(values.redis),
+    app: values.app === undefined ? null : readApp(values.app),
+  };
 }
 
 // --- internal ---
 
 function readRedis(given: string): NonNullable<Options["redis"]> {
   const url = URL.canParse(given) ? new URL(given) : null;
-  if (url?.protocol !== "redis:" || url.hostname === "") throw new Error(`--redis ${given}: wanted redis://[:password@]host:port`);
-  return { host: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? 6379 : Number(url.port), password: decodeURIComponent(url.password) };
+  if (url?.protocol !== "redis:" || url.hostname === "")
+    throw new Error(`--redis ${given}: wanted redis://[:password@]host:port`);
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ""),
+    port: url.port === "" ? 6379 : Number(url.port),
+    password: decodeURIComponent(url.password),
+  };
 }
 
 function readApp(given: string): NonNullable<Options["app"]> {

@@ -92,7 +92,11 @@ async function announceKernel(base: string, app: Target): Promise<string> {
   curl -s ${base}/v2/conf -H 'Content-Type: application/json' -H 'X-Backend-Request-ID: ${REQUEST_ID}' \\
     -d '${JSON.stringify(body)}'
 `);
-  const answer = await call(`${base}/v2/conf`, { method: "POST", headers: { "Content-Type": "application/json", "X-Backend-Request-ID": REQUEST_ID }, body: JSON.stringify(body) });
+  const answer = await call(`${base}/v2/conf`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Backend-Request-ID": REQUEST_ID },
+    body: JSON.stringify(body),
+  });
   return String(answer["token"]);
 }
 

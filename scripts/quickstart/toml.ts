@@ -4,9 +4,22 @@ import { stringify } from "smol-toml";
 import type { Options } from "./options.ts";
 import type { Ports } from "./ports.ts";
 
-export function quickstartToml({ host, ports, database, redis }: { host: string; ports: Ports; database: string; redis: Options["redis"] }) {
+export function quickstartToml({
+  host,
+  ports,
+  database,
+  redis,
+}: {
+  host: string;
+  ports: Ports;
+  database: string;
+  redis: Options["redis"];
+}) {
   const secrets = { api_secret: newSecret(), jwt_secret: newSecret() };
-  const shared = { secrets, ...(redis === null ? {} : { redis: { addr: { host: redis.host, port: redis.port }, password: redis.password } }) };
+  const shared = {
+    secrets,
+    ...(redis === null ? {} : { redis: { addr: { host: redis.host, port: redis.port }, password: redis.password } }),
+  };
   return {
     coordinator: stringify({
       ...shared,

@@ -10,7 +10,9 @@ export const Uuid = Type.String({ format: "uuid", examples: ["2a5c1d0e-6f1b-4c57
 export const PortNumber = Type.Integer({ minimum: 1, maximum: 65535 });
 
 /** Any JSON object. Not Type.Record, which takes lists too. */
-export const Dictionary = Type.Unsafe<Record<string, unknown>>(Type.Object({}, { additionalProperties: true }));
+export const Dictionary = Type.Unsafe<Record<string, unknown>>(
+  Type.Object({}, { additionalProperties: Type.Unknown() }),
+);
 
 /** One of a list of names. */
 export const literals = <const T extends string>(names: readonly T[]) =>

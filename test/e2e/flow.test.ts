@@ -68,7 +68,10 @@ describe("a circuit", () => {
 
   test("carries WebSockets: subprotocol, text, binary, close code", async () => {
     const { origin, cookie } = await enter();
-    const socket = await talk(`${origin.replace("http", "ws")}/ws`, { headers: { cookie, origin }, protocols: ["v1.kernel", "other"] });
+    const socket = await talk(`${origin.replace("http", "ws")}/ws`, {
+      headers: { cookie, origin },
+      protocols: ["v1.kernel", "other"],
+    });
     expect(socket.protocol).toBe("v1.kernel");
     await until(() => socket.heard.length === 1);
     socket.send("text");
@@ -82,7 +85,9 @@ describe("a circuit", () => {
 
   test("refuses a WebSocket from another site's page", async () => {
     const { origin, cookie } = await enter();
-    const socket = await talk(`${origin.replace("http", "ws")}/ws`, { headers: { cookie, origin: "https://evil.example" } });
+    const socket = await talk(`${origin.replace("http", "ws")}/ws`, {
+      headers: { cookie, origin: "https://evil.example" },
+    });
     expect(socket.opened).toBe(false);
   });
 
@@ -130,14 +135,26 @@ describe("the setup link", () => {
     for (const { headers } of [setup, entered]) {
       expect([headers.get("cache-control"), headers.get("referrer-policy")]).toEqual(["no-store", "no-referrer"]);
     }
-    expect(entered.headers.getSetCookie()[0]).toMatch(/^appproxy_permit_[0-9a-f]{8}=v2\..*; Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax$/);
+    expect(entered.headers.getSetCookie()[0]).toMatch(
+      /^appproxy_permit_[0-9a-f]{8}=v2\..*; Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax$/,
+    );
   });
 });
 
 describe("the Manager's request id", () => {
   test("of /v2/conf is inherited by a circuit that a browser opens with GET", async () => {
-    const { token, sessionId } = await cluster.manager.conf({ kernel_port: app.port }, { "X-Backend-Request-ID": "req-inherit.1" });
-    const query = new URLSearchParams({ token, session_id: sessionId, app: "jupyter", protocol: "http", envs: '{"A":"1"}', open_to_public: "false" });
+    const { token, sessionId } = await cluster.manager.conf(
+      { kernel_port: app.port },
+      { "X-Backend-Request-ID": "req-inherit.1" },
+    );
+    const query = new URLSearchParams({
+      token,
+      session_id: sessionId,
+      app: "jupyter",
+      protocol: "http",
+      envs: '{"A":"1"}',
+      open_to_public: "false",
+    });
     const answer = await cluster.manager.call("GET", `/v2/proxy/auth?${query}`, undefined, { Accept: "text/html" });
     expect(answer.status).toBe(302);
     expect(answer.headers.get("cache-control")).toBe("no-store");
@@ -151,7 +168,10 @@ describe("the Manager's request id", () => {
   });
 
   test("of the creating request comes before that of /v2/conf", async () => {
-    const { token, sessionId } = await cluster.manager.conf({ kernel_port: app.port }, { "X-Backend-Request-ID": "req-conf" });
+    const { token, sessionId } = await cluster.manager.conf(
+      { kernel_port: app.port },
+      { "X-Backend-Request-ID": "req-conf" },
+    );
     const { body } = await cluster.manager.auth(token, sessionId, {}, { "X-Backend-Request-ID": "req-own" });
     expect((await circuit(String(body["circuit_id"])))["origin_request_id"]).toBe("req-own");
   });
@@ -176,10 +196,15 @@ describe("the Manager's request id", () => {
     listener.on("message", (_channel, text: string) => {
       const envelope = JSON.parse(text) as { name: string; payload: string; metadata: string };
       const payload = JSON.parse(envelope.payload) as { circuits: { id: string }[] };
-      events.push({ name: `${envelope.name} ${payload.circuits[0]?.id}`, requestId: (JSON.parse(envelope.metadata) as Record<string, unknown>)["request_id"] });
+      events.push({
+        name: `${envelope.name} ${payload.circuits[0]?.id}`,
+        requestId: (JSON.parse(envelope.metadata) as Record<string, unknown>)["request_id"],
+      });
     });
     const { circuitId } = await enter({}, { "X-Backend-Request-ID": "req-logged" });
-    await cluster.manager.api("DELETE", `/api/circuit/${circuitId}`, undefined, { "X-Backend-Request-ID": "req-delete" });
+    await cluster.manager.api("DELETE", `/api/circuit/${circuitId}`, undefined, {
+      "X-Backend-Request-ID": "req-delete",
+    });
     await until(() => events.length === 3);
     expect(events).toEqual([
       { name: `appproxy_circuit_created_event ${circuitId}`, requestId: "req-logged" },

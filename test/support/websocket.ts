@@ -10,7 +10,10 @@ export interface Talk {
 }
 
 /** Resolves when the handshake has succeeded or failed. */
-export async function talk(url: string, options: { headers?: Record<string, string>; protocols?: string[] }): Promise<Talk> {
+export async function talk(
+  url: string,
+  options: { headers?: Record<string, string>; protocols?: string[] },
+): Promise<Talk> {
   const socket = new WebSocket(url, { headers: options.headers ?? {}, protocols: options.protocols ?? [] });
   socket.binaryType = "nodebuffer";
   const heard: Talk["heard"] = [];

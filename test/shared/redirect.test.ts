@@ -1,0 +1,49 @@
+/** Where a person may be sent after being let in. */
+import { describe, expect, test } from "bun:test";
+import { redirectPath } from "../../shared/redirect.ts";
+
+describe("a path of the circuit", () => {
+  test.each([
+    "/",
+    "/lab",
+    "/lab/tree/a%20b?x=1&y=//2#top",
+    "/a//b",
+    "/?next=https://other.example/",
+    "/@other.example",
+    "/.//other.example",
+    `/${"a".repeat(2047)}`,
+  ])("passes as it is: %s", (path) => {
+    expect(redirectPath(path)).toBe(path);
+  });
+
+  test("is / when none is wanted", () => {
+    expect(redirectPath("")).toBe("/");
+  });
+
+  test.each(["/한글?q=값", "/é"])("beyond ASCII can stand in a Location header: %s", (path) => {
+    expect(() => new Headers([["Location", redirectPath(path) ?? "/"]])).not.toThrow();
+  });
+});
+
+describe("what could lead elsewhere is refused", () => {
+  test.each([
+    ["another origin", "https://other.example/"],
+    ["a scheme", "javascript:alert(1)"],
+    ["another host", "//other.example"],
+    ["three slashes", "///other.example"],
+    ["no slash at the start", "lab"],
+    ["a blank at the start", " /lab"],
+    ["a query only", "?x=1"],
+    ["a backslash as second slash", "/\\other.example"],
+    ["a backslash anywhere", "/a\\b"],
+    ["a tab between slashes", "/\t/other.example"],
+    ["a line break between slashes", "/\n/other.example"],
+    ["a header of its own", "/a\r\nSet-Cookie: x=1"],
+    ["a zero byte", "/a\u0000"],
+    ["the last control character", "/a\u001f"],
+    ["DEL", "/a\u007f"],
+    ["more than 2 KiB", `/${"a".repeat(2048)}`],
+  ])("%s", (_why, wanted) => {
+    expect(redirectPath(wanted)).toBeNull();
+  });
+});

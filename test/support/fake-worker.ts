@@ -1,0 +1,65 @@
+/** A worker that only registers and listens to events: for kinds of workers and faults that a real one does not show. */
+import { createCodec } from "../../shared/bus/envelope.ts";
+import type { AppProxyEvent } from "../../shared/bus/events.ts";
+import { silentLog } from "../../shared/log.ts";
+import { redisMessengers } from "../../shared/messengers.ts";
+import { API_SECRET, type Manager } from "./manager.ts";
+
+export interface FakeWorker {
+  id: string;
+  /** Events for its authority, its own acknowledgements too. */
+  events: AppProxyEvent[];
+  /** Whether it acknowledges. */
+  answers: boolean;
+  heartbeat(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+export async function startFakeWorker(
+  manager: Manager,
+  redisPort: number,
+  registration: Record<string, unknown> & { authority: string },
+): Promise<FakeWorker> {
+  const settings = { addr: { host: "127.0.0.1", port: redisPort }, sentinel: null, service_name: "", password: "" };
+  const messengers = redisMessengers(settings, createCodec(API_SECRET, true), silentLog());
+  const events: AppProxyEvent[] = [];
+  const fake = { answers: true };
+  await messengers.bus.subscribe({
+    event(event) {
+      if (event.payload.target_worker_authority !== registration.authority) return;
+      events.push(event);
+      if (event.name !== "appproxy_circuit_created_event" || !fake.answers) return;
+      const { circuits } = event.payload;
+      const payload = { target_worker_authority: registration.authority, circuits };
+      void messengers.bus.publish({
+        name: "appproxy_worker_circuit_added_event",
+        source: "appproxy-worker",
+        payload,
+        requestId: event.requestId,
+      });
+    },
+    unknown: () => undefined,
+  });
+  const answer = await manager.api("PUT", "/api/worker", { ...BASE, ...registration });
+  if (answer.status !== 200) throw new Error(`registration answered ${answer.status}: ${JSON.stringify(answer.body)}`);
+  const id = String(answer.body["id"]);
+  return Object.assign(fake, {
+    id,
+    events,
+    heartbeat: async () => (await manager.api("PATCH", `/api/worker/${id}`)).status,
+    stop: () => messengers.close(),
+  });
+}
+
+const BASE = {
+  frontend_mode: "port",
+  protocol: "http",
+  hostname: "worker.example",
+  tls_listen: false,
+  tls_advertised: false,
+  api_port: 5050,
+  port_range: [30_000, 30_009],
+  accepted_traffics: ["interactive"],
+  filtered_apps_only: false,
+  app_filters: [],
+};

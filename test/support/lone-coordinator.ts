@@ -1,0 +1,55 @@
+/** A coordinator inside the test's process with a Redis of its own and no worker. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Redis } from "ioredis";
+import { loadCoordinatorConfig } from "../../coordinator/config.ts";
+import { startCoordinator } from "../../coordinator/coordinator.ts";
+import { openDb } from "../../coordinator/db/open.ts";
+import { createCodec } from "../../shared/bus/envelope.ts";
+import { silentLog } from "../../shared/log.ts";
+import { redisMessengers } from "../../shared/messengers.ts";
+import { Manager } from "./manager.ts";
+import { startRedis, type RedisServer } from "./redis.ts";
+import { coordinatorToml, type ClusterSettings } from "./toml.ts";
+import { until } from "./until.ts";
+
+export interface LoneCoordinator {
+  manager: Manager;
+  redis: RedisServer;
+  /** Sends any text to the events' channel. */
+  publish(text: string): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startLoneCoordinator(settings: ClusterSettings): Promise<LoneCoordinator> {
+  const directory = mkdtempSync(join(tmpdir(), "app-proxy-lone-"));
+  const redis = await startRedis();
+  const toml = coordinatorToml(join(directory, "db.sqlite3"), { ...settings, redisPort: redis.port });
+  const config = loadCoordinatorConfig("test", toml, {}).values;
+  const newId = () => crypto.randomUUID();
+  const database = openDb(config.db.path, newId);
+  const { bus, live, close } = redisMessengers(
+    config.redis,
+    createCodec(config.secrets.api_secret, config.events.accept_unsigned),
+    silentLog(),
+  );
+  const coordinator = await startCoordinator({ config, database, bus, live, log: silentLog(), now: Date.now, newId });
+  await until(() => bus.healthy());
+  return {
+    manager: new Manager(coordinator.baseUrl),
+    redis,
+    async publish(text) {
+      const client = new Redis(redis.port, "127.0.0.1");
+      await client.publish("events_all-appproxy", text);
+      client.disconnect();
+    },
+    async stop() {
+      await coordinator.stop();
+      await close();
+      database.close();
+      await redis.stop();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,97 @@
+/** Values that unit tests start from: a circuit, its route, a table's entry, a request's head; and what a refusal says. */
+import { Failure, type FailureKind } from "../../shared/failure.ts";
+import type { Circuit, Route } from "../../shared/schema/circuit.ts";
+import type { RequestHead } from "../../worker/engine/engine.ts";
+import { Table, type Entry } from "../../worker/table.ts";
+
+export const CIRCUIT = "c1c1c1c1-0000-4000-8000-000000000001";
+export const SESSION = "5e5e5e5e-0000-4000-8000-000000000001";
+export const USER = "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d";
+export const WORKER = "70707070-0000-4000-8000-000000000001";
+
+export function route(over: Partial<Route> = {}): Route {
+  return {
+    route_id: null,
+    session_id: SESSION,
+    session_name: null,
+    kernel_host: "10.1.2.3",
+    kernel_port: 8080,
+    protocol: "http",
+    traffic_ratio: 1,
+    ...over,
+  };
+}
+
+/** An interactive circuit on a port. */
+export function circuit(over: Partial<Circuit> = {}): Circuit {
+  return {
+    id: CIRCUIT,
+    app: "jupyter",
+    protocol: "http",
+    worker: WORKER,
+    app_mode: "interactive",
+    frontend_mode: "port",
+    envs: {},
+    arguments: null,
+    open_to_public: false,
+    allowed_client_ips: null,
+    port: 10205,
+    subdomain: null,
+    user_id: USER,
+    endpoint_id: null,
+    runtime_variant: null,
+    route_info: [route()],
+    session_ids: [SESSION],
+    created_at: "2026-08-23T00:00:00.000Z",
+    updated_at: "2026-08-23T00:00:00.000Z",
+    origin_request_id: null,
+    revision: 1,
+    ...over,
+  };
+}
+
+/** A circuit as the worker's table holds it. */
+export function entry(over: Partial<Circuit> = {}): Entry {
+  const table = new Table();
+  const made = circuit(over);
+  table.put(made);
+  const found = table.byId(made.id);
+  if (found === undefined) throw new Error("the table has lost a circuit");
+  return found;
+}
+
+export type HeadWish = Partial<Omit<RequestHead, "header" | "pairs">> & { headers?: [string, string][] };
+
+/** A browser's GET from 203.0.113.7 to a port, without cookies. Repeated headers read as one list. */
+export function head({ headers = [["Host", "apps.example:10205"]], ...over }: HeadWish = {}): RequestHead {
+  return {
+    method: "GET",
+    target: "/",
+    peer: "203.0.113.7",
+    tls: false,
+    frontend: { mode: "port", port: 10205 },
+    upgrade: false,
+    header(name) {
+      const values = headers.filter(([one]) => one.toLowerCase() === name.toLowerCase()).map(([, value]) => value);
+      return values.length === 0 ? null : values.join(", ");
+    },
+    pairs: () => headers,
+    ...over,
+  };
+}
+
+export interface Refusal {
+  kind: FailureKind;
+  msg: string | undefined;
+}
+
+/** The failure with which `work` ends. */
+export async function refused(work: () => unknown): Promise<Refusal> {
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof Failure) return { kind: error.kind, msg: error.problem().msg };
+    throw error;
+  }
+  throw new Error("nothing was refused");
+}
