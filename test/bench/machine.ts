@@ -3,7 +3,7 @@
  * with another. The disk is timed where the coordinator's database lies, because every commit waits for it.
  */
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
-import { cpus, release, tmpdir, totalmem, type as systemName } from "node:os";
+import { cpus, loadavg, release, tmpdir, totalmem, type as systemName } from "node:os";
 import { join } from "node:path";
 import { sumUp, type Figure } from "./measure.ts";
 
@@ -13,6 +13,8 @@ export interface Machine {
   memoryGiB: number;
   kernel: string;
   bun: string;
+  /** Of the minute before: other work on the machine makes every figure worse. */
+  loadBefore: number;
   /** File system under the database. */
   fileSystem: string;
   /** False when a sync returns faster than any disk can: then commits cost less here than in production. */
@@ -35,6 +37,7 @@ export function describeMachine(): Machine {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     kernel: `${systemName()} ${release()}`,
     bun: Bun.version,
+    loadBefore: Math.round((loadavg()[0] ?? 0) * 100) / 100,
     fileSystem: fileSystemOf(tmpdir()),
     diskSyncs: sync.p50 >= NO_DISK_MS,
     sync,
@@ -42,9 +45,9 @@ export function describeMachine(): Machine {
 }
 
 export function machineText(machine: Machine): string {
-  const { cpu, cores, memoryGiB, kernel, bun, fileSystem, diskSyncs, sync } = machine;
+  const { cpu, cores, memoryGiB, kernel, bun, loadBefore, fileSystem, diskSyncs, sync } = machine;
   return [
-    `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${kernel}, Bun ${bun}`,
+    `${cpu}, ${cores} cores, ${memoryGiB} GiB, ${kernel}, Bun ${bun}, load ${loadBefore} before the run`,
     `database on ${fileSystem} in ${tmpdir()}, which ${diskSyncs ? "syncs" : "DOES NOT SYNC"}: fdatasync of 4 KiB takes ${sync.p50.toFixed(2)} ms (p50)`,
   ].join("\n");
 }

@@ -120,7 +120,9 @@ describe("broken", () => {
   });
 
   test("the payload of another event is an error", () => {
-    expect(() => trusting.decode(unsigned("appproxy_circuit_route_updated_event", circuits))).toThrow("payload/circuit");
+    expect(() => trusting.decode(unsigned("appproxy_circuit_route_updated_event", circuits))).toThrow(
+      "payload/circuit",
+    );
   });
 });
 
@@ -135,7 +137,11 @@ describe("from the original", () => {
   test("route keys with hyphens are read, and the user's variables stay as they are", () => {
     const kebab = Object.fromEntries(Object.entries(route()).map(([key, value]) => [key.replaceAll("_", "-"), value]));
     const envs = { "MY-VAR": { "in-ner": 1 } };
-    const payload = { ...routes, circuit: { ...circuit({ envs }), "route-info": [kebab], route_info: undefined }, routes: [kebab] };
+    const payload = {
+      ...routes,
+      circuit: { ...circuit({ envs }), "route-info": [kebab], route_info: undefined },
+      routes: [kebab],
+    };
     expect<unknown>(trusting.decode(unsigned("appproxy_circuit_route_updated_event", payload))).toEqual({
       ...common,
       name: "appproxy_circuit_route_updated_event",
@@ -158,9 +164,10 @@ describe("from the original", () => {
     [{ request_id: 5 }, null],
     [{ request_id: "r-2" }, "r-2"],
   ])("metadata %j gives the request id %p", (metadata, expected) => {
-    const text = metadata === undefined
-      ? JSON.stringify({ name: created.name, source: "s", payload: JSON.stringify(circuits) })
-      : unsigned(created.name, circuits, metadata);
+    const text =
+      metadata === undefined
+        ? JSON.stringify({ name: created.name, source: "s", payload: JSON.stringify(circuits) })
+        : unsigned(created.name, circuits, metadata);
     expect(trusting.decode(text)?.requestId).toBe(expected);
   });
 });

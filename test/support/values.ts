@@ -1,6 +1,9 @@
-/** Values that unit tests start from: a circuit, its route, a table's entry, a request's head; and what a refusal says. */
+/** Values that unit tests start from: a circuit, its route, a request's head, a configuration; and what a refusal says. */
+import { loadCoordinatorConfig } from "../../coordinator/config.ts";
+import { ConfigError } from "../../shared/config/load.ts";
 import { Failure, type FailureKind } from "../../shared/failure.ts";
 import type { Circuit, Route } from "../../shared/schema/circuit.ts";
+import { loadWorkerConfig } from "../../worker/config.ts";
 import type { RequestHead } from "../../worker/engine/engine.ts";
 import { Table, type Entry } from "../../worker/table.ts";
 
@@ -94,4 +97,37 @@ export async function refused(work: () => unknown): Promise<Refusal> {
     throw error;
   }
   throw new Error("nothing was refused");
+}
+
+export const API_KEY = "an-api-key-0123456789-a";
+export const JWT_KEY = "a-jwt-key-0123456789-b";
+export const PERMIT_KEY = "a-permit-key-0123456789-c";
+const SECRETS = `[secrets]\napi_secret = "${API_KEY}"\njwt_secret = "${JWT_KEY}"\n`;
+
+type Env = Record<string, string>;
+
+/** A coordinator's configuration with good secrets. */
+export function coordinatorConfig(toml = "", env: Env = {}) {
+  return loadCoordinatorConfig("c.toml", `${SECRETS}${toml}`, env);
+}
+
+/** A worker's configuration with good secrets. */
+export function workerConfig(toml = "", env: Env = {}) {
+  return loadWorkerConfig("w.toml", `${SECRETS}[permit_hash]\nsecret = "${PERMIT_KEY}"\n${toml}`, env);
+}
+
+/** The error of a configuration that is refused. */
+export function configError(load: () => unknown): ConfigError {
+  try {
+    load();
+  } catch (error) {
+    if (error instanceof ConfigError) return error;
+    throw error;
+  }
+  throw new Error("the configuration was accepted");
+}
+
+/** The keys that such an error names. */
+export function faultyKeys(load: () => unknown): string[] {
+  return configError(load).faults.map(({ key }) => key);
 }

@@ -1,0 +1,45 @@
+/** Headless Chromium from Debian. Screenshots go to test/artefacts/, which git ignores. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { chromium, type Browser, type Page } from "playwright-core";
+import { ROOT } from "./spawned.ts";
+
+const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+
+export function startBrowser(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: CHROMIUM,
+    // The browser's own background traffic would wait for hosts that a closed network does not have.
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+    ],
+  });
+}
+
+/** A new page in which every request outside loopback fails, and is noted. */
+export async function closedPage(browser: Browser): Promise<{ page: Page; strayed: string[]; errors: string[] }> {
+  const page = await browser.newPage();
+  const strayed: string[] = [];
+  const errors: string[] = [];
+  await page.route(
+    (url) => !["127.0.0.1", "localhost"].includes(url.hostname),
+    (route) => {
+      strayed.push(route.request().url());
+      return route.abort();
+    },
+  );
+  page.on("pageerror", (error) => errors.push(error.message));
+  return { page, strayed, errors };
+}
+
+export async function screenshot(page: Page, name: string): Promise<void> {
+  const directory = join(ROOT, "test/artefacts");
+  mkdirSync(directory, { recursive: true });
+  await page.screenshot({ path: join(directory, `${name}.png`), fullPage: true });
+}

@@ -1,0 +1,222 @@
+/** May a request pass to the app: address list, credential, where it comes from. */
+import { describe, expect, test } from "bun:test";
+import { addressMatcher } from "../../shared/addresses.ts";
+import type { Circuit } from "../../shared/schema/circuit.ts";
+import { admit, validPermit, type AdmitSettings } from "../../worker/admit.ts";
+import { clientOf } from "../../worker/client.ts";
+import { PermitAuthority } from "../../worker/permit.ts";
+import { CIRCUIT, entry, head, refused, USER, type HeadWish } from "../support/values.ts";
+
+const NOW = 1_800_000_000;
+const LIFETIME = 43_200;
+const HOST: [string, string] = ["Host", "apps.example:10205"];
+const permits = new PermitAuthority({
+  secret: "a-permit-secret-0123456789",
+  previous_secrets: [],
+  digest_mod: "sha256",
+});
+const stranger = new PermitAuthority({
+  secret: "a-strange-secret-0123456789",
+  previous_secrets: [],
+  digest_mod: "sha256",
+});
+
+function settings(over: Partial<AdmitSettings> = {}): AdmitSettings {
+  return { permits, secure: false, acceptLegacy: false, lifetime: LIFETIME, now: () => NOW * 1000, ...over };
+}
+
+/** The permit of the circuit's own user, issued `age` seconds ago. */
+const permit = (age = 0, uid = USER, cid = CIRCUIT) => permits.issue(uid, cid, NOW - age, LIFETIME);
+const cookie = (value: string): [string, string] => ["Cookie", `theme=dark; appproxy_permit_c1c1c1c1=${value}`];
+const good = cookie(permit());
+
+function enter(headers: [string, string][], over: HeadWish = {}, circuit: Partial<Circuit> = {}, how = settings()) {
+  const request = head({ ...over, headers: [HOST, ...headers] });
+  return admit(entry(circuit), request, clientOf(request, addressMatcher([])), how);
+}
+const refusal = (...given: Parameters<typeof enter>) => refused(() => enter(...given));
+
+const ABSENT = { kind: "invalid-credentials", msg: "E20004: Authorization cookie not provided" } as const;
+const INVALID = { kind: "invalid-credentials", msg: "E20005: Invalid authorization cookie" } as const;
+const CROSS_SITE = { kind: "generic-forbidden", msg: "Origin: wanted the circuit's own" } as const;
+const WRONG_ADDRESS = { kind: "client-ip-not-allowed", msg: "E20011: Client address not allowed" } as const;
+
+describe("a permit", () => {
+  test("of the circuit's user lets in, and nothing is added while it is fresh", () => {
+    expect(enter([good])).toEqual([]);
+    expect(validPermit(entry(), head({ headers: [good] }), settings())).toMatchObject({
+      uid: USER,
+      cid: CIRCUIT,
+      iat: NOW,
+    });
+  });
+
+  test("that is good lets in also behind a stale one of the same name", () => {
+    expect(enter([["Cookie", `appproxy_permit_c1c1c1c1=old; appproxy_permit_c1c1c1c1=${permit()}`]])).toEqual([]);
+  });
+
+  test("is wanted for every method and for upgrades", async () => {
+    for (const method of ["GET", "HEAD", "OPTIONS", "POST", "DELETE"])
+      expect(await refusal([], { method })).toEqual(ABSENT);
+    expect(await refusal([], { upgrade: true })).toEqual(ABSENT);
+  });
+
+  test.each([
+    ["that is garbage", "x"],
+    ["that is empty", ""],
+    ["of another circuit", permit(0, USER, "c2c2c2c2-0000-4000-8000-000000000001")],
+    ["of another circuit whose id starts alike", permit(0, USER, "c1c1c1c1-0000-4000-8000-000000000002")],
+    ["of another user", permit(0, "00000000-0000-4000-8000-000000000001")],
+    ["of nobody", permit(0, "")],
+    ["that has expired just now", permit(LIFETIME)],
+    ["signed with another secret", stranger.issue(USER, CIRCUIT, NOW, LIFETIME)],
+    ["that is a ticket", permits.ticket({ uid: USER, cid: CIRCUIT, jti: "j", path: "/" }, NOW)],
+    ["that is the original's", permits.legacy(USER)],
+  ])("%s is refused", async (_what, value) => {
+    expect(await refusal([cookie(value)])).toEqual(INVALID);
+  });
+
+  test("lives to its last second", () => {
+    expect(enter([cookie(permit(LIFETIME - 1))])).toHaveLength(1);
+  });
+
+  test("of nobody does not open a circuit without a user", async () => {
+    expect(await refusal([cookie(permit(0, ""))], {}, { user_id: null })).toEqual(INVALID);
+  });
+
+  test("under another name is none", async () => {
+    expect(await refusal([["Cookie", `appproxy_permit=${permit()}; x=${permit()}`]])).toEqual(ABSENT);
+  });
+
+  test("has its host-bound name under TLS, and only that", async () => {
+    const how = settings({ secure: true });
+    expect(enter([["Cookie", `__Host-appproxy_permit_c1c1c1c1=${permit()}`]], {}, {}, how)).toEqual([]);
+    expect(await refusal([good], {}, {}, how)).toEqual(ABSENT);
+  });
+});
+
+describe("the original's permit", () => {
+  const how = settings({ acceptLegacy: true });
+  const old = (value: string): [string, string] => ["Cookie", `appproxy_permit=${value}`];
+
+  test("lets in where that is configured, without being renewed", () => {
+    expect(enter([old(permits.legacy(USER))], {}, {}, how)).toEqual([]);
+  });
+
+  test.each([
+    ["of another user", permits.legacy("00000000-0000-4000-8000-000000000001"), USER],
+    ["of another secret", stranger.legacy(USER), USER],
+    ["for a circuit without a user", permits.legacy(""), null],
+  ])("%s is refused", async (_what, value, user) => {
+    expect(await refusal([old(value)], {}, { user_id: user }, how)).toEqual(INVALID);
+  });
+
+  test("is not looked at elsewhere", async () => {
+    expect(await refusal([old(permits.legacy(USER))])).toEqual(ABSENT);
+  });
+
+  test("is held to the Origin rule too", async () => {
+    const headers: [string, string][] = [old(permits.legacy(USER)), ["Origin", "http://evil.example"]];
+    expect(await refusal(headers, { method: "POST" }, {}, how)).toEqual(CROSS_SITE);
+  });
+});
+
+describe("a permit past half its life", () => {
+  test("is renewed with the same person, circuit and a whole life", () => {
+    const [[name, line] = ["", ""], ...more] = enter([cookie(permit(LIFETIME / 2))]);
+    const value = /^appproxy_permit_c1c1c1c1=(\S+); Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax$/.exec(line)?.[1];
+    expect([name, more]).toEqual(["Set-Cookie", []]);
+    expect(permits.read(value ?? "")).toMatchObject({ uid: USER, cid: CIRCUIT, iat: NOW, exp: NOW + LIFETIME });
+  });
+
+  test("is not renewed a second before", () => {
+    expect(enter([cookie(permit(LIFETIME / 2 - 1))])).toEqual([]);
+  });
+
+  test("is renewed for TLS only", () => {
+    const headers: [string, string][] = [["Cookie", `__Host-appproxy_permit_c1c1c1c1=${permit(LIFETIME / 2)}`]];
+    const [[, line] = ["", ""]] = enter(headers, {}, {}, settings({ secure: true }));
+    expect(line).toMatch(
+      /^__Host-appproxy_permit_c1c1c1c1=\S+; Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax; Secure$/,
+    );
+  });
+});
+
+describe("a request from another site", () => {
+  test.each([
+    ["http://evil.example"],
+    ["http://apps.example"],
+    ["http://apps.example:10206"],
+    ["http://apps.example.evil.example:10205"],
+    ["http://apps.example:10205.evil.example"],
+    ["null"],
+    [""],
+    ["nonsense"],
+  ])("of Origin %p changes nothing and opens no WebSocket", async (origin) => {
+    const headers: [string, string][] = [good, ["Origin", origin]];
+    for (const method of ["POST", "PUT", "PATCH", "DELETE", "get"]) {
+      expect(await refusal(headers, { method })).toEqual(CROSS_SITE);
+    }
+    expect(await refusal(headers, { upgrade: true })).toEqual(CROSS_SITE);
+  });
+
+  test.each(["GET", "HEAD", "OPTIONS"])("may still %s", (method) => {
+    expect(enter([good, ["Origin", "http://evil.example"]], { method })).toEqual([]);
+  });
+
+  test("is told so only when its permit is good", async () => {
+    const headers: [string, string][] = [cookie("x"), ["Origin", "http://evil.example"]];
+    expect(await refusal(headers, { method: "POST" })).toEqual(INVALID);
+  });
+
+  test.each([
+    ["http://apps.example:10205", "apps.example:10205"],
+    ["https://apps.example:10205", "apps.example:10205"],
+    ["http://APPS.example:10205", "apps.EXAMPLE:10205"],
+    ["http://apps.example", "apps.example:80"],
+    ["https://apps.example:443", "apps.example"],
+    ["http://[::1]:10205", "[::1]:10205"],
+  ])("is one of its own when Origin is %s and Host %s", (origin, host) => {
+    const headers: [string, string][] = [["Host", host], good, ["Origin", origin]];
+    for (const over of [{ method: "POST" }, { upgrade: true }]) {
+      const request = head({ ...over, headers });
+      expect(admit(entry(), request, clientOf(request, addressMatcher([])), settings())).toEqual([]);
+    }
+  });
+
+  test("is none without an Origin: a program's", () => {
+    expect(enter([good], { method: "POST" })).toEqual([]);
+  });
+
+  test("may do everything where the circuit is open to everyone: there is no cookie to abuse", () => {
+    const headers: [string, string][] = [["Origin", "http://evil.example"]];
+    expect(enter(headers, { method: "POST" }, { open_to_public: true })).toEqual([]);
+  });
+});
+
+describe("other circuits", () => {
+  test.each(["interactive", "inference"] as const)("open to the public need nothing: %s", (mode) => {
+    expect(enter([], {}, { open_to_public: true, app_mode: mode })).toEqual([]);
+  });
+
+  test("of inference are refused, whatever cookie is shown", async () => {
+    const missing = { kind: "invalid-credentials", msg: "E20006: Authorization header not provided" } as const;
+    expect(await refusal([good], {}, { app_mode: "inference" })).toEqual(missing);
+  });
+});
+
+describe("an address list", () => {
+  test.each([
+    ["203.0.113.7", "203.0.113.0/24"],
+    ["::ffff:203.0.113.7", "203.0.113.7"],
+  ])("lets %s in by %s, with a permit", async (peer, list) => {
+    expect(enter([good], { peer }, { allowed_client_ips: list })).toEqual([]);
+    expect(await refusal([], { peer }, { allowed_client_ips: list })).toEqual(ABSENT);
+  });
+
+  test.each(["10.0.0.0/8", "203.0.113.7, nonsense"])("keeps out by %p, before anything else is said", async (list) => {
+    for (const more of [{}, { open_to_public: true }, { app_mode: "inference" as const }]) {
+      expect(await refusal([good], {}, { allowed_client_ips: list, ...more })).toEqual(WRONG_ADDRESS);
+    }
+  });
+});
