@@ -25,6 +25,8 @@ export interface Wish {
   /** What filters can match. */
   facts: Partial<Record<FilterKey, string>>;
   port: number | null;
+  /** Whether a worker has the wanted port free. */
+  portIsFree?: (workerId: string) => boolean;
 }
 
 /**
@@ -38,7 +40,7 @@ export function place(candidates: readonly Candidate[], wish: Wish): Candidate {
   );
   const fitting = byFilters(speaking, wish.facts);
   const portWorkers = fitting.filter((one) => one.frontendMode === "port");
-  if (wish.port !== null && portWorkers.length > 0) return placeAtPort(portWorkers, wish.port);
+  if (wish.port !== null && portWorkers.length > 0) return placeAtPort(portWorkers, wish.port, wish.portIsFree);
 
   const wildcard = fitting.filter((one) => one.frontendMode === "wildcard").toSorted(byLeastOccupied)[0];
   const chosen = wildcard ?? portWorkers.filter((one) => one.available > 0).toSorted(byMostFree)[0];
@@ -55,11 +57,12 @@ function byFilters(workers: Candidate[], facts: Wish["facts"]): Candidate[] {
   return named.length > 0 ? named : workers.filter((one) => !one.filteredAppsOnly);
 }
 
-function placeAtPort(workers: Candidate[], port: number): Candidate {
-  const inRange = workers.filter(
-    (one) => one.portLow !== null && one.portHigh !== null && one.portLow <= port && port <= one.portHigh,
-  );
-  const chosen = inRange.toSorted(byMostFree)[0];
+/** A worker that has the port free, else one that has it at all: its slot's owner then answers 409. */
+function placeAtPort(workers: Candidate[], port: number, isFree: Wish["portIsFree"]): Candidate {
+  const inRange = workers
+    .filter(({ portLow, portHigh }) => portLow !== null && portHigh !== null && portLow <= port && port <= portHigh)
+    .toSorted(byMostFree);
+  const chosen = inRange.find(({ id }) => isFree?.(id) ?? true) ?? inRange[0];
   if (chosen !== undefined) return chosen;
   const ranges = workers.map((one) => `${one.portLow}-${one.portHigh}`).join(", ");
   throw new Failure("appproxy/port-not-available", `port: ${port} is in no worker's range; wanted one of ${ranges}`);

@@ -2,11 +2,11 @@
  * Publishes change records as events, in order and only after their commit. What a crash or an absent Redis
  * left unpublished is published at the next start or as soon as Redis is back; twice is harmless, never is not.
  */
-import { and, asc, gt, inArray, isNull, sql } from "drizzle-orm";
-import { eq } from "drizzle-orm";
+import { and, asc, eq, gt, isNull, sql } from "drizzle-orm";
 import type { AppProxyEvent } from "../shared/bus/events.ts";
 import { reason } from "../shared/failure.ts";
 import type { Circuit } from "../shared/schema/circuit.ts";
+import { prepared } from "./db/prepared.ts";
 import { changes, workers } from "./db/schema.ts";
 import type { Deps } from "./deps.ts";
 
@@ -36,21 +36,10 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
   let unnoted: number[] = [];
   let noteTimer: ReturnType<typeof setTimeout> | null = null;
 
-  function next() {
-    return db
-      .select({ change: changes, authority: workers.authority })
-      .from(changes)
-      .innerJoin(workers, eq(workers.id, changes.workerId))
-      .where(and(isNull(changes.publishedAt), gt(changes.id, last)))
-      .orderBy(asc(changes.id))
-      .limit(BATCH)
-      .all();
-  }
-
   async function drain(): Promise<void> {
     while (!stopped) {
       again = false;
-      const rows = next();
+      const rows = selectUnpublished(db).all({ last });
       for (const { change, authority } of rows) {
         await bus.publish(toEvent(change, authority, epoch));
         last = change.id;
@@ -66,12 +55,7 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
     noteTimer = null;
     const ids = unnoted;
     unnoted = [];
-    for (let at = 0; at < ids.length; at += BATCH) {
-      db.update(changes)
-        .set({ publishedAt: now() })
-        .where(inArray(changes.id, ids.slice(at, at + BATCH)))
-        .run();
-    }
+    if (ids.length > 0) updatePublished(db).run({ now: now(), ids: JSON.stringify(ids) });
   }
 
   function kick(): void {
@@ -122,6 +106,24 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
 }
 
 // --- internal ---
+
+const selectUnpublished = prepared((db) =>
+  db
+    .select({ change: changes, authority: workers.authority })
+    .from(changes)
+    .innerJoin(workers, eq(workers.id, changes.workerId))
+    .where(and(isNull(changes.publishedAt), gt(changes.id, sql.placeholder("last"))))
+    .orderBy(asc(changes.id))
+    .limit(BATCH)
+    .prepare(),
+);
+const updatePublished = prepared((db) =>
+  db
+    .update(changes)
+    .set({ publishedAt: sql`${sql.placeholder("now")}` })
+    .where(sql`${changes.id} IN (SELECT value FROM json_each(${sql.placeholder("ids")}))`)
+    .prepare(),
+);
 
 type Change = typeof changes.$inferSelect;
 

@@ -37,7 +37,9 @@ function readJson(name: string, text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    const msg = `${name}: wanted an object or null, got ${JSON.stringify(text.slice(0, 80))}`;
-    throw new Failure("invalid-api-params", { msg, cause: error });
+    throw new Failure("invalid-api-params", {
+      msg: `${name}: wanted an object or null, got text that is not JSON`,
+      cause: error,
+    });
   }
 }

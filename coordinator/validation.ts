@@ -75,9 +75,12 @@ function text(schema: Record<string, unknown>): string {
   return length === "" ? "text" : `text of length${length.replace(" of", "")}`;
 }
 
+/** What was given, in words; lists and objects are only named, because a secret may be anywhere in them. */
 function shown(field: string, value: unknown): string {
   if (value === undefined) return "nothing";
   if (SECRET_NAME.test(field)) return "[hidden]";
-  const json = JSON.stringify(value) ?? typeof value;
+  if (typeof value === "object" && value !== null)
+    return Array.isArray(value) ? `a list of ${value.length}` : "an object";
+  const json = JSON.stringify(value);
   return json.length > 80 ? `${json.slice(0, 80)}…` : json;
 }

@@ -6,6 +6,11 @@ import ipaddr from "ipaddr.js";
 
 type Range = [ipaddr.IPv4 | ipaddr.IPv6, number];
 
+/** Whether an entry is one address or one CIDR range. */
+export function isRange(entry: string): boolean {
+  return parseRange(entry) !== null;
+}
+
 /** Answers whether an address is in the list it was made from. */
 export type AddressMatcher = (address: string) => boolean;
 
@@ -39,9 +44,10 @@ function entries(list: string): string[] {
 }
 
 function parseRange(entry: string): Range | null {
+  // Short, octal and hexadecimal forms (10/8, 010.0.0.0, 0x7f000001) mean other addresses to other programs.
+  if (!entry.includes(":") && !ipaddr.IPv4.isValidFourPartDecimal(entry.split("/", 1)[0] ?? "")) return null;
   try {
     if (!entry.includes("/")) {
-      if (/^[0-9.]+$/.test(entry) && !ipaddr.IPv4.isValidFourPartDecimal(entry)) return null;
       const address = ipaddr.process(entry);
       return [address, address.kind() === "ipv4" ? 32 : 128];
     }

@@ -15,10 +15,7 @@ export function clientOf(head: RequestHead, trusted: AddressMatcher): Client {
   const host = head.header("host") ?? "";
   const own = { proto: head.tls ? "https" : "http", host };
   if (!trusted(peer)) return { ...own, address: peer, chain: [peer] };
-  const before = (head.header("x-forwarded-for") ?? "")
-    .split(",")
-    .map((entry) => plain(entry.trim()))
-    .filter((entry) => ipaddr.isValid(entry));
+  const before = readableChain(head.header("x-forwarded-for") ?? "");
   // Right-most address that is not a trusted proxy: all left of it may be invented.
   const address = before.findLast((entry) => !trusted(entry)) ?? before[0] ?? peer;
   const proto = head.header("x-forwarded-proto")?.toLowerCase();
@@ -31,6 +28,25 @@ export function clientOf(head: RequestHead, trusted: AddressMatcher): Client {
 }
 
 // --- internal ---
+
+/**
+ * The addresses of a chain from the right up to the first entry that is none: whatever stands left of that
+ * was not written by anybody who can be trusted to have read it.
+ */
+function readableChain(header: string): string[] {
+  const chain: string[] = [];
+  for (const entry of header.split(",").toReversed()) {
+    const address = plain(withoutPort(entry.trim()));
+    if (!ipaddr.isValid(address)) break;
+    chain.unshift(address);
+  }
+  return chain;
+}
+
+/** Some load balancers append the client's port: `203.0.113.7:5555`, `[2001:db8::1]:5555`. */
+function withoutPort(entry: string): string {
+  return /^\[([^\]]*)\](?::\d+)?$/.exec(entry)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(entry)?.[1] ?? entry;
+}
 
 function plain(address: string): string {
   return address.startsWith("::ffff:") && ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;

@@ -41,7 +41,7 @@ export const workerTable = {
       advertised_port_range: f.optionalPorts(null, "The same ports as seen from outside; default: `bind_port_range`"),
     },
     wildcard_domain: {
-      domain: f.optionalText("Parent of the circuits' names, such as .apps.example.com"),
+      domain: f.optionalDomain("Parent of the circuits' names, such as .apps.example.com"),
       bind_addr: f.address("127.0.0.1:10250", "Where wildcard traffic listens"),
       advertised_port: f.optionalPort("Its port as seen from outside; default: the bound one"),
     },
@@ -81,6 +81,7 @@ export function loadWorkerConfig(
     prefix: WORKER_ENV,
     check: (config) => [
       ...secretStoppers(namedSecrets(config), config.debug.enabled),
+      ...previousSecretFaults(config),
       ...tlsFaults("proxy_worker", config.proxy_worker),
       ...frontendFaults(config),
     ],
@@ -94,6 +95,13 @@ export function namedSecrets(config: WorkerConfig): Record<string, string> {
     "secrets.jwt_secret": config.secrets.jwt_secret,
     "permit_hash.secret": config.permit_hash.secret,
   };
+}
+
+/** An old secret that is weak forges permits as well as a new one. Equal entries do no harm. */
+function previousSecretFaults({ permit_hash: { previous_secrets: previous }, debug }: WorkerConfig): Fault[] {
+  return previous
+    .flatMap((secret) => secretStoppers({ "permit_hash.previous_secrets": secret }, debug.enabled))
+    .slice(0, 1);
 }
 
 // --- internal ---

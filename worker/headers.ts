@@ -4,17 +4,7 @@
 import type { RequestHead } from "./engine/engine.ts";
 
 /** RFC 9110 §7.6.1: these speak about one connection only; framing is the engine's own. */
-const HOP_BY_HOP = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
+const HOP_BY_HOP = new Set(["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]);
 
 /** Rebuilt from what the worker itself has seen. */
 const REBUILT = new Set(["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded"]);
@@ -28,7 +18,8 @@ const HANDSHAKE = new Set([
 ]);
 
 /** Every cookie whose name starts so is ours and never reaches an app. */
-const OUR_COOKIE = /^\s*(__Host-)?appproxy_permit/;
+// With leading `=` too: a browser sends a nameless `=appproxy_permit_x=…` back as a cookie of that name.
+const OUR_COOKIE = /^[\s=]*(__Host-)?appproxy_permit/;
 
 export interface ForwardedBy {
   /** The client as the world should know it, and the chain of proxies before us that are trusted. */
@@ -48,7 +39,7 @@ export function requestHeaders(
   const out: [string, string][] = [];
   for (const [name, value] of head.pairs()) {
     const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower) || REBUILT.has(lower) || dropped?.has(lower) === true) continue;
+    if (isHopByHop(lower) || REBUILT.has(lower) || dropped?.has(lower) === true) continue;
     if (head.upgrade && HANDSHAKE.has(lower)) continue;
     if (lower === "authorization" && !authorization) continue;
     if (lower !== "cookie") {
@@ -66,7 +57,7 @@ export function requestHeaders(
 /** The names of an answer's headers that end here: hop-by-hop ones, and all that its `Connection` names. */
 export function endsHere(connection: string | null): (name: string) => boolean {
   const dropped = connectionNamed(connection);
-  return (name) => HOP_BY_HOP.has(name) || dropped?.has(name) === true;
+  return (name) => isHopByHop(name) || dropped?.has(name) === true;
 }
 
 /** Cuts our permits out of a `Cookie` value; the others keep their bytes and order. */
@@ -86,6 +77,10 @@ export function guardSetCookie(line: string): string | null {
 }
 
 // --- internal ---
+
+function isHopByHop(lower: string): boolean {
+  return HOP_BY_HOP.has(lower) || lower.startsWith("proxy-");
+}
 
 function connectionNamed(connection: string | null): Set<string> | null {
   if (connection === null || /^\s*(keep-alive|close|upgrade)?\s*$/i.test(connection)) return null;

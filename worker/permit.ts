@@ -3,6 +3,7 @@
  * Permit v2 is bound to one circuit; the compatible one of the original is accepted only by configuration.
  */
 import { createHash, createHmac } from "node:crypto";
+import { isRecord } from "../shared/config/fields.ts";
 import { sameSecret } from "../shared/secrets.ts";
 
 export interface PermitClaims {
@@ -140,9 +141,18 @@ function unseal(version: string, text: string, keys: Map<string, Buffer>): Recor
   // Every key is tried, whatever `kid` says, so that nothing unverified decides.
   for (const key of keys.values()) {
     const good = createHmac("sha256", key).update(`${head}.${body}`).digest("base64url");
-    if (sameSecret(mac, good)) return JSON.parse(Buffer.from(body, "base64url").toString()) as Record<string, unknown>;
+    if (sameSecret(mac, good)) return readClaims(body);
   }
   return null;
+}
+
+function readClaims(body: string): Record<string, unknown> | null {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(body, "base64url").toString());
+    return isRecord(claims) ? claims : null;
+  } catch {
+    return null; // signed, but not by a version that writes JSON here
+  }
 }
 
 function isPermit(claims: Record<string, unknown>): claims is Record<string, unknown> & PermitClaims {

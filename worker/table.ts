@@ -47,7 +47,8 @@ export class Table {
     if (holder !== undefined && holder.circuit.id !== circuit.id) this.remove(holder.circuit.id);
     const entry = known ?? { circuit, allowed: null, turn: 0 };
     entry.circuit = circuit;
-    entry.allowed = circuit.allowed_client_ips === null ? null : addressMatcher(circuit.allowed_client_ips);
+    entry.allowed =
+      (circuit.allowed_client_ips ?? "").trim() === "" ? null : addressMatcher(circuit.allowed_client_ips ?? "");
     this.#byId.set(circuit.id, entry);
     if (circuit.port !== null) this.#byPort.set(circuit.port, entry);
     if (circuit.subdomain !== null) this.#bySubdomain.set(circuit.subdomain.toLowerCase(), entry);

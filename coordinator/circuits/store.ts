@@ -6,11 +6,12 @@ import { and, asc, eq, gt, inArray, isNull, or, sql, type SQL } from "drizzle-or
 import type { Circuit, ProxyProtocol, Route } from "../../shared/schema/circuit.ts";
 import { isoTime } from "../deps.ts";
 import { write, type Db } from "../db/open.ts";
+import { prepared, rowOf } from "../db/prepared.ts";
 import { changes, circuits, circuitSessions, freePorts, workers, type ChangeKind } from "../db/schema.ts";
 
 export type CircuitRow = typeof circuits.$inferSelect;
 /** All that a circuit needs before it has a revision. */
-export type NewCircuit = Omit<typeof circuits.$inferInsert, "revision">;
+export type NewCircuit = Omit<CircuitRow, "revision">;
 
 /** What caused a change. */
 export interface Cause {
@@ -35,7 +36,7 @@ export interface CircuitFilter {
 }
 
 export function getCircuit(db: Db, id: string): CircuitRow | undefined {
-  return db.select().from(circuits).where(eq(circuits.id, id)).get();
+  return selectById(db).get({ id });
 }
 
 /** The oldest circuit that a request with this key may share. */
@@ -92,12 +93,9 @@ export function listCircuits(db: Db, filter: CircuitFilter, limit: number, after
 /** Records a new circuit, takes its port from the free ones, and writes the change. */
 export function insertCircuit(db: Db, fresh: NewCircuit, sessionIds: readonly string[], cause: Cause): CircuitRow {
   const revision = nextRevision(db, fresh.workerId);
-  const row = db
-    .insert(circuits)
-    .values({ ...fresh, revision })
-    .returning()
-    .get();
-  for (const sessionId of sessionIds) db.insert(circuitSessions).values({ sessionId, circuitId: row.id }).run();
+  const row: CircuitRow = { ...fresh, revision };
+  insertRow(db).run(row);
+  for (const sessionId of sessionIds) insertSession(db).run({ sessionId, circuitId: row.id });
   takePort(db, row);
   recordChange(db, row, "created", cause);
   return row;
@@ -157,13 +155,7 @@ export function subdomainTaken(db: Db, workerId: string, subdomain: string): boo
 
 /** The free port that was released longest ago; undefined when all are taken. */
 export function oldestFreePort(db: Db, workerId: string): number | undefined {
-  return db
-    .select({ port: freePorts.port })
-    .from(freePorts)
-    .where(eq(freePorts.workerId, workerId))
-    .orderBy(asc(freePorts.releasedAt), asc(freePorts.port))
-    .limit(1)
-    .get()?.port;
+  return selectOldestFree(db).get({ workerId })?.port;
 }
 
 export function isFreePort(db: Db, workerId: string, port: number): boolean {
@@ -179,12 +171,7 @@ export function isFreePort(db: Db, workerId: string, port: number): boolean {
 /** Notes acknowledgements (circuit id → worker id) in one transaction. */
 export function markAcknowledged(db: Db, acknowledged: ReadonlyMap<string, string>, now: number): void {
   write(db, (tx) => {
-    for (const [id, workerId] of acknowledged) {
-      tx.update(circuits)
-        .set({ acknowledgedAt: now })
-        .where(and(eq(circuits.id, id), eq(circuits.workerId, workerId), isNull(circuits.acknowledgedAt)))
-        .run();
-    }
+    for (const [id, workerId] of acknowledged) updateAcknowledged(tx).run({ id, workerId, now });
   });
 }
 
@@ -217,35 +204,71 @@ export function toCircuit(row: CircuitRow): Circuit {
 
 // --- internal ---
 
-/** The next number of a worker's changes. */
-function nextRevision(db: Db, workerId: string): number {
-  return db
+const arg = sql.placeholder;
+const { id: _changeId, ...changeRow } = rowOf(changes);
+
+const selectById = prepared((db) =>
+  db
+    .select()
+    .from(circuits)
+    .where(eq(circuits.id, arg("id")))
+    .prepare(),
+);
+const insertRow = prepared((db) => db.insert(circuits).values(rowOf(circuits)).prepare());
+const insertSession = prepared((db) => db.insert(circuitSessions).values(rowOf(circuitSessions)).prepare());
+const insertChange = prepared((db) => db.insert(changes).values(changeRow).prepare());
+const incrementRevision = prepared((db) =>
+  db
     .update(workers)
     .set({ revision: sql`${workers.revision} + 1` })
-    .where(eq(workers.id, workerId))
+    .where(eq(workers.id, arg("workerId")))
     .returning({ revision: workers.revision })
-    .get().revision;
+    .prepare(),
+);
+const selectOldestFree = prepared((db) =>
+  db
+    .select({ port: freePorts.port })
+    .from(freePorts)
+    .where(eq(freePorts.workerId, arg("workerId")))
+    .orderBy(asc(freePorts.releasedAt), asc(freePorts.port))
+    .limit(1)
+    .prepare(),
+);
+const deleteFree = prepared((db) =>
+  db
+    .delete(freePorts)
+    .where(and(eq(freePorts.workerId, arg("workerId")), eq(freePorts.port, arg("port"))))
+    .prepare(),
+);
+const updateAcknowledged = prepared((db) =>
+  db
+    .update(circuits)
+    .set({ acknowledgedAt: sql`${arg("now")}` })
+    .where(and(eq(circuits.id, arg("id")), eq(circuits.workerId, arg("workerId")), isNull(circuits.acknowledgedAt)))
+    .prepare(),
+);
+
+/** The next number of a worker's changes. */
+function nextRevision(db: Db, workerId: string): number {
+  return incrementRevision(db).get({ workerId }).revision;
 }
 
 function recordChange(db: Db, row: CircuitRow, kind: ChangeKind, cause: Cause): void {
-  db.insert(changes)
-    .values({
-      workerId: row.workerId,
-      revision: row.revision,
-      kind,
-      circuitId: row.id,
-      circuit: toCircuit(row),
-      requestId: cause.requestId,
-      createdAt: cause.now,
-    })
-    .run();
+  insertChange(db).run({
+    workerId: row.workerId,
+    revision: row.revision,
+    kind,
+    circuitId: row.id,
+    circuit: toCircuit(row),
+    requestId: cause.requestId,
+    createdAt: cause.now,
+    publishedAt: null,
+  });
 }
 
 function takePort(db: Db, row: CircuitRow): void {
   if (row.port === null) return;
-  db.delete(freePorts)
-    .where(and(eq(freePorts.workerId, row.workerId), eq(freePorts.port, row.port)))
-    .run();
+  deleteFree(db).run({ workerId: row.workerId, port: row.port });
 }
 
 /** The port goes to the end of the queue, when it is still in the worker's range. */

@@ -1,5 +1,5 @@
 /** Subdomains of circuits at wildcard workers: from a wanted name to one DNS label. */
-import { domainToASCII } from "node:url";
+import { domainToASCII, domainToUnicode } from "node:url";
 
 /** RFC 1035 §2.3.4: a label has at most 63 octets. */
 const MAX_LABEL = 63;
@@ -25,9 +25,16 @@ export function generatedLabel(hex: () => string): string {
 
 /** Another name like a taken one. */
 export function variantOf(label: string, hex: () => string): string {
-  // A cut punycode label is no longer one, so the name starts anew.
-  const stem = label.startsWith("xn--") ? (label.length <= MAX_STEM ? label : "app") : label.slice(0, MAX_STEM);
-  return `${stem}-${hex()}`;
+  const suffix = `-${hex()}`;
+  if (!label.startsWith("xn--")) return label.slice(0, MAX_STEM) + suffix;
+  // A suffix on a punycode label is no longer punycode: it goes to the name itself, cut until it fits.
+  let characters = Array.from(domainToUnicode(label));
+  while (characters.length > 0) {
+    const variant = domainToASCII(characters.join("") + suffix);
+    if (variant !== "" && variant.length <= MAX_LABEL) return variant;
+    characters = characters.slice(0, -1);
+  }
+  return `app${suffix}`;
 }
 
 // --- internal ---

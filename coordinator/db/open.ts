@@ -42,8 +42,9 @@ export function openDb(path: string, newId: () => string): OpenDb {
 
 /** Runs `work` in a transaction that holds the write lock from its start: what it reads stays true until it commits. */
 export function write<T>(db: Db, work: (tx: Db) => T): T {
-  // Drizzle's transaction object lacks only `$client`, which no statement needs.
-  return db.transaction((tx) => work(tx as unknown as Db), { behavior: "immediate" });
+  // There is one connection and nothing in `work` waits, so whatever runs on `db` meanwhile is in the transaction;
+  // Drizzle's own transaction object would hide the statements that are prepared on `db`.
+  return db.transaction(() => work(db), { behavior: "immediate" });
 }
 
 // --- internal ---

@@ -119,6 +119,9 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
         openToPublic: request.open_to_public ?? false,
         allowedClientIps: allowList(request),
         userId: token.userId,
+        endpointId: null,
+        runtimeVariant: null,
+        acknowledgedAt: null,
         routeInfo: [route],
         originRequestId: cause.requestId,
         createdAt: cause.now,
@@ -136,6 +139,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       mode: "interactive",
       facts: facts(token),
       port: wish.port ?? null,
+      portIsFree: (workerId) => circuits.isFreePort(tx, workerId, wish.port ?? 0),
     });
     const base = { workerId: worker.id, authority: worker.authority, frontendMode: worker.frontendMode };
     if (worker.frontendMode === "wildcard")

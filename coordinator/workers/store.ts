@@ -3,13 +3,14 @@ import { and, asc, count, eq, gt, gte, inArray, lt, lte, notExists, or, sql } fr
 import type { Slot, Worker, WorkerRegistration } from "../../shared/schema/worker.ts";
 import { isoTime } from "../deps.ts";
 import type { Db } from "../db/open.ts";
+import { prepared } from "../db/prepared.ts";
 import { appFilters, circuits, freePorts, nodes, workers } from "../db/schema.ts";
 import type { Candidate } from "../placement.ts";
 
 export type WorkerRow = typeof workers.$inferSelect;
 
 export function getWorker(db: Db, id: string): WorkerRow | undefined {
-  return db.select().from(workers).where(eq(workers.id, id)).get();
+  return selectById(db).get({ id });
 }
 
 export function listWorkers(db: Db): WorkerRow[] {
@@ -104,24 +105,8 @@ export function silentWorkers(db: Db, before: number): WorkerRow[] {
 
 /** All living workers as placement sees them. */
 export function candidates(db: Db): Candidate[] {
-  const rows = db
-    .select({
-      id: workers.id,
-      authority: workers.authority,
-      status: workers.status,
-      protocol: workers.protocol,
-      frontendMode: workers.frontendMode,
-      acceptedTraffics: workers.acceptedTraffics,
-      filteredAppsOnly: workers.filteredAppsOnly,
-      portLow: workers.portLow,
-      portHigh: workers.portHigh,
-      available: sql<number>`(SELECT count(*) FROM ${freePorts} WHERE ${freePorts.workerId} = ${workers.id})`,
-      occupied: sql<number>`(SELECT count(*) FROM ${circuits} WHERE ${circuits.workerId} = ${workers.id})`,
-    })
-    .from(workers)
-    .where(eq(workers.status, "ALIVE"))
-    .all();
-  const filters = db.select().from(appFilters).all();
+  const rows = selectLiving(db).all();
+  const filters = selectFilters(db).all();
   return rows.map((row) => ({ ...row, filters: filters.filter((one) => one.workerId === row.id) }));
 }
 
@@ -201,6 +186,34 @@ export function findWorkers(db: Db, name?: string): WorkerRow[] {
 }
 
 // --- internal ---
+
+const selectById = prepared((db) =>
+  db
+    .select()
+    .from(workers)
+    .where(eq(workers.id, sql.placeholder("id")))
+    .prepare(),
+);
+const selectFilters = prepared((db) => db.select().from(appFilters).prepare());
+const selectLiving = prepared((db) =>
+  db
+    .select({
+      id: workers.id,
+      authority: workers.authority,
+      status: workers.status,
+      protocol: workers.protocol,
+      frontendMode: workers.frontendMode,
+      acceptedTraffics: workers.acceptedTraffics,
+      filteredAppsOnly: workers.filteredAppsOnly,
+      portLow: workers.portLow,
+      portHigh: workers.portHigh,
+      available: sql<number>`(SELECT count(*) FROM ${freePorts} WHERE ${freePorts.workerId} = ${workers.id})`,
+      occupied: sql<number>`(SELECT count(*) FROM ${circuits} WHERE ${circuits.workerId} = ${workers.id})`,
+    })
+    .from(workers)
+    .where(eq(workers.status, "ALIVE"))
+    .prepare(),
+);
 
 function liveNodes(db: Db, workerId: string, now: number): number {
   return (

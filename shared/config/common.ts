@@ -1,5 +1,5 @@
 /** The sections of configuration that both services have, and the rules for their secrets. */
-import { invalidEntries } from "../addresses.ts";
+import { isRange } from "../addresses.ts";
 import { LOG_LEVELS } from "../log.ts";
 import { sameSecret, weakness } from "../secrets.ts";
 import * as f from "./fields.ts";
@@ -31,12 +31,7 @@ export const debugSection = {
 
 /** A list of addresses and CIDR ranges. */
 export function cidrs(fallback: readonly string[], description: string): f.Field<string[]> {
-  return f.texts(
-    fallback,
-    "addresses or CIDR ranges, such as 10.0.0.0/8",
-    description,
-    (entry) => invalidEntries(entry).length === 0,
-  );
+  return f.texts(fallback, "addresses or CIDR ranges, such as 10.0.0.0/8", description, isRange);
 }
 
 /** Faults of the secrets: missing, short, well-known or equal to one another. Never shows one. */

@@ -129,6 +129,14 @@ export function optionalText(description: string): Field<string | null> {
   return field<string | null>("text", description, null, (raw) => (typeof raw === "string" ? raw : undefined));
 }
 
+/** A parent domain, always with its leading dot. */
+export function optionalDomain(description: string): Field<string | null> {
+  return field<string | null>("a domain, such as .apps.example.com", description, null, (raw) => {
+    if (typeof raw !== "string" || !/^\.?[a-z0-9-]+(\.[a-z0-9-]+)*$/i.test(raw)) return undefined;
+    return raw.startsWith(".") ? raw : `.${raw}`;
+  });
+}
+
 /** The text form of an address. */
 export function hostPort({ host, port }: Address): string {
   return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;

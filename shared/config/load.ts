@@ -2,7 +2,7 @@
  * Reads a service's configuration once: defaults, then the TOML file, then environment variables.
  * All faults are collected and reported together; keys without a meaning here are named, not refused.
  */
-import { parse as parseToml } from "smol-toml";
+import { parse as parseToml, TomlError } from "smol-toml";
 import { reason } from "../failure.ts";
 import { isRecord, type Field } from "./fields.ts";
 
@@ -99,8 +99,14 @@ function readToml(source: string, toml: string): Record<string, unknown> {
     const parsed = snakeKeys(parseToml(toml));
     return isRecord(parsed) ? parsed : {};
   } catch (error) {
-    throw new ConfigError(source, [{ key: "(file)", message: `is not TOML: ${reason(error)}` }]);
+    throw new ConfigError(source, [{ key: "(file)", message: `is not TOML: ${tomlFault(error)}` }]);
   }
+}
+
+/** The library's message quotes the lines around the fault, which may hold a secret; only its first line and place are told. */
+function tomlFault(error: unknown): string {
+  const place = error instanceof TomlError ? ` (line ${error.line}, column ${error.column})` : "";
+  return `${reason(error).split("\n", 1)[0] ?? ""}${place}`;
 }
 
 function readKey(

@@ -79,7 +79,7 @@ describe("a fault", () => {
     expect(
       texts(WorkerRegistration, { ...worker, tls_listen: true, tls_advertised: true, filtered_apps_only: "no" }),
     ).toEqual([
-      "accepted_traffics: wanted a list of at least 1, got []",
+      "accepted_traffics: wanted a list of at least 1, got a list of 0",
       'filtered_apps_only: wanted true or false, got "no"',
     ]);
   });

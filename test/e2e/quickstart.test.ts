@@ -32,6 +32,8 @@ async function quickstart(...args: string[]): Promise<Quickstart> {
     env: { ...process.env, TMPDIR: temporary },
     stdout: "pipe",
     stderr: "inherit",
+    // A process group of its own, so that Ctrl-C can reach all of it as a terminal's does.
+    detached: true,
   });
   let printed = "";
   void (async () => {
@@ -47,7 +49,7 @@ async function quickstart(...args: string[]): Promise<Quickstart> {
     link,
     printed: () => printed,
     async interrupt() {
-      child.kill("SIGINT");
+      process.kill(-child.pid, "SIGINT");
       const code = await child.exited;
       const left = existsSync(temporary) ? readdirSync(temporary) : [];
       rmSync(temporary, { recursive: true, force: true });
@@ -80,7 +82,9 @@ describe("quickstart", () => {
 
   test("prints for each step the curl that does the same, and they work", async () => {
     const started = await quickstart();
-    const commands = [...started.printed().matchAll(/^ {2}(curl .*(?:\\\n.*)*)$/gm)].map(([, command = ""]) => command);
+    const commands = [...started.printed().matchAll(/^ {2}(curl .*(?:\n {4}.*)*)$/gm)].map(
+      ([, command = ""]) => command,
+    );
     const secret = /API secret\s+(\S+)/.exec(started.printed())?.[1] ?? "";
     const run = (command: string) => JSON.parse(Bun.spawnSync(["bash", "-c", command.replace("<API secret>", secret)]).stdout.toString()) as Record<string, unknown>; // prettier-ignore
     const answers = commands.map(run);

@@ -12,8 +12,9 @@ export async function freeRange(count: number): Promise<number> {
   // Each test process starts elsewhere, and goes on from where it was: two runs at once rarely meet.
   next ||= 11_000 + (process.pid % 1000) * 20;
   for (let attempt = 0; attempt < 2000; attempt++) {
+    if (next + count > 32_000) next = 11_000;
     const low = next;
-    next = next + count >= 32_000 ? 11_000 : next + count;
+    next += count;
     if (allFree(low, count)) return low;
   }
   throw new Error(`no ${count} neighbouring free ports`);
