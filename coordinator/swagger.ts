@@ -67,7 +67,7 @@ export async function openApiDocument(described: readonly AnyElysia[]): Promise<
   );
   for (const plugin of described) app.use(plugin);
   const answer = await app.handle(new Request("http://localhost/json"));
-  return onlyJson(await answer.json());
+  return tidy(await answer.json());
 }
 
 // --- internal ---
@@ -107,14 +107,20 @@ const DOCUMENT = {
 
 const OTHER_TYPES = new Set(["multipart/form-data", "text/plain"]);
 
-/** The plugin documents three content types for everything; the API speaks JSON alone. */
-function onlyJson(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(onlyJson);
+/**
+ * The plugin documents three content types for everything; the API speaks JSON alone. Elysia marks schemas of answers
+ * with `$id` and, once it has compiled them, as closed: neither is part of the contract.
+ */
+function tidy(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(tidy);
   if (!isRecord(value)) return value;
   const json = Object.hasOwn(value, "application/json");
   return Object.fromEntries(
     Object.entries(value)
-      .filter(([key]) => !(json && OTHER_TYPES.has(key)))
-      .map(([key, inner]) => [key, onlyJson(inner)]),
+      .filter(
+        ([key, inner]) =>
+          !(json && OTHER_TYPES.has(key)) && key !== "$id" && !(key === "additionalProperties" && inner === false),
+      )
+      .map(([key, inner]) => [key, tidy(inner)]),
   );
 }

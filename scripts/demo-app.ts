@@ -23,7 +23,7 @@ export function startDemoApp(options: { hostname: string; port: number }): DemoA
       message: (socket, message) => void socket.send(message),
     },
     error(fault) {
-      console.error("demo app:", fault);
+      process.stderr.write(`demo app: ${fault.stack ?? fault.message}\n`);
       return text(500, "The demo app failed; its log says why.");
     },
   });

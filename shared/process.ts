@@ -16,12 +16,18 @@ export async function runMain(start: () => Promise<void>): Promise<void> {
   }
 }
 
-/** Calls `stop` once at SIGTERM or SIGINT, then exits with 0. A second signal exits at once. */
+/** Ctrl-C reaches a service under `bun run` twice: from the terminal and passed on by `bun run`. Milliseconds. */
+const SAME_SIGNAL_MS = 1000;
+
+/** Calls `stop` once at SIGTERM or SIGINT, then exits with 0. Another signal later exits at once. */
 export function stopOnSignal(log: Log, stop: () => Promise<void>): void {
-  let stopping = false;
+  let stoppingSince: number | null = null;
   const onSignal = (signal: string) => {
-    if (stopping) process.exit(130);
-    stopping = true;
+    if (stoppingSince !== null) {
+      if (performance.now() - stoppingSince > SAME_SIGNAL_MS) process.exit(130);
+      return;
+    }
+    stoppingSince = performance.now();
     log.info({ signal }, "stopping");
     stop().then(
       () => process.exit(0),

@@ -4,6 +4,15 @@ import { Dictionary, nullable, PortNumber, Protocol, Uuid } from "./circuit.ts";
 
 const Text = Type.String({ minLength: 1, maxLength: 255 });
 
+const SESSION_ID = "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d";
+const SESSION_EXAMPLE = {
+  id: SESSION_ID,
+  user_uuid: "f38dea23-50fa-42a0-b5ae-338f5f4693f4",
+  project_id: "2de2b969-1d04-48a6-af16-0bc8adb3c831",
+  access_key: "AKIAIOSFODNN7EXAMPLE",
+  domain_name: "default",
+};
+
 /** The session a token is for. `project_id` and `group_id` are two names of one thing. */
 export const SessionInfo = Type.Object({
   id: Uuid,
@@ -15,12 +24,15 @@ export const SessionInfo = Type.Object({
 });
 
 /** Body of `POST /v2/conf`. */
-export const ConfRequest = Type.Object({
-  login_session_token: Type.Optional(nullable(Type.String({ maxLength: 4096 }))),
-  kernel_host: Text,
-  kernel_port: PortNumber,
-  session: SessionInfo,
-});
+export const ConfRequest = Type.Object(
+  {
+    login_session_token: Type.Optional(nullable(Type.String({ maxLength: 4096 }))),
+    kernel_host: Text,
+    kernel_port: PortNumber,
+    session: SessionInfo,
+  },
+  { example: { login_session_token: null, kernel_host: "10.0.3.17", kernel_port: 8888, session: SESSION_EXAMPLE } },
+);
 export type ConfRequest = Static<typeof ConfRequest>;
 
 export const ConfAnswer = Type.Object({ token: Uuid });
@@ -43,7 +55,15 @@ export const ProxyWish = Type.Object({
 export type ProxyWish = Static<typeof ProxyWish>;
 
 /** Query or body of `/v2/proxy/auth`. */
-export const ProxyRequest = Type.Composite([ProxyWish, Type.Object({ token: Uuid, session_id: Uuid })]);
+export const ProxyRequest = Type.Composite([ProxyWish, Type.Object({ token: Uuid, session_id: Uuid })], {
+  example: {
+    token: "8d2a9f3e-7a61-4b6e-9f5d-1b1c8b7a6d5e",
+    session_id: SESSION_ID,
+    app: "jupyter",
+    protocol: "http",
+    redirect: "/lab",
+  },
+});
 export type ProxyRequest = Static<typeof ProxyRequest>;
 
 export const AddAnswer = Type.Object({ code: Type.Literal(200), url: Type.String({ format: "uri" }) });
@@ -58,10 +78,20 @@ export type ProxyAnswer = Static<typeof ProxyAnswer>;
 
 export const Success = Type.Object({ success: Type.Boolean() });
 
-export const ProblemSchema = Type.Object({
-  type: Type.String(),
-  title: Type.String(),
-  error_code: Type.String(),
-  msg: Type.Optional(Type.String()),
-  data: Type.Optional(Type.Unknown()),
-});
+export const ProblemSchema = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    error_code: Type.String(),
+    msg: Type.Optional(Type.String()),
+    data: Type.Optional(Type.Unknown()),
+  },
+  {
+    example: {
+      type: "https://api.backend.ai/probs/invalid-api-params",
+      title: "Missing or invalid API parameters.",
+      error_code: "agent_request_invalid-parameters",
+      msg: "kernel_port: wanted an integer from 1 to 65535, got 0",
+    },
+  },
+);

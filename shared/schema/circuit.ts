@@ -6,8 +6,8 @@ import { Type, type Static, type TSchema } from "@sinclair/typebox";
 
 export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 
-export const Uuid = Type.String({ format: "uuid", examples: ["2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d"] });
-export const PortNumber = Type.Integer({ minimum: 1, maximum: 65535 });
+export const Uuid = Type.String({ format: "uuid", example: "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d" });
+export const PortNumber = Type.Integer({ minimum: 1, maximum: 65535, example: 10205 });
 
 /** Any JSON object. Not Type.Record, which takes lists too. */
 export const Dictionary = Type.Unsafe<Record<string, unknown>>(
@@ -35,7 +35,7 @@ export const Route = Type.Object(
     route_id: nullable(Uuid),
     session_id: Uuid,
     session_name: nullable(Type.String()),
-    kernel_host: Type.String(),
+    kernel_host: Type.String({ example: "10.0.3.17" }),
     kernel_port: PortNumber,
     protocol: Protocol,
     traffic_ratio: Type.Number({ minimum: 0 }),
@@ -47,7 +47,7 @@ export type Route = Static<typeof Route>;
 export const Circuit = Type.Object(
   {
     id: Uuid,
-    app: Type.String(),
+    app: Type.String({ example: "jupyter" }),
     protocol: Protocol,
     worker: Type.String({ description: "Id of the worker that carries it." }),
     app_mode: AppModeSchema,

@@ -21,32 +21,53 @@ export type AppFilter = Static<typeof AppFilter>;
 export const NodeId = Type.String({ minLength: 1, maxLength: 128, pattern: "^[A-Za-z0-9._:-]+$" });
 
 /** Body of `PUT /api/worker`. `node_id` is ours; the original's workers do not send it. */
-export const WorkerRegistration = Type.Object({
-  authority: Type.String({ minLength: 1, maxLength: 255 }),
-  frontend_mode: FrontendModeSchema,
-  protocol: Protocol,
-  hostname: Type.String({ minLength: 1, maxLength: 255 }),
-  tls_listen: Type.Boolean({ default: false }),
-  tls_advertised: Type.Boolean({ default: false }),
-  api_port: PortNumber,
-  port_range: Type.Optional(
-    nullable(Type.Array(PortNumber, { minItems: 2, maxItems: 2, description: "First and last port." })),
-  ),
-  wildcard_domain: Type.Optional(nullable(Type.String({ minLength: 2, description: "Starts with a dot." }))),
-  wildcard_traffic_port: Type.Optional(nullable(PortNumber)),
-  accepted_traffics: Type.Array(AppModeSchema, { minItems: 1 }),
-  filtered_apps_only: Type.Boolean({ default: false }),
-  app_filters: Type.Optional(Type.Array(AppFilter)),
-  traefik_last_used_marker_path: Type.Optional(nullable(Type.String())),
-  node_id: Type.Optional(nullable(NodeId)),
-});
+export const WorkerRegistration = Type.Object(
+  {
+    authority: Type.String({ minLength: 1, maxLength: 255 }),
+    frontend_mode: FrontendModeSchema,
+    protocol: Protocol,
+    hostname: Type.String({ minLength: 1, maxLength: 255 }),
+    tls_listen: Type.Boolean({ default: false }),
+    tls_advertised: Type.Boolean({ default: false }),
+    api_port: PortNumber,
+    port_range: Type.Optional(
+      nullable(Type.Array(PortNumber, { minItems: 2, maxItems: 2, description: "First and last port." })),
+    ),
+    wildcard_domain: Type.Optional(nullable(Type.String({ minLength: 2, description: "Starts with a dot." }))),
+    wildcard_traffic_port: Type.Optional(nullable(PortNumber)),
+    accepted_traffics: Type.Array(AppModeSchema, { minItems: 1 }),
+    filtered_apps_only: Type.Boolean({ default: false }),
+    app_filters: Type.Optional(Type.Array(AppFilter)),
+    traefik_last_used_marker_path: Type.Optional(nullable(Type.String())),
+    node_id: Type.Optional(nullable(NodeId)),
+  },
+  {
+    example: {
+      authority: "worker-1",
+      frontend_mode: "port",
+      protocol: "http",
+      hostname: "apps.example.com",
+      tls_listen: false,
+      tls_advertised: true,
+      api_port: 10201,
+      port_range: [10205, 10300],
+      accepted_traffics: ["interactive"],
+      filtered_apps_only: false,
+      app_filters: [],
+      node_id: "node-1",
+    },
+  },
+);
 export type WorkerRegistration = Static<typeof WorkerRegistration>;
 
 /** Body of the heartbeat; the original's workers send none. */
-export const Heartbeat = Type.Object({
-  node_id: Type.Optional(nullable(NodeId)),
-  revision: Type.Optional(nullable(Type.Integer({ minimum: 0 }))),
-});
+export const Heartbeat = Type.Object(
+  {
+    node_id: Type.Optional(nullable(NodeId)),
+    revision: Type.Optional(nullable(Type.Integer({ minimum: 0 }))),
+  },
+  { example: { node_id: "node-1", revision: 42 } },
+);
 export type Heartbeat = Static<typeof Heartbeat>;
 
 export const Slot = Type.Object({

@@ -194,7 +194,7 @@ describe("/v2/proxy/auth", () => {
     ["a foreign session", { session_id: SOME_ID }, "401 invalid-credentials: E20007: Session ID mismatch"],
   ])("%s: GET with a query names it and records nothing", async (_what, change, expected) => {
     const query = new URLSearchParams({ ...good, token, ...change });
-    const answer = await cluster.manager.call("GET", `/v2/proxy/auth?${query}`, undefined, {
+    const answer = await cluster.manager.call("GET", `/v2/proxy/auth?${query.toString()}`, undefined, {
       Accept: "application/json",
     });
     expect(told(answer)).toStartWith(expected);

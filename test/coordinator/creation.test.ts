@@ -1,7 +1,7 @@
 /** Making circuits: reuse, concurrency, placement, slots, acknowledgement and what happens without one. Real Redis, workers that only acknowledge. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { startFakeWorker, type FakeWorker } from "../support/fake-worker.ts";
-import { Manager, type Answer } from "../support/manager.ts";
+import type { Answer, Manager } from "../support/manager.ts";
 import { startLoneCoordinator, type LoneCoordinator } from "../support/lone-coordinator.ts";
 import { until } from "../support/until.ts";
 

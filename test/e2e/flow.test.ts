@@ -155,7 +155,9 @@ describe("the Manager's request id", () => {
       envs: '{"A":"1"}',
       open_to_public: "false",
     });
-    const answer = await cluster.manager.call("GET", `/v2/proxy/auth?${query}`, undefined, { Accept: "text/html" });
+    const answer = await cluster.manager.call("GET", `/v2/proxy/auth?${query.toString()}`, undefined, {
+      Accept: "text/html",
+    });
     expect(answer.status).toBe(302);
     expect(answer.headers.get("cache-control")).toBe("no-store");
     const { cookie } = await follow(answer.headers.get("location") ?? "");

@@ -59,7 +59,7 @@ test("a notebook is created without a login, and a cell's answer comes over the 
     protocol: "http",
     redirect: "/tree",
   });
-  await page.goto(`${cluster.manager.baseUrl}/v2/proxy/auth?${query}`);
+  await page.goto(`${cluster.manager.baseUrl}/v2/proxy/auth?${query.toString()}`);
   const origin = new URL(page.url()).origin;
   expect(page.url()).toBe(`${origin}/tree`);
   expect(Number(new URL(origin).port)).toBeWithin(cluster.ports[0], cluster.ports[1] + 1);

@@ -29,11 +29,12 @@ export async function startLoneCoordinator(settings: ClusterSettings): Promise<L
   const config = loadCoordinatorConfig("test", toml, {}).values;
   const newId = () => crypto.randomUUID();
   const database = openDb(config.db.path, newId);
-  const { bus, live, close } = redisMessengers(
+  const messengers = redisMessengers(
     config.redis,
     createCodec(config.secrets.api_secret, config.events.accept_unsigned),
     silentLog(),
   );
+  const { bus, live } = messengers;
   const coordinator = await startCoordinator({ config, database, bus, live, log: silentLog(), now: Date.now, newId });
   await until(() => bus.healthy());
   return {
@@ -46,7 +47,7 @@ export async function startLoneCoordinator(settings: ClusterSettings): Promise<L
     },
     async stop() {
       await coordinator.stop();
-      await close();
+      await messengers.close();
       database.close();
       await redis.stop();
       rmSync(directory, { recursive: true, force: true });

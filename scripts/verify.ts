@@ -1,0 +1,70 @@
+/**
+ * `bun run verify`: installs what the tests need, then runs check and all tests. Debian packages with apt-get where
+ * that is allowed; elsewhere it says what is missing and how to get it. Its last line counts the tests.
+ */
+import { readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { ensureInstalled, ROOT } from "./installed.ts";
+
+/** Program that the tests start → Debian package that has it. */
+const PROGRAMS: Record<string, string> = {
+  "redis-server": "redis-server",
+  chromium: "chromium",
+  "jupyter-notebook": "jupyter-notebook",
+  curl: "curl",
+};
+
+const REPORT = join(ROOT, "test/artefacts/junit.xml");
+
+ensureInstalled();
+ensurePrograms();
+const checked = run([process.execPath, "scripts/check.ts"]);
+rmSync(REPORT, { force: true });
+// The proxy keeps many requests open; Bun reads this limit only at its start.
+const tested = run([process.execPath, "test", "--reporter=junit", `--reporter-outfile=${REPORT}`], {
+  BUN_CONFIG_MAX_HTTP_REQUESTS: "65000",
+});
+const { passed, failed } = count();
+process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
+process.exitCode = checked || tested || (failed > 0 || passed === 0 ? 1 : 0);
+
+// --- internal ---
+
+function ensurePrograms(): void {
+  const missing = Object.keys(PROGRAMS).filter((program) => Bun.which(program) === null);
+  if (missing.length === 0) return;
+  const packages = missing.map((program) => PROGRAMS[program] ?? program);
+  const install = `apt-get install --yes --no-install-recommends ${packages.join(" ")}`;
+  if (process.getuid?.() !== 0 || Bun.which("apt-get") === null) {
+    process.stdout.write(`The tests need ${missing.join(", ")}. On Debian: sudo ${install}\n`);
+    process.exit(1);
+  }
+  process.stdout.write(`Installing ${packages.join(", ")} with apt-get…\n`);
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  const code = run(["apt-get", "update", "--quiet"], env) || run(install.split(" "), env);
+  if (code !== 0) {
+    process.stdout.write(`apt-get failed with ${code}; wanted: ${install}\n`);
+    process.exit(1);
+  }
+}
+
+function run(command: string[], env: Record<string, string> = {}): number {
+  return Bun.spawnSync(command, {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdin: "ignore",
+    stdout: "inherit",
+    stderr: "inherit",
+  }).exitCode;
+}
+
+/** From the runner's own report, so that a runner that broke off does not count as passed. */
+function count(): { passed: number; failed: number } {
+  try {
+    const [, tests = "0", failures = "0"] =
+      /<testsuites [^>]*?tests="(\d+)"[^>]*?failures="(\d+)"/.exec(readFileSync(REPORT, "utf8")) ?? [];
+    return { passed: Number(tests) - Number(failures), failed: Number(failures) };
+  } catch {
+    return { passed: 0, failed: 0 }; // no report: the runner has said why
+  }
+}
