@@ -1,5 +1,5 @@
 /** The coordinator's process: `bun run coordinator [--config FILE] [--check]`. */
-import { createCodec } from "../shared/bus/envelope.ts";
+import { createCodec, WORKER_EVENTS } from "../shared/bus/envelope.ts";
 import { readConfigFile } from "../shared/config/file.ts";
 import { secretFaults } from "../shared/config/common.ts";
 import { createLog } from "../shared/log.ts";
@@ -26,7 +26,7 @@ await runMain(async () => {
   const database = openDb(config.db.path, () => crypto.randomUUID());
   const messengers = redisMessengers(
     config.redis,
-    createCodec(config.secrets.api_secret, config.events.accept_unsigned),
+    createCodec(config.secrets.api_secret, config.events.accept_unsigned, WORKER_EVENTS),
     log,
   );
   const coordinator = await startCoordinator({

@@ -1,5 +1,5 @@
 /** The worker's process: `bun run worker [--config FILE] [--check]`. */
-import { createCodec } from "../shared/bus/envelope.ts";
+import { COORDINATOR_EVENTS, createCodec } from "../shared/bus/envelope.ts";
 import { secretFaults } from "../shared/config/common.ts";
 import { readConfigFile } from "../shared/config/file.ts";
 import { createLog } from "../shared/log.ts";
@@ -23,7 +23,7 @@ await runMain(async () => {
 
   const messengers = redisMessengers(
     config.redis,
-    createCodec(config.secrets.api_secret, config.events.accept_unsigned),
+    createCodec(config.secrets.api_secret, config.events.accept_unsigned, COORDINATOR_EVENTS),
     log,
   );
   const worker = startWorker({

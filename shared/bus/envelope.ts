@@ -16,13 +16,30 @@ export interface Codec {
   decode(text: string): AppProxyEvent | null;
 }
 
-/** `secret` is the api_secret; unsigned events count only with `acceptUnsigned` (mixed clusters). */
-export function createCodec(secret: string, acceptUnsigned: boolean): Codec {
+/**
+ * `secret` is the api_secret; unsigned events count only with `acceptUnsigned` (mixed clusters). Of events that are not
+ * in `heard` only the name is read: a service's own come back to it, and checking them costs as much as the others.
+ */
+export function createCodec(
+  secret: string,
+  acceptUnsigned: boolean,
+  heard: readonly AppProxyEvent["name"][] = COORDINATOR_EVENTS.concat(WORKER_EVENTS),
+): Codec {
   return {
     encode: (event) => encode(event, secret),
-    decode: (text) => decode(text, secret, acceptUnsigned),
+    decode: (text) => decode(text, secret, acceptUnsigned, heard),
   };
 }
+
+/** What workers listen to. */
+export const COORDINATOR_EVENTS: AppProxyEvent["name"][] = [
+  "appproxy_circuit_created_event",
+  "appproxy_circuit_removed_event",
+  "appproxy_circuit_route_updated_event",
+];
+
+/** What the coordinator listens to. */
+export const WORKER_EVENTS: AppProxyEvent["name"][] = ["appproxy_worker_circuit_added_event"];
 
 // --- internal ---
 
@@ -62,10 +79,10 @@ function encode(event: AppProxyEvent, secret: string): string {
   });
 }
 
-function decode(text: string, secret: string, acceptUnsigned: boolean): AppProxyEvent | null {
+function decode(text: string, secret: string, acceptUnsigned: boolean, heard: readonly string[]): AppProxyEvent | null {
   const envelope: unknown = JSON.parse(text);
   if (!envelopeCheck.Check(envelope)) throw new Error("event envelope lacks name, source or payload");
-  if (!isOurs(envelope.name)) return null;
+  if (!isOurs(envelope.name) || !heard.includes(envelope.name)) return null;
   if (!isGenuine(envelope.name, envelope.payload, secret) && !acceptUnsigned) {
     throw new Error(`event ${envelope.name} is not signed with our api_secret (events.accept_unsigned is false)`);
   }

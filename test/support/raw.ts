@@ -1,0 +1,46 @@
+/** A server that sends exactly the bytes it is told, whatever was asked: for apps that misbehave on purpose. */
+
+export interface RawServer {
+  port: number;
+  /** Sends bytes to whoever has just asked, and ends the connection if told so. */
+  reply(bytes: string | Uint8Array, then?: "end"): void;
+  /** All that was received. */
+  received(): string;
+  /** Connections that are open. */
+  open(): number;
+  stop(): Promise<void>;
+}
+
+/** `asked` is called when a whole request head has come. */
+export async function rawServer(asked: (server: RawServer) => void): Promise<RawServer> {
+  let received = "";
+  let current: Bun.Socket | null = null;
+  const sockets = new Set<Bun.Socket>();
+  const listener = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      open: (socket) => void sockets.add(socket),
+      data(socket, bytes) {
+        received += bytes.toString("latin1");
+        current = socket;
+        if (received.endsWith("\r\n\r\n")) asked(server);
+      },
+      close: (socket) => void sockets.delete(socket),
+      error: (socket) => void sockets.delete(socket),
+    },
+  });
+  const server: RawServer = {
+    port: listener.port,
+    reply(bytes, then) {
+      current?.write(bytes);
+      if (then === "end") current?.end();
+    },
+    received: () => received,
+    open: () => sockets.size,
+    async stop() {
+      listener.stop(true);
+    },
+  };
+  return server;
+}
