@@ -4,7 +4,7 @@ import { readConfigFile } from "../shared/config/file.ts";
 import { secretFaults } from "../shared/config/common.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
-import { runMain, stopOnSignal, surviveStrayErrors } from "../shared/process.ts";
+import { runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
 import { COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets } from "./config.ts";
 import { startCoordinator } from "./coordinator.ts";
 import { openDb } from "./db/open.ts";
@@ -16,6 +16,7 @@ await runMain(async () => {
 
   const log = createLog("coordinator", config.logging.level);
   surviveStrayErrors(log);
+  const shutdown = shutdownOnSignal(log);
   log.info({ config: file.source, ...(ignored.length > 0 ? { ignored_keys: ignored } : {}) }, "configuration read");
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
@@ -24,11 +25,13 @@ await runMain(async () => {
   if (config.db.type !== "sqlite") log.warn({ path: config.db.path }, "db.type is not supported: SQLite is used");
 
   const database = openDb(config.db.path, () => crypto.randomUUID());
+  shutdown.add(() => database.close());
   const messengers = redisMessengers(
     config.redis,
     createCodec(config.secrets.api_secret, config.events.accept_unsigned, WORKER_EVENTS),
     log,
   );
+  shutdown.add(() => messengers.close());
   const coordinator = await startCoordinator({
     config,
     database,
@@ -38,9 +41,5 @@ await runMain(async () => {
     now: Date.now,
     newId: () => crypto.randomUUID(),
   });
-  stopOnSignal(log, async () => {
-    await coordinator.stop();
-    await messengers.close();
-    database.close();
-  });
+  shutdown.add(() => coordinator.stop());
 });

@@ -19,17 +19,31 @@ export async function runMain(start: () => Promise<void>): Promise<void> {
 /** Ctrl-C reaches a service under `bun run` twice: from the terminal and passed on by `bun run`. Milliseconds. */
 const SAME_SIGNAL_MS = 1000;
 
-/** Calls `stop` once at SIGTERM or SIGINT, then exits with 0. Another signal later exits at once. */
-export function stopOnSignal(log: Log, stop: () => Promise<void>): void {
-  let stoppingSince: number | null = null;
+export interface Shutdown {
+  /** Adds a step; steps run in reverse order. */
+  add(step: () => unknown): void;
+  /** Runs the steps that have been added. */
+  run(): Promise<void>;
+}
+
+/**
+ * What is undone at SIGTERM or SIGINT, exit code 0 then. Made before anything starts, so that a signal that comes early
+ * ends what there is. Another signal later exits at once.
+ */
+export function shutdownOnSignal(log: Log): Shutdown {
+  const steps: (() => unknown)[] = [];
+  let since: number | null = null;
+  const run = async () => {
+    for (let step = steps.pop(); step !== undefined; step = steps.pop()) await step();
+  };
   const onSignal = (signal: string) => {
-    if (stoppingSince !== null) {
-      if (performance.now() - stoppingSince > SAME_SIGNAL_MS) process.exit(130);
+    if (since !== null) {
+      if (performance.now() - since > SAME_SIGNAL_MS) process.exit(130);
       return;
     }
-    stoppingSince = performance.now();
+    since = performance.now();
     log.info({ signal }, "stopping");
-    stop().then(
+    run().then(
       () => process.exit(0),
       (error: unknown) => {
         log.error({ reason: reason(error) }, "stopping failed");
@@ -39,6 +53,7 @@ export function stopOnSignal(log: Log, stop: () => Promise<void>): void {
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
+  return { add: (step) => void steps.push(step), run };
 }
 
 /** One bad callback must not end everybody's connections: it is logged, and the service goes on. */

@@ -4,7 +4,7 @@ import { secretFaults } from "../shared/config/common.ts";
 import { readConfigFile } from "../shared/config/file.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
-import { ignoreProxySettings, runMain, stopOnSignal, surviveStrayErrors } from "../shared/process.ts";
+import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
 import { loadWorkerConfig, namedSecrets, WORKER_FILE } from "./config.ts";
 import { bunEngine } from "./engine/bun.ts";
 import { startWorker } from "./worker.ts";
@@ -16,6 +16,7 @@ await runMain(async () => {
 
   const log = createLog("worker", config.logging.level);
   surviveStrayErrors(log);
+  const shutdown = shutdownOnSignal(log);
   ignoreProxySettings();
   log.info({ config: file.source, ...(ignored.length > 0 ? { ignored_keys: ignored } : {}) }, "configuration read");
   for (const fault of secretFaults(namedSecrets(config)))
@@ -26,6 +27,7 @@ await runMain(async () => {
     createCodec(config.secrets.api_secret, config.events.accept_unsigned, COORDINATOR_EVENTS),
     log,
   );
+  shutdown.add(() => messengers.close());
   const worker = startWorker({
     config,
     engine: bunEngine,
@@ -35,8 +37,5 @@ await runMain(async () => {
     now: Date.now,
     newId: () => crypto.randomUUID(),
   });
-  stopOnSignal(log, async () => {
-    await worker.stop();
-    await messengers.close();
-  });
+  shutdown.add(() => worker.stop());
 });

@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { parse, stringify } from "smol-toml";
 import { COORDINATOR_ENV } from "../../coordinator/config.ts";
 import { createLog } from "../../shared/log.ts";
-import { ignoreProxySettings, runMain, stopOnSignal, surviveStrayErrors } from "../../shared/process.ts";
+import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../../shared/process.ts";
 import { newSecret } from "../../shared/secrets.ts";
 import { startEmbedded } from "../embedded.ts";
 
@@ -33,6 +33,7 @@ export function allInOne(argv: string[]): Promise<void> {
     if (values.help === true) return void process.stdout.write(HELP);
     const log = createLog("all-in-one", process.env[`${COORDINATOR_ENV}__LOGGING__LEVEL`] ?? "info");
     surviveStrayErrors(log);
+    const shutdown = shutdownOnSignal(log);
     ignoreProxySettings();
     const directory = resolve(values.data);
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -45,8 +46,8 @@ export function allInOne(argv: string[]): Promise<void> {
       redis: values.redis,
       log,
     });
+    shutdown.add(() => embedded.stop());
     log.info({ data: directory }, "ready; the secrets are in secrets.toml there unless configured");
-    stopOnSignal(log, () => embedded.stop());
   });
 }
 

@@ -6,7 +6,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLog } from "../../shared/log.ts";
-import { runMain, stopOnSignal, surviveStrayErrors, ignoreProxySettings } from "../../shared/process.ts";
+import {
+  ignoreProxySettings,
+  runMain,
+  shutdownOnSignal,
+  surviveStrayErrors,
+  type Shutdown,
+} from "../../shared/process.ts";
 import { startDemoApp } from "../demo-app.ts";
 import { startEmbedded, type Embedded } from "../embedded.ts";
 import { HELP, readOptions, type Options } from "./options.ts";
@@ -24,19 +30,15 @@ export function quickstart(argv: string[]): Promise<void> {
     const log = createLog("quickstart", "warn");
     surviveStrayErrors(log);
     ignoreProxySettings();
+    const shutdown = shutdownOnSignal(log);
     const directory = mkdtempSync(join(tmpdir(), "app-proxy-quickstart-"));
-    const stops: (() => unknown)[] = [() => rmSync(directory, { recursive: true, force: true })];
-    const stop = async () => {
-      for (const one of stops.splice(0).toReversed()) await one();
-    };
+    shutdown.add(() => rmSync(directory, { recursive: true, force: true }));
     try {
       const embedded = await start(directory, options, log);
-      stops.push(() => embedded.stop());
-      const app = options.app ?? startDemo(stops);
-      stopOnSignal(log, stop);
-      await show(embedded, app, options);
+      shutdown.add(() => embedded.stop());
+      await show(embedded, options.app ?? startDemo(shutdown), options);
     } catch (error) {
-      await stop();
+      await shutdown.run();
       throw error;
     }
   });
@@ -49,9 +51,9 @@ interface Target {
   port: number;
 }
 
-function startDemo(stops: (() => unknown)[]): Target {
+function startDemo(shutdown: Shutdown): Target {
   const demo = startDemoApp({ hostname: HOST, port: 0 });
-  stops.push(() => demo.stop());
+  shutdown.add(() => demo.stop());
   return { host: HOST, port: demo.port };
 }
 
