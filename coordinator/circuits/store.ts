@@ -6,8 +6,17 @@ import { and, asc, eq, gt, inArray, isNull, or, sql, type SQL } from "drizzle-or
 import type { Circuit, ProxyProtocol, Route } from "../../shared/schema/circuit.ts";
 import { isoTime } from "../deps.ts";
 import { write, type Db } from "../db/open.ts";
-import { prepared, rowOf } from "../db/prepared.ts";
-import { changes, circuits, circuitSessions, freePorts, workers, type ChangeKind } from "../db/schema.ts";
+import { circuits, circuitSessions, freePorts, workers, type ChangeKind } from "../db/schema.ts";
+import {
+  deleteFree,
+  incrementRevision,
+  insertChange,
+  insertRow,
+  insertSession,
+  selectById,
+  selectOldestFree,
+  updateAcknowledged,
+} from "./statements.ts";
 
 export type CircuitRow = typeof circuits.$inferSelect;
 /** All that a circuit needs before it has a revision. */
@@ -203,50 +212,6 @@ export function toCircuit(row: CircuitRow): Circuit {
 }
 
 // --- internal ---
-
-const arg = sql.placeholder;
-const { id: _changeId, ...changeRow } = rowOf(changes);
-
-const selectById = prepared((db) =>
-  db
-    .select()
-    .from(circuits)
-    .where(eq(circuits.id, arg("id")))
-    .prepare(),
-);
-const insertRow = prepared((db) => db.insert(circuits).values(rowOf(circuits)).prepare());
-const insertSession = prepared((db) => db.insert(circuitSessions).values(rowOf(circuitSessions)).prepare());
-const insertChange = prepared((db) => db.insert(changes).values(changeRow).prepare());
-const incrementRevision = prepared((db) =>
-  db
-    .update(workers)
-    .set({ revision: sql`${workers.revision} + 1` })
-    .where(eq(workers.id, arg("workerId")))
-    .returning({ revision: workers.revision })
-    .prepare(),
-);
-const selectOldestFree = prepared((db) =>
-  db
-    .select({ port: freePorts.port })
-    .from(freePorts)
-    .where(eq(freePorts.workerId, arg("workerId")))
-    .orderBy(asc(freePorts.releasedAt), asc(freePorts.port))
-    .limit(1)
-    .prepare(),
-);
-const deleteFree = prepared((db) =>
-  db
-    .delete(freePorts)
-    .where(and(eq(freePorts.workerId, arg("workerId")), eq(freePorts.port, arg("port"))))
-    .prepare(),
-);
-const updateAcknowledged = prepared((db) =>
-  db
-    .update(circuits)
-    .set({ acknowledgedAt: sql`${arg("now")}` })
-    .where(and(eq(circuits.id, arg("id")), eq(circuits.workerId, arg("workerId")), isNull(circuits.acknowledgedAt)))
-    .prepare(),
-);
 
 /** The next number of a worker's changes. */
 function nextRevision(db: Db, workerId: string): number {

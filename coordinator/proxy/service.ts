@@ -9,15 +9,14 @@ import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
 import type { ProxyRequest, ProxyWish } from "../../shared/schema/api.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
 import * as circuits from "../circuits/store.ts";
-import { generatedLabel, toLabel, variantOf } from "../circuits/subdomain.ts";
 import type { ConfService } from "../conf/service.ts";
 import type { TokenRow } from "../conf/store.ts";
 import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
-import { place, type Candidate } from "../placement.ts";
 import type { Publisher } from "../publish.ts";
 import { redirectPath } from "../../shared/redirect.ts";
 import * as workers from "../workers/store.ts";
+import { chooseSlot } from "./slot.ts";
 
 export interface Opened {
   redirectUrl: string;
@@ -91,7 +90,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       : circuits.updateRoutes(tx, existing, [route], cause);
     const worker = mustFind(tx, current.workerId);
     if (worker.status === "ALIVE") return { row: current, worker, reuse: true, fresh: false };
-    const { authority, ...slot } = chooseSlot(tx, request, token);
+    const { authority, ...slot } = chooseSlot(tx, request, token, newId);
     log.info(
       { circuit: current.id, from: worker.authority, worker: authority, origin_request_id: current.originRequestId },
       "circuit moved away from a dead worker",
@@ -105,7 +104,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
   }
 
   function create(tx: Db, request: ProxyRequest, token: TokenRow, route: Route, cause: circuits.Cause): Found {
-    const { authority: _authority, ...slot } = chooseSlot(tx, request, token);
+    const { authority: _authority, ...slot } = chooseSlot(tx, request, token, newId);
     const row = circuits.insertCircuit(
       tx,
       {
@@ -131,29 +130,6 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       cause,
     );
     return { row, worker: mustFind(tx, row.workerId), reuse: false, fresh: true };
-  }
-
-  function chooseSlot(tx: Db, wish: ProxyWish, token: TokenRow) {
-    const worker = place(workers.candidates(tx), {
-      protocol: wish.protocol,
-      mode: "interactive",
-      facts: facts(token),
-      port: wish.port ?? null,
-      portIsFree: (workerId) => circuits.isFreePort(tx, workerId, wish.port ?? 0),
-    });
-    const base = { workerId: worker.id, authority: worker.authority, frontendMode: worker.frontendMode };
-    if (worker.frontendMode === "wildcard")
-      return { ...base, port: null, subdomain: chooseSubdomain(tx, worker, wish.subdomain ?? null) };
-    return { ...base, port: choosePort(tx, worker, wish.port ?? null), subdomain: null };
-  }
-
-  function chooseSubdomain(tx: Db, worker: Candidate, wanted: string | null): string {
-    const hex = () => newId().replaceAll("-", "").slice(0, 8);
-    const label = toLabel(wanted);
-    let name = label ?? generatedLabel(hex);
-    while (circuits.subdomainTaken(tx, worker.id, name))
-      name = label === null ? generatedLabel(hex) : variantOf(label, hex);
-    return name;
   }
 
   /** Resolves when a worker serves the circuit; else takes back what this or a concurrent request has created. */
@@ -219,17 +195,6 @@ function check(wish: ProxyWish): void {
   }
 }
 
-function choosePort(tx: Db, worker: Candidate, wanted: number | null): number {
-  if (wanted !== null) {
-    if (circuits.isFreePort(tx, worker.id, wanted)) return wanted;
-    throw new Failure("appproxy/port-not-available", `port: ${wanted} is already occupied by another circuit`);
-  }
-  const port = circuits.oldestFreePort(tx, worker.id);
-  if (port === undefined)
-    throw new Failure("appproxy/worker-not-available", "All ports of the fitting workers are taken");
-  return port;
-}
-
 function reuseKey(wish: ProxyWish, token: TokenRow): circuits.ReuseKey {
   return {
     sessionId: token.sessionId,
@@ -261,16 +226,6 @@ function sameKernel(routes: readonly Route[], route: Route): boolean {
   return (
     routes.length === 1 && routes[0]?.kernel_host === route.kernel_host && routes[0].kernel_port === route.kernel_port
   );
-}
-
-function facts(token: TokenRow) {
-  return {
-    "session.id": token.sessionId,
-    "session.user_uuid": token.userId,
-    "session.access_key": token.accessKey,
-    ...(token.projectId === null ? {} : { "session.project_id": token.projectId }),
-    ...(token.domainName === null ? {} : { "session.domain_name": token.domainName }),
-  };
 }
 
 function mustFind(tx: Db, workerId: string): workers.WorkerRow {

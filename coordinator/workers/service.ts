@@ -4,6 +4,7 @@ import type { Heartbeat, Slot, Worker, WorkerCircuits, WorkerRegistration } from
 import { circuitsOfWorker, toCircuit } from "../circuits/store.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
+import { slotsOf } from "./slots.ts";
 import * as store from "./store.ts";
 
 export interface WorkerService {
@@ -82,7 +83,7 @@ export function createWorkerService(deps: Deps): WorkerService {
     slots: (worker, inUse) =>
       store
         .findWorkers(db, worker)
-        .flatMap((row) => store.slotsOf(db, row))
+        .flatMap((row) => slotsOf(db, row))
         .filter((slot) => inUse === undefined || slot.in_use === inUse),
     sweep() {
       store.dropExpiredNodes(db, now());

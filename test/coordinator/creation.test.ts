@@ -201,6 +201,35 @@ describe("placement", () => {
   });
 });
 
+describe("older clients", () => {
+  test("are told by /add where to open an app, with all that they asked for", async () => {
+    await worker({ authority: "w" });
+    const { token, sessionId } = await manager.conf({ kernel_port: 8888 }, { "X-Backend-Request-ID": "from-conf" });
+    const asked =
+      'app=jupyter&protocol=http&envs={"A":"%2F"}&args=--x%20y&port=30007&open_to_public=True&redirect=/lab';
+    const added = await manager.call("GET", `/v2/proxy/${token}/${sessionId}/add?${asked}`);
+    expect(added.body["code"]).toBe(200);
+    const url = new URL(String(added.body["url"]));
+    expect(url.origin + url.pathname).toBe(`${manager.baseUrl}/v2/proxy/auth`);
+    const opened = await manager.call("GET", url.pathname + url.search, undefined, { Accept: "application/json" });
+    expect(opened.status).toBe(200);
+    expect((await circuits())[0]).toMatchObject({
+      envs: { A: "/" },
+      arguments: "--x y",
+      port: 30_007,
+      open_to_public: true,
+      origin_request_id: "from-conf",
+    });
+  });
+
+  test("close an app that they have not opened, too", async () => {
+    const { token, sessionId } = await manager.conf({ kernel_port: 8888 });
+    expect((await manager.call("GET", `/v2/proxy/${token}/${sessionId}/delete?app=jupyter`)).body).toEqual({
+      success: true,
+    });
+  });
+});
+
 describe("without an acknowledgement", () => {
   test("creation is 503 E10001 and leaves nothing: no record, no slot, and the worker is told", async () => {
     const silent = await worker({ authority: "w" });

@@ -1,0 +1,48 @@
+/** The prepared statements of creating and acknowledging circuits: the hot path of store.ts. */
+import { and, asc, eq, isNull, sql } from "drizzle-orm";
+import { prepared, rowOf } from "../db/prepared.ts";
+import { changes, circuits, circuitSessions, freePorts, workers } from "../db/schema.ts";
+
+const arg = sql.placeholder;
+const { id: _changeId, ...changeRow } = rowOf(changes);
+
+export const selectById = prepared((db) =>
+  db
+    .select()
+    .from(circuits)
+    .where(eq(circuits.id, arg("id")))
+    .prepare(),
+);
+export const insertRow = prepared((db) => db.insert(circuits).values(rowOf(circuits)).prepare());
+export const insertSession = prepared((db) => db.insert(circuitSessions).values(rowOf(circuitSessions)).prepare());
+export const insertChange = prepared((db) => db.insert(changes).values(changeRow).prepare());
+export const incrementRevision = prepared((db) =>
+  db
+    .update(workers)
+    .set({ revision: sql`${workers.revision} + 1` })
+    .where(eq(workers.id, arg("workerId")))
+    .returning({ revision: workers.revision })
+    .prepare(),
+);
+export const selectOldestFree = prepared((db) =>
+  db
+    .select({ port: freePorts.port })
+    .from(freePorts)
+    .where(eq(freePorts.workerId, arg("workerId")))
+    .orderBy(asc(freePorts.releasedAt), asc(freePorts.port))
+    .limit(1)
+    .prepare(),
+);
+export const deleteFree = prepared((db) =>
+  db
+    .delete(freePorts)
+    .where(and(eq(freePorts.workerId, arg("workerId")), eq(freePorts.port, arg("port"))))
+    .prepare(),
+);
+export const updateAcknowledged = prepared((db) =>
+  db
+    .update(circuits)
+    .set({ acknowledgedAt: sql`${arg("now")}` })
+    .where(and(eq(circuits.id, arg("id")), eq(circuits.workerId, arg("workerId")), isNull(circuits.acknowledgedAt)))
+    .prepare(),
+);
