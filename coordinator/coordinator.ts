@@ -123,6 +123,8 @@ function listen(app: Elysia, { config }: Deps): Address {
     app.listen({
       hostname: bind.host,
       port: bind.port,
+      // Elysia's default shares the port: a second coordinator would get half of the calls without a word.
+      reusePort: false,
       // Bodies are limited by readBody with a clear answer; this is only the far limit.
       maxRequestBodySize: 16 * MAX_BODY_BYTES,
       // A creation may wait 15 s for its acknowledgement; Bun's default would cut it at 12 s.
@@ -130,7 +132,7 @@ function listen(app: Elysia, { config }: Deps): Address {
       ...(tls && cert !== null && key !== null ? { tls: { cert: readFileSync(cert), key: readFileSync(key) } } : {}),
     });
   } catch (error) {
-    throw new Error(`Cannot listen on ${hostPort(bind)}: ${reason(error)}`, { cause: error });
+    throw new Error(`Cannot listen on ${hostPort(bind)} (proxy_coordinator.bind_addr)`, { cause: error });
   }
   return { host: bind.host, port: app.server?.port ?? bind.port };
 }

@@ -63,7 +63,8 @@ function hasRoute(app: Elysia, path: string): boolean {
 function report(log: Log, failure: Failure, error: unknown, errorId: string, request: Request): void {
   const url = redactUrl(new URL(request.url).pathname + new URL(request.url).search);
   const line = { error_id: errorId, method: request.method, url, status: failure.httpStatus, reason: failure.message };
-  if (failure.kind !== "internal-server-error") log.info(line, "request refused");
+  if (failure.kind !== "internal-server-error")
+    log[failure.httpStatus >= 500 ? "warn" : "info"](line, "request refused");
   else
     log.error(
       { ...line, cause: reason(error), stack: error instanceof Error ? error.stack : undefined },

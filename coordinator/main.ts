@@ -1,23 +1,33 @@
 /** The coordinator's process: `bun run coordinator [--config FILE] [--check]`. */
 import { createCodec, WORKER_EVENTS } from "../shared/bus/envelope.ts";
-import { readConfigFile } from "../shared/config/file.ts";
+import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
 import { secretFaults } from "../shared/config/common.ts";
+import { hostPort } from "../shared/config/fields.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
 import { runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
-import { COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets } from "./config.ts";
+import { COORDINATOR_ENV, COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets } from "./config.ts";
 import { startCoordinator } from "./coordinator.ts";
 import { openDb } from "./db/open.ts";
 
 await runMain(async () => {
   const file = readConfigFile(COORDINATOR_FILE, process.argv.slice(2));
+  if (file === null) return void process.stdout.write(helpText("coordinator", COORDINATOR_FILE, COORDINATOR_ENV));
   const { values: config, ignored } = loadCoordinatorConfig(file.source, file.toml, process.env);
-  if (file.check) return void process.stdout.write(`${file.source}: the configuration is valid\n`);
+  if (file.check) return void process.stdout.write(checkedText(file.source, ignored));
 
   const log = createLog("coordinator", config.logging.level);
   surviveStrayErrors(log);
   const shutdown = shutdownOnSignal(log);
-  log.info({ config: file.source, ...(ignored.length > 0 ? { ignored_keys: ignored } : {}) }, "configuration read");
+  log.info(
+    {
+      config: file.source,
+      redis: config.redis.sentinel ?? hostPort(config.redis.addr),
+      database: config.db.path,
+      ...(ignored.length > 0 ? { ignored_keys: ignored } : {}),
+    },
+    "configuration read",
+  );
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
   if (config.proxy_coordinator.allow_unauthorized_configure_request)

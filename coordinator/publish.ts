@@ -31,6 +31,7 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
   let last = 0;
   let running: Promise<void> | null = null;
   let again = false;
+  let away = false;
   let stopped = false;
   let wake: ReturnType<typeof setTimeout> | null = null;
   let unnoted: number[] = [];
@@ -42,6 +43,8 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
       const rows = selectUnpublished(db).all({ last });
       for (const { change, authority } of rows) {
         await bus.publish(toEvent(change, authority, epoch));
+        if (away) log.info("changes are published again");
+        away = false;
         last = change.id;
         unnoted.push(change.id);
         noteTimer ??= setTimeout(note, NOTE_AFTER_MS);
@@ -65,7 +68,10 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
     wake = null;
     running = drain()
       .catch((error: unknown) => {
-        log.warn({ reason: reason(error), unpublished: pending() }, "cannot publish changes; trying again");
+        // One line an outage: the connection's own lines say when Redis is back.
+        if (!away)
+          log.warn({ reason: reason(error), unpublished: pending() }, "cannot publish changes; trying until it works");
+        away = true;
         wake = setTimeout(kick, RETRY_MS);
       })
       .finally(() => {

@@ -1,7 +1,5 @@
 /** `bun run check`: types, lint with layer rules, format, dead code, generated files. All are run; the first failure decides the exit code. */
-import { ensureInstalled, ROOT } from "./installed.ts";
-
-ensureInstalled();
+import { ROOT } from "./root.ts";
 
 const CHECKS: [what: string, command: string[]][] = [
   ["types", ["tsc", "--noEmit"]],

@@ -8,7 +8,7 @@ import { COORDINATOR_ENV, coordinatorTable } from "../coordinator/config.ts";
 import { hostPort, isRecord } from "../shared/config/fields.ts";
 import { keysOf, type Key, type Table } from "../shared/config/load.ts";
 import { WORKER_ENV, workerTable } from "../worker/config.ts";
-import { ROOT } from "./installed.ts";
+import { ROOT } from "./root.ts";
 import { currentOpenApi } from "./openapi.ts";
 
 const README = join(ROOT, "README.md");

@@ -6,8 +6,10 @@ import { createCodec } from "../shared/bus/envelope.ts";
 import { loadCoordinatorConfig, type CoordinatorConfig } from "../coordinator/config.ts";
 import { startCoordinator, type Coordinator } from "../coordinator/coordinator.ts";
 import { openDb } from "../coordinator/db/open.ts";
+import { hostPort } from "../shared/config/fields.ts";
 import type { Log } from "../shared/log.ts";
 import { memoryMessengers, redisMessengers, type Messengers } from "../shared/messengers.ts";
+import type { Shutdown } from "../shared/process.ts";
 import { loadWorkerConfig, type WorkerConfig } from "../worker/config.ts";
 import { bunEngine } from "../worker/engine/bun.ts";
 import { startWorker, type Worker } from "../worker/worker.ts";
@@ -20,49 +22,55 @@ export interface EmbeddedOptions {
   /** Use Redis as configured, instead of the in-process bus. */
   redis: boolean;
   log: Log;
+  /** Gets a step for everything that is started, as soon as it is. */
+  shutdown: Shutdown;
 }
 
 export interface Embedded {
   coordinator: Coordinator;
   worker: Worker;
   config: { coordinator: CoordinatorConfig; worker: WorkerConfig };
-  /** Stops both, worker first. */
-  stop(): Promise<void>;
 }
 
-/** Starts both and resolves when the worker serves. Rejects with what could not be had; nothing is left running then. */
-export async function startEmbedded({ coordinator, worker, env, redis, log }: EmbeddedOptions): Promise<Embedded> {
-  const left = loadCoordinatorConfig(coordinator.source, coordinator.toml, env).values;
-  const right = loadWorkerConfig(worker.source, worker.toml, env).values;
-  const inProcess = memoryMessengers(log);
-  const messengers = (config: CoordinatorConfig | WorkerConfig): Messengers => {
-    const codec = createCodec(config.secrets.api_secret, config.events.accept_unsigned);
-    return redis ? redisMessengers(config.redis, codec, log) : inProcess(codec);
-  };
+/** Starts both and resolves when the worker serves. Rejects with what could not be had; the caller runs `shutdown` then. */
+export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded> {
+  const { env, log, shutdown } = options;
+  const left = loadCoordinatorConfig(options.coordinator.source, options.coordinator.toml, env).values;
+  const right = loadWorkerConfig(options.worker.source, options.worker.toml, env).values;
+  const messengers = messengersOf(options);
   const common = { log, now: Date.now, newId: () => crypto.randomUUID() };
-  const stops: (() => unknown)[] = [];
-  const stop = async () => {
-    for (const one of stops.splice(0).toReversed()) await one();
+
+  const database = openDb(left.db.path, common.newId);
+  shutdown.add(() => database.close());
+  const coordinator = await startCoordinator({ ...common, config: left, database, ...messengers(left) });
+  shutdown.add(() => coordinator.stop());
+  const config = {
+    ...right,
+    proxy_worker: { ...right.proxy_worker, coordinator_endpoint: ownEndpoint(left, coordinator) },
   };
-  try {
-    const database = openDb(left.db.path, common.newId);
-    stops.push(() => database.close());
-    const leftSide = messengers(left);
-    stops.push(() => leftSide.close());
-    const first = await startCoordinator({ ...common, config: left, database, bus: leftSide.bus, live: leftSide.live });
-    stops.push(() => first.stop());
-    const rightSide = messengers(right);
-    stops.push(() => rightSide.close());
-    // Port 0 lets the system choose the coordinator's port; the worker is told which it was.
-    const endpoint =
-      left.proxy_coordinator.bind_addr.port === 0 ? first.baseUrl : right.proxy_worker.coordinator_endpoint;
-    const config = { ...right, proxy_worker: { ...right.proxy_worker, coordinator_endpoint: endpoint } };
-    const second = startWorker({ ...common, config, engine: bunEngine, bus: rightSide.bus, live: rightSide.live });
-    stops.push(() => second.stop());
-    await second.ready;
-    return { coordinator: first, worker: second, config: { coordinator: left, worker: config }, stop };
-  } catch (error) {
-    await stop();
-    throw error;
-  }
+  const worker = startWorker({ ...common, config, engine: bunEngine, ...messengers(right) });
+  shutdown.add(() => worker.stop());
+  await worker.ready;
+  return { coordinator, worker, config: { coordinator: left, worker: config } };
+}
+
+// --- internal ---
+
+function messengersOf({ redis, log, shutdown }: EmbeddedOptions) {
+  const inProcess = memoryMessengers(log);
+  return (config: CoordinatorConfig | WorkerConfig): Pick<Messengers, "bus" | "live"> => {
+    const codec = createCodec(config.secrets.api_secret, config.events.accept_unsigned);
+    const { bus, live, close } = redis ? redisMessengers(config.redis, codec, log) : inProcess(codec);
+    shutdown.add(close);
+    return { bus, live };
+  };
+}
+
+/** The worker's coordinator is the one beside it, wherever that listens. */
+function ownEndpoint(
+  { proxy_coordinator: { bind_addr: bind, tls_listen: tls } }: CoordinatorConfig,
+  { address }: Coordinator,
+): string {
+  const host = bind.host === "0.0.0.0" || bind.host === "::" ? "127.0.0.1" : bind.host;
+  return `${tls ? "https" : "http"}://${hostPort({ host, port: address.port })}`;
 }

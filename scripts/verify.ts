@@ -4,7 +4,7 @@
  */
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { ensureInstalled, ROOT } from "./installed.ts";
+import { ROOT } from "./root.ts";
 
 /** Program that the tests start → Debian package that has it. */
 const PROGRAMS: Record<string, string> = {
@@ -16,7 +16,6 @@ const PROGRAMS: Record<string, string> = {
 
 const REPORT = join(ROOT, "test/artefacts/junit.xml");
 
-ensureInstalled();
 ensurePrograms();
 const checked = run([process.execPath, "scripts/check.ts"]);
 rmSync(REPORT, { force: true });

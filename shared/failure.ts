@@ -72,7 +72,7 @@ export class Failure extends Error {
 
   constructor(kind: FailureKind, detail: FailureDetail | string = {}) {
     const given = typeof detail === "string" ? { msg: detail } : detail;
-    super(given.msg ?? FAILURES[kind].title, given.cause === undefined ? undefined : { cause: given.cause });
+    super(given.msg ?? titleOf(kind, given.object), given.cause === undefined ? undefined : { cause: given.cause });
     this.name = "Failure";
     this.kind = kind;
     this.detail = given;
@@ -84,10 +84,10 @@ export class Failure extends Error {
   }
 
   problem(): Problem {
-    const { title, errorCode } = FAILURES[this.kind];
+    const { errorCode } = FAILURES[this.kind];
     return {
       type: TYPE_PREFIX + this.kind,
-      title: title.replace("{object}", this.detail.object ?? "object"),
+      title: titleOf(this.kind, this.detail.object),
       error_code: errorCode,
       ...(this.detail.msg === undefined ? {} : { msg: this.detail.msg }),
       ...(this.detail.data === undefined ? {} : { data: this.detail.data }),
@@ -102,10 +102,18 @@ export function notFound(what: string): Failure {
 
 /** What a thrown value says, for a log line. */
 export function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // Bun's own words for every refused connection are "Is the computer able to access the url?"; its code says more.
+  if ("code" in error && typeof error.code === "string" && error.message.startsWith("Unable to connect"))
+    return error.code;
+  return error.message;
 }
 
 // --- internal ---
+
+function titleOf(kind: FailureKind, object = "object"): string {
+  return FAILURES[kind].title.replace("{object}", object);
+}
 
 function row(status: number, title: string, errorCode: string): FailureRow {
   return { status, title, errorCode };

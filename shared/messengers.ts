@@ -12,7 +12,7 @@ import { connectRedis, type RedisSettings } from "./redis.ts";
 export interface Messengers {
   bus: Bus;
   live: LiveData;
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /** Connects to Redis; connections are made and kept in the background. */
@@ -34,7 +34,7 @@ function together(bus: Bus, live: LiveData): Messengers {
   return {
     bus,
     live,
-    async close() {
+    close: async () => {
       await bus.close();
       await live.close();
     },

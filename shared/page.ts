@@ -36,22 +36,25 @@ export function failureAnswer(
   about: { app?: string; errorId?: string } = {},
 ): Answer {
   const problem = failure.problem();
+  const id: [string, string][] = about.errorId === undefined ? [] : [["X-Error-Id", about.errorId]];
   if (form === "json") {
     return {
       status: failure.httpStatus,
-      headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...CORS_HEADERS],
+      headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...id, ...CORS_HEADERS],
       body: JSON.stringify(problem),
     };
   }
   const lines = [
     about.app === undefined ? "" : `<p>App: <b>${escapeHtml(about.app)}</b></p>`,
     problem.msg === undefined ? "" : `<p>${escapeHtml(problem.msg)}</p>`,
-    `<p><a href="">Try again</a></p>`,
+    // Only what may pass by itself is worth trying again.
+    failure.httpStatus >= 500 ? `<p><a href="">Try again</a></p>` : "",
+    failure.httpStatus === 401 ? "<p>Open the app again from where you started it.</p>" : "",
     about.errorId === undefined ? "" : `<p><small>Error id: ${escapeHtml(about.errorId)}</small></p>`,
   ];
   return {
     status: failure.httpStatus,
-    headers: [...PAGE_HEADERS, ...CORS_HEADERS],
+    headers: [...PAGE_HEADERS, ...id, ...CORS_HEADERS],
     body: page(`${failure.httpStatus} ${problem.title}`, lines.join("")),
   };
 }

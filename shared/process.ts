@@ -19,6 +19,7 @@ export async function runMain(start: () => Promise<void>): Promise<void> {
 /** Ctrl-C reaches a service under `bun run` twice: from the terminal and passed on by `bun run`. Milliseconds. */
 const SAME_SIGNAL_MS = 1000;
 
+/** Steps that undo what was started. */
 export interface Shutdown {
   /** Adds a step; steps run in reverse order. */
   add(step: () => unknown): void;
@@ -31,11 +32,8 @@ export interface Shutdown {
  * ends what there is. Another signal later exits at once.
  */
 export function shutdownOnSignal(log: Log): Shutdown {
-  const steps: (() => unknown)[] = [];
+  const shutdown = createShutdown();
   let since: number | null = null;
-  const run = async () => {
-    for (let step = steps.pop(); step !== undefined; step = steps.pop()) await step();
-  };
   const onSignal = (signal: string) => {
     if (since !== null) {
       if (performance.now() - since > SAME_SIGNAL_MS) process.exit(130);
@@ -43,7 +41,7 @@ export function shutdownOnSignal(log: Log): Shutdown {
     }
     since = performance.now();
     log.info({ signal }, "stopping");
-    run().then(
+    shutdown.run().then(
       () => process.exit(0),
       (error: unknown) => {
         log.error({ reason: reason(error) }, "stopping failed");
@@ -53,7 +51,17 @@ export function shutdownOnSignal(log: Log): Shutdown {
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
-  return { add: (step) => void steps.push(step), run };
+  return shutdown;
+}
+
+export function createShutdown(): Shutdown {
+  const steps: (() => unknown)[] = [];
+  return {
+    add: (step) => void steps.push(step),
+    async run() {
+      for (let step = steps.pop(); step !== undefined; step = steps.pop()) await step();
+    },
+  };
 }
 
 /** One bad callback must not end everybody's connections: it is logged, and the service goes on. */

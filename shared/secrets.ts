@@ -15,7 +15,7 @@ export function newSecret(): string {
 /** What is wrong with a secret, or null. Sample values of the documentation count as wrong. */
 export function weakness(secret: string): string | null {
   if (secret === "") return "is missing";
-  if (secret.length < 16) return `has ${secret.length} characters`;
+  if (secret.length < 16) return `is only ${secret.length} long`;
   if (/^(some_|sample|example|change_?me|secret)/i.test(secret)) return "is a well-known sample value";
   if (new Set(secret).size < 4) return "repeats the same few characters";
   return null;

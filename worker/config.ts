@@ -88,6 +88,22 @@ export function loadWorkerConfig(
   });
 }
 
+/** What the configuration asks of this version that it can't do; the original's other workers still can. */
+export function unservedFaults({ proxy_worker: { frontend_mode: mode, protocol } }: WorkerConfig): Fault[] {
+  const faults: Fault[] = [];
+  if (mode !== "port")
+    faults.push({
+      key: "proxy_worker.frontend_mode",
+      message: `"${mode}" is not served by this version; wanted "port"`,
+    });
+  if (protocol !== "http")
+    faults.push({
+      key: "proxy_worker.protocol",
+      message: `"${protocol}" is not served by this version; wanted "http"`,
+    });
+  return faults;
+}
+
 /** The secrets by key, for the rules about them. */
 export function namedSecrets(config: WorkerConfig): Record<string, string> {
   return {

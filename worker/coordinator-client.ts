@@ -53,6 +53,12 @@ export function createCoordinatorClient(endpoint: string, apiSecret: string): Co
     if (answer.ok) return answer;
     const text = (await answer.text()).slice(0, 500);
     if (answer.status === 404) throw notFound("worker");
+    if (answer.status === 401 || answer.status === 403) {
+      throw new Failure(
+        "appproxy/worker-registration-error",
+        `the coordinator refuses this worker (${answer.status}); does secrets.api_secret differ?`,
+      );
+    }
     throw unreachable(`${method} ${base}${path} answered ${answer.status}: ${text}`);
   }
 

@@ -3,13 +3,14 @@ import { Failure, reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
 import { redactUrl } from "../shared/log.ts";
 import { failureAnswer, listsJson, type Answer } from "../shared/page.ts";
-import type { RequestHead } from "./engine/engine.ts";
+import type { Forward, RequestHead } from "./engine/engine.ts";
 import type { Entry } from "./table.ts";
 
 /** The answer for a failure; its error id is also in the log. */
 export function answerFor(failure: Failure, head: RequestHead, entry: Entry | undefined, log: Log): Answer {
   const errorId = crypto.randomUUID();
-  log.info(
+  const level = failure.httpStatus >= 500 ? "warn" : "info";
+  log[level](
     {
       error_id: errorId,
       circuit: entry?.circuit.id,
@@ -21,12 +22,14 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | un
     },
     "request refused",
   );
-  const about = entry === undefined ? { errorId } : { app: entry.circuit.app, errorId };
+  // Who was not let in learns nothing of the app.
+  const about = entry === undefined || failure.httpStatus < 500 ? { errorId } : { app: entry.circuit.app, errorId };
   return failureAnswer(failure, listsJson(head.header("accept")) ? "json" : "html", about);
 }
 
 /** What an upstream fault means to the client. Null when the client itself has left: that is nobody's failure. */
-export function upstreamFault(error: unknown, clientGone: boolean): Failure | null {
+export function upstreamFault(error: unknown, to: Forward, clientGone: boolean): Failure | null {
   if (clientGone) return null;
-  return new Failure("appproxy/container-connection-refused", { msg: "The app does not answer", cause: error });
+  const cause = new Error(`${to.host}:${to.port}: ${reason(error)}`, { cause: error });
+  return new Failure("appproxy/container-connection-refused", { msg: "The app does not answer", cause });
 }

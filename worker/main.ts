@@ -1,24 +1,35 @@
 /** The worker's process: `bun run worker [--config FILE] [--check]`. */
 import { COORDINATOR_EVENTS, createCodec } from "../shared/bus/envelope.ts";
 import { secretFaults } from "../shared/config/common.ts";
-import { readConfigFile } from "../shared/config/file.ts";
+import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
+import { ConfigError } from "../shared/config/load.ts";
+import { hostPort } from "../shared/config/fields.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
 import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
-import { loadWorkerConfig, namedSecrets, WORKER_FILE } from "./config.ts";
+import { loadWorkerConfig, namedSecrets, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
 import { bunEngine } from "./engine/bun.ts";
 import { startWorker } from "./worker.ts";
 
 await runMain(async () => {
   const file = readConfigFile(WORKER_FILE, process.argv.slice(2));
+  if (file === null) return void process.stdout.write(helpText("worker", WORKER_FILE, WORKER_ENV));
   const { values: config, ignored } = loadWorkerConfig(file.source, file.toml, process.env);
-  if (file.check) return void process.stdout.write(`${file.source}: the configuration is valid\n`);
+  if (file.check && unservedFaults(config).length > 0) throw new ConfigError(file.source, unservedFaults(config));
+  if (file.check) return void process.stdout.write(checkedText(file.source, ignored));
 
   const log = createLog("worker", config.logging.level);
   surviveStrayErrors(log);
   const shutdown = shutdownOnSignal(log);
   ignoreProxySettings();
-  log.info({ config: file.source, ...(ignored.length > 0 ? { ignored_keys: ignored } : {}) }, "configuration read");
+  log.info(
+    {
+      config: file.source,
+      redis: config.redis.sentinel ?? hostPort(config.redis.addr),
+      ...(ignored.length > 0 ? { ignored_keys: ignored } : {}),
+    },
+    "configuration read",
+  );
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 

@@ -62,6 +62,7 @@ export function createSync(deps: SyncDeps): Sync {
   let losses = 0;
   let reachable = false;
   let stopped = false;
+  let complaint: string | null = null;
   let held: AppProxyEvent[] = [];
   /** All changes of the table follow each other. */
   let line: Promise<void> = Promise.resolve();
@@ -157,7 +158,7 @@ export function createSync(deps: SyncDeps): Sync {
       bus
         .publish({ name: "appproxy_worker_circuit_added_event", source: "appproxy-worker", payload, requestId })
         .catch((error: unknown) =>
-          log.warn({ reason: reason(error) }, "cannot acknowledge circuits; the coordinator will ask again"),
+          log.debug({ reason: reason(error) }, "cannot acknowledge circuits; the coordinator asks again"),
         );
     }
   }
@@ -245,13 +246,22 @@ export function createSync(deps: SyncDeps): Sync {
     }
   }
 
+  /** One line a kind of trouble, not one a second. */
+  function complain(error: unknown): void {
+    const why = reason(error);
+    if (why === complaint) return;
+    complaint = why;
+    log.warn({ reason: why }, "no help from the coordinator; going on with what is known");
+  }
+
   async function beatForever(): Promise<void> {
     let wait = deps.period;
     try {
       await beat();
+      complaint = null;
     } catch (error) {
-      log.warn({ reason: reason(error) }, "cannot reach the coordinator; going on with what is known");
       wait = Math.min(wait, RETRY_MS);
+      complain(error);
     }
     if (!stopped) beatTimer = setTimeout(() => void beatForever(), wait);
   }

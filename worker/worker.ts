@@ -3,12 +3,13 @@ import { readFileSync } from "node:fs";
 import type { Bus } from "../shared/bus/bus.ts";
 import { addressMatcher } from "../shared/addresses.ts";
 import { hostPort } from "../shared/config/fields.ts";
+import { ConfigError } from "../shared/config/load.ts";
 import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/log.ts";
 import type { WorkerRegistration } from "../shared/schema/worker.ts";
 import { startApi } from "./api/server.ts";
 import { createBurner } from "./burn.ts";
-import type { WorkerConfig } from "./config.ts";
+import { unservedFaults, type WorkerConfig } from "./config.ts";
 import { createCoordinatorClient } from "./coordinator-client.ts";
 import { createCore } from "./decide.ts";
 import type { Engine } from "./engine/engine.ts";
@@ -42,8 +43,10 @@ export interface Worker {
 
 /** Starts a worker. Throws when its API address can't be opened or the configuration can't be served. */
 export function startWorker(deps: WorkerDeps): Worker {
-  const { config, bus, log, now, newId } = deps;
-  refuseUnbuilt(config);
+  const { config, bus, now, newId } = deps;
+  const log = deps.log.child({ worker: config.proxy_worker.authority });
+  const unserved = unservedFaults(config);
+  if (unserved.length > 0) throw new ConfigError("worker", unserved);
   const { proxy_worker: own, permit } = config;
   const tls = readTls(config);
   const table = new Table();
@@ -147,11 +150,4 @@ function readTls({ proxy_worker: { tls_listen: on, tls_cert: cert, tls_privkey: 
   return on && cert !== null && key !== null
     ? { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") }
     : null;
-}
-
-function refuseUnbuilt({ proxy_worker: { frontend_mode: mode, protocol } }: WorkerConfig): void {
-  if (mode !== "port")
-    throw new Error(`proxy_worker.frontend_mode = "${mode}" is not served by this version; wanted "port"`);
-  if (protocol !== "http")
-    throw new Error(`proxy_worker.protocol = "${protocol}" is not served by this version; wanted "http"`);
 }

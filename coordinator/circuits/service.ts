@@ -4,6 +4,7 @@ import type { Circuit } from "../../shared/schema/circuit.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
+import { getWorker } from "../workers/store.ts";
 import * as store from "./store.ts";
 
 export interface CircuitService {
@@ -39,7 +40,11 @@ export function createCircuitService({ database: { db }, now, log }: Deps, publi
         return found;
       });
       publisher.kick();
-      log.info({ circuit: row.id, origin_request_id: row.originRequestId, request_id: requestId }, "circuit deleted");
+      const worker = getWorker(db, row.workerId)?.authority;
+      log.info(
+        { circuit: row.id, worker, origin_request_id: row.originRequestId, request_id: requestId },
+        "circuit deleted",
+      );
     },
   };
 }

@@ -3,7 +3,7 @@
  * Called once at start; everything else gets the `Db` handed in.
  */
 import { Database } from "bun:sqlite";
-import { readFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { migrate } from "drizzle-orm/bun-sqlite/migrator";
@@ -51,7 +51,11 @@ export function write<T>(db: Db, work: (tx: Db) => T): T {
 
 function open(path: string): Database {
   try {
-    return new Database(path, { create: true, strict: true });
+    const isNew = !existsSync(path);
+    const database = new Database(path, { create: true, strict: true });
+    // It holds tokens; SQLite's other files take its mode.
+    if (isNew) chmodSync(path, 0o600);
+    return database;
   } catch (error) {
     throw new Error(`Cannot open the database ${path}: ${reason(error)}`, { cause: error });
   }

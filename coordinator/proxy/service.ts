@@ -60,11 +60,10 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     const found = write(db, (tx) => findOrCreate(tx, request, token, requestId));
     const { row, worker } = found;
     const context = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
-    if (!found.reuse)
-      log.info({ ...context, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
     publisher.kick();
     await served(found, requestId);
     if (found.reuse) log.info(context, "circuit reused");
+    else log.info({ ...context, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
     const setupToken = await mintSetupToken(
       { id: token.id, circuit: row.id, redirect: request.redirect ?? "" },
       config.secrets.jwt_secret,
@@ -169,8 +168,12 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
           circuits.removeCircuit(tx, row, { requestId: requestId ?? token.originRequestId, now: now() });
         return rows;
       });
-      for (const row of closed)
-        log.info({ circuit: row.id, origin_request_id: row.originRequestId }, "circuit closed by its user");
+      for (const row of closed) {
+        log.info(
+          { circuit: row.id, worker: mustFind(db, row.workerId).authority, origin_request_id: row.originRequestId },
+          "circuit closed by its user",
+        );
+      }
       publisher.kick();
       return closed.length;
     },

@@ -10,15 +10,37 @@ export interface ConfigFile {
   check: boolean;
 }
 
-/** Finds and reads `--config FILE`, else NAME here, else NAME in /etc/backend.ai. Throws when `--config` names no file. */
-export function readConfigFile(name: string, argv: string[]): ConfigFile {
-  const { values } = parseArgs({ args: argv, options: { config: { type: "string" }, check: { type: "boolean" } } });
+/** Finds and reads `--config FILE`, else NAME here, else NAME in /etc/backend.ai. Null: help was asked for. Throws when `--config` names no file. */
+export function readConfigFile(name: string, argv: string[]): ConfigFile | null {
+  const { values } = parseArgs({
+    args: argv,
+    options: { config: { type: "string" }, check: { type: "boolean" }, help: { type: "boolean", short: "h" } },
+  });
+  if (values.help === true) return null;
   const check = values.check === true;
   if (values.config !== undefined) return { source: values.config, toml: read(values.config), check };
   const found = [name, `/etc/backend.ai/${name}`].find((path) => existsSync(path));
   return found === undefined
-    ? { source: "(no configuration file)", toml: "", check }
+    ? { source: `(no ${name} here or in /etc/backend.ai)`, toml: "", check }
     : { source: found, toml: read(found), check };
+}
+
+/** What `--help` prints. */
+export function helpText(service: string, name: string, prefix: string): string {
+  return `bun run ${service} [--config FILE] [--check]
+
+  --config FILE   configuration; default: ${name} here, else in /etc/backend.ai
+  --check         only say whether the configuration is valid
+
+Every key can be overridden by an environment variable: ${prefix}__SECTION__KEY. README.md lists the keys.
+`;
+}
+
+/** What `--check` prints for a valid configuration: keys that nothing reads are named, they may be typing errors. */
+export function checkedText(source: string, ignored: readonly string[]): string {
+  return [`${source}: the configuration is valid`, ...ignored.map((key) => `  ${key}: nothing reads this key`)]
+    .join("\n")
+    .concat("\n");
 }
 
 // --- internal ---

@@ -34,7 +34,7 @@ export class ConfigError extends Error {
 
 export interface Loaded<T> {
   values: Values<T>;
-  /** Keys of the file that nothing reads, dotted. */
+  /** Keys of the file that nothing reads, dotted, and environment variables with our prefix that name no key. */
   ignored: string[];
 }
 
@@ -76,11 +76,15 @@ export function loadConfig<const T extends Table>(
     seen.add(key);
     put(values, key, readKey(key, env, field, valueAt(file, key), options.env, faults));
   }
-  // Only whole values are checked against each other: a fault in one would be reported twice.
   const whole = values as Values<T>;
-  if (faults.length === 0) faults.push(...options.check(whole));
+  // A value that could not be read stands at its default here; what that default lacks is not told as well.
+  const named = new Set(faults.map(({ key }) => key));
+  faults.push(...options.check(whole).filter(({ key }) => !named.has(key)));
   if (faults.length > 0) throw new ConfigError(options.source, faults);
-  return { values: freeze(whole), ignored: leaves(file).filter((key) => !isRead(key, seen)) };
+  return {
+    values: freeze(whole),
+    ignored: [...leaves(file).filter((key) => !isRead(key, seen)), ...strayVariables(table, options)],
+  };
 }
 
 /** The name of the environment variable of a key: `APP_PROXY_WORKER__SECRETS__API_SECRET`. */
@@ -89,6 +93,14 @@ export function envName(prefix: string, path: readonly string[]): string {
 }
 
 // --- internal ---
+
+function strayVariables(
+  table: Table,
+  { env, prefix }: { env: Record<string, string | undefined>; prefix: string },
+): string[] {
+  const known = new Set(keysOf(table, prefix).map((key) => key.env));
+  return Object.keys(env).filter((name) => name.startsWith(`${prefix}__`) && !known.has(name));
+}
 
 function isField(entry: Field<unknown> | Table): entry is Field<unknown> {
   return typeof entry["parse"] === "function";
@@ -144,7 +156,7 @@ function put(root: Record<string, unknown>, key: string, value: unknown): void {
 }
 
 /** Operators' files use either `snake_case` or `kebab-case`. */
-function snakeKeys(value: unknown): unknown {
+export function snakeKeys(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(snakeKeys);
   if (!isRecord(value) || value instanceof Date) return value;
   return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key.replaceAll("-", "_"), snakeKeys(inner)]));

@@ -102,7 +102,7 @@ describe("a start", () => {
   test("with weak secrets is stopped, or warned about with debug.enabled", async () => {
     const weak = coordinatorToml(db, {}).replace(/api_secret = "[^"]*"/, 'api_secret = "some_api_secret"');
     expect(run("coordinator", ["--config", file("weak.toml", weak)]).err).toContain(
-      "secrets.api_secret: has 15 characters",
+      "secrets.api_secret: is only 15 long",
     );
     const service = spawnService("coordinator/main.ts", [
       "--config",
@@ -125,7 +125,7 @@ describe("a start", () => {
       }),
     );
     const service = spawnService("worker/main.ts", ["--config", lost]);
-    await service.said("cannot reach the coordinator; going on with what is known");
+    await service.said("no help from the coordinator; going on with what is known");
     const status = async (path: string) => (await fetch(`http://127.0.0.1:${api}${path}`)).status;
     expect([await status("/health/livez"), await status("/health/readyz")]).toEqual([200, 503]);
     expect(await service.stop()).toBe(0);

@@ -156,7 +156,7 @@ describe("secrets", () => {
     const wanted = "wanted at least 16 random characters, such as `openssl rand -hex 32` prints";
     expect(secretFaults({ a: "", b: "hunter2", c: "some_api_secret_", d: API_KEY, e: API_KEY })).toEqual([
       { key: "a", message: `is missing; ${wanted}` },
-      { key: "b", message: `has 7 characters; ${wanted}` },
+      { key: "b", message: `is only 7 long; ${wanted}` },
       { key: "c", message: `is a well-known sample value; ${wanted}` },
       { key: "e", message: "is the same as d; wanted a secret of its own" },
     ]);

@@ -16,8 +16,8 @@ test.each([
 
 test.each([
   ["", "is missing"],
-  ["short", "has 5 characters"],
-  ["fifteen-chars-x", "has 15 characters"],
+  ["short", "is only 5 long"],
+  ["fifteen-chars-x", "is only 15 long"],
   ["some_api_secret_", "is a well-known sample value"],
   ["some_permit_hash_secret", "is a well-known sample value"],
   ["Sample-secret-0123456789", "is a well-known sample value"],

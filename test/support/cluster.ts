@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startEmbedded, type Embedded } from "../../scripts/embedded.ts";
 import { silentLog } from "../../shared/log.ts";
+import { createShutdown } from "../../shared/process.ts";
 import { Manager } from "./manager.ts";
 import { freeRange } from "./ports.ts";
 import { coordinatorToml, workerToml, type ClusterSettings } from "./toml.ts";
@@ -13,13 +14,17 @@ export interface Cluster extends Embedded {
   /** Scheme, host and port of the worker's own API. */
   workerApi: string;
   ports: [low: number, high: number];
+  stop(): Promise<void>;
 }
 
 export async function startCluster(settings: ClusterSettings & { ports?: number } = {}): Promise<Cluster> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-test-"));
   const count = settings.ports ?? 8;
   const low = await freeRange(count);
+  const shutdown = createShutdown();
+  shutdown.add(() => rmSync(directory, { recursive: true, force: true }));
   const embedded = await startEmbedded({
+    shutdown,
     coordinator: { source: "coordinator of the test", toml: coordinatorToml(join(directory, "db.sqlite3"), settings) },
     worker: { source: "worker of the test", toml: workerToml("http://127.0.0.1:1", low, count, settings) },
     env: {},
@@ -31,9 +36,6 @@ export async function startCluster(settings: ClusterSettings & { ports?: number 
     manager: new Manager(embedded.coordinator.baseUrl),
     workerApi: `http://127.0.0.1:${embedded.worker.apiPort}`,
     ports: [low, low + count - 1],
-    async stop() {
-      await embedded.stop();
-      rmSync(directory, { recursive: true, force: true });
-    },
+    stop: () => shutdown.run(),
   };
 }

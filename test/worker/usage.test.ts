@@ -132,7 +132,7 @@ describe("while Redis is away", () => {
     usage.request(other);
     // The batch is with Redis now, which does not answer.
     const [id] = await until(async () =>
-      /^id=(\d+) .* cmd=exec /m.exec(String(await client.client("LIST", "TYPE", "NORMAL")))?.slice(1),
+      /^id=(\d+) .* multi=\d+ /m.exec(String(await client.client("LIST", "TYPE", "NORMAL")))?.slice(1),
     );
     now += 100;
     usage.moved(mine);

@@ -1,4 +1,5 @@
 /** The worker's own API on its own port: setup, health, status. Circuits never come in here. */
+import { hostPort } from "../../shared/config/fields.ts";
 import { Failure, reason } from "../../shared/failure.ts";
 import { redactUrl, type Log } from "../../shared/log.ts";
 import { CORS_HEADERS, failureAnswer, listsJson } from "../../shared/page.ts";
@@ -20,8 +21,25 @@ export interface ApiServer {
   stop(): Promise<void>;
 }
 
+/** Throws when its address can't be had. */
 export function startApi(deps: ApiDeps): ApiServer {
-  const server = Bun.serve({
+  const server = open(deps);
+  return { port: server.port ?? deps.port, stop: () => server.stop() };
+}
+
+// --- internal ---
+
+function open(deps: ApiDeps) {
+  try {
+    return serve(deps);
+  } catch (error) {
+    const address = hostPort({ host: deps.hostname, port: deps.port });
+    throw new Error(`Cannot listen on ${address} (proxy_worker.api_bind_addr)`, { cause: error });
+  }
+}
+
+function serve(deps: ApiDeps) {
+  return Bun.serve({
     hostname: deps.hostname,
     port: deps.port,
     reusePort: false,
@@ -30,10 +48,7 @@ export function startApi(deps: ApiDeps): ApiServer {
     ...(deps.tls === null ? {} : { tls: deps.tls }),
     fetch: (request) => answer(request, deps),
   });
-  return { port: server.port ?? deps.port, stop: () => server.stop() };
 }
-
-// --- internal ---
 
 async function answer(request: Request, deps: ApiDeps): Promise<Response> {
   const response = await route(request, deps).catch((error: unknown) => refused(request, error, deps.log));

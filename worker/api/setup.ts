@@ -2,6 +2,7 @@
  * `GET /setup?token=`: the first hop of letting a person in. Verifies and burns the coordinator's token and sends the
  * person to the circuit's own origin with a one-time ticket. Runs on the worker's API port.
  */
+import { errors } from "jose";
 import { Failure, notFound } from "../../shared/failure.ts";
 import { SETUP_LIFETIME, verifyJwt } from "../../shared/jwt.ts";
 import { redirectPath } from "../../shared/redirect.ts";
@@ -57,11 +58,20 @@ async function readClaims(token: string | null, secret: string): Promise<Claims>
   if (token === null || token === "")
     throw new Failure("generic-bad-request", "token: wanted the setup token of the coordinator");
   const payload = await verifyJwt(token, secret).catch((error: unknown) => {
-    throw new Failure("invalid-credentials", { msg: "token: not valid or expired; open the app again", cause: error });
+    throw new Failure("invalid-credentials", {
+      msg: "token: not valid or expired; open the app again",
+      cause: hint(error),
+    });
   });
   const { circuit, redirect, jti } = payload;
   if (typeof circuit !== "string") throw new Failure("generic-bad-request", "token: names no circuit");
   return { circuit: circuit.toLowerCase(), redirect: typeof redirect === "string" ? redirect : "", jti: jti ?? null };
+}
+
+/** For the log: what an operator can do about it. */
+function hint(error: unknown): unknown {
+  const forged = error instanceof errors.JWSSignatureVerificationFailed;
+  return forged ? new Error("its signature is wrong: does secrets.jwt_secret differ from the coordinator's?") : error;
 }
 
 /** The circuit; when it is unknown here, another node may have acknowledged it first. */

@@ -51,7 +51,7 @@ async function serve(request: Request, server: Server, frontend: Frontend, core:
         if (head.upgrade) return await bridgeWebSocket(request, server, head.target, decision);
         return await forward(request, head.target, decision);
       } catch (error) {
-        const failure = error instanceof Failure ? error : core.upstreamFault(error, request.signal.aborted);
+        const failure = error instanceof Failure ? error : core.upstreamFault(error, decision, request.signal.aborted);
         // Nobody reads an answer to a client that has left.
         return failure === null ? new Response(null, { status: 499 }) : toResponse(core.failed(failure, head));
       }

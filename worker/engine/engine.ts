@@ -48,7 +48,7 @@ export interface Core {
   /** The answer for a failure: the core's refusal, or what went wrong upstream. */
   failed(failure: Failure, head: RequestHead): Answer;
   /** Which failure an upstream fault is. Null: the client left, which is nobody's failure. */
-  upstreamFault(error: unknown, clientGone: boolean): Failure | null;
+  upstreamFault(error: unknown, to: Forward, clientGone: boolean): Failure | null;
 }
 
 export interface Listener {

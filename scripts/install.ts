@@ -1,8 +1,11 @@
-/** Installs the packages of package.json when they are missing, so that every script runs on a fresh clone. Uses only what Bun has built in. */
+/**
+ * Installs the packages of package.json when they are missing, so that every script runs on a fresh clone. A process of
+ * its own that runs before the script: Bun remembers for the life of a process that a package was not there.
+ */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-export const ROOT = join(import.meta.dir, "..");
+const ROOT = join(import.meta.dir, "..");
 
 interface Manifest {
   version: string;
@@ -10,8 +13,12 @@ interface Manifest {
   devDependencies?: Record<string, string>;
 }
 
+ensureInstalled();
+
+// --- internal ---
+
 /** Runs `bun install` unless every package is there in its pinned version. Throws when that fails. */
-export function ensureInstalled(): void {
+function ensureInstalled(): void {
   const manifest = read(join(ROOT, "package.json"));
   const wanted = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies });
   const missing = wanted.filter(([name, version]) => installed(name) !== version);
@@ -22,10 +29,10 @@ export function ensureInstalled(): void {
     stdout: "ignore",
     stderr: "pipe",
   });
-  if (exitCode !== 0) throw new Error(`\`bun install\` failed with ${exitCode}:\n${stderr.toString()}`);
+  if (exitCode === 0) return;
+  process.stderr.write(`\`bun install\` failed with ${exitCode}:\n${stderr.toString()}`);
+  process.exitCode = 1;
 }
-
-// --- internal ---
 
 function installed(name: string): string | null {
   const file = join(ROOT, "node_modules", name, "package.json");
