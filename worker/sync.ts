@@ -72,7 +72,7 @@ export function createSync(deps: SyncDeps): Sync {
   let beatTimer: ReturnType<typeof setTimeout> | null = null;
 
   function onEvent(event: AppProxyEvent): void {
-    if (event.payload.target_worker_authority !== registration.authority) return;
+    if (stopped || event.payload.target_worker_authority !== registration.authority) return;
     if (event.name === "appproxy_worker_circuit_added_event") return;
     if (!known) {
       if (held.length < MAX_HELD) held.push(event);
@@ -119,17 +119,22 @@ export function createSync(deps: SyncDeps): Sync {
       revision = next;
       return true;
     }
-    if (theirs === epoch && next <= revision) {
-      if (event.name === "appproxy_circuit_created_event")
-        acknowledge(
-          event.payload.circuits.filter(({ id }) => table.byId(id)),
-          event.requestId,
-        );
-      return false;
-    }
+    if (theirs === epoch && next <= revision) return ignoreOld(event);
     log.info({ revision, event_revision: next }, "events were missed; fetching circuits");
     lose();
     held.push(event);
+    return false;
+  }
+
+  /** Changes nothing. A repeated creation is acknowledged again; one that was never heard of means a database put back. */
+  function ignoreOld(event: AppProxyEvent): false {
+    if (event.name !== "appproxy_circuit_created_event") return false;
+    const { circuits } = event.payload;
+    acknowledge(
+      circuits.filter(({ id }) => table.byId(id)),
+      event.requestId,
+    );
+    if (circuits.some(({ id }) => table.byId(id) === undefined)) lose();
     return false;
   }
 
@@ -237,7 +242,9 @@ export function createSync(deps: SyncDeps): Sync {
     try {
       const answer = await call(() => coordinator.heartbeat(id, { node_id: deps.nodeId, revision }));
       // An event that never came shows here; one that is on its way costs a needless fetch at worst.
-      if (answer.revision !== undefined && revision !== null && answer.revision > revision + held.length) known = false;
+      const theirs = answer.revision ?? revision;
+      // Fewer than ours: the database was put back from a backup.
+      if (revision !== null && theirs !== null && (theirs > revision + held.length || theirs < revision)) known = false;
     } catch (error) {
       if (!(error instanceof Failure) || error.kind !== "object-not-found") throw error;
       log.info("the coordinator does not know this worker; registering again");

@@ -2,12 +2,11 @@
  * Opens the SQLite file, applies migrations and refuses a database from a newer version.
  * Called once at start; everything else gets the `Db` handed in.
  */
-import { Database } from "bun:sqlite";
+import { Database, SQLiteError } from "bun:sqlite";
 import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { migrate } from "drizzle-orm/bun-sqlite/migrator";
-import { reason } from "../../shared/failure.ts";
 import * as schema from "./schema.ts";
 
 export type Db = BunSQLiteDatabase<typeof schema>;
@@ -23,20 +22,17 @@ const MIGRATIONS = join(import.meta.dir, "../../drizzle");
 
 /** Opens or creates the database at `path`. Throws with the action, the file and what was wanted. */
 export function openDb(path: string, newId: () => string): OpenDb {
-  const sqlite = open(path);
-  try {
-    // WAL: readers never wait. FULL: a commit survives the machine's power loss. 0.15 ms a commit on an SSD.
-    sqlite.run("PRAGMA journal_mode = WAL");
-    sqlite.run("PRAGMA synchronous = FULL");
-    sqlite.run("PRAGMA busy_timeout = 5000");
-    sqlite.run("PRAGMA foreign_keys = ON");
-    refuseNewer(sqlite, path);
-    const db = drizzle(sqlite, { schema });
-    migrate(db, { migrationsFolder: MIGRATIONS });
-    return { db, epoch: readEpoch(db, newId), close: () => sqlite.close() };
-  } catch (error) {
-    sqlite.close();
-    throw error;
+  // Several coordinators may create one database at the same moment; Drizzle's migrator does not wait for a lock.
+  for (const end = performance.now() + LOCK_WAIT_MS; ; Bun.sleepSync(20)) {
+    try {
+      return openOnce(path, newId);
+    } catch (error) {
+      // Drizzle wraps what SQLite says.
+      const fault = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
+      if (!(fault instanceof SQLiteError)) throw error;
+      if (fault.code === "SQLITE_BUSY" && performance.now() < end) continue;
+      throw new Error(`Cannot open the database ${path}: ${fault.message}`, { cause: error });
+    }
   }
 }
 
@@ -49,16 +45,34 @@ export function write<T>(db: Db, work: (tx: Db) => T): T {
 
 // --- internal ---
 
-function open(path: string): Database {
+const LOCK_WAIT_MS = 5000;
+
+function openOnce(path: string, newId: () => string): OpenDb {
+  const isNew = !existsSync(path);
+  const sqlite = new Database(path, { create: true, strict: true });
   try {
-    const isNew = !existsSync(path);
-    const database = new Database(path, { create: true, strict: true });
     // It holds tokens; SQLite's other files take its mode.
     if (isNew) chmodSync(path, 0o600);
-    return database;
+    sqlite.run(`PRAGMA busy_timeout = ${LOCK_WAIT_MS}`);
+    // Before anything is written: what a newer version wrote is left as it was.
+    refuseNewer(sqlite, path);
+    // WAL: readers never wait. FULL: a commit survives the machine's power loss. 0.2 ms a commit on an SSD.
+    sqlite.run("PRAGMA journal_mode = WAL");
+    sqlite.run("PRAGMA synchronous = FULL");
+    sqlite.run("PRAGMA foreign_keys = ON");
+    const db = drizzle(sqlite, { schema });
+    migrate(db, { migrationsFolder: MIGRATIONS });
+    return { db, epoch: readEpoch(db, newId), close: () => close(sqlite) };
   } catch (error) {
-    throw new Error(`Cannot open the database ${path}: ${reason(error)}`, { cause: error });
+    sqlite.close();
+    throw error;
   }
+}
+
+/** Leaves everything in the one file, so that a copy of it is a backup. */
+function close(sqlite: Database): void {
+  sqlite.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  sqlite.close();
 }
 
 interface Journal {

@@ -15,6 +15,7 @@ export const EVENTS_DB = 4;
 export function createRedisBus(connect: (role: string) => Redis, codec: Codec, log: Log): Bus {
   const publisher = connect("publisher");
   let subscriber: Redis | null = null;
+  let closed = false;
   return {
     async publish(event) {
       await publisher.publish(CHANNEL, codec.encode(event));
@@ -32,7 +33,8 @@ export function createRedisBus(connect: (role: string) => Redis, codec: Codec, l
       if (subscriber !== null) throw new Error("bus is already subscribed");
       const connection = connect("subscriber");
       subscriber = connection;
-      connection.on("message", (_channel, text: string) => deliver(text, handlers, codec, log));
+      // What the socket had read before a close may still be handed on after it.
+      connection.on("message", (_channel, text: string) => closed || deliver(text, handlers, codec, log));
       return new Promise((resolve) => {
         let before = false;
         // Subscribed by hand at every connect: only after the server's answer is it true that events are heard again.
@@ -53,6 +55,7 @@ export function createRedisBus(connect: (role: string) => Redis, codec: Codec, l
     },
     healthy: () => publisher.status === "ready" && (subscriber === null || subscriber.status === "ready"),
     async close() {
+      closed = true;
       publisher.disconnect();
       subscriber?.disconnect();
     },

@@ -53,10 +53,11 @@ describe("--check", () => {
     const { code, err } = run("coordinator", ["--config", bad, "--check"]);
     expect(code).toBe(1);
     expect(err).toBe(
-      `${bad}: 3 faults\n` +
+      `${bad}: 4 faults\n` +
         `  proxy_coordinator.bind_addr: "nowhere" was given; wanted "host:port" or { host, port }\n` +
         `  proxy_coordinator.token_lifetime: "soon" was given; wanted a number of seconds from 1 to 86400\n` +
-        `  secrets.api_secret: [secret] was given; wanted a secret of at least 16 characters\n`,
+        `  secrets.api_secret: [secret] was given; wanted a secret of at least 16 characters\n` +
+        "  secrets.jwt_secret: is missing; wanted at least 16 random characters, such as `openssl rand -hex 32` prints\n",
     );
   });
 
@@ -95,7 +96,7 @@ describe("a start", () => {
   test("of a worker of a kind that this version does not serve says so", () => {
     const wild = file("wild.toml", workerToml("http://127.0.0.1:1", 20_000, 10, { worker: { protocol: "tcp" } }));
     expect(run("worker", ["--config", wild]).err).toContain(
-      'proxy_worker.protocol = "tcp" is not served by this version; wanted "http"',
+      'proxy_worker.protocol: "tcp" is not served by this version; wanted "http"',
     );
   });
 

@@ -38,6 +38,8 @@ describe("faults", () => {
       { key: "redis.password", message: "[secret] was given; wanted text" },
       { key: "secrets.api_secret", message: "[secret] was given; wanted a secret of at least 16 characters" },
       { key: "permit_hash.previous_secrets", message: "[secret] was given; wanted a list of secrets" },
+      expect.objectContaining({ key: "secrets.jwt_secret" }),
+      expect.objectContaining({ key: "permit_hash.secret" }),
     ]);
   });
 

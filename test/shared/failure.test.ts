@@ -102,7 +102,12 @@ describe("the answer to a failure", () => {
   test("is a problem document for programs, readable from any origin", () => {
     expect(failureAnswer(failure, "json", { errorId: "e-1" })).toEqual({
       status: 400,
-      headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...CORS],
+      headers: [
+        ["Content-Type", "application/problem+json"],
+        ["Cache-Control", "no-store"],
+        ["X-Error-Id", "e-1"],
+        ...CORS,
+      ],
       body: JSON.stringify(failure.problem()),
     });
   });

@@ -155,6 +155,30 @@ function removal(circuit: Circuit, more: { revision?: number; epoch?: string } =
   return { name: "appproxy_circuit_removed_event", source: "appproxy-coordinator", payload, requestId: null };
 }
 
+/** A creation as the coordinator tells it. */
+function creation(circuit: Circuit, more: { revision?: number; epoch?: string } = {}, to = "worker-1"): AppProxyEvent {
+  return { ...removal(circuit, more, to), name: "appproxy_circuit_created_event", requestId: "again" } as AppProxyEvent;
+}
+
+/** Everything that is said on the bus from now on. */
+async function overheard(): Promise<AppProxyEvent[]> {
+  const events: AppProxyEvent[] = [];
+  const settings = { addr: { host: "127.0.0.1", port: redis.port }, sentinel: null, service_name: "", password: "" };
+  const messengers = redisMessengers(settings, codec, silentLog());
+  stops.push(() => messengers.close());
+  await messengers.bus.subscribe({ event: (event) => events.push(event), unknown: () => undefined });
+  return events;
+}
+
+const acknowledged = (events: AppProxyEvent[]) =>
+  events.flatMap(({ name, payload }) =>
+    name === "appproxy_worker_circuit_added_event" && "circuits" in payload ? payload.circuits.map(({ id }) => id) : [],
+  );
+
+async function epochOf(worker: Node): Promise<string> {
+  return String((await manager.api("GET", `/api/worker/${worker.state().workerId}/circuits`)).body["epoch"]);
+}
+
 /** Another program on one of the worker's ports. */
 function occupy(at: number): () => void {
   const taken = Bun.listen({
@@ -226,9 +250,7 @@ describe("an event", () => {
     const send = await coordinator();
     const worker = await readyNode(NEVER);
     const mine = await open("a", 0);
-    const theirs = { ...mine, id: newId(), port: low + 1 };
-    const payload = { target_worker_authority: "worker-2", circuits: [theirs], revision: 2 };
-    await send({ name: "appproxy_circuit_created_event", source: "appproxy-coordinator", payload, requestId: null });
+    await send(creation({ ...mine, id: newId(), port: low + 1 }, { revision: 2 }, "worker-2"));
     await send(removal(mine, {}, "worker-2"));
     await open("b", 2);
     expect(await served()).toEqual(["a", null, "b", null]);
@@ -238,12 +260,12 @@ describe("an event", () => {
   test("that removes an old circuit late does not touch the new one on its port", async () => {
     const send = await coordinator();
     const worker = await readyNode(NEVER);
-    const { epoch } = (await manager.api("GET", `/api/worker/${worker.state().workerId}/circuits`)).body;
+    const epoch = await epochOf(worker);
     const old = await open("a", 0);
     await remove(old);
     await open("b", 0);
     const marker = await open("a", 1);
-    await send(removal(old, { revision: 2, epoch: String(epoch) }));
+    await send(removal(old, { revision: 2, epoch }));
     await send(removal(old));
     // Events are applied in order: when this one shows, the others have been.
     await send(removal(marker));
@@ -255,18 +277,11 @@ describe("an event", () => {
     const worker = await readyNode(NEVER);
     const mine = await open("a", 0);
     await worker.stop();
-    const acknowledged: AppProxyEvent[] = [];
-    const { addr } = loadWorkerConfig("test", workerToml("http://x", low, 1, { redisPort: redis.port }), {}).values
-      .redis;
-    const listener = redisMessengers({ addr, sentinel: null, service_name: "", password: "" }, codec, silentLog());
-    stops.push(() => listener.close());
-    await listener.bus.subscribe({ event: (event) => acknowledged.push(event), unknown: () => undefined });
-    const payload = { target_worker_authority: "worker-1", circuits: [{ ...mine, id: newId(), port: low + 1 }] };
-    await send({ name: "appproxy_circuit_created_event", source: "appproxy-coordinator", payload, requestId: null });
-    await until(() => acknowledged.length > 0);
+    const events = await overheard();
+    await send(creation({ ...mine, id: newId(), port: low + 1 }));
     await send(removal(mine));
-    await until(() => acknowledged.some(({ name }) => name === "appproxy_circuit_removed_event"));
-    expect(acknowledged.map(({ name }) => name)).not.toContain("appproxy_worker_circuit_added_event");
+    await until(() => events.some(({ name }) => name === "appproxy_circuit_removed_event"));
+    expect(acknowledged(events)).toEqual([]);
     expect(await served()).toEqual([null, null, null, null]);
   });
 });
@@ -296,6 +311,22 @@ describe("a port that another program has", () => {
     expect((await served()).slice(1)).toEqual(["b", null, null]);
     leave();
     await untilServed(["a", "b", null, null]);
+  });
+});
+
+describe("a creation that is told again", () => {
+  test("is acknowledged again, but not while its port can't be opened", async () => {
+    const send = await coordinator();
+    const before = await readyNode(NEVER);
+    const [shut, reachable] = [await open("a", 0), await open("b", 1)];
+    await before.stop();
+    occupy(0);
+    const epoch = await epochOf(await readyNode(NEVER));
+    const events = await overheard();
+    await send(creation(shut, { revision: 1, epoch }));
+    await send(creation(reachable, { revision: 2, epoch }));
+    await until(() => acknowledged(events).includes(reachable.id));
+    expect(acknowledged(events)).toEqual([reachable.id]);
   });
 });
 
