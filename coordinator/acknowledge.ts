@@ -1,18 +1,28 @@
 /**
- * Waits for workers to say that they serve a circuit. One wait per circuit however many requests share it;
- * acknowledgements are noted in the database together, shortly after.
+ * Waits for workers to say that they serve a circuit as it is now. One wait per state of a circuit however many
+ * requests share it; acknowledgements are noted in the database together, shortly after.
  */
 import type { CircuitAdded } from "../shared/bus/events.ts";
+import { reason } from "../shared/failure.ts";
 import { markAcknowledged, type CircuitRow } from "./circuits/store.ts";
 import type { Deps } from "./deps.ts";
 
+/** Which state of a circuit a worker has acknowledged. The original's workers name no revision: any. */
+export interface Acknowledged {
+  workerId: string;
+  revision: number | null;
+}
+
+/** `superseded`: the circuit was moved or changed meanwhile, and another wait is for that. */
+export type Outcome = "acknowledged" | "late" | "superseded";
+
 export interface Acknowledgements {
-  /** True when a worker has acknowledged the circuit. */
+  /** True when a worker has acknowledged this state of the circuit. */
   has(row: CircuitRow): boolean;
-  /** Resolves true at the acknowledgement, false after `circuit_ack_timeout` or at a stop. */
-  wait(row: CircuitRow): Promise<boolean>;
-  /** True while someone waits for it. */
-  awaited(circuitId: string): boolean;
+  /** Resolves at the acknowledgement, after `circuit_ack_timeout`, at a newer wait for the circuit, or at a stop. */
+  wait(row: CircuitRow): Promise<Outcome>;
+  /** True while someone waits for this state of the circuit. */
+  awaited(row: CircuitRow): boolean;
   /** Takes a worker's event. */
   receive(event: CircuitAdded): void;
   stop(): void;
@@ -21,51 +31,81 @@ export interface Acknowledgements {
 const NOTE_AFTER_MS = 50;
 
 interface Wait {
-  workerId: string;
-  promise: Promise<boolean>;
-  settle: (acknowledged: boolean) => void;
+  row: CircuitRow;
+  promise: Promise<Outcome>;
+  settle: (outcome: Outcome) => void;
 }
 
-export function createAcknowledgements({ config, database, now }: Deps): Acknowledgements {
+export function createAcknowledgements({ config, database, now, log }: Deps): Acknowledgements {
   const waiting = new Map<string, Wait>();
-  /** Circuit id → id of the worker that acknowledged it: after a move the old worker's word counts for nothing. */
-  const unnoted = new Map<string, string>();
+  let unnoted = new Map<string, Acknowledged>();
   let noteTimer: ReturnType<typeof setTimeout> | null = null;
+  let stopped = false;
 
   function note(): void {
     if (noteTimer !== null) clearTimeout(noteTimer);
     noteTimer = null;
-    markAcknowledged(database.db, unnoted, now());
-    unnoted.clear();
+    const all = unnoted;
+    unnoted = new Map();
+    try {
+      markAcknowledged(database.db, all, now());
+    } catch (error) {
+      // Without the note a circuit is only asked for once more when it is reused.
+      log.warn({ reason: reason(error) }, "cannot note acknowledgements");
+    }
+  }
+
+  function begin(row: CircuitRow): Wait {
+    const { promise, resolve } = Promise.withResolvers<Outcome>();
+    const timer = setTimeout(() => settle("late"), config.proxy_coordinator.circuit_ack_timeout * 1000);
+    const settle = (outcome: Outcome) => {
+      clearTimeout(timer);
+      if (waiting.get(row.id)?.promise === promise) waiting.delete(row.id);
+      resolve(outcome);
+    };
+    return { row, promise, settle };
+  }
+
+  function has(row: CircuitRow): boolean {
+    const acknowledged = unnoted.get(row.id);
+    return row.acknowledgedAt !== null || (acknowledged !== undefined && covers(acknowledged, row));
   }
 
   return {
-    has: (row) => row.acknowledgedAt !== null || unnoted.get(row.id) === row.workerId,
-    awaited: (id) => waiting.has(id),
-    wait({ id, workerId }) {
-      const known = waiting.get(id);
-      if (known !== undefined) return known.promise;
-      const { promise, resolve } = Promise.withResolvers<boolean>();
-      const timer = setTimeout(() => settle(false), config.proxy_coordinator.circuit_ack_timeout * 1000);
-      const settle = (acknowledged: boolean) => {
-        clearTimeout(timer);
-        waiting.delete(id);
-        resolve(acknowledged);
-      };
-      waiting.set(id, { workerId, promise, settle });
-      return promise;
+    has,
+    awaited: (row) => isSame(waiting.get(row.id)?.row, row),
+    wait(row) {
+      const known = waiting.get(row.id);
+      if (known !== undefined && isSame(known.row, row)) return known.promise;
+      const fresh = begin(row);
+      waiting.set(row.id, fresh);
+      known?.settle("superseded");
+      return fresh.promise;
     },
     receive(event) {
-      for (const { id, worker } of event.payload.circuits) {
-        unnoted.set(id, worker);
+      if (stopped) return;
+      for (const { id, worker, revision } of event.payload.circuits) {
+        const acknowledged = { workerId: worker, revision: revision ?? null };
+        unnoted.set(id, acknowledged);
         const wait = waiting.get(id);
-        if (wait?.workerId === worker) wait.settle(true);
+        if (wait !== undefined && covers(acknowledged, wait.row)) wait.settle("acknowledged");
       }
       noteTimer ??= setTimeout(note, NOTE_AFTER_MS);
     },
     stop() {
-      for (const { settle } of waiting.values()) settle(false);
+      stopped = true;
+      for (const { settle } of [...waiting.values()]) settle("late");
       note();
     },
   };
+}
+
+// --- internal ---
+
+function covers({ workerId, revision }: Acknowledged, row: CircuitRow): boolean {
+  return workerId === row.workerId && (revision === null || revision >= row.revision);
+}
+
+function isSame(a: CircuitRow | undefined, b: CircuitRow): boolean {
+  return a !== undefined && a.workerId === b.workerId && a.revision === b.revision;
 }

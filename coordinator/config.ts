@@ -46,7 +46,7 @@ export const coordinatorTable = {
     token_lifetime: f.number(600, [1, 86_400], "seconds", "A token of `POST /v2/conf` lives this long"),
     circuit_ack_timeout: f.number(
       15,
-      [0.05, 300],
+      [0.05, 100],
       "seconds",
       "How long a creation waits for a worker's acknowledgement",
     ),

@@ -58,7 +58,14 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
     noteTimer = null;
     const ids = unnoted;
     unnoted = [];
-    if (ids.length > 0) updatePublished(db).run({ now: now(), ids: JSON.stringify(ids) });
+    if (ids.length === 0) return;
+    try {
+      updatePublished(db).run({ now: now(), ids: JSON.stringify(ids) });
+    } catch (error) {
+      // Noted with the next ones; unnoted ones are published once more at the next start, which harms nobody.
+      unnoted = [...ids, ...unnoted];
+      log.warn({ reason: reason(error) }, "cannot note published changes");
+    }
   }
 
   function kick(): void {

@@ -23,10 +23,23 @@ export function connectRedis(settings: RedisSettings, db: number, role: string, 
     if (down) log.info({ role }, "Redis is back");
     down = false;
   });
+  watch(redis);
   return redis;
 }
 
 // --- internal ---
+
+/** A command without an answer for this long has failed. Milliseconds. */
+const COMMAND_TIMEOUT_MS = 3000;
+const PING_MS = 5000;
+
+/** A connection that is silently gone (a firewall that forgot it, a stopped server) is found by asking. */
+function watch(redis: Redis): void {
+  const timer = setInterval(() => {
+    if (redis.status === "ready") redis.ping().catch(() => redis.disconnect(true));
+  }, PING_MS);
+  redis.on("end", () => clearInterval(timer));
+}
 
 function redisOptions(settings: RedisSettings, db: number): Omit<RedisOptions, "replyMapping"> {
   const options: RedisOptions = {
@@ -35,6 +48,7 @@ function redisOptions(settings: RedisSettings, db: number): Omit<RedisOptions, "
     autoResubscribe: false,
     maxRetriesPerRequest: 0,
     connectTimeout: 5000,
+    commandTimeout: COMMAND_TIMEOUT_MS,
     retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 6), 2000),
   };
   if (settings.password !== "") options.password = options.sentinelPassword = settings.password;

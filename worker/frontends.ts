@@ -1,6 +1,6 @@
 /**
- * The listeners of circuits: one per port that carries a circuit, or one for the wildcard domain.
- * Changes to one port follow each other; a port that can't be opened is tried again at every `retry`.
+ * The listeners of circuits, one per port that carries a circuit. Changes to one port follow each other; a port that
+ * can't be opened is tried again at every `retry`.
  */
 import { reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
@@ -20,19 +20,22 @@ export interface FrontendSettings {
 export interface Frontends {
   /** Resolves true when the circuit can be reached. */
   open(circuit: Circuit): Promise<boolean>;
+  /** True while the circuit can be reached. */
+  serves(circuit: Circuit): boolean;
   /** Closes a circuit's listener and all its connections. */
   close(circuit: Circuit): Promise<void>;
   /** Tries again what could not be opened; gives the circuits that can be reached now. */
   retry(): Promise<Circuit[]>;
-  /** Stops listening and lets requests end for `ms`, then closes what is left. */
+  /** Stops listening and lets requests end for `ms`, then closes what is left. Nothing opens after it. */
   drain(ms: number): Promise<void>;
 }
 
-export function createFrontends(settings: FrontendSettings): Frontends {
-  const { engine, core, log, hostname, tls, bindPort } = settings;
+export function createFrontends({ engine, core, log, hostname, tls, bindPort }: FrontendSettings): Frontends {
   const listeners = new Map<number, { listener: Listener; circuitId: string }>();
+  /** Circuits whose port could not be opened. */
   const failed = new Map<string, Circuit>();
   const inTurn = new Map<number, Promise<unknown>>();
+  let draining = false;
 
   /** Runs `work` after what was asked before for the same port. */
   function turn<T>(port: number, work: () => Promise<T>): Promise<T> {
@@ -48,6 +51,7 @@ export function createFrontends(settings: FrontendSettings): Frontends {
     const held = listeners.get(port);
     if (held?.circuitId === circuit.id) return true;
     if (held !== undefined) await closePort(port);
+    if (draining) return false;
     const bound = bindPort(port);
     try {
       if (bound === null) throw new Error("the port is not of this worker's bind_port_range");
@@ -56,11 +60,11 @@ export function createFrontends(settings: FrontendSettings): Frontends {
       failed.delete(circuit.id);
       return true;
     } catch (error) {
+      if (!failed.has(circuit.id)) {
+        const about = { circuit: circuit.id, port: bound ?? port, reason: reason(error) };
+        log.error(about, `Cannot open port ${bound ?? port} for a circuit; trying again with each heartbeat`);
+      }
       failed.set(circuit.id, circuit);
-      log.error(
-        { circuit: circuit.id, port: bound, reason: reason(error) },
-        `Cannot open port ${bound ?? port} for a circuit; trying again with each heartbeat`,
-      );
       return false;
     }
   }
@@ -71,28 +75,33 @@ export function createFrontends(settings: FrontendSettings): Frontends {
     await held?.listener.close("now");
   }
 
+  /** Opens what is still wanted when its turn comes: it may have been closed since. */
+  function again(circuit: Circuit): Promise<boolean> {
+    const port = circuit.port ?? 0;
+    return turn(port, async () => failed.has(circuit.id) && openPort(circuit, port));
+  }
+
   return {
     open(circuit) {
       const { port } = circuit;
-      // The wildcard listener is there already; every subdomain comes in through it.
-      return port === null ? Promise.resolve(true) : turn(port, () => openPort(circuit, port));
+      // Without a port it is a wildcard worker's: it can't be reached here.
+      return port === null ? Promise.resolve(false) : turn(port, () => openPort(circuit, port));
     },
-    async close(circuit) {
-      failed.delete(circuit.id);
-      const { port } = circuit;
+    serves: ({ id, port }) => port !== null && listeners.get(port)?.circuitId === id,
+    async close({ id, port }) {
       if (port === null) return;
       await turn(port, async () => {
-        if (listeners.get(port)?.circuitId === circuit.id) await closePort(port);
+        failed.delete(id);
+        if (listeners.get(port)?.circuitId === id) await closePort(port);
       });
     },
     async retry() {
-      const again = [...failed.values()];
-      const opened = await Promise.all(
-        again.map((circuit) => turn(circuit.port ?? 0, () => openPort(circuit, circuit.port ?? 0))),
-      );
-      return again.filter((_, at) => opened[at]);
+      const wanted = [...failed.values()];
+      const opened = await Promise.all(wanted.map(again));
+      return wanted.filter((_, at) => opened[at]);
     },
     async drain(ms) {
+      draining = true;
       const all = [...listeners.values()].map(({ listener }) => listener);
       listeners.clear();
       const finished = Promise.all(all.map((listener) => listener.close("finish")));

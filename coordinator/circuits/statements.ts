@@ -43,6 +43,13 @@ export const updateAcknowledged = prepared((db) =>
   db
     .update(circuits)
     .set({ acknowledgedAt: sql`${arg("now")}` })
-    .where(and(eq(circuits.id, arg("id")), eq(circuits.workerId, arg("workerId")), isNull(circuits.acknowledgedAt)))
+    .where(
+      and(
+        eq(circuits.id, arg("id")),
+        eq(circuits.workerId, arg("workerId")),
+        isNull(circuits.acknowledgedAt),
+        sql`${circuits.revision} <= coalesce(${arg("revision")}, ${circuits.revision})`,
+      ),
+    )
     .prepare(),
 );

@@ -144,7 +144,7 @@ export function updateRoutes(db: Db, row: CircuitRow, routeInfo: Route[], cause:
   const revision = nextRevision(db, row.workerId);
   const updated = db
     .update(circuits)
-    .set({ routeInfo, revision, updatedAt: cause.now })
+    .set({ routeInfo, revision, acknowledgedAt: null, updatedAt: cause.now })
     .where(eq(circuits.id, row.id))
     .returning()
     .get();
@@ -177,10 +177,14 @@ export function isFreePort(db: Db, workerId: string, port: number): boolean {
   );
 }
 
-/** Notes acknowledgements (circuit id → worker id) in one transaction. */
-export function markAcknowledged(db: Db, acknowledged: ReadonlyMap<string, string>, now: number): void {
+/** Notes acknowledgements (circuit id → what was acknowledged) in one transaction. */
+export function markAcknowledged(
+  db: Db,
+  acknowledged: ReadonlyMap<string, { workerId: string; revision: number | null }>,
+  now: number,
+): void {
   write(db, (tx) => {
-    for (const [id, workerId] of acknowledged) updateAcknowledged(tx).run({ id, workerId, now });
+    for (const [id, state] of acknowledged) updateAcknowledged(tx).run({ id, ...state, now });
   });
 }
 

@@ -30,7 +30,9 @@ export function openDb(path: string, newId: () => string): OpenDb {
       // Drizzle wraps what SQLite says.
       const fault = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
       if (!(fault instanceof SQLiteError)) throw error;
-      if (fault.code === "SQLITE_BUSY" && performance.now() < end) continue;
+      // "already exists": another process has just made that table.
+      const passing = fault.code === "SQLITE_BUSY" || fault.message.includes("already exists");
+      if (passing && performance.now() < end) continue;
       throw new Error(`Cannot open the database ${path}: ${fault.message}`, { cause: error });
     }
   }

@@ -44,8 +44,8 @@ interface Found {
   row: circuits.CircuitRow;
   worker: workers.WorkerRow;
   reuse: boolean;
-  /** Its event is on its way with this commit. */
-  fresh: boolean;
+  /** What this request has done to it; the event of a change is on its way with the commit. */
+  state: "new" | "rerouted" | "as before";
 }
 
 export function createProxyService(deps: Deps, { conf, publisher, acknowledgements }: Services): ProxyService {
@@ -57,13 +57,8 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     const token = conf.redeem(request.token, request.session_id);
     // A browser that comes with the Manager's token has no request id of its own: the Manager's is inherited.
     const requestId = ownRequestId ?? token.originRequestId;
-    const found = write(db, (tx) => findOrCreate(tx, request, token, requestId));
+    const found = await findServed(request, token, requestId);
     const { row, worker } = found;
-    const context = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
-    publisher.kick();
-    await served(found, requestId);
-    if (found.reuse) log.info(context, "circuit reused");
-    else log.info({ ...context, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
     const setupToken = await mintSetupToken(
       { id: token.id, circuit: row.id, redirect: request.redirect ?? "" },
       config.secrets.jwt_secret,
@@ -79,27 +74,49 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     };
   }
 
+  /** The circuit, when a worker serves it. A circuit that another request moves meanwhile is looked up anew. */
+  async function findServed(request: ProxyRequest, token: TokenRow, requestId: string | null): Promise<Found> {
+    for (;;) {
+      const found = write(db, (tx) => findOrCreate(tx, request, token, requestId));
+      publisher.kick();
+      if (!(await served(found, requestId))) continue;
+      const { row, worker } = found;
+      const context = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
+      if (found.reuse) log.info(context, "circuit reused");
+      else log.info({ ...context, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
+      return found;
+    }
+  }
+
   function findOrCreate(tx: Db, request: ProxyRequest, token: TokenRow, requestId: string | null): Found {
     const cause = { requestId, now: now() };
     const route = routeTo(token, request);
     const existing = request.no_reuse === true ? undefined : circuits.findReusable(tx, reuseKey(request, token));
     if (existing === undefined) return create(tx, request, token, route, cause);
+    const worker = mustFind(tx, existing.workerId);
+    if (worker.status !== "ALIVE" || !fits(existing, worker)) return move(tx, existing, request, token, route, cause);
+    if (sameKernel(existing.routeInfo, route)) return { row: existing, worker, reuse: true, state: "as before" };
+    return { row: circuits.updateRoutes(tx, existing, [route], cause), worker, reuse: true, state: "rerouted" };
+  }
+
+  function move(
+    tx: Db,
+    existing: circuits.CircuitRow,
+    request: ProxyRequest,
+    token: TokenRow,
+    route: Route,
+    cause: circuits.Cause,
+  ): Found {
+    const { authority, ...slot } = chooseSlot(tx, request, token, newId);
     const current = sameKernel(existing.routeInfo, route)
       ? existing
       : circuits.updateRoutes(tx, existing, [route], cause);
-    const worker = mustFind(tx, current.workerId);
-    if (worker.status === "ALIVE") return { row: current, worker, reuse: true, fresh: false };
-    const { authority, ...slot } = chooseSlot(tx, request, token, newId);
     log.info(
-      { circuit: current.id, from: worker.authority, worker: authority, origin_request_id: current.originRequestId },
-      "circuit moved away from a dead worker",
+      { circuit: current.id, worker: authority, origin_request_id: current.originRequestId },
+      "circuit moved: its worker or its slot is gone",
     );
-    return {
-      row: circuits.moveCircuit(tx, current, slot, cause),
-      worker: mustFind(tx, slot.workerId),
-      reuse: true,
-      fresh: true,
-    };
+    const row = circuits.moveCircuit(tx, current, slot, cause);
+    return { row, worker: mustFind(tx, slot.workerId), reuse: true, state: "new" };
   }
 
   function create(tx: Db, request: ProxyRequest, token: TokenRow, route: Route, cause: circuits.Cause): Found {
@@ -128,29 +145,36 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       [token.sessionId],
       cause,
     );
-    return { row, worker: mustFind(tx, row.workerId), reuse: false, fresh: true };
+    return { row, worker: mustFind(tx, row.workerId), reuse: false, state: "new" };
   }
 
-  /** Resolves when a worker serves the circuit; else takes back what this or a concurrent request has created. */
-  async function served({ row, worker, fresh }: Found, requestId: string | null): Promise<void> {
-    if (acknowledgements.has(row)) return;
-    if (!fresh && !acknowledgements.awaited(row.id)) {
-      // Perhaps created before a restart and never acknowledged: its event may be long gone.
+  /** True when a worker serves the circuit as found, false when it has changed meanwhile. Throws E10001 when none does. */
+  async function served({ row, worker, state }: Found, requestId: string | null): Promise<boolean> {
+    if (acknowledgements.has(row)) return true;
+    // The original's workers do not acknowledge a change of routes.
+    if (state === "rerouted" && workers.isNameless(db, worker.id)) return true;
+    if (state === "as before" && !acknowledgements.awaited(row)) {
+      // Perhaps changed before a restart and never acknowledged: its event may be long gone.
       publisher.repeat(circuits.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
     }
-    if (await acknowledgements.wait(row)) return;
-    takeBack(row.id, requestId);
+    const outcome = await acknowledgements.wait(row);
+    if (outcome !== "late") return outcome === "acknowledged";
+    // A circuit that was served before stays; one that never was is taken back, by whoever waited for it.
+    if (state !== "rerouted") takeBack(row, requestId);
+    const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
     log.warn(
-      { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId },
-      "circuit taken back: no worker acknowledged it",
+      { ...about, events: deps.bus.healthy() ? "connected" : "away" },
+      "no worker acknowledged the circuit; it is taken back unless it served before",
     );
     throw new Failure("service-unavailable", "E10001: Proxy worker not responding");
   }
 
-  function takeBack(id: string, requestId: string | null): void {
+  /** Forgets a circuit, unless it was moved, changed or acknowledged meanwhile. */
+  function takeBack({ id, workerId, revision }: circuits.CircuitRow, requestId: string | null): void {
     write(db, (tx) => {
       const row = circuits.getCircuit(tx, id);
-      if (row !== undefined && !acknowledgements.has(row)) circuits.removeCircuit(tx, row, { requestId, now: now() });
+      if (row?.workerId !== workerId || row.revision !== revision || acknowledgements.has(row)) return;
+      circuits.removeCircuit(tx, row, { requestId, now: now() });
     });
     publisher.kick();
   }
@@ -223,6 +247,12 @@ function routeTo(token: TokenRow, wish: ProxyWish): Route {
     protocol: placementProtocol(wish.protocol),
     traffic_ratio: 1,
   };
+}
+
+/** Whether a circuit's slot is still one of its worker, which may have come back with another range or mode. */
+function fits({ frontendMode, port }: circuits.CircuitRow, worker: workers.WorkerRow): boolean {
+  if (frontendMode !== worker.frontendMode) return false;
+  return port === null || (port >= (worker.portLow ?? 0) && port <= (worker.portHigh ?? 0));
 }
 
 function sameKernel(routes: readonly Route[], route: Route): boolean {

@@ -22,9 +22,6 @@ export interface WorkerService {
   sweep(): void;
 }
 
-/** Workers of the original have no node ids: they are one node per authority. */
-const NAMELESS_NODE = "(unnamed)";
-
 export function createWorkerService(deps: Deps): WorkerService {
   const { database, config, now, newId, log } = deps;
   const { db } = database;
@@ -33,7 +30,7 @@ export function createWorkerService(deps: Deps): WorkerService {
   const lease = timeout / 2;
 
   function beat(row: store.WorkerRow, nodeId: string | null | undefined, revision: number | null): void {
-    store.renewLease(db, row.id, nodeId ?? NAMELESS_NODE, revision, now() + lease, now());
+    store.renewLease(db, row.id, nodeId ?? store.NAMELESS_NODE, revision, now() + lease, now());
     deps.live.workerSeen(row.authority, now() / 1000).catch((error: unknown) => {
       log.debug({ worker: row.authority, reason: reason(error) }, "cannot note in Redis that the worker was seen");
     });
@@ -56,7 +53,8 @@ export function createWorkerService(deps: Deps): WorkerService {
     heartbeat(id, { node_id: nodeId, revision }) {
       const row = known(id);
       // A node that left, or was thought dead long ago, starts anew: its registration may have changed meanwhile.
-      if (row.status === "TERMINATED" && !store.hasNode(db, id, nodeId ?? NAMELESS_NODE)) throw notFound("worker");
+      if (row.status === "TERMINATED" && !store.hasNode(db, id, nodeId ?? store.NAMELESS_NODE))
+        throw notFound("worker");
       if (row.status === "LOST") log.info({ worker: row.authority }, "lost worker is back");
       beat(row, nodeId, revision ?? null);
       return store.toWorker(db, known(id), now());
@@ -64,7 +62,7 @@ export function createWorkerService(deps: Deps): WorkerService {
     deregister(id, nodeId) {
       const row = known(id);
       const left = write(db, (tx) => {
-        const alive = store.endLease(tx, id, nodeId ?? NAMELESS_NODE, now());
+        const alive = store.endLease(tx, id, nodeId ?? store.NAMELESS_NODE, now());
         if (alive === 0) store.setStatus(tx, id, "TERMINATED", now());
         return alive;
       });

@@ -84,6 +84,14 @@ export function hasNode(db: Db, workerId: string, nodeId: string): boolean {
   );
 }
 
+/** Nodes of the original's workers have no ids: they are one node per authority under this name. */
+export const NAMELESS_NODE = "(unnamed)";
+
+/** True when the worker is the original's: it speaks only what that speaks. */
+export function isNameless(db: Db, workerId: string): boolean {
+  return hasNode(db, workerId, NAMELESS_NODE);
+}
+
 export function setStatus(db: Db, workerId: string, status: WorkerRow["status"], now: number): void {
   db.update(workers).set({ status, updatedAt: now }).where(eq(workers.id, workerId)).run();
 }

@@ -16,6 +16,7 @@ export function createRedisBus(connect: (role: string) => Redis, codec: Codec, l
   const publisher = connect("publisher");
   let subscriber: Redis | null = null;
   let closed = false;
+  let hears = false;
   return {
     async publish(event) {
       await publisher.publish(CHANNEL, codec.encode(event));
@@ -38,9 +39,11 @@ export function createRedisBus(connect: (role: string) => Redis, codec: Codec, l
       return new Promise((resolve) => {
         let before = false;
         // Subscribed by hand at every connect: only after the server's answer is it true that events are heard again.
+        connection.on("close", () => (hears = false));
         connection.on("ready", () => {
           connection.subscribe(CHANNEL).then(
             () => {
+              hears = true;
               if (before) handlers.unknown();
               before = true;
               resolve();
@@ -53,7 +56,7 @@ export function createRedisBus(connect: (role: string) => Redis, codec: Codec, l
         });
       });
     },
-    healthy: () => publisher.status === "ready" && (subscriber === null || subscriber.status === "ready"),
+    healthy: () => publisher.status === "ready" && (subscriber === null || hears),
     async close() {
       closed = true;
       publisher.disconnect();

@@ -211,7 +211,7 @@ describe("what was missed", () => {
     expect(await served()).toEqual(["a", null, "b", null]);
     // Events may be heard only after that; it fetches once more then.
     await until(() => after.state().known);
-    expect(after.state()).toEqual({ workerId: other.id, known: true, revision: 6, coordinator: true });
+    expect(after.state()).toEqual({ workerId: other.id, ready: true, known: true, revision: 6, coordinator: true });
   });
 
   test("while the connection to Redis was broken is made up for when it is back", async () => {
@@ -254,7 +254,7 @@ describe("an event", () => {
     await send(removal(mine, {}, "worker-2"));
     await open("b", 2);
     expect(await served()).toEqual(["a", null, "b", null]);
-    expect(worker.state()).toMatchObject({ known: true, revision: 2 });
+    expect(worker.state()).toMatchObject({ ready: true, known: true, revision: 2 });
   });
 
   test("that removes an old circuit late does not touch the new one on its port", async () => {

@@ -77,7 +77,7 @@ const ROUTES: Record<string, (deps: ApiDeps, request: Request) => Promise<Respon
   "/health/livez": () => Response.json({ status: "healthy" }),
   "/health/readyz": (deps) => {
     const body = health(deps);
-    return Response.json(body, { status: deps.state().known ? 200 : 503 });
+    return Response.json(body, { status: deps.state().ready ? 200 : 503 });
   },
 };
 
