@@ -94,7 +94,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
     },
     stop() {
       stopped = true;
-      for (const { settle } of [...waiting.values()]) settle("late");
+      for (const { settle } of waiting.values()) settle("late");
       note();
     },
   };

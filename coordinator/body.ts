@@ -5,6 +5,8 @@
 import { Failure } from "../shared/failure.ts";
 
 export const MAX_BODY_BYTES = 1024 * 1024;
+/** A body that only drips would hold a connection, and a stop, for ever. */
+const BODY_TIMEOUT_MS = 10_000;
 const MAX_DEPTH = 32;
 
 /** A body as it was received. */
@@ -28,13 +30,22 @@ export class RawBody {
 export async function readBody(request: Request): Promise<RawBody> {
   const announced = Number(request.headers.get("content-length") ?? 0);
   if (announced > MAX_BODY_BYTES) throw tooLarge(`${announced} bytes`);
+  const reader = request.body?.getReader();
+  const late = setTimeout(() => void reader?.cancel(), BODY_TIMEOUT_MS);
+  const deadline = performance.now() + BODY_TIMEOUT_MS;
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of request.body ?? []) {
-    size += chunk.byteLength;
-    if (size > MAX_BODY_BYTES) throw tooLarge("more");
-    chunks.push(chunk);
+  try {
+    for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
+      size += read.value.byteLength;
+      if (size > MAX_BODY_BYTES) throw tooLarge("more");
+      chunks.push(read.value);
+    }
+  } finally {
+    clearTimeout(late);
   }
+  if (performance.now() >= deadline)
+    throw new Failure("invalid-api-params", `body: wanted all of it within ${BODY_TIMEOUT_MS / 1000} s`);
   return new RawBody(Buffer.concat(chunks).toString("utf8"));
 }
 

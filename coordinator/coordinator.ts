@@ -4,6 +4,8 @@ import { Elysia } from "elysia";
 import { lt } from "drizzle-orm";
 import { hostPort, type Address } from "../shared/config/fields.ts";
 import { reason } from "../shared/failure.ts";
+import { stopServer } from "../shared/process.ts";
+import { pathOf } from "../shared/target.ts";
 import { CORS_HEADERS } from "../shared/page.ts";
 import { accessPlugin } from "./access.ts";
 import { createAcknowledgements, type Acknowledgements } from "./acknowledge.ts";
@@ -68,7 +70,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
     async stop() {
       clearInterval(sweeper);
       acknowledgements.stop();
-      await app.stop();
+      if (app.server !== null) await stopServer(app.server);
       await publisher.stop();
       log.info("coordinator is down");
     },
@@ -104,7 +106,7 @@ export function createApp(
   // A Host of fewer than four characters misroutes without standardHostname: false. Elysia's default normaliser runs
   // before the check and turns `[1]` into `{"0": 1}` where an object is wanted; TypeBox's does not.
   const app: Elysia = new Elysia({ handler: { standardHostname: false }, normalize: "typebox" });
-  app.onError((failed) => answerFailure(app, log, { ...failed, path: new URL(failed.request.url).pathname }));
+  app.onError((failed) => answerFailure(app, log, { ...failed, path: pathOf(failed.request.url) }));
   app.onRequest(({ request, set }) => {
     for (const [name, value] of CORS_HEADERS) set.headers[name] = value;
     return request.method === "OPTIONS" ? preflight() : undefined;
@@ -125,6 +127,7 @@ function listen(app: Elysia, { config }: Deps): Address {
       port: bind.port,
       // Elysia's default shares the port: a second coordinator would get half of the calls without a word.
       reusePort: false,
+      development: false,
       // Bodies are limited by readBody with a clear answer; this is only the far limit.
       maxRequestBodySize: 16 * MAX_BODY_BYTES,
       // A creation may wait 15 s for its acknowledgement; Bun's default would cut it at 12 s.

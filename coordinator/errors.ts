@@ -7,6 +7,7 @@ import { ValidationError } from "elysia";
 import { Failure, reason } from "../shared/failure.ts";
 import { listsJson, failureAnswer } from "../shared/page.ts";
 import { redactUrl, type Log } from "../shared/log.ts";
+import { pathAndQuery } from "../shared/target.ts";
 import { describeFaults } from "./validation.ts";
 
 /** The failure that a thrown value stands for. `hasPath` says whether the path exists under another method. */
@@ -61,7 +62,7 @@ function hasRoute(app: Elysia, path: string): boolean {
 }
 
 function report(log: Log, failure: Failure, error: unknown, errorId: string, request: Request): void {
-  const url = redactUrl(new URL(request.url).pathname + new URL(request.url).search);
+  const url = redactUrl(pathAndQuery(request.url));
   const line = { error_id: errorId, method: request.method, url, status: failure.httpStatus, reason: failure.message };
   if (failure.kind !== "internal-server-error")
     log[failure.httpStatus >= 500 ? "warn" : "info"](line, "request refused");

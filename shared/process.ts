@@ -64,6 +64,19 @@ export function createShutdown(): Shutdown {
   };
 }
 
+/** How long an API's running calls may take to end at a stop. Milliseconds. */
+const API_STOP_MS = 5000;
+
+/** Stops an API server: running calls may end for a while, then what is left is closed. */
+export async function stopServer(server: { stop(closeActive?: boolean): Promise<void> }): Promise<void> {
+  const finished = server.stop(false);
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, API_STOP_MS);
+  await Promise.race([finished, late.promise]);
+  clearTimeout(timer);
+  await server.stop(true);
+}
+
 /** One bad callback must not end everybody's connections: it is logged, and the service goes on. */
 export function surviveStrayErrors(log: Log): void {
   const report = (error: unknown) => {

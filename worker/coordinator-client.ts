@@ -1,6 +1,7 @@
 /** Calls to the coordinator. Every failure becomes `coordinator-connection-error`, or the coordinator's own 404. */
 import { Type, type Static, type TSchema } from "@sinclair/typebox";
 import { TypeCompiler, type TypeCheck } from "@sinclair/typebox/compiler";
+import { kebabToSnake } from "../shared/bus/envelope.ts";
 import { Failure, notFound, reason } from "../shared/failure.ts";
 import { WorkerCircuits, type Heartbeat, type WorkerRegistration } from "../shared/schema/worker.ts";
 import "../shared/schema/formats.ts";
@@ -32,7 +33,7 @@ export function createCoordinatorClient(endpoint: string, apiSecret: string): Co
     check: TypeCheck<T>,
   ): Promise<Static<T>> {
     const answer = await send(method, path, body);
-    const value: unknown = await answer.json();
+    const value = kebabToSnake(await answer.json());
     if (check.Check(value)) return value;
     const fault = check.Errors(value).First();
     throw unreachable(`${method} ${path} answered something else: ${fault?.path ?? ""} ${fault?.message ?? ""}`);

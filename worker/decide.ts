@@ -5,6 +5,7 @@
 import { Failure } from "../shared/failure.ts";
 import type { AddressMatcher } from "../shared/addresses.ts";
 import type { Log } from "../shared/log.ts";
+import { isHost } from "../shared/target.ts";
 import { admit, checkAddress, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
 import { clientOf } from "./client.ts";
@@ -49,6 +50,8 @@ function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision>
   const { table, usage, burner, admission, trusted, domain } = deps;
   if (head.method === "CONNECT" || head.method === "TRACE")
     throw new Failure("method-not-allowed", `${head.method} is not proxied`);
+  // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
+  if (!isHost(head.header("host") ?? "")) throw new Failure("generic-bad-request", "Host: wanted one host");
   const entry = find(table, head, domain);
   const client = clientOf(head, trusted);
   if (isEnter(head.target)) {

@@ -84,7 +84,10 @@ function isHopByHop(lower: string): boolean {
 
 function connectionNamed(connection: string | null): Set<string> | null {
   if (connection === null || /^\s*(keep-alive|close|upgrade)?\s*$/i.test(connection)) return null;
-  return new Set(connection.split(",").map((name) => name.trim().toLowerCase()));
+  const named = new Set(connection.split(",").map((name) => name.trim().toLowerCase()));
+  // No connection may take these from the message.
+  for (const name of ["host", "content-length", "cookie"]) named.delete(name);
+  return named;
 }
 
 function forwardedHeaders({ chain, proto, host }: ForwardedBy): [string, string][] {

@@ -33,6 +33,10 @@ await runMain(async () => {
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 
+  if (process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"] === undefined) {
+    log.warn("BUN_CONFIG_MAX_HTTP_REQUESTS is not set: this worker carries at most 256 requests at once");
+  }
+
   const messengers = redisMessengers(
     config.redis,
     createCodec(config.secrets.api_secret, config.events.accept_unsigned, COORDINATOR_EVENTS),

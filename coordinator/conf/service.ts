@@ -1,5 +1,6 @@
 /** `POST /v2/conf`: the Manager names a kernel and gets a token with which a person may open circuits to it. */
 import { Failure } from "../../shared/failure.ts";
+import { hostFault } from "../../shared/kernel.ts";
 import type { ConfRequest } from "../../shared/schema/api.ts";
 import type { Deps } from "../deps.ts";
 import { getToken, insertToken, type TokenRow } from "./store.ts";
@@ -15,6 +16,9 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
   const lifetime = config.proxy_coordinator.token_lifetime * 1000;
   return {
     configure(request, requestId) {
+      const fault = hostFault(request.kernel_host);
+      if (fault !== null)
+        throw new Failure("invalid-api-params", `kernel_host: ${fault}, got ${JSON.stringify(request.kernel_host)}`);
       const { session } = request;
       const id = newId();
       insertToken(database.db, {

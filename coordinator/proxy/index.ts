@@ -3,6 +3,7 @@ import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
 import type { Log } from "../../shared/log.ts";
 import { listsJson } from "../../shared/page.ts";
+import { pathAndQuery } from "../../shared/target.ts";
 import { ProxyRequest, ProxyWish, type ProxyAnswer } from "../../shared/schema/api.ts";
 import { Uuid } from "../../shared/schema/circuit.ts";
 import type { AccessPlugin } from "../access.ts";
@@ -98,7 +99,7 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
 
 function authUrl(baseUrl: string, requestUrl: string, token: string, sessionId: string): string {
   const url = new URL(`${baseUrl}/v2/proxy/auth`);
-  url.search = new URL(requestUrl).search;
+  url.search = pathAndQuery(requestUrl).split("?").slice(1).join("?");
   url.searchParams.set("token", token);
   url.searchParams.set("session_id", sessionId);
   return url.toString();

@@ -124,7 +124,7 @@ function requestId(metadata: string | undefined): string | null {
 }
 
 /** Older peers may write route keys with hyphens; `envs` belong to the user and stay as they are. */
-function kebabToSnake(value: unknown): unknown {
+export function kebabToSnake(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(kebabToSnake);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(

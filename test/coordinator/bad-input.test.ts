@@ -47,6 +47,26 @@ describe("POST /v2/conf", () => {
       "kernel_port: wanted an integer from 1 to 65535, got 1.5",
     ],
     ["no host", { ...conf, kernel_host: undefined }, "kernel_host: wanted text of length from 1 to 255, got nothing"],
+    [
+      "a host with a path",
+      { ...conf, kernel_host: "127.0.0.1:1/evil?x=" },
+      'kernel_host: wanted a host name or an IP address, got "127.0.0.1:1/evil?x="',
+    ],
+    [
+      "a host with a user",
+      { ...conf, kernel_host: "u:p@h" },
+      'kernel_host: wanted a host name or an IP address, got "u:p@h"',
+    ],
+    [
+      "the cloud's metadata address",
+      { ...conf, kernel_host: "169.254.169.254" },
+      'kernel_host: wanted an address that a kernel can have, got "169.254.169.254"',
+    ],
+    [
+      "the address of everywhere",
+      { ...conf, kernel_host: "0.0.0.0" },
+      'kernel_host: wanted an address that a kernel can have, got "0.0.0.0"',
+    ],
     ["no session", { ...conf, session: undefined }, "session: wanted an object, got nothing"],
     [
       "a session id that is no UUID",

@@ -124,6 +124,61 @@ describe("reuse", () => {
   });
 });
 
+describe("a circuit that changes", () => {
+  const session = "aaaaaaaa-0000-4000-8000-000000000004";
+
+  test("its kernel is answered for only when the worker knows the new one, and stays when it does not", async () => {
+    const mine = await worker({ authority: "w", node_id: "n1" });
+    const first = await open({}, {}, session);
+    const rerouted = await manager.conf({ kernel_port: 9999, session_id: session });
+    mine.answers = false;
+    expect((await manager.auth(rerouted.token, session)).body["msg"]).toBe("E10001: Proxy worker not responding");
+    mine.answers = true;
+    const again = await manager.auth(rerouted.token, session);
+    expect([again.status, again.body["circuit_id"]]).toEqual([200, first.body["circuit_id"]]);
+    expect((await circuits()).length).toBe(1);
+  });
+
+  test("its kernel is answered for at once at a worker of the original, which does not acknowledge that", async () => {
+    await worker({ authority: "w" });
+    await open({}, {}, session);
+    const rerouted = await manager.conf({ kernel_port: 9999, session_id: session });
+    expect((await manager.auth(rerouted.token, session)).status).toBe(200);
+  });
+
+  test.each([
+    ["range", { port_range: [31_000, 31_009] }],
+    ["mode", { frontend_mode: "wildcard", wildcard_domain: ".apps.example", port_range: null }],
+  ])("because its worker came back with another %s gets a new slot", async (_what, change) => {
+    const mine = await worker({ authority: "w" });
+    const first = await open({}, {}, session);
+    await manager.api("PUT", "/api/worker", { ...REGISTRATION, ...change });
+    const second = await open({}, {}, session);
+    expect(second.body).toMatchObject({ reuse: true, circuit_id: first.body["circuit_id"] as string });
+    const [moved] = await circuits();
+    expect(moved?.["worker"]).toBe(mine.id);
+    expect(moved?.["port"] === null ? moved["subdomain"] : moved?.["port"]).toEqual(moved?.["port"] === null ? expect.stringMatching(/^app-/) : 31_000); // prettier-ignore
+  });
+
+  test("its worker while somebody waits for the old one is waited for at the new one, by both", async () => {
+    const slow = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 10, worker_heartbeat_timeout: 1 } });
+    const there = slow.manager;
+    const left = await startFakeWorker(there, slow.redis.port, { authority: "left" });
+    left.answers = false;
+    const token = await there.conf({ kernel_port: 8888, session_id: session });
+    const first = there.auth(token.token, session);
+    await until(async () => (await there.api("GET", `/api/worker/${left.id}`)).body["status"] === "LOST");
+    const right = await startFakeWorker(there, slow.redis.port, { authority: "right" });
+    const second = await there.auth(token.token, session);
+    expect([second.status, (await first).status]).toEqual([200, 200]);
+    const all = (await there.api("GET", "/api/circuits")).body["circuits"] as Record<string, unknown>[];
+    expect(all.map((one) => one["worker"])).toEqual([right.id]);
+    await left.stop();
+    await right.stop();
+    await slow.stop();
+  });
+});
+
 describe("placement", () => {
   test("without any worker is 503, and nothing is recorded", async () => {
     expect(await open()).toMatchObject({ status: 503, body: { msg: "No worker is alive" } });

@@ -93,6 +93,19 @@ describe("a start", () => {
     holder.stop(true);
   });
 
+  test("of a second coordinator on the same port does not share it", async () => {
+    const port = await freePort();
+    const toml = (name: string) =>
+      file(
+        `${name}.toml`,
+        coordinatorToml(join(directory, `${name}.sqlite3`), { coordinator: { bind_addr: `127.0.0.1:${port}` } }),
+      );
+    const first = spawnService("coordinator/main.ts", ["--config", toml("first")]);
+    await first.said("coordinator is up");
+    expect(run("coordinator", ["--config", toml("second")])).toMatchObject({ code: 1, err: expect.stringContaining(`Cannot listen on 127.0.0.1:${port} (proxy_coordinator.bind_addr)`) as string }); // prettier-ignore
+    expect(await first.stop()).toBe(0);
+  });
+
   test("of a worker of a kind that this version does not serve says so", () => {
     const wild = file("wild.toml", workerToml("http://127.0.0.1:1", 20_000, 10, { worker: { protocol: "tcp" } }));
     expect(run("worker", ["--config", wild]).err).toContain(

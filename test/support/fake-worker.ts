@@ -28,8 +28,11 @@ export async function startFakeWorker(
     event(event) {
       if (event.payload.target_worker_authority !== registration.authority) return;
       events.push(event);
-      if (event.name !== "appproxy_circuit_created_event" || !fake.answers) return;
-      const { circuits } = event.payload;
+      if (!fake.answers) return;
+      // A node of ours acknowledges a change of routes too; the original does not.
+      const changed = registration["node_id"] !== undefined && event.name === "appproxy_circuit_route_updated_event";
+      if (event.name !== "appproxy_circuit_created_event" && !changed) return;
+      const circuits = "circuits" in event.payload ? event.payload.circuits : [event.payload.circuit];
       const payload = { target_worker_authority: registration.authority, circuits };
       void messengers.bus.publish({
         name: "appproxy_worker_circuit_added_event",

@@ -44,3 +44,21 @@ export async function rawServer(asked: (server: RawServer) => void): Promise<Raw
   };
   return server;
 }
+
+/** Sends bytes and gives all that comes back until the other side closes. */
+export async function rawRequest(port: number, bytes: string): Promise<string> {
+  let said = "";
+  const closed = Promise.withResolvers<void>();
+  await Bun.connect({
+    hostname: "127.0.0.1",
+    port,
+    socket: {
+      open: (socket) => void socket.write(bytes),
+      data: (_socket, data) => void (said += data.toString("latin1")),
+      close: () => closed.resolve(),
+      error: () => closed.resolve(),
+    },
+  });
+  await closed.promise;
+  return said;
+}

@@ -11,6 +11,8 @@ export interface RedisServer {
   /** Ends the process; `start` brings up an empty one on the same port. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** Sends the process a signal, such as SIGSTOP. */
+  signal(name: NodeJS.Signals): void;
 }
 
 export async function startRedis(): Promise<RedisServer> {
@@ -67,6 +69,7 @@ export async function startRedis(): Promise<RedisServer> {
       return `redis://127.0.0.1:${port}`;
     },
     start,
+    signal: (name) => child?.kill(name),
     async stop() {
       child?.kill("SIGKILL");
       await child?.exited;

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { startApp, type App } from "../support/app.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
 import type { Entered } from "../support/manager.ts";
-import { rawServer, type RawServer } from "../support/raw.ts";
+import { rawRequest, rawServer, type RawServer } from "../support/raw.ts";
 import { until } from "../support/until.ts";
 import { talk } from "../support/websocket.ts";
 
@@ -104,6 +104,42 @@ describe("a client that leaves", () => {
   });
 });
 
+describe("a request", () => {
+  test.each([
+    "GET /a/b HTTP/1.0\r\n",
+    "GET /a/b HTTP/1.1\r\nHost: a b\r\n",
+    "GET /a/b HTTP/1.1\r\nHost: [\r\n",
+    "GET /a/b HTTP/1.1\r\nHost: a, b\r\n",
+  ])("whose Host is no host never reaches the app: %j", async (head) => {
+    const { origin, cookie } = await enter(app.port);
+    const before = app.requests.length;
+    const said = await rawRequest(
+      Number(new URL(origin).port),
+      `${head}Cookie: ${cookie}\r\nConnection: close\r\n\r\n`,
+    );
+    expect(said).toMatch(/^HTTP\/1.1 400/);
+    expect(app.requests.length).toBe(before);
+  });
+
+  test("with an odd Host tells neither API anything of its insides", async () => {
+    for (const port of [cluster.coordinator.address.port, cluster.worker.apiPort]) {
+      const said = await rawRequest(port, "GET /nope HTTP/1.1\r\nHost: [\r\nConnection: close\r\n\r\n");
+      expect(said).toMatch(/^HTTP\/1.1 4\d\d/);
+      expect(said.length).toBeLessThan(2000);
+    }
+  });
+
+  test("that names Host in Connection keeps it", async () => {
+    const { origin, cookie } = await enter(app.port);
+    const { host, port } = new URL(origin);
+    const said = await rawRequest(
+      Number(port),
+      `GET / HTTP/1.1\r\nHost: ${host}\r\nCookie: ${cookie}\r\nConnection: close, host\r\n\r\n`,
+    );
+    expect(said).toContain(`"host":"${host}"`);
+  });
+});
+
 describe("headers", () => {
   test("of a client that invents where it comes from are rebuilt", async () => {
     const { origin, cookie } = await enter(app.port);
@@ -155,6 +191,12 @@ describe("a WebSocket", () => {
     const answer = await fetch(raw.origin, { headers: { cookie: raw.cookie, connection: "Upgrade", upgrade: "websocket", "sec-websocket-key": "x3JJHMbDL1EzLkh9GBhXDw==", "sec-websocket-version": "13" } }); // prettier-ignore
     expect(answer.status).toBe(seen);
     await raw.stop();
+  });
+
+  test("with a protocol named twice is a bad request", async () => {
+    const { origin, cookie } = await enter(app.port);
+    const answer = await fetch(origin, { headers: { cookie, connection: "Upgrade", upgrade: "websocket", "sec-websocket-protocol": "a, a", "sec-websocket-key": "x3JJHMbDL1EzLkh9GBhXDw==", "sec-websocket-version": "13" } }); // prettier-ignore
+    expect(answer.status).toBe(400);
   });
 
   test("of a client that closes is closed at the app with its code", async () => {

@@ -3,6 +3,8 @@ import { hostPort } from "../../shared/config/fields.ts";
 import { Failure, reason } from "../../shared/failure.ts";
 import { redactUrl, type Log } from "../../shared/log.ts";
 import { CORS_HEADERS, failureAnswer, listsJson } from "../../shared/page.ts";
+import { pathAndQuery, pathOf } from "../../shared/target.ts";
+import { stopServer } from "../../shared/process.ts";
 import { VERSION } from "../../shared/version.ts";
 import type { SyncState } from "../sync.ts";
 import { setup, type SetupDeps } from "./setup.ts";
@@ -24,7 +26,7 @@ export interface ApiServer {
 /** Throws when its address can't be had. */
 export function startApi(deps: ApiDeps): ApiServer {
   const server = open(deps);
-  return { port: server.port ?? deps.port, stop: () => server.stop() };
+  return { port: server.port ?? deps.port, stop: () => stopServer(server) };
 }
 
 // --- internal ---
@@ -57,7 +59,7 @@ async function answer(request: Request, deps: ApiDeps): Promise<Response> {
 }
 
 async function route(request: Request, deps: ApiDeps): Promise<Response> {
-  const { pathname } = new URL(request.url);
+  const pathname = pathOf(request.url);
   if (request.method === "OPTIONS")
     return new Response(null, {
       status: 204,
@@ -65,7 +67,9 @@ async function route(request: Request, deps: ApiDeps): Promise<Response> {
     });
   const handler = Object.hasOwn(ROUTES, pathname) ? ROUTES[pathname] : undefined;
   if (handler === undefined) throw new Failure("url-not-found");
-  if (request.method !== "GET" && request.method !== "HEAD") throw new Failure("method-not-allowed");
+  // A link preview's HEAD must not use up the token of a setup link.
+  const allowed = request.method === "GET" || (request.method === "HEAD" && pathname !== "/setup");
+  if (!allowed) throw new Failure("method-not-allowed");
   return handler(deps, request);
 }
 
@@ -104,7 +108,7 @@ function refused(request: Request, error: unknown, log: Log): Response {
       ? error
       : new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error });
   const errorId = crypto.randomUUID();
-  const url = redactUrl(new URL(request.url).pathname + new URL(request.url).search);
+  const url = redactUrl(pathAndQuery(request.url));
   log.info(
     {
       error_id: errorId,

@@ -5,6 +5,7 @@
 import { errors } from "jose";
 import { Failure, notFound } from "../../shared/failure.ts";
 import { SETUP_LIFETIME, verifyJwt } from "../../shared/jwt.ts";
+import { pathAndQuery } from "../../shared/target.ts";
 import { redirectPath } from "../../shared/redirect.ts";
 import type { AdmitSettings } from "../admit.ts";
 import type { Burner } from "../burn.ts";
@@ -33,8 +34,14 @@ interface Claims {
 
 /** Answers a setup request with a redirect. Rejects with the failure. */
 export async function setup(request: Request, deps: SetupDeps): Promise<Response> {
-  const claims = await readClaims(new URL(request.url).searchParams.get("token"), deps.jwtSecret);
-  const entry = await lookUp(claims.circuit, deps);
+  const claims = await readClaims(
+    new URLSearchParams(pathAndQuery(request.url).split("?")[1] ?? "").get("token"),
+    deps.jwtSecret,
+  );
+  const used = claims.jti !== null && !(await deps.burner.burn(claims.jti, SETUP_LIFETIME * 1000 + 5000));
+  // A used token makes nobody fetch: it could be sent a thousand times.
+  const entry = used ? deps.table.byId(claims.circuit) : await lookUp(claims.circuit, deps);
+  if (entry === undefined) throw used ? alreadyUsed() : notFound("circuit");
   const { circuit } = entry;
   if (circuit.app_mode === "inference")
     throw new Failure("generic-bad-request", "E20011: Not supported for inference apps");
@@ -42,9 +49,9 @@ export async function setup(request: Request, deps: SetupDeps): Promise<Response
   if (path === null) throw new Failure("generic-bad-request", "redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);
   if (circuit.open_to_public) return goTo(origin + path, []);
-  if (claims.jti !== null && !(await deps.burner.burn(claims.jti, SETUP_LIFETIME * 1000 + 5000))) {
+  if (used) {
     if (holdsPermit(request, entry, deps.admission)) return goTo(origin + path, []);
-    throw new Failure("invalid-credentials", "This link was used already; open the app again");
+    throw alreadyUsed();
   }
   const { permits, now } = deps.admission;
   const uid = circuit.user_id ?? "";
@@ -75,13 +82,15 @@ function hint(error: unknown): unknown {
 }
 
 /** The circuit; when it is unknown here, another node may have acknowledged it first. */
-async function lookUp(id: string, { table, refresh }: SetupDeps): Promise<Entry> {
+async function lookUp(id: string, { table, refresh }: SetupDeps): Promise<Entry | undefined> {
   const known = table.byId(id);
   if (known !== undefined) return known;
   await refresh();
-  const entry = table.byId(id);
-  if (entry === undefined) throw notFound("circuit");
-  return entry;
+  return table.byId(id);
+}
+
+function alreadyUsed(): Failure {
+  return new Failure("invalid-credentials", "This link was used already; open the app again");
 }
 
 /** In port mode the API has the circuits' host, so a browser that reloads this page shows its permit. */

@@ -141,14 +141,10 @@ function dial(
   signal: AbortSignal,
 ): Promise<{ app: WebSocket; bridge: Bridge }> {
   const { promise, resolve, reject } = Promise.withResolvers<{ app: WebSocket; bridge: Bridge }>();
-  const offered = headers.filter(([name]) => name.toLowerCase() === "sec-websocket-protocol").map(([, value]) => value);
-  const app = new WebSocket(url, {
-    headers: Object.fromEntries(headers.filter(([name]) => name.toLowerCase() !== "sec-websocket-protocol")),
-    protocols: offered.flatMap((value) => value.split(",").map((name) => name.trim())),
-    perMessageDeflate: false,
-  });
+  const app = connect(url, headers);
   app.binaryType = "nodebuffer";
   const fail = (failure: Failure) => {
+    clearTimeout(late);
     reject(failure);
     app.terminate();
   };
@@ -168,6 +164,20 @@ function dial(
     reject(refusal("message" in event ? event.message : ""));
   };
   return promise;
+}
+
+function connect(url: string, headers: [string, string][]): WebSocket {
+  const isProtocol = ([name]: [string, string]) => name.toLowerCase() === "sec-websocket-protocol";
+  const offered = headers.filter(isProtocol).flatMap(([, value]) => value.split(",").map((name) => name.trim()));
+  try {
+    return new WebSocket(url, {
+      headers: Object.fromEntries(headers.filter((pair) => !isProtocol(pair))),
+      protocols: offered,
+      perMessageDeflate: false,
+    });
+  } catch (error) {
+    throw new Failure("generic-bad-request", { msg: "Sec-WebSocket-Protocol: wanted different names", cause: error });
+  }
 }
 
 /** Bun tells only the status of a refusal, in words. */

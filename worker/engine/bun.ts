@@ -4,11 +4,18 @@
  */
 import { Failure } from "../../shared/failure.ts";
 import type { Answer } from "../../shared/page.ts";
+import { pathAndQuery } from "../../shared/target.ts";
 import { endsHere } from "../headers.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./bun-websocket.ts";
 import type { Core, Engine, Forward, Frontend, Listener, ListenOptions, RequestHead } from "./engine.ts";
 
 type Server = Bun.Server<Bridge>;
+
+/** What a listener knows of all that comes in through it. */
+interface Via {
+  frontend: Frontend;
+  tls: boolean;
+}
 
 export const bunEngine: Engine = { listen };
 
@@ -26,7 +33,7 @@ function listen(options: ListenOptions, core: Core): Listener {
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     development: false,
     ...(tls === null ? {} : { tls }),
-    fetch: (request, self) => serve(request, self, frontend, core),
+    fetch: (request, self) => serve(request, self, { frontend, tls: tls !== null }, core),
     websocket: bridgeHandlers,
     error: () => new Response(null, { status: 500 }),
   });
@@ -37,8 +44,8 @@ function listen(options: ListenOptions, core: Core): Listener {
   };
 }
 
-async function serve(request: Request, server: Server, frontend: Frontend, core: Core): Promise<Response | undefined> {
-  const head = headOf(request, server, frontend);
+async function serve(request: Request, server: Server, via: Via, core: Core): Promise<Response | undefined> {
+  const head = headOf(request, server, via);
   const decided = core.decide(head);
   const decision = decided instanceof Promise ? await decided : decided;
   switch (decision.kind) {
@@ -51,22 +58,27 @@ async function serve(request: Request, server: Server, frontend: Frontend, core:
         if (head.upgrade) return await bridgeWebSocket(request, server, head.target, decision);
         return await forward(request, head.target, decision);
       } catch (error) {
-        const failure = error instanceof Failure ? error : core.upstreamFault(error, decision, request.signal.aborted);
-        // Nobody reads an answer to a client that has left.
-        return failure === null ? new Response(null, { status: 499 }) : toResponse(core.failed(failure, head));
+        if (request.signal.aborted) return gone();
+        const failure = error instanceof Failure ? error : core.upstreamFault(error, decision, false);
+        return failure === null ? gone() : toResponse(core.failed(failure, head));
       }
   }
 }
 
+/** Nobody reads an answer to a client that has left. */
+function gone(): Response {
+  return new Response(null, { status: 499 });
+}
+
 /** A head over Bun's request; values are read only when the core asks for them. */
-function headOf(request: Request, server: Server, frontend: Frontend): RequestHead {
+function headOf(request: Request, server: Server, { frontend, tls }: Via): RequestHead {
   const { headers, url, method } = request;
   let peer: string | null = null;
   return {
     method,
-    target: targetOf(url),
+    target: pathAndQuery(url),
     frontend,
-    tls: url.startsWith("https:"),
+    tls,
     upgrade: method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket",
     get peer() {
       return (peer ??= server.requestIP(request)?.address ?? "");
@@ -74,12 +86,6 @@ function headOf(request: Request, server: Server, frontend: Frontend): RequestHe
     header: (name) => headers.get(name),
     pairs: () => headers,
   };
-}
-
-/** Path and query of an absolute URL, as they stand in it. */
-function targetOf(url: string): string {
-  const start = url.indexOf("/", url.indexOf("//") + 2);
-  return start === -1 ? "/" : url.slice(start);
 }
 
 async function forward(request: Request, target: string, to: Forward): Promise<Response> {
@@ -95,6 +101,10 @@ async function forward(request: Request, target: string, to: Forward): Promise<R
     timeout: false,
   } as RequestInit);
   to.moved();
+  if (upstream.status < 200 || upstream.status > 599) {
+    await upstream.body?.cancel();
+    throw new Error(`the app answered with status ${upstream.status}, which Bun.serve cannot pass on`);
+  }
   const headers = answerHeaders(upstream.headers, to);
   const answer = upstream.body === null ? null : metered(upstream.body, to.moved);
   return new Response(answer, { status: upstream.status, statusText: upstream.statusText, headers });

@@ -1,0 +1,20 @@
+/** Request targets of Bun's `Request.url`, which is no URL when the client sent an odd or no `Host`. */
+
+/** Path and query as they stand in `Request.url`; "/" when there are none. */
+export function pathAndQuery(url: string): string {
+  // Without a usable Host (HTTP/1.0, `Host: [`) Bun gives the bare target or an unparsable URL: never parse it.
+  if (url.startsWith("/")) return url;
+  const authority = url.indexOf("//");
+  const start = authority === -1 ? -1 : url.indexOf("/", authority + 2);
+  return start === -1 ? "/" : url.slice(start);
+}
+
+/** The path alone. */
+export function pathOf(url: string): string {
+  return pathAndQuery(url).split("?", 1)[0] ?? "/";
+}
+
+/** A `Host` that names one host: RFC 9110 §7.2, without userinfo or lists. */
+export function isHost(host: string): boolean {
+  return /^(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(:\d{1,5})?$/i.test(host);
+}

@@ -1,0 +1,131 @@
+/** The worker's copy of its circuits, by itself: events out of place must neither be applied nor make it fetch for ever. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { createCodec } from "../../shared/bus/envelope.ts";
+import type { AppProxyEvent } from "../../shared/bus/events.ts";
+import { createMemoryBus, MemoryHub } from "../../shared/bus/memory.ts";
+import { Failure } from "../../shared/failure.ts";
+import { silentLog } from "../../shared/log.ts";
+import type { Circuit } from "../../shared/schema/circuit.ts";
+import type { WorkerCircuits } from "../../shared/schema/worker.ts";
+import type { Core } from "../../worker/engine/engine.ts";
+import { bunEngine } from "../../worker/engine/bun.ts";
+import { createFrontends, type Frontends } from "../../worker/frontends.ts";
+import { createReplica, type Replica } from "../../worker/replica.ts";
+import { Table } from "../../worker/table.ts";
+import { freeRange } from "../support/ports.ts";
+import { until } from "../support/until.ts";
+import { circuit } from "../support/values.ts";
+
+let low: number;
+let snapshot: WorkerCircuits;
+let fetches: number;
+let table: Table;
+let frontends: Frontends;
+let replica: Replica;
+
+const refusing: Core = {
+  decide: () => ({ kind: "refuse", failure: new Failure("service-unavailable") }),
+  failed: () => ({ status: 503, headers: [], body: "" }),
+  upstreamFault: () => null,
+};
+
+beforeEach(async () => {
+  low = await freeRange(4);
+  fetches = 0;
+  snapshot = { circuits: [], revision: 3, epoch: "mine" };
+  table = new Table();
+  frontends = createFrontends({
+    engine: bunEngine,
+    core: refusing,
+    log: silentLog(),
+    hostname: "127.0.0.1",
+    tls: null,
+    bindPort: (port) => port,
+  });
+  const bus = createMemoryBus(new MemoryHub(), createCodec("replica-test-secret-01", false), silentLog());
+  const fetch = async () => {
+    fetches++;
+    return snapshot;
+  };
+  replica = createReplica({ authority: "w", fetch, failed: () => undefined, bus, table, frontends, log: silentLog() });
+  await replica.refresh();
+  fetches = 0;
+});
+
+afterEach(async () => {
+  await replica.stop();
+  await frontends.drain(0);
+});
+
+const one = (id: string, at: number, revision: number): Circuit =>
+  circuit({ id: `${id.repeat(8)}-0000-4000-8000-000000000000`, port: low + at, revision });
+
+function created(what: Circuit, revision: number, epoch = "mine"): AppProxyEvent {
+  const payload = { target_worker_authority: "w", circuits: [what], revision, epoch };
+  return { name: "appproxy_circuit_created_event", source: "appproxy-coordinator", payload, requestId: null };
+}
+
+function removed(what: Circuit, revision: number): AppProxyEvent {
+  const payload = { target_worker_authority: "w", circuits: [what], revision, epoch: "mine" };
+  return { name: "appproxy_circuit_removed_event", source: "appproxy-coordinator", payload, requestId: null };
+}
+
+const ids = () => table.all().map((entry) => entry.circuit.id[0]);
+const settled = () => until(() => replica.state().known);
+
+test.each([
+  ["of another database", () => created(one("a", 0, 4), 4, "another")],
+  ["of a revision that the database does not have", () => created(one("a", 0, 99), 99)],
+])("an event %s is looked into once and dropped, and the next one is applied", async (_what, event) => {
+  replica.receive(event());
+  await until(() => fetches > 0);
+  await settled();
+  expect(fetches).toBeLessThanOrEqual(2);
+  replica.receive(created(one("b", 1, 4), 4));
+  await until(() => ids().length === 1);
+  expect([ids(), replica.state().revision]).toEqual([["b"], 4]);
+});
+
+test("a gap is filled from the snapshot, and what came meanwhile is not applied twice", async () => {
+  const [a, b] = [one("a", 0, 4), one("b", 1, 5)];
+  snapshot = { circuits: [a, b], revision: 5, epoch: "mine" };
+  replica.receive(created(b, 5));
+  await until(() => ids().length === 2);
+  await settled();
+  expect([fetches, replica.state().revision]).toEqual([1, 5]);
+});
+
+test("a circuit that comes back on another port is closed on the old one", async () => {
+  const before = one("a", 0, 4);
+  replica.receive(created(before, 4));
+  await until(() => frontends.serves(before));
+  const after = { ...before, port: low + 2, revision: 6 };
+  snapshot = { circuits: [after], revision: 6, epoch: "mine" };
+  await replica.refresh();
+  expect([frontends.serves(before), frontends.serves(after)]).toEqual([false, true]);
+  expect(await fetch(`http://127.0.0.1:${low}/`).catch(() => "refused")).toBe("refused");
+});
+
+test("a circuit that is closed while its port is tried again stays closed, and the next one has the port", async () => {
+  const holder = Bun.listen({ hostname: "127.0.0.1", port: low, exclusive: true, socket: { data: () => undefined } });
+  const [a, b] = [one("a", 0, 4), one("b", 0, 6)];
+  replica.receive(created(a, 4));
+  await until(() => ids().length === 1);
+  const retried = replica.retryPorts();
+  replica.receive(removed(a, 5));
+  holder.stop(true);
+  await retried;
+  replica.receive(created(b, 6));
+  await until(() => frontends.serves(b));
+  await replica.retryPorts();
+  expect([frontends.serves(a), frontends.serves(b)]).toEqual([false, true]);
+});
+
+test("nothing is opened after a stop", async () => {
+  const late = one("a", 0, 4);
+  await replica.stop();
+  await frontends.drain(0);
+  replica.receive(created(late, 4));
+  expect(await frontends.open(late)).toBe(false);
+  expect(ids()).toEqual([]);
+});
