@@ -2,6 +2,7 @@
  * Swagger UI at /swagger with every asset served from here: clusters have no internet.
  * The only file that knows @elysiajs/swagger, whose own page would load scripts from a CDN; only its document is used.
  */
+import { STATUS_CODES } from "node:http";
 import { dirname, join } from "node:path";
 import { swagger } from "@elysiajs/swagger";
 import { Elysia, type AnyElysia } from "elysia";
@@ -67,7 +68,9 @@ export async function openApiDocument(described: readonly AnyElysia[]): Promise<
   );
   for (const plugin of described) app.use(plugin);
   const answer = await app.handle(new Request("http://localhost/json"));
-  return tidy(await answer.json());
+  const document = tidy(await answer.json());
+  if (isRecord(document) && isRecord(document["paths"])) describeAnswers(document["paths"]);
+  return document;
 }
 
 // --- internal ---
@@ -104,6 +107,18 @@ const DOCUMENT = {
     },
   },
 };
+
+/** OpenAPI wants a description for every answer; an example belongs to its schema, where the plugin has put it too. */
+function describeAnswers(paths: Record<string, unknown>): void {
+  for (const operation of Object.values(paths).filter(isRecord).flatMap(Object.values)) {
+    if (!isRecord(operation) || !isRecord(operation["responses"])) continue;
+    for (const [status, answer] of Object.entries(operation["responses"])) {
+      if (!isRecord(answer)) continue;
+      answer["description"] = STATUS_CODES[status] ?? "OK";
+      delete answer["example"];
+    }
+  }
+}
 
 const OTHER_TYPES = new Set(["multipart/form-data", "text/plain"]);
 

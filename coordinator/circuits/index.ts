@@ -1,6 +1,7 @@
 /** Routes of circuits: read, list with filters, delete. */
 import { Elysia } from "elysia";
 import { Type, type Static } from "@sinclair/typebox";
+import { RequestIdHeader } from "../../shared/schema/api.ts";
 import { Uuid } from "../../shared/schema/circuit.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
@@ -46,6 +47,7 @@ export function circuitRoutes(access: AccessPlugin, circuits: CircuitService, lo
       },
       {
         access: "api",
+        headers: RequestIdHeader,
         params,
         response: answers("Success", 400, 401, 404),
         detail: { tags, summary: "Delete a circuit", description: "Its slot is freed and its worker told." },

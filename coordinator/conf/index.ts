@@ -1,5 +1,6 @@
 /** `POST /v2/conf`: the Manager announces a kernel. */
 import { Elysia } from "elysia";
+import { RequestIdHeader } from "../../shared/schema/api.ts";
 import type { Log } from "../../shared/log.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
@@ -12,6 +13,7 @@ export function confRoutes(access: AccessPlugin, conf: ConfService, log: Log) {
     .use(models)
     .post("/v2/conf", ({ body, request }) => ({ token: conf.configure(body, requestIdentity(request.headers, log)) }), {
       access: "manager",
+      headers: RequestIdHeader,
       body: "ConfRequest",
       response: answers("ConfAnswer", 400, 401, 413),
       detail: {

@@ -4,7 +4,7 @@ import { Type } from "@sinclair/typebox";
 import type { Log } from "../../shared/log.ts";
 import { listsJson } from "../../shared/page.ts";
 import { pathAndQuery } from "../../shared/target.ts";
-import { ProxyRequest, ProxyWish, type ProxyAnswer } from "../../shared/schema/api.ts";
+import { ProxyRequest, ProxyWish, RequestIdHeader, type ProxyAnswer } from "../../shared/schema/api.ts";
 import { Uuid } from "../../shared/schema/circuit.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
@@ -48,6 +48,7 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
       {
         access: "public",
         asked: ProxyRequest,
+        headers: RequestIdHeader,
         query: ProxyRequest,
         response: answers("ProxyAnswer", 400, 401, 409, 503),
         detail: {
@@ -65,6 +66,7 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
       },
       {
         access: "public",
+        headers: RequestIdHeader,
         body: "ProxyRequest",
         response: answers("ProxyAnswer", 400, 401, 409, 413, 503),
         detail: {

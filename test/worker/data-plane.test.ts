@@ -53,12 +53,9 @@ describe("an app that", () => {
     ["in chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"],
   ])("ends its body early %s gives an aborted transfer, never a complete one", async (_how, bytes) => {
     const raw = await behindRaw((server) => server.reply(bytes, "end"));
-    const got = await fetch(raw.origin, { headers: { cookie: raw.cookie } }).then(
-      (answer) => answer.text(),
-      () => "aborted",
-    );
-    const seen = got === "aborted" ? got : "complete";
-    expect(seen).toBe("aborted");
+    const read = async () => (await fetch(raw.origin, { headers: { cookie: raw.cookie } })).text();
+    // Bun's client sees the reset with the head or with the body, as the packets fall.
+    expect(await read().catch(() => "aborted")).toBe("aborted");
     await raw.stop();
   });
 
