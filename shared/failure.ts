@@ -104,9 +104,7 @@ export function notFound(what: string): Failure {
 export function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // Bun's own words for every refused connection are "Is the computer able to access the url?"; its code says more.
-  if ("code" in error && typeof error.code === "string" && error.message.startsWith("Unable to connect"))
-    return error.code;
-  return error.message;
+  return error.message.replace(/: Unable to connect\. Is the computer able to access the url\?$/, "");
 }
 
 // --- internal ---

@@ -106,7 +106,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     period: own.heartbeat_period * 1000,
   });
   sync.start();
-  log.info({ api: hostPort({ host: own.api_bind_addr.host, port: api.port }), worker: own.authority }, "worker is up");
+  log.info({ api: hostPort({ host: own.api_bind_addr.host, port: api.port }) }, "worker is up");
 
   return {
     apiPort: api.port,

@@ -142,6 +142,8 @@ describe("a start", () => {
     await service.said("no help from the coordinator; going on with what is known");
     const status = async (path: string) => (await fetch(`http://127.0.0.1:${api}${path}`)).status;
     expect([await status("/health/livez"), await status("/health/readyz")]).toEqual([200, 503]);
+    const [complaint] = service.lines.filter((line) => String(line["msg"]).startsWith("no help from the coordinator"));
+    expect(complaint).toMatchObject({ worker: "worker-1", reason: "PUT http://127.0.0.1:1/api/worker: ECONNREFUSED" });
     expect(await service.stop()).toBe(0);
   });
 });
