@@ -21,6 +21,10 @@ export interface Acknowledgements {
   has(row: CircuitRow): boolean;
   /** Resolves at the acknowledgement, after `circuit_ack_timeout`, at a newer wait for the circuit, or at a stop. */
   wait(row: CircuitRow): Promise<Outcome>;
+  /** True when a worker has served the circuit in any state: people may be using it. */
+  everServed(row: CircuitRow): boolean;
+  /** Ends the wait for a circuit that is gone; its waiters look anew. */
+  forget(circuitId: string): void;
   /** True while someone waits for this state of the circuit. */
   awaited(row: CircuitRow): boolean;
   /** Takes a worker's event. */
@@ -68,13 +72,17 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
 
   function has(row: CircuitRow): boolean {
     const acknowledged = unnoted.get(row.id);
-    return row.acknowledgedAt !== null || (acknowledged !== undefined && covers(acknowledged, row));
+    if ((row.acknowledgedRevision ?? -1) >= row.revision) return true;
+    return acknowledged !== undefined && covers(acknowledged, row);
   }
 
   return {
     has,
+    everServed: (row) => row.acknowledgedAt !== null || unnoted.get(row.id)?.workerId === row.workerId,
+    forget: (id) => waiting.get(id)?.settle("superseded"),
     awaited: (row) => isSame(waiting.get(row.id)?.row, row),
     wait(row) {
+      if (stopped) return Promise.resolve("late");
       const known = waiting.get(row.id);
       if (known !== undefined && isSame(known.row, row)) return known.promise;
       const fresh = begin(row);
@@ -86,7 +94,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
       if (stopped) return;
       for (const { id, worker, revision } of event.payload.circuits) {
         const acknowledged = { workerId: worker, revision: revision ?? null };
-        unnoted.set(id, acknowledged);
+        unnoted.set(id, newer(unnoted.get(id), acknowledged));
         const wait = waiting.get(id);
         if (wait !== undefined && covers(acknowledged, wait.row)) wait.settle("acknowledged");
       }
@@ -104,6 +112,12 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
 
 function covers({ workerId, revision }: Acknowledged, row: CircuitRow): boolean {
   return workerId === row.workerId && (revision === null || revision >= row.revision);
+}
+
+/** Of two nodes of one worker the slower one may speak last. */
+function newer(known: Acknowledged | undefined, heard: Acknowledged): Acknowledged {
+  if (known?.workerId !== heard.workerId || known.revision === null || heard.revision === null) return heard;
+  return known.revision > heard.revision ? known : heard;
 }
 
 function isSame(a: CircuitRow | undefined, b: CircuitRow): boolean {

@@ -31,25 +31,36 @@ export async function readBody(request: Request): Promise<RawBody> {
   const announced = Number(request.headers.get("content-length") ?? 0);
   if (announced > MAX_BODY_BYTES) throw tooLarge(`${announced} bytes`);
   const reader = request.body?.getReader();
-  const late = setTimeout(() => void reader?.cancel(), BODY_TIMEOUT_MS);
-  const deadline = performance.now() + BODY_TIMEOUT_MS;
-  const chunks: Uint8Array[] = [];
-  let size = 0;
+  if (reader === undefined) return new RawBody("");
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    reader.cancel().catch(() => undefined); // the connection is gone already
+  }, BODY_TIMEOUT_MS);
   try {
-    for (let read = await reader?.read(); read?.value !== undefined; read = await reader?.read()) {
-      size += read.value.byteLength;
-      if (size > MAX_BODY_BYTES) throw tooLarge("more");
-      chunks.push(read.value);
-    }
+    const text = await readText(reader);
+    if (late) throw new Failure("invalid-api-params", `body: wanted all of it within ${BODY_TIMEOUT_MS / 1000} s`);
+    return new RawBody(text);
   } finally {
-    clearTimeout(late);
+    clearTimeout(timer);
   }
-  if (performance.now() >= deadline)
-    throw new Failure("invalid-api-params", `body: wanted all of it within ${BODY_TIMEOUT_MS / 1000} s`);
-  return new RawBody(Buffer.concat(chunks).toString("utf8"));
 }
 
 // --- internal ---
+
+async function readText(reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for (let read = await reader.read(); !read.done; read = await reader.read()) {
+    size += read.value.byteLength;
+    if (size > MAX_BODY_BYTES) {
+      await reader.cancel();
+      throw tooLarge("more");
+    }
+    chunks.push(read.value);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
 
 function parse(text: string): unknown {
   try {

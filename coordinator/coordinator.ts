@@ -100,7 +100,7 @@ export function createApp(
     statusRoutes(access, baseUrl, readiness),
     confRoutes(access, conf, log),
     proxyRoutes(access, createProxyService(deps, { conf, publisher, acknowledgements }), baseUrl, log),
-    circuitRoutes(access, createCircuitService(deps, publisher), log),
+    circuitRoutes(access, createCircuitService(deps, publisher, acknowledgements), log),
     workerRoutes(access, workers),
   ];
   // A Host of fewer than four characters misroutes without standardHostname: false. Elysia's default normaliser runs

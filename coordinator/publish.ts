@@ -75,11 +75,10 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
     wake = null;
     running = drain()
       .catch((error: unknown) => {
+        if (!stopped) wake = setTimeout(kick, RETRY_MS);
         // One line an outage: the connection's own lines say when Redis is back.
-        if (!away)
-          log.warn({ reason: reason(error), unpublished: pending() }, "cannot publish changes; trying until it works");
+        if (!away) log.warn({ reason: reason(error) }, "cannot publish changes; trying until it works");
         away = true;
-        wake = setTimeout(kick, RETRY_MS);
       })
       .finally(() => {
         running = null;

@@ -49,6 +49,7 @@ CREATE TABLE `circuits` (
 	`origin_request_id` text,
 	`revision` integer NOT NULL,
 	`acknowledged_at` integer,
+	`acknowledged_revision` integer,
 	`created_at` integer NOT NULL,
 	`updated_at` integer NOT NULL,
 	FOREIGN KEY (`worker_id`) REFERENCES `workers`(`id`) ON UPDATE no action ON DELETE no action

@@ -12,6 +12,7 @@ const PROGRAMS: Record<string, string> = {
   chromium: "chromium",
   "jupyter-notebook": "jupyter-notebook",
   curl: "curl",
+  git: "git",
 };
 
 const REPORT = join(ROOT, "test/artefacts/junit.xml");

@@ -36,9 +36,11 @@ const PING_MS = 5000;
 /** A connection that is silently gone (a firewall that forgot it, a stopped server) is found by asking. */
 function watch(redis: Redis): void {
   const timer = setInterval(() => {
-    if (redis.status === "ready") redis.ping().catch(() => redis.disconnect(true));
+    if (redis.status === "ready") redis.ping().catch(() => redis.status === "ready" && redis.disconnect(true));
   }, PING_MS);
   redis.on("end", () => clearInterval(timer));
+  // Closed while it is away, ioredis says no "end": the watch must not keep the process.
+  timer.unref();
 }
 
 function redisOptions(settings: RedisSettings, db: number): Omit<RedisOptions, "replyMapping"> {

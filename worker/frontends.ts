@@ -78,7 +78,7 @@ export function createFrontends({ engine, core, log, hostname, tls, bindPort }: 
   /** Opens what is still wanted when its turn comes: it may have been closed since. */
   function again(circuit: Circuit): Promise<boolean> {
     const port = circuit.port ?? 0;
-    return turn(port, async () => failed.has(circuit.id) && openPort(circuit, port));
+    return turn(port, async () => failed.get(circuit.id) === circuit && openPort(circuit, port));
   }
 
   return {

@@ -15,7 +15,7 @@ export interface ReplicaDeps {
   authority: string;
   /** Fetches the snapshot; rejects while the coordinator is away. */
   fetch: () => Promise<WorkerCircuits>;
-  /** A fetch that nobody waits for has failed: try again soon. */
+  /** A fetch has failed: try again soon. */
   failed: () => void;
   bus: Bus;
   table: Table;
@@ -91,10 +91,7 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
   function lose(): void {
     losses++;
     known = false;
-    refresh().catch((error: unknown) => {
-      log.debug({ reason: reason(error) }, "cannot fetch circuits yet");
-      failed();
-    });
+    refresh().catch((error: unknown) => log.debug({ reason: reason(error) }, "cannot fetch circuits yet"));
   }
 
   /** An event in its turn. */
@@ -201,10 +198,16 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
         if (known) break;
         await Bun.sleep(pause);
       }
+    } catch (error) {
+      known = false;
+      // Events wait until the next fetch, so that one must come soon, whoever asked for this one.
+      failed();
+      throw error;
     } finally {
       fetching = null;
     }
-    if (!stopped) log.info({ circuits: table.size, revision }, "circuits are known");
+    if (!known) return;
+    log.info({ circuits: table.size, revision }, "circuits are known");
     ready.resolve();
   }
 
@@ -242,7 +245,8 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
 
   function isNews(circuit: Circuit): boolean {
     const mine = table.byId(circuit.id)?.circuit;
-    return mine === undefined || mine.revision !== circuit.revision || mine.revision === undefined;
+    if (mine === undefined || mine.revision !== circuit.revision || mine.revision === undefined) return true;
+    return !frontends.serves(mine);
   }
 
   return {

@@ -59,6 +59,8 @@ export function createSync(deps: SyncDeps): Sync {
   let complaint: string | null = null;
   let timer: ReturnType<typeof setTimeout> | null = null;
   let beating: Promise<void> | null = null;
+  /** When the next beat comes; performance.now() milliseconds. */
+  let dueAt = Infinity;
   const replica = createReplica({
     ...deps,
     authority: registration.authority,
@@ -118,24 +120,30 @@ export function createSync(deps: SyncDeps): Sync {
     }
   }
 
+  /** The next beat comes in `ms`, or earlier if it was to come earlier. */
   function schedule(ms: number): void {
+    dueAt = Math.min(dueAt, performance.now() + ms);
+    if (stopped || beating !== null) return;
     if (timer !== null) clearTimeout(timer);
-    timer = stopped || beating !== null ? null : setTimeout(start, ms);
+    timer = setTimeout(start, Math.max(0, dueAt - performance.now()));
   }
 
   function start(): void {
-    let wait = period;
+    dueAt = Infinity;
     beating = beat()
       .then(
-        () => void (complaint = null),
+        () => {
+          complaint = null;
+          schedule(period);
+        },
         (error: unknown) => {
-          wait = Math.min(period, RETRY_MS);
           complain(reason(error));
+          schedule(Math.min(period, RETRY_MS));
         },
       )
       .finally(() => {
         beating = null;
-        schedule(wait);
+        schedule(period);
       });
   }
 
@@ -154,7 +162,10 @@ export function createSync(deps: SyncDeps): Sync {
       return { workerId, ready: isReady, known, revision, coordinator: reachable };
     },
     async refresh() {
-      if (performance.now() - replica.state().fetchedAt > REFRESH_MS) await replica.refresh();
+      const { known, fetchedAt } = replica.state();
+      // Waits out the rest of the second: what is asked for may have come meanwhile.
+      if (known) await Bun.sleep(Math.max(0, fetchedAt + REFRESH_MS - performance.now()));
+      await replica.refresh();
     },
     start() {
       // Events first, then the snapshot: what happens between the two is held. While Redis is away the worker serves

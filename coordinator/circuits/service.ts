@@ -3,6 +3,7 @@ import { Failure, notFound } from "../../shared/failure.ts";
 import type { Circuit } from "../../shared/schema/circuit.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
+import type { Acknowledgements } from "../acknowledge.ts";
 import type { Publisher } from "../publish.ts";
 import { getWorker } from "../workers/store.ts";
 import * as store from "./store.ts";
@@ -15,7 +16,11 @@ export interface CircuitService {
   remove(id: string, requestId: string | null): void;
 }
 
-export function createCircuitService({ database: { db }, now, log }: Deps, publisher: Publisher): CircuitService {
+export function createCircuitService(
+  { database: { db }, now, log }: Deps,
+  publisher: Publisher,
+  acknowledgements: Acknowledgements,
+): CircuitService {
   return {
     get(id) {
       const row = store.getCircuit(db, id.toLowerCase());
@@ -39,6 +44,7 @@ export function createCircuitService({ database: { db }, now, log }: Deps, publi
         store.removeCircuit(tx, found, { requestId, now: now() });
         return found;
       });
+      acknowledgements.forget(row.id);
       publisher.kick();
       const worker = getWorker(db, row.workerId)?.authority;
       log.info(

@@ -1,5 +1,5 @@
 /** The prepared statements of creating and acknowledging circuits: the hot path of store.ts. */
-import { and, asc, eq, isNull, sql } from "drizzle-orm";
+import { and, asc, eq, sql } from "drizzle-orm";
 import { prepared, rowOf } from "../db/prepared.ts";
 import { changes, circuits, circuitSessions, freePorts, workers } from "../db/schema.ts";
 
@@ -42,13 +42,16 @@ export const deleteFree = prepared((db) =>
 export const updateAcknowledged = prepared((db) =>
   db
     .update(circuits)
-    .set({ acknowledgedAt: sql`${arg("now")}` })
+    .set({
+      acknowledgedAt: sql`coalesce(${circuits.acknowledgedAt}, ${arg("now")})`,
+      // The original's workers name no revision: what they say is of the circuit as it is.
+      acknowledgedRevision: sql`coalesce(${arg("revision")}, ${circuits.revision})`,
+    })
     .where(
       and(
         eq(circuits.id, arg("id")),
         eq(circuits.workerId, arg("workerId")),
-        isNull(circuits.acknowledgedAt),
-        sql`${circuits.revision} <= coalesce(${arg("revision")}, ${circuits.revision})`,
+        sql`coalesce(${circuits.acknowledgedRevision}, -1) < coalesce(${arg("revision")}, ${circuits.revision})`,
       ),
     )
     .prepare(),

@@ -129,7 +129,7 @@ export function moveCircuit(
   const revision = nextRevision(db, slot.workerId);
   const moved = db
     .update(circuits)
-    .set({ ...slot, revision, acknowledgedAt: null, updatedAt: cause.now })
+    .set({ ...slot, revision, acknowledgedAt: null, acknowledgedRevision: null, updatedAt: cause.now })
     .where(eq(circuits.id, row.id))
     .returning()
     .get();
@@ -144,7 +144,7 @@ export function updateRoutes(db: Db, row: CircuitRow, routeInfo: Route[], cause:
   const revision = nextRevision(db, row.workerId);
   const updated = db
     .update(circuits)
-    .set({ routeInfo, revision, acknowledgedAt: null, updatedAt: cause.now })
+    .set({ routeInfo, revision, updatedAt: cause.now })
     .where(eq(circuits.id, row.id))
     .returning()
     .get();

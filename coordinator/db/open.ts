@@ -31,7 +31,7 @@ export function openDb(path: string, newId: () => string): OpenDb {
       const fault = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
       if (!(fault instanceof SQLiteError)) throw error;
       // "already exists": another process has just made that table.
-      const passing = fault.code === "SQLITE_BUSY" || fault.message.includes("already exists");
+      const passing = fault.code?.startsWith("SQLITE_BUSY") === true || fault.message.includes("already exists");
       if (passing && performance.now() < end) continue;
       throw new Error(`Cannot open the database ${path}: ${fault.message}`, { cause: error });
     }

@@ -107,8 +107,10 @@ export const circuits = sqliteTable(
     /** As received with the request that created it; null when there was none. Never made up. */
     originRequestId: text("origin_request_id"),
     revision: integer("revision").notNull(),
-    /** When a live node of its worker said that it serves it. */
+    /** When a node of its worker first said that it serves it; from then on people may be using it. */
     acknowledgedAt: integer("acknowledged_at"),
+    /** The newest revision of it that a node said it serves. */
+    acknowledgedRevision: integer("acknowledged_revision"),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
   },

@@ -59,6 +59,9 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     const requestId = ownRequestId ?? token.originRequestId;
     const found = await findServed(request, token, requestId);
     const { row, worker } = found;
+    const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
+    if (found.reuse) log.info(about, "circuit reused");
+    else log.info({ ...about, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
     const setupToken = await mintSetupToken(
       { id: token.id, circuit: row.id, redirect: request.redirect ?? "" },
       config.secrets.jwt_secret,
@@ -74,29 +77,52 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     };
   }
 
-  /** The circuit, when a worker serves it. A circuit that another request moves meanwhile is looked up anew. */
+  /**
+   * The circuit, when a worker serves it. When another request changes it meanwhile it is looked up anew; what that
+   * request made of it is then accepted, so that two requests never undo each other in turn.
+   */
   async function findServed(request: ProxyRequest, token: TokenRow, requestId: string | null): Promise<Found> {
+    const end = performance.now() + config.proxy_coordinator.circuit_ack_timeout * 1000;
+    let before: Found | null = null;
     for (;;) {
-      const found = write(db, (tx) => findOrCreate(tx, request, token, requestId));
+      const last: Found | null = before;
+      const found: Found = write(db, (tx) => findOrCreate(tx, request, token, requestId, last));
       publisher.kick();
-      if (!(await served(found, requestId))) continue;
-      const { row, worker } = found;
-      const context = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
-      if (found.reuse) log.info(context, "circuit reused");
-      else log.info({ ...context, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
-      return found;
+      if (await served(found, requestId)) return { ...found, reuse: found.reuse && last?.reuse !== false };
+      if (performance.now() > end) throw notResponding();
+      before = found;
+      // Events and other requests have their turn before the next look.
+      await Bun.sleep(0);
     }
   }
 
-  function findOrCreate(tx: Db, request: ProxyRequest, token: TokenRow, requestId: string | null): Found {
+  function findOrCreate(
+    tx: Db,
+    request: ProxyRequest,
+    token: TokenRow,
+    requestId: string | null,
+    before: Found | null,
+  ): Found {
     const cause = { requestId, now: now() };
     const route = routeTo(token, request);
-    const existing = request.no_reuse === true ? undefined : circuits.findReusable(tx, reuseKey(request, token));
+    const existing = findExisting(tx, request, token, before);
     if (existing === undefined) return create(tx, request, token, route, cause);
     const worker = mustFind(tx, existing.workerId);
     if (worker.status !== "ALIVE" || !fits(existing, worker)) return move(tx, existing, request, token, route, cause);
-    if (sameKernel(existing.routeInfo, route)) return { row: existing, worker, reuse: true, state: "as before" };
+    if (before !== null || sameKernel(existing.routeInfo, route))
+      return { row: existing, worker, reuse: true, state: "as before" };
     return { row: circuits.updateRoutes(tx, existing, [route], cause), worker, reuse: true, state: "rerouted" };
+  }
+
+  function findExisting(
+    tx: Db,
+    request: ProxyRequest,
+    token: TokenRow,
+    before: Found | null,
+  ): circuits.CircuitRow | undefined {
+    const mine = before === null ? undefined : circuits.getCircuit(tx, before.row.id);
+    if (mine !== undefined || request.no_reuse === true) return mine;
+    return circuits.findReusable(tx, reuseKey(request, token));
   }
 
   function move(
@@ -137,6 +163,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
         endpointId: null,
         runtimeVariant: null,
         acknowledgedAt: null,
+        acknowledgedRevision: null,
         routeInfo: [route],
         originRequestId: cause.requestId,
         createdAt: cause.now,
@@ -158,23 +185,25 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       publisher.repeat(circuits.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
     }
     const outcome = await acknowledgements.wait(row);
-    if (outcome !== "late") return outcome === "acknowledged";
-    // A circuit that was served before stays; one that never was is taken back, by whoever waited for it.
-    if (state !== "rerouted") takeBack(row, requestId);
+    // Removed while its acknowledgement was on its way: there is nothing to send anybody to.
+    if (outcome === "acknowledged") return circuits.getCircuit(db, row.id)?.workerId === row.workerId;
+    if (outcome === "superseded") return false;
+    takeBack(row, requestId);
     const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
     log.warn(
       { ...about, events: deps.bus.healthy() ? "connected" : "away" },
       "no worker acknowledged the circuit; it is taken back unless it served before",
     );
-    throw new Failure("service-unavailable", "E10001: Proxy worker not responding");
+    throw notResponding();
   }
 
-  /** Forgets a circuit, unless it was moved, changed or acknowledged meanwhile. */
+  /** Forgets a circuit that never served, unless it was moved, changed or acknowledged meanwhile. */
   function takeBack({ id, workerId, revision }: circuits.CircuitRow, requestId: string | null): void {
     write(db, (tx) => {
       const row = circuits.getCircuit(tx, id);
-      if (row?.workerId !== workerId || row.revision !== revision || acknowledgements.has(row)) return;
+      if (row?.workerId !== workerId || row.revision !== revision || acknowledgements.everServed(row)) return;
       circuits.removeCircuit(tx, row, { requestId, now: now() });
+      acknowledgements.forget(id);
     });
     publisher.kick();
   }
@@ -198,6 +227,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
           "circuit closed by its user",
         );
       }
+      for (const row of closed) acknowledgements.forget(row.id);
       publisher.kick();
       return closed.length;
     },
@@ -205,6 +235,10 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
 }
 
 // --- internal ---
+
+function notResponding(): Failure {
+  return new Failure("service-unavailable", "E10001: Proxy worker not responding");
+}
 
 function check(wish: ProxyWish): void {
   const bad = invalidEntries(wish.allowed_client_ips ?? "");

@@ -139,6 +139,37 @@ describe("a circuit that changes", () => {
     expect((await circuits()).length).toBe(1);
   });
 
+  test("under two requests with different kernels settles on one of them, and the coordinator goes on", async () => {
+    const mine = await worker({ authority: "w", node_id: "n1" });
+    await open({}, {}, session);
+    const [one, two] = [
+      await manager.conf({ kernel_port: 9001, session_id: session }),
+      await manager.conf({ kernel_port: 9002, session_id: session }),
+    ];
+    const revision = async () => (await manager.api("GET", `/api/worker/${mine.id}`)).body["revision"];
+    mine.answers = false;
+    const both = await Promise.all([manager.auth(one.token, session), manager.auth(two.token, session)]);
+    expect(both.map(({ status }) => status)).toEqual([503, 503]);
+    expect(await revision()).toBe(3);
+    mine.answers = true;
+    const again = await Promise.all([manager.auth(one.token, session), manager.auth(two.token, session)]);
+    expect(again.map(({ status }) => status)).toEqual([200, 200]);
+    expect((await circuits()).length).toBe(1);
+  });
+
+  test("because it is deleted while somebody waits for it is made anew", async () => {
+    const mine = await worker({ authority: "w" });
+    mine.answers = false;
+    const opened = open({}, {}, session);
+    const doomed = await until(async () => (await circuits())[0]);
+    mine.answers = true;
+    await manager.api("DELETE", `/api/circuit/${String(doomed["id"])}`);
+    const answer = await opened;
+    expect(answer.status).toBe(200);
+    expect((await circuits()).map((left) => left["id"])).toEqual([answer.body["circuit_id"]]);
+    expect(answer.body["circuit_id"]).not.toBe(doomed["id"]);
+  });
+
   test("its kernel is answered for at once at a worker of the original, which does not acknowledge that", async () => {
     await worker({ authority: "w" });
     await open({}, {}, session);

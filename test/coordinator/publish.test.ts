@@ -252,6 +252,7 @@ function fresh(port: number, workerId: string): NewCircuit {
   return {
     id: crypto.randomUUID(), workerId, app: "jupyter", protocol: "http", appMode: "interactive", frontendMode: "port",
     port, subdomain: null, envs: {}, arguments: null, openToPublic: false, allowedClientIps: null, userId: USER, endpointId: null,
-    runtimeVariant: null, routeInfo: [route()], originRequestId: null, acknowledgedAt: null, createdAt: NOW, updatedAt: NOW,
+    runtimeVariant: null, routeInfo: [route()], originRequestId: null, acknowledgedAt: null,
+    acknowledgedRevision: null, createdAt: NOW, updatedAt: NOW,
   };
 }

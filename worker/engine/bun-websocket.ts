@@ -154,6 +154,7 @@ function dial(
     () => app.readyState === WebSocket.CONNECTING && fail(unreachable("the client left")),
     { once: true },
   );
+  if (signal.aborted) fail(unreachable("the client left"));
   app.onopen = () => {
     clearTimeout(late);
     // In this very callback: the app's first messages may have come with its handshake.
