@@ -27,6 +27,8 @@ export interface Acknowledgements {
   forget(circuitId: string): void;
   /** True while someone waits for this state of the circuit. */
   awaited(row: CircuitRow): boolean;
+  /** The circuits that are waited for. */
+  pending(): CircuitRow[];
   /** Takes a worker's event. */
   receive(event: CircuitAdded): void;
   stop(): void;
@@ -90,6 +92,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
       known?.settle("superseded");
       return fresh.promise;
     },
+    pending: () => [...waiting.values()].map(({ row }) => row),
     receive(event) {
       if (stopped) return;
       for (const { id, worker, revision } of event.payload.circuits) {

@@ -13,6 +13,7 @@ import { createAuthenticator } from "./auth.ts";
 import { MAX_BODY_BYTES, readBody } from "./body.ts";
 import { circuitRoutes } from "./circuits/index.ts";
 import { createCircuitService } from "./circuits/service.ts";
+import { toCircuit } from "./circuits/store.ts";
 import { confRoutes } from "./conf/index.ts";
 import { createConfService } from "./conf/service.ts";
 import { deleteExpired } from "./conf/store.ts";
@@ -26,6 +27,7 @@ import { statusRoutes } from "./status.ts";
 import { swaggerRoutes } from "./swagger.ts";
 import { workerRoutes } from "./workers/index.ts";
 import { createWorkerService, type WorkerService } from "./workers/service.ts";
+import { getWorker } from "./workers/store.ts";
 
 export interface Coordinator {
   /** Where it listens. */
@@ -54,7 +56,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   bus
     .subscribe({
       event: (event) => event.name === "appproxy_worker_circuit_added_event" && acknowledgements.receive(event),
-      unknown: () => publisher.kick(),
+      unknown: () => askAgain(deps, publisher, acknowledgements),
     })
     .then(
       () => publisher.kick(),
@@ -118,6 +120,18 @@ export function createApp(
 }
 
 // --- internal ---
+
+/** Acknowledgements may have been missed: workers are told of the circuits that are waited for once more. */
+function askAgain({ database: { db }, log }: Deps, publisher: Publisher, acknowledgements: Acknowledgements): void {
+  publisher.kick();
+  for (const row of acknowledgements.pending()) {
+    const worker = getWorker(db, row.workerId);
+    if (worker === undefined) continue;
+    publisher.repeat(toCircuit(row), worker.authority, row.originRequestId).catch((error: unknown) => {
+      log.debug({ circuit: row.id, reason: reason(error) }, "cannot ask for an acknowledgement again");
+    });
+  }
+}
 
 function listen(app: Elysia, { config }: Deps): Address {
   const { bind_addr: bind, tls_listen: tls, tls_cert: cert, tls_privkey: key } = config.proxy_coordinator;

@@ -49,6 +49,9 @@ interface Held {
 const MAX_HELD = 10_000;
 /** Circuits in one acknowledgement, so that a snapshot of thousands is no message of megabytes. */
 const ACK_BATCH = 100;
+/** Together about as long as a coordinator waits. */
+const ACK_ATTEMPTS = 60;
+const ACK_RETRY_MS = 250;
 /** Between fetches, growing: nobody can make a worker fetch without a pause. Milliseconds. */
 const PAUSE_MS = { first: 100, most: 2000 };
 
@@ -169,14 +172,24 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
     if (removed !== null) await frontends.close(removed);
   }
 
-  function acknowledge(circuits: Circuit[], requestId: string | null): void {
+  function acknowledge(circuits: Circuit[], requestId: string | null, attempt = 1): void {
     for (let at = 0; at < circuits.length; at += ACK_BATCH) {
-      const payload = { target_worker_authority: authority, circuits: circuits.slice(at, at + ACK_BATCH) };
+      const batch = circuits.slice(at, at + ACK_BATCH);
+      const payload = { target_worker_authority: authority, circuits: batch };
       bus
         .publish({ name: "appproxy_worker_circuit_added_event", source: "appproxy-worker", payload, requestId })
-        .catch((error: unknown) =>
-          log.debug({ reason: reason(error) }, "cannot acknowledge circuits; the coordinator asks again"),
-        );
+        .catch((error: unknown) => {
+          log.debug({ reason: reason(error), attempt }, "cannot acknowledge circuits");
+          if (attempt >= ACK_ATTEMPTS || stopped) return;
+          // Somebody waits for it: after an outage events may be heard before they can be sent.
+          const again = () =>
+            acknowledge(
+              batch.filter((circuit) => frontends.serves(circuit)),
+              requestId,
+              attempt + 1,
+            );
+          setTimeout(again, ACK_RETRY_MS).unref();
+        });
     }
   }
 

@@ -1,5 +1,6 @@
 /** Making circuits: reuse, concurrency, placement, slots, acknowledgement and what happens without one. Real Redis, workers that only acknowledge. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { Redis } from "ioredis";
 import { startFakeWorker, type FakeWorker } from "../support/fake-worker.ts";
 import type { Answer, Manager } from "../support/manager.ts";
 import { startLoneCoordinator, type LoneCoordinator } from "../support/lone-coordinator.ts";
@@ -10,7 +11,7 @@ let manager: Manager;
 let workers: FakeWorker[] = [];
 
 beforeEach(async () => {
-  lone = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 0.3, worker_heartbeat_timeout: 1 } });
+  lone = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 1, worker_heartbeat_timeout: 1 } });
   manager = lone.manager;
 });
 
@@ -343,6 +344,18 @@ describe("without an acknowledgement", () => {
     silent.answers = true;
     expect((await manager.auth(conf.token, conf.sessionId)).status).toBe(200);
     expect((await circuits()).length).toBe(1);
+  });
+
+  test("because it was lost with the connection, the worker is asked again", async () => {
+    const deaf = await worker({ authority: "w" });
+    deaf.answers = false;
+    const opened = open();
+    await until(() => deaf.events.length === 1);
+    deaf.answers = true;
+    const client = new Redis(lone.redis.port, "127.0.0.1");
+    await client.call("CLIENT", "KILL", "TYPE", "pubsub");
+    expect((await opened).status).toBe(200);
+    client.disconnect();
   });
 
   test("a forged acknowledgement does not count", async () => {
