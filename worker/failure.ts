@@ -27,9 +27,8 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | un
   return failureAnswer(failure, listsJson(head.header("accept")) ? "json" : "html", about);
 }
 
-/** What an upstream fault means to the client. Null when the client itself has left: that is nobody's failure. */
-export function upstreamFault(error: unknown, to: Forward, clientGone: boolean): Failure | null {
-  if (clientGone) return null;
+/** What an upstream fault means to the client. A client that has left is no fault: the engine sees that first. */
+export function upstreamFault(error: unknown, to: Forward): Failure {
   const cause = new Error(`${to.host}:${to.port}: ${reason(error)}`, { cause: error });
   return new Failure("appproxy/container-connection-refused", { msg: "The app does not answer", cause });
 }

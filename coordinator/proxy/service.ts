@@ -3,7 +3,6 @@
  * and say where to go. Everything that is decided from the database is decided in one transaction.
  */
 import { Failure } from "../../shared/failure.ts";
-import { invalidEntries } from "../../shared/addresses.ts";
 import { mintSetupToken } from "../../shared/jwt.ts";
 import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
 import type { ProxyRequest, ProxyWish } from "../../shared/schema/api.ts";
@@ -14,9 +13,9 @@ import type { TokenRow } from "../conf/store.ts";
 import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
-import { redirectPath } from "../../shared/redirect.ts";
 import * as workers from "../workers/store.ts";
 import { chooseSlot } from "./slot.ts";
+import { allowList, check, reuseKey, routeTo, sameKernel } from "./wish.ts";
 
 export interface Opened {
   redirectUrl: string;
@@ -240,59 +239,10 @@ function notResponding(): Failure {
   return new Failure("service-unavailable", "E10001: Proxy worker not responding");
 }
 
-function check(wish: ProxyWish): void {
-  const bad = invalidEntries(wish.allowed_client_ips ?? "");
-  if (bad.length > 0) {
-    throw new Failure(
-      "invalid-api-params",
-      `allowed_client_ips: wanted addresses or CIDR ranges, got ${JSON.stringify(bad[0])}`,
-    );
-  }
-  if ((wish.redirect ?? "") !== "" && redirectPath(wish.redirect ?? "") === null) {
-    throw new Failure(
-      "invalid-api-params",
-      "redirect: wanted a path that starts with a single / and has no backslash or control character",
-    );
-  }
-}
-
-function reuseKey(wish: ProxyWish, token: TokenRow): circuits.ReuseKey {
-  return {
-    sessionId: token.sessionId,
-    app: wish.app,
-    protocol: placementProtocol(wish.protocol),
-    openToPublic: wish.open_to_public ?? false,
-    allowedClientIps: allowList(wish),
-  };
-}
-
-/** No list and an empty one are the same. */
-function allowList(wish: ProxyWish): string | null {
-  return (wish.allowed_client_ips ?? "").trim() === "" ? null : (wish.allowed_client_ips ?? null);
-}
-
-function routeTo(token: TokenRow, wish: ProxyWish): Route {
-  return {
-    route_id: null,
-    session_id: token.sessionId,
-    session_name: null,
-    kernel_host: token.kernelHost,
-    kernel_port: token.kernelPort,
-    protocol: placementProtocol(wish.protocol),
-    traffic_ratio: 1,
-  };
-}
-
 /** Whether a circuit's slot is still one of its worker, which may have come back with another range or mode. */
 function fits({ frontendMode, port }: circuits.CircuitRow, worker: workers.WorkerRow): boolean {
   if (frontendMode !== worker.frontendMode) return false;
   return port === null || (port >= (worker.portLow ?? 0) && port <= (worker.portHigh ?? 0));
-}
-
-function sameKernel(routes: readonly Route[], route: Route): boolean {
-  return (
-    routes.length === 1 && routes[0]?.kernel_host === route.kernel_host && routes[0].kernel_port === route.kernel_port
-  );
 }
 
 function mustFind(tx: Db, workerId: string): workers.WorkerRow {

@@ -26,7 +26,7 @@ let replica: Replica;
 const refusing: Core = {
   decide: () => ({ kind: "refuse", failure: new Failure("service-unavailable") }),
   failed: () => ({ status: 503, headers: [], body: "" }),
-  upstreamFault: () => null,
+  upstreamFault: () => new Failure("service-unavailable"),
 };
 
 beforeEach(async () => {

@@ -59,8 +59,8 @@ async function serve(request: Request, server: Server, via: Via, core: Core): Pr
         return await forward(request, head.target, decision);
       } catch (error) {
         if (request.signal.aborted) return gone();
-        const failure = error instanceof Failure ? error : core.upstreamFault(error, decision, false);
-        return failure === null ? gone() : toResponse(core.failed(failure, head));
+        const failure = error instanceof Failure ? error : core.upstreamFault(error, decision);
+        return toResponse(core.failed(failure, head));
       }
   }
 }

@@ -47,8 +47,8 @@ export interface Core {
   decide(head: RequestHead): Decision | Promise<Decision>;
   /** The answer for a failure: the core's refusal, or what went wrong upstream. */
   failed(failure: Failure, head: RequestHead): Answer;
-  /** Which failure an upstream fault is. Null: the client left, which is nobody's failure. */
-  upstreamFault(error: unknown, to: Forward, clientGone: boolean): Failure | null;
+  /** Which failure an upstream fault is. Not asked for when the client has left: that is nobody's failure. */
+  upstreamFault(error: unknown, to: Forward): Failure;
 }
 
 export interface Listener {

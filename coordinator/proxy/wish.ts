@@ -1,0 +1,61 @@
+/** What a person asks of a circuit, judged and put into the store's terms. Pure. */
+import { invalidEntries } from "../../shared/addresses.ts";
+import { Failure } from "../../shared/failure.ts";
+import { redirectPath } from "../../shared/redirect.ts";
+import type { ProxyWish } from "../../shared/schema/api.ts";
+import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
+import type { ReuseKey } from "../circuits/store.ts";
+import type { TokenRow } from "../conf/store.ts";
+
+/** Checks what the schema can't. Throws invalid-api-params. */
+export function check(wish: ProxyWish): void {
+  const bad = invalidEntries(wish.allowed_client_ips ?? "");
+  if (bad.length > 0) {
+    throw new Failure(
+      "invalid-api-params",
+      `allowed_client_ips: wanted addresses or CIDR ranges, got ${JSON.stringify(bad[0])}`,
+    );
+  }
+  if ((wish.redirect ?? "") !== "" && redirectPath(wish.redirect ?? "") === null) {
+    throw new Failure(
+      "invalid-api-params",
+      "redirect: wanted a path that starts with a single / and has no backslash or control character",
+    );
+  }
+}
+
+/** What circuits must share to be one. */
+export function reuseKey(wish: ProxyWish, token: TokenRow): ReuseKey {
+  return {
+    sessionId: token.sessionId,
+    app: wish.app,
+    protocol: placementProtocol(wish.protocol),
+    openToPublic: wish.open_to_public ?? false,
+    allowedClientIps: allowList(wish),
+  };
+}
+
+/** No list and an empty one are the same. */
+export function allowList(wish: ProxyWish): string | null {
+  return (wish.allowed_client_ips ?? "").trim() === "" ? null : (wish.allowed_client_ips ?? null);
+}
+
+/** The way to the token's kernel. */
+export function routeTo(token: TokenRow, wish: ProxyWish): Route {
+  return {
+    route_id: null,
+    session_id: token.sessionId,
+    session_name: null,
+    kernel_host: token.kernelHost,
+    kernel_port: token.kernelPort,
+    protocol: placementProtocol(wish.protocol),
+    traffic_ratio: 1,
+  };
+}
+
+/** Whether a circuit leads to that kernel already. */
+export function sameKernel(routes: readonly Route[], route: Route): boolean {
+  return (
+    routes.length === 1 && routes[0]?.kernel_host === route.kernel_host && routes[0].kernel_port === route.kernel_port
+  );
+}
