@@ -35,6 +35,13 @@ export const FAILURES = {
     "Cannot connect to Backend.AI kernel.",
     "kernel_access_unreachable",
   ),
+  // The original answered 502 or nothing at all in these two cases.
+  "appproxy/container-connection-timeout": row(
+    504,
+    "Backend.AI kernel does not accept the connection in time.",
+    "kernel_access_unreachable",
+  ),
+  "appproxy/container-starting": row(503, "The app is still starting.", "kernel_access_unreachable"),
   "appproxy/worker-registration-error": row(403, "E20013: Failed to register worker.", "agent_create_forbidden"),
   "appproxy/coordinator-connection-error": row(
     502,

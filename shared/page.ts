@@ -29,12 +29,15 @@ export function listsJson(accept: string | null): boolean {
   return accept !== null && /\bapplication\/(problem\+)?json\b/i.test(accept);
 }
 
-/** Renders a failure. `about` is shown on the page: the app's name and an id that is also in the log. */
-export function failureAnswer(
-  failure: Failure,
-  form: "json" | "html",
-  about: { app?: string; errorId?: string } = {},
-): Answer {
+/** What a page tells: the app's name, an id that is also in the log, and whether it loads itself again. */
+interface About {
+  app?: string;
+  errorId?: string;
+  reload?: boolean;
+}
+
+/** Renders a failure. */
+export function failureAnswer(failure: Failure, form: "json" | "html", about: About = {}): Answer {
   const problem = failure.problem();
   const id: [string, string][] = about.errorId === undefined ? [] : [["X-Error-Id", about.errorId]];
   if (form === "json") {
@@ -55,7 +58,7 @@ export function failureAnswer(
   return {
     status: failure.httpStatus,
     headers: [...PAGE_HEADERS, ...id, ...CORS_HEADERS],
-    body: page(`${failure.httpStatus} ${problem.title}`, lines.join("")),
+    body: page(`${failure.httpStatus} ${problem.title}`, lines.join(""), about.reload === true ? RELOAD : ""),
   };
 }
 
@@ -69,11 +72,14 @@ const STYLE =
   "body{font:16px/1.5 system-ui,sans-serif;margin:12vh auto;max-width:36rem;padding:0 1rem;color:#222}" +
   "h1{font-size:1.3rem}a{display:inline-block;padding:.3rem .9rem;border:1px solid #888;border-radius:.3rem;color:inherit;text-decoration:none}small{color:#666}";
 
-function page(title: string, body: string): string {
+/** Without a script: our pages have none. */
+const RELOAD = `<meta http-equiv="refresh" content="1">`;
+
+function page(title: string, body: string, head: string): string {
   const safe = escapeHtml(title);
   return (
     `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${safe}</title>` +
-    `<meta name="viewport" content="width=device-width"><style>${STYLE}</style></head>` +
+    `<meta name="viewport" content="width=device-width">${head}<style>${STYLE}</style></head>` +
     `<body><h1>${safe}</h1>${body}</body></html>`
   );
 }

@@ -10,8 +10,8 @@ export interface Client extends ForwardedBy {
 }
 
 /** Reads the client from the connection; forwarding headers count only when the peer is trusted. */
-export function clientOf(head: RequestHead, trusted: AddressMatcher): Client {
-  const peer = plain(head.peer);
+export function clientOf(head: Pick<RequestHead, "peer" | "tls" | "header">, trusted: AddressMatcher): Client {
+  const peer = plainAddress(head.peer);
   const host = head.header("host") ?? "";
   const own = { proto: head.tls ? "https" : "http", host };
   if (!trusted(peer)) return { ...own, address: peer, chain: [peer] };
@@ -27,6 +27,11 @@ export function clientOf(head: RequestHead, trusted: AddressMatcher): Client {
   };
 }
 
+/** An address without IPv4 mapping. */
+export function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") && ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
+}
+
 // --- internal ---
 
 /**
@@ -36,7 +41,7 @@ export function clientOf(head: RequestHead, trusted: AddressMatcher): Client {
 function readableChain(header: string): string[] {
   const chain: string[] = [];
   for (const entry of header.split(",").toReversed()) {
-    const address = plain(withoutPort(entry.trim()));
+    const address = plainAddress(withoutPort(entry.trim()));
     if (!ipaddr.isValid(address)) break;
     chain.unshift(address);
   }
@@ -46,8 +51,4 @@ function readableChain(header: string): string[] {
 /** Some load balancers append the client's port: `203.0.113.7:5555`, `[2001:db8::1]:5555`. */
 function withoutPort(entry: string): string {
   return /^\[([^\]]*)\](?::\d+)?$/.exec(entry)?.[1] ?? /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(entry)?.[1] ?? entry;
-}
-
-function plain(address: string): string {
-  return address.startsWith("::ffff:") && ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
 }

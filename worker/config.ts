@@ -13,9 +13,13 @@ import {
 import * as f from "../shared/config/fields.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
 import { APP_MODES, FRONTEND_MODES } from "../shared/schema/circuit.ts";
+import { ROUTE_POLICIES } from "./routes/policy.ts";
 
 export const WORKER_FILE = "app-proxy-worker.toml";
 export const WORKER_ENV = "APP_PROXY_WORKER";
+
+/** security 6: raw TCP has no credential. */
+const TCP_AUTH = ["setup-address", "none"] as const;
 
 export const workerTable = {
   redis: redisSection,
@@ -34,6 +38,12 @@ export const workerTable = {
     trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For is believed"),
     announce_addr: f.optionalAddress("Accepted for the original's files; not used"),
     shutdown_timeout: f.number(30, [0, 3600], "seconds", "How long requests may finish after SIGTERM"),
+    tcp_auth: f.oneOf(
+      TCP_AUTH,
+      "setup-address",
+      "Who may use a TCP circuit that is not public: addresses that passed `/setup` for it, or all",
+    ),
+    tcp_max_connections: f.number(1024, [1, 1_000_000], "connections", "Most TCP connections of one circuit"),
     port_proxy: {
       bind_host: f.text("127.0.0.1", "Where circuits' ports listen"),
       advertised_host: f.optionalText("How browsers reach them; default: `bind_host`"),
@@ -45,6 +55,10 @@ export const workerTable = {
       bind_addr: f.address("127.0.0.1:10250", "Where wildcard traffic listens"),
       advertised_port: f.optionalPort("Its port as seen from outside; default: the bound one"),
     },
+  },
+  routes: {
+    interactive_policy: f.oneOf(ROUTE_POLICIES, "round_robin", "Which kernel of an interactive circuit is next"),
+    inference_policy: f.oneOf(ROUTE_POLICIES, "least_outstanding", "Which kernel of an inference circuit is next"),
   },
   secrets: secretsSection,
   permit_hash: {
@@ -89,19 +103,11 @@ export function loadWorkerConfig(
 }
 
 /** What the configuration asks of this version that it can't do; the original's other workers still can. */
-export function unservedFaults({ proxy_worker: { frontend_mode: mode, protocol } }: WorkerConfig): Fault[] {
-  const faults: Fault[] = [];
-  if (mode !== "port")
-    faults.push({
-      key: "proxy_worker.frontend_mode",
-      message: `"${mode}" is not served by this version; wanted "port"`,
-    });
-  if (protocol !== "http")
-    faults.push({
-      key: "proxy_worker.protocol",
-      message: `"${protocol}" is not served by this version; wanted "http"`,
-    });
-  return faults;
+export function unservedFaults({ proxy_worker: { protocol } }: WorkerConfig): Fault[] {
+  if (protocol === "http" || protocol === "tcp") return [];
+  return [
+    { key: "proxy_worker.protocol", message: `"${protocol}" is not served by this version; wanted "http" or "tcp"` },
+  ];
 }
 
 /** The secrets by key, for the rules about them. */
@@ -131,6 +137,12 @@ function frontendFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {
     });
   }
   if (worker.frontend_mode === "wildcard") {
+    if (worker.protocol === "tcp") {
+      faults.push({
+        key: "proxy_worker.frontend_mode",
+        message: '"wildcard" was given with protocol "tcp"; wanted "port": raw TCP names no host',
+      });
+    }
     if (worker.wildcard_domain.domain === null) {
       faults.push({
         key: "proxy_worker.wildcard_domain.domain",

@@ -12,9 +12,11 @@ import { clientOf } from "./client.ts";
 import type { Core, Decision, RequestHead } from "./engine/engine.ts";
 import { enter, isEnter } from "./enter.ts";
 import { answerFor, upstreamFault } from "./failure.ts";
+import { isPreflight, preflightAnswer } from "./preflight.ts";
 import { find } from "./find.ts";
 import { guardSetCookie, requestHeaders } from "./headers.ts";
 import { pick } from "./pick.ts";
+import { admitTcp, refusedTcp, type TcpRules } from "./tcp.ts";
 import type { Entry, Table } from "./table.ts";
 import type { Usage } from "./usage.ts";
 
@@ -27,6 +29,7 @@ export interface DecideDeps {
   trusted: AddressMatcher;
   /** The wildcard domain with its leading dot. */
   domain: string | null;
+  tcp: TcpRules;
 }
 
 export function createCore(deps: DecideDeps): Core {
@@ -41,6 +44,8 @@ export function createCore(deps: DecideDeps): Core {
     },
     failed: (failure, head) => answerFor(failure, head, entryOf(table, head, domain), log),
     upstreamFault,
+    admit: (arrival) => admitTcp(arrival, deps),
+    unanswered: (arrival, fault) => refusedTcp(arrival, table.byPort(arrival.port), fault.message, log),
   };
 }
 
@@ -54,22 +59,21 @@ function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision>
   if (!isHost(head.header("host") ?? "")) throw new Failure("generic-bad-request", "Host: wanted one host");
   const entry = find(table, head, domain);
   const client = clientOf(head, trusted);
+  if (isPreflight(head, entry)) return { kind: "answer", answer: preflightAnswer(head) };
   if (isEnter(head.target)) {
     checkAddress(entry, client);
     return enter(entry, head, admission, burner).then((answer): Decision => ({ kind: "answer", answer }), refusal);
   }
   const answerHeaders = admit(entry, head, client, admission);
-  const route = pick(entry);
   const { circuit } = entry;
+  const passage = pick(entry, () => usage.moved(circuit));
   usage.request(circuit);
   return {
     kind: "forward",
-    host: route.kernel_host,
-    port: route.kernel_port,
+    passage,
     headers: requestHeaders(head, client, circuit.app, circuit.app_mode === "interactive"),
     answerHeaders,
     cookie: guardSetCookie,
-    moved: () => usage.moved(circuit),
   };
 }
 

@@ -3,7 +3,7 @@ import { Failure, reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
 import { redactUrl } from "../shared/log.ts";
 import { failureAnswer, listsJson, type Answer } from "../shared/page.ts";
-import type { Forward, RequestHead } from "./engine/engine.ts";
+import type { Passage, RequestHead, UpstreamFault } from "./engine/engine.ts";
 import type { Entry } from "./table.ts";
 
 /** The answer for a failure; its error id is also in the log. */
@@ -24,11 +24,35 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | un
   );
   // Who was not let in learns nothing of the app.
   const about = entry === undefined || failure.httpStatus < 500 ? { errorId } : { app: entry.circuit.app, errorId };
-  return failureAnswer(failure, listsJson(head.header("accept")) ? "json" : "html", about);
+  const isStarting = failure.kind === "appproxy/container-starting";
+  const form = listsJson(head.header("accept")) ? "json" : "html";
+  const answer = failureAnswer(failure, form, { ...about, reload: isStarting && isNavigation(head) });
+  return isStarting ? { ...answer, headers: [...answer.headers, ["Retry-After", "1"]] } : answer;
 }
 
 /** What an upstream fault means to the client. A client that has left is no fault: the engine sees that first. */
-export function upstreamFault(error: unknown, to: Forward): Failure {
-  const cause = new Error(`${to.host}:${to.port}: ${reason(error)}`, { cause: error });
-  return new Failure("appproxy/container-connection-refused", { msg: "The app does not answer", cause });
+export function upstreamFault(fault: UpstreamFault, to: Passage): Failure {
+  const cause = new Error(`${to.host}:${to.port}: ${reason(fault)}`, { cause: fault });
+  switch (fault.kind) {
+    case "unreachable":
+      return to.starting
+        ? new Failure("appproxy/container-starting", { msg: "The app does not listen yet", cause })
+        : new Failure("appproxy/container-connection-refused", { msg: "The app does not answer", cause });
+    case "late":
+      return new Failure("appproxy/container-connection-timeout", { msg: "The app does not answer", cause });
+    case "broken":
+      return new Failure("appproxy/container-connection-refused", { msg: "The app broke off", cause });
+    case "revoked":
+      return new Failure("service-unavailable", { msg: "The app has moved; try again", cause });
+  }
+}
+
+// --- internal ---
+
+/** A person looks at the answer: a page that reloads itself does what they want. */
+function isNavigation(head: RequestHead): boolean {
+  if (head.method !== "GET" || head.upgrade) return false;
+  const mode = head.header("sec-fetch-mode");
+  // Browsers leave it out on plain http from elsewhere than localhost.
+  return mode === null ? (head.header("accept") ?? "").includes("text/html") : mode === "navigate";
 }

@@ -1,41 +1,45 @@
 /**
- * The listeners of circuits, one per port that carries a circuit. Changes to one port follow each other; a port that
- * can't be opened is tried again at every `retry`.
+ * The listeners of circuits: in port mode one per port that carries a circuit, in wildcard mode one for all.
+ * Changes to one port follow each other; a port that can't be opened is tried again at every `retry`.
  */
 import { reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
 import type { Circuit } from "../shared/schema/circuit.ts";
-import type { Core, Engine, Listener } from "./engine/engine.ts";
-
-export interface FrontendSettings {
-  engine: Engine;
-  core: Core;
-  log: Log;
-  hostname: string;
-  tls: { cert: string; key: string } | null;
-  /** The port to bind for one seen from outside; null when it is not of this worker's range. */
-  bindPort: (advertised: number) => number | null;
-}
+import type { TlsPair } from "../shared/tls.ts";
+import type { Listener } from "./engine/engine.ts";
 
 export interface Frontends {
   /** Resolves true when the circuit can be reached. */
   open(circuit: Circuit): Promise<boolean>;
   /** True while the circuit can be reached. */
   serves(circuit: Circuit): boolean;
-  /** Closes a circuit's listener and all its connections. */
+  /** Closes what only this circuit uses, with all its connections. */
   close(circuit: Circuit): Promise<void>;
   /** Tries again what could not be opened; gives the circuits that can be reached now. */
   retry(): Promise<Circuit[]>;
-  /** Stops listening and lets requests end for `ms`, then closes what is left. Nothing opens after it. */
-  drain(ms: number): Promise<void>;
+  /** New connections get this certificate. */
+  renew(tls: TlsPair): void;
+  /** Stops listening; resolves when all requests have ended. Nothing opens after it. */
+  finish(): Promise<void>;
+  /** Closes what is left. */
+  abort(): Promise<void>;
 }
 
-export function createFrontends({ engine, core, log, hostname, tls, bindPort }: FrontendSettings): Frontends {
+export interface PortSettings {
+  log: Log;
+  /** Opens a port; `seenAs` is its number from outside. Throws when it can't be had. */
+  listen: (port: number, seenAs: number) => Listener;
+  /** The port to bind for one seen from outside; null when it is not of this worker's range. */
+  bindPort: (advertised: number) => number | null;
+}
+
+/** A listener for each port that carries a circuit. */
+export function createPortFrontends({ log, listen, bindPort }: PortSettings): Frontends {
   const listeners = new Map<number, { listener: Listener; circuitId: string }>();
   /** Circuits whose port could not be opened. */
   const failed = new Map<string, Circuit>();
   const inTurn = new Map<number, Promise<unknown>>();
-  let draining = false;
+  let closing: Listener[] | null = null;
 
   /** Runs `work` after what was asked before for the same port. */
   function turn<T>(port: number, work: () => Promise<T>): Promise<T> {
@@ -51,12 +55,11 @@ export function createFrontends({ engine, core, log, hostname, tls, bindPort }: 
     const held = listeners.get(port);
     if (held?.circuitId === circuit.id) return true;
     if (held !== undefined) await closePort(port);
-    if (draining) return false;
+    if (closing !== null) return false;
     const bound = bindPort(port);
     try {
       if (bound === null) throw new Error("the port is not of this worker's bind_port_range");
-      const listener = engine.listen({ hostname, port: bound, tls, frontend: { mode: "port", port } }, core);
-      listeners.set(port, { listener, circuitId: circuit.id });
+      listeners.set(port, { listener: listen(bound, port), circuitId: circuit.id });
       failed.delete(circuit.id);
       return true;
     } catch (error) {
@@ -81,6 +84,12 @@ export function createFrontends({ engine, core, log, hostname, tls, bindPort }: 
     return turn(port, async () => failed.get(circuit.id) === circuit && openPort(circuit, port));
   }
 
+  function beginClosing(): Listener[] {
+    closing ??= [...listeners.values()].map(({ listener }) => listener);
+    listeners.clear();
+    return closing;
+  }
+
   return {
     open(circuit) {
       const { port } = circuit;
@@ -100,16 +109,35 @@ export function createFrontends({ engine, core, log, hostname, tls, bindPort }: 
       const opened = await Promise.all(wanted.map(again));
       return wanted.filter((_, at) => opened[at]);
     },
-    async drain(ms) {
-      draining = true;
-      const all = [...listeners.values()].map(({ listener }) => listener);
-      listeners.clear();
-      const finished = Promise.all(all.map((listener) => listener.close("finish")));
-      const late = Promise.withResolvers<void>();
-      const timer = setTimeout(late.resolve, ms);
-      await Promise.race([finished, late.promise]);
-      clearTimeout(timer);
-      await Promise.all(all.map((listener) => listener.close("now")));
+    renew(tls) {
+      for (const { listener } of listeners.values()) listener.renew(tls);
+    },
+    async finish() {
+      await Promise.all(beginClosing().map((listener) => listener.close("finish")));
+    },
+    async abort() {
+      await Promise.all(beginClosing().map((listener) => listener.close("now")));
+    },
+  };
+}
+
+/** One listener for all circuits; they are told apart by name. */
+export function createWildcardFrontends(listener: Listener): Frontends {
+  let open = true;
+  return {
+    open: async ({ subdomain }) => open && subdomain !== null,
+    serves: ({ subdomain }) => open && subdomain !== null,
+    // The table ends what runs over a circuit that goes; the listener stays for the others.
+    close: () => Promise.resolve(),
+    retry: () => Promise.resolve([]),
+    renew: (tls) => listener.renew(tls),
+    async finish() {
+      open = false;
+      await listener.close("finish");
+    },
+    async abort() {
+      open = false;
+      await listener.close("now");
     },
   };
 }

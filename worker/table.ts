@@ -1,23 +1,40 @@
 /**
  * The worker's routing table: circuits by id, by port and by subdomain. Keyed by circuit id, so that a late removal
- * of one circuit never touches another on the same slot. Holds what is costly to compute once per circuit.
+ * of one circuit never touches another on the same slot. Holds what is costly to compute once per circuit, and ends
+ * what runs over routes and circuits that are gone.
  */
 import { addressMatcher, type AddressMatcher } from "../shared/addresses.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
+import type { AppMode, Circuit } from "../shared/schema/circuit.ts";
+import { RoutePool, type Member } from "./routes/pool.ts";
+import type { RoutePolicy } from "./routes/policy.ts";
 
 /** A circuit with what the hot path needs of it. */
 export interface Entry {
   circuit: Circuit;
   /** Who may connect; null lets everyone. */
   allowed: AddressMatcher | null;
-  /** Turns of the route rotation. */
-  turn: number;
+  pool: RoutePool;
+}
+
+export interface TableSettings {
+  policies: Record<AppMode, RoutePolicy>;
+  /** Epoch milliseconds. */
+  now: () => number;
+  /** A number in [0, 1). */
+  random: () => number;
+  /** A route is left out from now on. */
+  out: (pool: RoutePool, member: Member) => void;
 }
 
 export class Table {
   readonly #byId = new Map<string, Entry>();
   readonly #byPort = new Map<number, Entry>();
   readonly #bySubdomain = new Map<string, Entry>();
+  readonly #settings: TableSettings;
+
+  constructor(settings: TableSettings) {
+    this.#settings = settings;
+  }
 
   get size(): number {
     return this.#byId.size;
@@ -45,8 +62,9 @@ export class Table {
     const holder = this.#holder(circuit);
     if (known !== undefined) this.#unslot(known);
     if (holder !== undefined && holder.circuit.id !== circuit.id) this.remove(holder.circuit.id);
-    const entry = known ?? { circuit, allowed: null, turn: 0 };
+    const entry = known ?? { circuit, allowed: null, pool: this.#newPool(circuit) };
     entry.circuit = circuit;
+    this.#route(entry, known === undefined);
     entry.allowed =
       (circuit.allowed_client_ips ?? "").trim() === "" ? null : addressMatcher(circuit.allowed_client_ips ?? "");
     this.#byId.set(circuit.id, entry);
@@ -61,10 +79,29 @@ export class Table {
     if (entry === undefined) return null;
     this.#byId.delete(id);
     this.#unslot(entry);
+    const open = [...entry.pool.carried()];
+    entry.pool.set([], 0);
+    for (const carried of open) carried.close();
     return entry.circuit;
   }
 
   // --- internal ---
+
+  #newPool({ app_mode: mode }: Circuit): RoutePool {
+    const { policies, now, random, out } = this.#settings;
+    const pool: RoutePool = new RoutePool({ policy: policies[mode], now, random, out: (member) => out(pool, member) });
+    return pool;
+  }
+
+  /** Takes the circuit's routes. What runs over one that is gone ends with it, but inference requests finish. */
+  #route({ circuit, pool }: Entry, isNew: boolean): void {
+    const now = this.#settings.now();
+    // A circuit may be older than this process; what joins it later is a new kernel.
+    const since = isNew ? Math.min(now, Date.parse(circuit.created_at)) : now;
+    const removed = pool.set(circuit.route_info, since);
+    if (circuit.app_mode === "inference") return;
+    for (const { carried } of removed) for (const one of carried) one.close();
+  }
 
   #holder({ port, subdomain }: Circuit): Entry | undefined {
     if (port !== null) return this.#byPort.get(port);

@@ -1,5 +1,4 @@
 /** Puts a worker together and runs it. Called by main.ts, all-in-one and tests. */
-import { readFileSync } from "node:fs";
 import type { Bus } from "../shared/bus/bus.ts";
 import { addressMatcher } from "../shared/addresses.ts";
 import { hostPort } from "../shared/config/fields.ts";
@@ -7,14 +6,18 @@ import { ConfigError } from "../shared/config/load.ts";
 import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/log.ts";
 import type { WorkerRegistration } from "../shared/schema/worker.ts";
+import { readTls, watchTls, type TlsPair, type TlsPaths } from "../shared/tls.ts";
 import { startApi } from "./api/server.ts";
 import { createBurner } from "./burn.ts";
 import { unservedFaults, type WorkerConfig } from "./config.ts";
 import { createCoordinatorClient } from "./coordinator-client.ts";
 import { createCore } from "./decide.ts";
-import type { Engine } from "./engine/engine.ts";
-import { createFrontends } from "./frontends.ts";
+import { drain } from "./drain.ts";
+import type { Core, Engine } from "./engine/engine.ts";
+import { createPortFrontends, createWildcardFrontends, type Frontends } from "./frontends.ts";
+import { createKnocks } from "./knock.ts";
 import { PermitAuthority } from "./permit.ts";
+import { createProber } from "./routes/prober.ts";
 import { createSync, type SyncState } from "./sync.ts";
 import { Table } from "./table.ts";
 import { bindPort, circuitOrigin } from "./urls.ts";
@@ -48,8 +51,23 @@ export function startWorker(deps: WorkerDeps): Worker {
   const unserved = unservedFaults(config);
   if (unserved.length > 0) throw new ConfigError("worker", unserved);
   const { proxy_worker: own, permit } = config;
-  const tls = readTls(config);
-  const table = new Table();
+  const files = tlsPaths(config);
+  const tls = files === null ? null : readTls(files);
+  const prober = createProber(deps.engine.reach);
+  const table = new Table({
+    policies: { interactive: config.routes.interactive_policy, inference: config.routes.inference_policy },
+    now,
+    random: Math.random,
+    out(pool, member) {
+      const { kernel_host: host, kernel_port: port } = member.route;
+      log.warn(
+        { route: member.route.route_id, kernel: hostPort({ host, port }) },
+        "a route is left out: it refuses connections",
+      );
+      prober.watch(pool, member);
+    },
+  });
+  const knocks = createKnocks(deps.live, log, now);
   const usage = createUsage(deps.live, log, now);
   const burner = createBurner(deps.live, log, now);
   const secure = own.tls_advertised || own.tls_listen;
@@ -60,23 +78,18 @@ export function startWorker(deps: WorkerDeps): Worker {
     lifetime: permit.lifetime,
     now,
   };
+  const trusted = addressMatcher(own.trusted_proxies);
   const core = createCore({
     table,
     usage,
     burner,
     log,
     admission,
-    trusted: addressMatcher(own.trusted_proxies),
+    trusted,
     domain: own.wildcard_domain.domain,
+    tcp: { knocks: own.tcp_auth === "none" ? null : knocks, maxConnections: own.tcp_max_connections },
   });
-  const frontends = createFrontends({
-    engine: deps.engine,
-    core,
-    log,
-    hostname: own.port_proxy.bind_host,
-    tls,
-    bindPort: (port) => bindPort(port, config),
-  });
+  const { frontends, wildcardPort } = openFrontends(deps, core, tls, log);
 
   // The API opens first: a registration tells its port. Its /health/readyz says 503 until circuits are known.
   const api = startApi({
@@ -89,14 +102,16 @@ export function startWorker(deps: WorkerDeps): Worker {
       burner,
       admission,
       jwtSecret: config.secrets.jwt_secret,
-      origin: ({ circuit }) => circuitOrigin(circuit, config, own.wildcard_domain.bind_addr.port),
+      knocks,
+      trusted,
+      origin: ({ circuit }) => circuitOrigin(circuit, config, wildcardPort),
       refresh: () => sync.refresh(),
       newId,
     },
     state: () => ({ ...sync.state(), circuits: table.size, events: bus.healthy() }),
   });
   const sync = createSync({
-    registration: registration(config, api.port),
+    registration: registration(config, api.port, wildcardPort),
     nodeId: newId(),
     coordinator: createCoordinatorClient(own.coordinator_endpoint, config.secrets.api_secret),
     bus,
@@ -105,6 +120,13 @@ export function startWorker(deps: WorkerDeps): Worker {
     log,
     period: own.heartbeat_period * 1000,
   });
+  const unwatch =
+    files === null || tls === null
+      ? () => undefined
+      : watchTls(files, tls, log, (pair) => {
+          api.renew(pair);
+          frontends.renew(pair);
+        });
   sync.start();
   log.info({ api: hostPort({ host: own.api_bind_addr.host, port: api.port }) }, "worker is up");
 
@@ -113,7 +135,9 @@ export function startWorker(deps: WorkerDeps): Worker {
     ready: sync.ready,
     state: () => sync.state(),
     async stop() {
-      await Promise.all([sync.stop(), frontends.drain(own.shutdown_timeout * 1000)]);
+      unwatch();
+      await Promise.all([sync.stop(), drain(frontends, table, own.shutdown_timeout * 1000)]);
+      prober.stop();
       await api.stop();
       await usage.stop();
       log.info("worker is down");
@@ -124,7 +148,7 @@ export function startWorker(deps: WorkerDeps): Worker {
 // --- internal ---
 
 /** What the coordinator is told of this worker. */
-function registration({ proxy_worker: own }: WorkerConfig, apiPort: number): WorkerRegistration {
+function registration({ proxy_worker: own }: WorkerConfig, apiPort: number, wildcardPort: number): WorkerRegistration {
   const { port_proxy: ports, wildcard_domain: wildcard } = own;
   const isPort = own.frontend_mode === "port";
   const range = ports.advertised_port_range ?? ports.bind_port_range;
@@ -138,7 +162,7 @@ function registration({ proxy_worker: own }: WorkerConfig, apiPort: number): Wor
     api_port: own.api_advertised_addr?.port ?? apiPort,
     port_range: isPort && range !== null ? [...range] : null,
     wildcard_domain: isPort ? null : wildcard.domain,
-    wildcard_traffic_port: isPort ? null : (wildcard.advertised_port ?? wildcard.bind_addr.port),
+    wildcard_traffic_port: isPort ? null : (wildcard.advertised_port ?? wildcardPort),
     accepted_traffics: [...own.accepted_traffics],
     filtered_apps_only: own.filtered_apps_only,
     app_filters: own.app_filters.map((filter) => ({ ...filter })),
@@ -146,8 +170,49 @@ function registration({ proxy_worker: own }: WorkerConfig, apiPort: number): Wor
   };
 }
 
-function readTls({ proxy_worker: { tls_listen: on, tls_cert: cert, tls_privkey: key } }: WorkerConfig) {
-  return on && cert !== null && key !== null
-    ? { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") }
-    : null;
+/** Port mode opens a listener with each circuit, wildcard mode one for all, now. Throws when that can't be had. */
+function openFrontends(
+  { engine, config }: WorkerDeps,
+  core: Core,
+  tls: TlsPair | null,
+  log: Log,
+): { frontends: Frontends; wildcardPort: number } {
+  const { frontend_mode: mode, protocol, port_proxy: ports, wildcard_domain: wildcard } = config.proxy_worker;
+  if (mode === "wildcard") {
+    const { host: hostname, port } = wildcard.bind_addr;
+    const listener = listenAt(`${hostPort(wildcard.bind_addr)} (proxy_worker.wildcard_domain.bind_addr)`, () =>
+      engine.listen({ hostname, port, tls, frontend: { mode: "wildcard" } }, core),
+    );
+    return { frontends: createWildcardFrontends(listener), wildcardPort: listener.port };
+  }
+  const hostname = ports.bind_host;
+  let current = tls;
+  const frontends = createPortFrontends({
+    log,
+    bindPort: (port) => bindPort(port, config),
+    // Raw TCP is the app's own from the first byte on: it has no TLS of ours.
+    listen: (port, seenAs) =>
+      protocol === "tcp"
+        ? engine.listenTcp({ hostname, port, seenAs }, core)
+        : engine.listen({ hostname, port, tls: current, frontend: { mode: "port", port: seenAs } }, core),
+  });
+  const renew = (pair: TlsPair) => {
+    current = pair;
+    if (protocol !== "tcp") frontends.renew(pair);
+  };
+  return { frontends: { ...frontends, renew }, wildcardPort: wildcard.bind_addr.port };
+}
+
+function listenAt<T>(address: string, listen: () => T): T {
+  try {
+    return listen();
+  } catch (error) {
+    throw new Error(`Cannot listen on ${address}`, { cause: error });
+  }
+}
+
+function tlsPaths({
+  proxy_worker: { tls_listen: on, tls_cert: cert, tls_privkey: key },
+}: WorkerConfig): TlsPaths | null {
+  return on && cert !== null && key !== null ? { cert, key } : null;
 }

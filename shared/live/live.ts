@@ -25,6 +25,9 @@ export interface LiveData {
   circuitUse(circuitId: string): Promise<CircuitUse | null>;
   /** True for the first caller with this id within `seconds`: single-use tokens. */
   burn(id: string, seconds: number): Promise<boolean>;
+  /** Remembers a knock (a circuit and an address) for `seconds`. */
+  noteKnock(key: string, seconds: number): Promise<void>;
+  hasKnocked(key: string): Promise<boolean>;
   healthy(): boolean;
   close(): Promise<void>;
 }
@@ -38,4 +41,5 @@ export const liveKeys = {
   sessionAccess: (id: string) => `session.${id}.last_access`,
   workers: "proxy-worker.last_seen",
   burned: (id: string) => `appproxy.used.${id}`,
+  knock: (key: string) => `appproxy.knock.${key}`,
 };

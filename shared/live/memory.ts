@@ -7,6 +7,7 @@ export function createMemoryLive(now: () => number): LiveData {
   const sessions = new Map<string, number>();
   const workers = new Map<string, number>();
   const burned = new Map<string, number>();
+  const knocks = new Map<string, number>();
 
   function forgetOld(): void {
     const oldest = now() / 1000 - LIVE_TTL;
@@ -34,9 +35,17 @@ export function createMemoryLive(now: () => number): LiveData {
       burned.set(id, now() + seconds * 1000);
       return true;
     },
+    async noteKnock(key, seconds) {
+      for (const [old, until] of knocks) if (until <= now()) knocks.delete(old);
+      knocks.set(key, now() + seconds * 1000);
+    },
+    async hasKnocked(key) {
+      return (knocks.get(key) ?? 0) > now();
+    },
     healthy: () => true,
     async close() {
       burned.clear();
+      knocks.clear();
     },
   };
 }

@@ -30,6 +30,12 @@ export function createRedisLive(redis: Redis): LiveData {
     async burn(id, ttl) {
       return (await redis.set(liveKeys.burned(id), "1", "EX", Math.max(1, Math.ceil(ttl)), "NX")) === "OK";
     },
+    async noteKnock(key, ttl) {
+      await redis.set(liveKeys.knock(key), "1", "EX", ttl);
+    },
+    async hasKnocked(key) {
+      return (await redis.exists(liveKeys.knock(key))) === 1;
+    },
     healthy: () => redis.status === "ready",
     async close() {
       redis.disconnect();

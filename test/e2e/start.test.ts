@@ -107,9 +107,9 @@ describe("a start", () => {
   });
 
   test("of a worker of a kind that this version does not serve says so", () => {
-    const wild = file("wild.toml", workerToml("http://127.0.0.1:1", 20_000, 10, { worker: { protocol: "tcp" } }));
+    const wild = file("wild.toml", workerToml("http://127.0.0.1:1", 20_000, 10, { worker: { protocol: "grpc" } }));
     expect(run("worker", ["--config", wild]).err).toContain(
-      'proxy_worker.protocol: "tcp" is not served by this version; wanted "http"',
+      'proxy_worker.protocol: "grpc" is not served by this version; wanted "http"',
     );
   });
 

@@ -20,6 +20,13 @@ const TABLE: [FailureKind, number, string, string][] = [
   ["appproxy/port-not-available", 409, "Designated port already occupied.", "agent_setup_already-exists"],
   ["appproxy/unsupported-protocol", 400, "Unsupported protocol.", "agent_request_invalid-parameters"],
   ["appproxy/container-connection-refused", 502, "Cannot connect to Backend.AI kernel.", "kernel_access_unreachable"],
+  [
+    "appproxy/container-connection-timeout",
+    504,
+    "Backend.AI kernel does not accept the connection in time.",
+    "kernel_access_unreachable",
+  ],
+  ["appproxy/container-starting", 503, "The app is still starting.", "kernel_access_unreachable"],
   ["appproxy/worker-registration-error", 403, "E20013: Failed to register worker.", "agent_create_forbidden"],
   [
     "appproxy/coordinator-connection-error",

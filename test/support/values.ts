@@ -5,7 +5,7 @@ import { Failure, type FailureKind } from "../../shared/failure.ts";
 import type { Circuit, Route } from "../../shared/schema/circuit.ts";
 import { loadWorkerConfig } from "../../worker/config.ts";
 import type { RequestHead } from "../../worker/engine/engine.ts";
-import { Table, type Entry } from "../../worker/table.ts";
+import { Table, type Entry, type TableSettings } from "../../worker/table.ts";
 
 export const CIRCUIT = "c1c1c1c1-0000-4000-8000-000000000001";
 export const SESSION = "5e5e5e5e-0000-4000-8000-000000000001";
@@ -53,9 +53,20 @@ export function circuit(over: Partial<Circuit> = {}): Circuit {
   };
 }
 
+/** An empty table whose random choices are all the first. */
+export function newTable(over: Partial<TableSettings> = {}): Table {
+  return new Table({
+    policies: { interactive: "round_robin", inference: "least_outstanding" },
+    now: Date.now,
+    random: () => 0,
+    out: () => undefined,
+    ...over,
+  });
+}
+
 /** A circuit as the worker's table holds it. */
 export function entry(over: Partial<Circuit> = {}): Entry {
-  const table = new Table();
+  const table = newTable();
   const made = circuit(over);
   table.put(made);
   const found = table.byId(made.id);

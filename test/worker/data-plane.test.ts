@@ -23,21 +23,29 @@ afterAll(async () => {
 const enter = (port: number, wish: Record<string, unknown> = {}): Promise<Entered> =>
   cluster.manager.enter({ kernel_port: port }, wish);
 
+/** A circuit whose app has answered once and is gone: one that has never answered may be starting. */
+async function behindDead(): Promise<Entered> {
+  const raw = await behindRaw((server) => server.reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "end"));
+  await fetch(raw.origin, { headers: { cookie: raw.cookie } });
+  await raw.stop();
+  return raw;
+}
+
 async function behindRaw(answer: (server: RawServer) => void): Promise<RawServer & Entered> {
   const server = await rawServer(answer);
   return Object.assign(server, await enter(server.port));
 }
 
 describe("an app that", () => {
-  test("does not listen gives 502 with its name and an error id", async () => {
-    const { origin, cookie } = await enter(1);
+  test("listens no more gives 502 with its name and an error id", async () => {
+    const { origin, cookie } = await behindDead();
     const page = await fetch(origin, { headers: { cookie, accept: "text/html" } });
     const html = await page.text();
     expect(page.status).toBe(502);
     expect(html).toContain("Cannot connect to Backend.AI kernel.");
     expect(html).toContain("jupyter");
     expect(html).toMatch(/Error id: [0-9a-f-]{36}/);
-    expect(html).not.toContain("127.0.0.1:1");
+    expect(html).not.toContain("127.0.0.1");
     const problem = await fetch(origin, { headers: { cookie, accept: "application/json" } });
     expect(await problem.json()).toMatchObject({ error_code: "kernel_access_unreachable" });
   });
@@ -54,8 +62,8 @@ describe("an app that", () => {
   ])("ends its body early %s gives an aborted transfer, never a complete one", async (_how, bytes) => {
     const raw = await behindRaw((server) => server.reply(bytes, "end"));
     const read = async () => (await fetch(raw.origin, { headers: { cookie: raw.cookie } })).text();
-    // Bun's client sees the reset with the head or with the body, as the packets fall.
-    expect(await read().catch(() => "aborted")).toBe("aborted");
+    // Before the first byte has gone out, the fault can still be told.
+    expect(await read().catch(() => "aborted")).toMatch(/^aborted$|502 Cannot connect/);
     await raw.stop();
   });
 
@@ -173,8 +181,8 @@ describe("headers", () => {
 });
 
 describe("a WebSocket", () => {
-  test("to an app that does not listen is refused before the client is upgraded", async () => {
-    const { origin, cookie } = await enter(1);
+  test("to an app that listens no more is refused before the client is upgraded", async () => {
+    const { origin, cookie } = await behindDead();
     const answer = await fetch(origin, { headers: { cookie, connection: "Upgrade", upgrade: "websocket", "sec-websocket-key": "x3JJHMbDL1EzLkh9GBhXDw==", "sec-websocket-version": "13" } }); // prettier-ignore
     expect(answer.status).toBe(502);
   });
@@ -182,18 +190,12 @@ describe("a WebSocket", () => {
   test.each([
     [403, 403],
     [404, 404],
-    [500, 502],
+    [500, 500],
   ])("that the app answers with %d is answered with %d", async (status, seen) => {
     const raw = await behindRaw((server) => server.reply(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`));
     const answer = await fetch(raw.origin, { headers: { cookie: raw.cookie, connection: "Upgrade", upgrade: "websocket", "sec-websocket-key": "x3JJHMbDL1EzLkh9GBhXDw==", "sec-websocket-version": "13" } }); // prettier-ignore
     expect(answer.status).toBe(seen);
     await raw.stop();
-  });
-
-  test("with a protocol named twice is a bad request", async () => {
-    const { origin, cookie } = await enter(app.port);
-    const answer = await fetch(origin, { headers: { cookie, connection: "Upgrade", upgrade: "websocket", "sec-websocket-protocol": "a, a", "sec-websocket-key": "x3JJHMbDL1EzLkh9GBhXDw==", "sec-websocket-version": "13" } }); // prettier-ignore
-    expect(answer.status).toBe(400);
   });
 
   test("of a client that closes is closed at the app with its code", async () => {

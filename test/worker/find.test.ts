@@ -1,13 +1,12 @@
 /** Which circuit a request is for. */
 import { describe, expect, test } from "bun:test";
 import { find, labelOf } from "../../worker/find.ts";
-import { Table } from "../../worker/table.ts";
-import { circuit, head, refused } from "../support/values.ts";
+import { circuit, head, newTable, refused } from "../support/values.ts";
 
 const DOMAIN = ".apps.example";
 const onPort = circuit({ id: "0a0a0a0a-0000-4000-8000-000000000001", port: 10205 });
 const named = circuit({ id: "0b0b0b0b-0000-4000-8000-000000000001", port: null, subdomain: "My-App" });
-const table = new Table();
+const table = newTable();
 table.put(onPort);
 table.put(named);
 

@@ -5,8 +5,9 @@ import { entry, refused, route } from "../support/values.ts";
 
 /** The kernel ports that `count` requests in a row go to. */
 function ports(from: ReturnType<typeof entry>, count: number): number[] {
-  return Array.from({ length: count }, () => pick(from).kernel_port);
+  return Array.from({ length: count }, () => pick(from, ignore).port);
 }
+const ignore = () => undefined;
 const routes = (...ratios: number[]) => ratios.map((ratio, at) => route({ kernel_port: at + 1, traffic_ratio: ratio }));
 
 describe("requests", () => {
@@ -31,7 +32,7 @@ describe("requests", () => {
   test("go on in turn when the routes have become fewer", () => {
     const circuit = entry({ route_info: routes(1, 1, 1) });
     ports(circuit, 2);
-    circuit.circuit = { ...circuit.circuit, route_info: routes(1, 1) };
+    circuit.pool.set(routes(1, 1), 0);
     expect(ports(circuit, 2)).toEqual([1, 2]);
   });
 });
@@ -42,14 +43,14 @@ describe("without a route that gets traffic", () => {
     ["one without traffic", routes(0)],
     ["several without traffic", routes(0, 0)],
   ])("%s: 503", async (_what, all) => {
-    const failure = await refused(() => pick(entry({ route_info: all })));
+    const failure = await refused(() => pick(entry({ route_info: all }), ignore));
     expect(failure).toEqual({ kind: "service-unavailable", msg: "No kernel serves this app" });
   });
 
   test("the next one that comes is used", async () => {
     const circuit = entry({ route_info: [] });
-    await refused(() => pick(circuit));
-    circuit.circuit = { ...circuit.circuit, route_info: routes(1, 1) };
+    await refused(() => pick(circuit, ignore));
+    circuit.pool.set(routes(1, 1), 0);
     expect(ports(circuit, 2).toSorted()).toEqual([1, 2]);
   });
 });

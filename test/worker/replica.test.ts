@@ -9,12 +9,12 @@ import type { Circuit } from "../../shared/schema/circuit.ts";
 import type { WorkerCircuits } from "../../shared/schema/worker.ts";
 import type { Core } from "../../worker/engine/engine.ts";
 import { bunEngine } from "../../worker/engine/bun.ts";
-import { createFrontends, type Frontends } from "../../worker/frontends.ts";
+import { createPortFrontends, type Frontends } from "../../worker/frontends.ts";
 import { createReplica, type Replica } from "../../worker/replica.ts";
-import { Table } from "../../worker/table.ts";
+import type { Table } from "../../worker/table.ts";
 import { freeRange } from "../support/ports.ts";
 import { until } from "../support/until.ts";
-import { circuit } from "../support/values.ts";
+import { circuit, newTable } from "../support/values.ts";
 
 let low: number;
 let snapshot: WorkerCircuits;
@@ -27,21 +27,18 @@ const refusing: Core = {
   decide: () => ({ kind: "refuse", failure: new Failure("service-unavailable") }),
   failed: () => ({ status: 503, headers: [], body: "" }),
   upstreamFault: () => new Failure("service-unavailable"),
+  admit: () => null,
+  unanswered: () => undefined,
 };
 
 beforeEach(async () => {
   low = await freeRange(4);
   fetches = 0;
   snapshot = { circuits: [], revision: 3, epoch: "mine" };
-  table = new Table();
-  frontends = createFrontends({
-    engine: bunEngine,
-    core: refusing,
-    log: silentLog(),
-    hostname: "127.0.0.1",
-    tls: null,
-    bindPort: (port) => port,
-  });
+  table = newTable();
+  const listen = (port: number, seenAs: number) =>
+    bunEngine.listen({ hostname: "127.0.0.1", port, tls: null, frontend: { mode: "port", port: seenAs } }, refusing);
+  frontends = createPortFrontends({ log: silentLog(), listen, bindPort: (port) => port });
   const bus = createMemoryBus(new MemoryHub(), createCodec("replica-test-secret-01", false), silentLog());
   const fetch = async () => {
     fetches++;
@@ -54,7 +51,7 @@ beforeEach(async () => {
 
 afterEach(async () => {
   await replica.stop();
-  await frontends.drain(0);
+  await frontends.abort();
 });
 
 const one = (id: string, at: number, revision: number): Circuit =>
@@ -124,7 +121,7 @@ test("a circuit that is closed while its port is tried again stays closed, and t
 test("nothing is opened after a stop", async () => {
   const late = one("a", 0, 4);
   await replica.stop();
-  await frontends.drain(0);
+  await frontends.abort();
   replica.receive(created(late, 4));
   expect(await frontends.open(late)).toBe(false);
   expect(ids()).toEqual([]);

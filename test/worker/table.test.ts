@@ -1,7 +1,7 @@
 /** The worker's routing table: slots, replacement, and removals that come late. */
 import { describe, expect, test } from "bun:test";
-import { Table } from "../../worker/table.ts";
-import { circuit, entry, route } from "../support/values.ts";
+import type { Table } from "../../worker/table.ts";
+import { circuit, entry, newTable, route } from "../support/values.ts";
 
 const ID = (n: number) => `0000000${n}-0000-4000-8000-000000000000`;
 const onPort = (n: number, port: number) => circuit({ id: ID(n), port });
@@ -21,7 +21,7 @@ const EMPTY = { size: 0, all: [], ports: [undefined, undefined], names: [undefin
 
 describe("a circuit", () => {
   test("is found by id and by its slot", () => {
-    const table = new Table();
+    const table = newTable();
     expect(shown(table)).toEqual(EMPTY);
     expect([table.put(onPort(1, 1)), table.put(named(2, "B"))]).toEqual([null, null]);
     expect(shown(table)).toEqual({
@@ -35,7 +35,7 @@ describe("a circuit", () => {
   });
 
   test("is given back when it is removed, and is gone", () => {
-    const table = new Table();
+    const table = newTable();
     table.put(onPort(1, 1));
     table.put(named(2, "A"));
     expect([table.remove(ID(1)), table.remove(ID(2))]).toEqual([onPort(1, 1), named(2, "A")]);
@@ -43,11 +43,11 @@ describe("a circuit", () => {
     expect(table.remove(ID(1))).toBeNull();
   });
 
-  test("takes its new state, and its turn in the rotation stays", () => {
-    const table = new Table();
+  test("takes its new state, and its pool of routes stays", () => {
+    const table = newTable();
     table.put(onPort(1, 1));
     const held = table.byId(ID(1));
-    if (held !== undefined) held.turn = 5;
+    const pool = held?.pool;
     const changed = circuit({
       id: ID(1),
       port: 1,
@@ -56,12 +56,13 @@ describe("a circuit", () => {
     });
     expect(table.put(changed)).toBeNull();
     expect(table.byPort(1)).toBe(held);
-    expect({ circuit: held?.circuit, turn: held?.turn }).toEqual({ circuit: changed, turn: 5 });
+    expect(held?.circuit).toEqual(changed);
+    expect([held?.pool === pool, held?.pool.pick()?.route.kernel_port]).toEqual([true, 9]);
     expect(["10.0.0.1", "10.0.0.2"].map((address) => held?.allowed?.(address))).toEqual([true, false]);
   });
 
   test("that moves leaves its old slot", () => {
-    const table = new Table();
+    const table = newTable();
     table.put(onPort(1, 1));
     table.put(onPort(1, 2));
     expect(shown(table)).toEqual({ size: 1, all: [ID(1)], ports: [undefined, ID(1)], names: [undefined, undefined] });
@@ -75,14 +76,14 @@ describe("a slot that is taken over", () => {
     ["a port", onPort(1, 1), onPort(2, 1)],
     ["a name, in any case", named(1, "a"), named(2, "A")],
   ])("gives who held it, who is gone: %s", (_what, first, second) => {
-    const table = new Table();
+    const table = newTable();
     table.put(first);
     expect(table.put(second)).toEqual(first);
     expect(table.all().map(({ circuit: one }) => one)).toEqual([second]);
   });
 
   test("by a circuit that was elsewhere before", () => {
-    const table = new Table();
+    const table = newTable();
     table.put(onPort(1, 1));
     table.put(onPort(2, 2));
     expect(table.put(onPort(2, 1))).toEqual(onPort(1, 1));
@@ -90,7 +91,7 @@ describe("a slot that is taken over", () => {
   });
 
   test("is not touched by the late removal of who held it", () => {
-    const table = new Table();
+    const table = newTable();
     table.put(onPort(1, 1));
     table.put(onPort(2, 1));
     expect(table.remove(ID(1))).toBeNull();
@@ -112,7 +113,7 @@ describe("an address list", () => {
   });
 
   test("that is taken away lets everyone in again", () => {
-    const table = new Table();
+    const table = newTable();
     table.put(circuit({ allowed_client_ips: "10.0.0.1" }));
     table.put(circuit());
     expect(table.all().map(({ allowed }) => allowed)).toEqual([null]);

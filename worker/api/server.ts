@@ -5,6 +5,7 @@ import { redactUrl, type Log } from "../../shared/log.ts";
 import { CORS_HEADERS, failureAnswer, listsJson } from "../../shared/page.ts";
 import { pathAndQuery, pathOf } from "../../shared/target.ts";
 import { stopServer } from "../../shared/process.ts";
+import type { TlsPair } from "../../shared/tls.ts";
 import { VERSION } from "../../shared/version.ts";
 import type { SyncState } from "../sync.ts";
 import { setup, type SetupDeps } from "./setup.ts";
@@ -12,7 +13,7 @@ import { setup, type SetupDeps } from "./setup.ts";
 export interface ApiDeps {
   hostname: string;
   port: number;
-  tls: { cert: string; key: string } | null;
+  tls: TlsPair | null;
   log: Log;
   setup: SetupDeps;
   state: () => SyncState & { circuits: number; events: boolean };
@@ -20,13 +21,24 @@ export interface ApiDeps {
 
 export interface ApiServer {
   port: number;
+  /** New connections get this certificate. */
+  renew(tls: TlsPair): void;
   stop(): Promise<void>;
 }
 
 /** Throws when its address can't be had. */
 export function startApi(deps: ApiDeps): ApiServer {
-  const server = open(deps);
-  return { port: server.port ?? deps.port, stop: () => stopServer(server) };
+  let server = open(deps);
+  const port = server.port ?? deps.port;
+  return {
+    port,
+    renew(tls) {
+      const old = server;
+      server = open({ ...deps, port, tls });
+      void stopServer(old);
+    },
+    stop: () => stopServer(server),
+  };
 }
 
 // --- internal ---
@@ -44,21 +56,22 @@ function serve(deps: ApiDeps) {
   return Bun.serve({
     hostname: deps.hostname,
     port: deps.port,
-    reusePort: false,
+    // Shared only while a certificate is renewed.
+    reusePort: deps.tls !== null,
     development: false,
     idleTimeout: 60,
     ...(deps.tls === null ? {} : { tls: deps.tls }),
-    fetch: (request) => answer(request, deps),
+    fetch: (request, server) => answer(request, server.requestIP(request)?.address ?? "", deps),
   });
 }
 
-async function answer(request: Request, deps: ApiDeps): Promise<Response> {
-  const response = await route(request, deps).catch((error: unknown) => refused(request, error, deps.log));
+async function answer(request: Request, peer: string, deps: ApiDeps): Promise<Response> {
+  const response = await route(request, peer, deps).catch((error: unknown) => refused(request, error, deps.log));
   for (const [name, value] of CORS_HEADERS) response.headers.set(name, value);
   return response;
 }
 
-async function route(request: Request, deps: ApiDeps): Promise<Response> {
+async function route(request: Request, peer: string, deps: ApiDeps): Promise<Response> {
   const pathname = pathOf(request.url);
   if (request.method === "OPTIONS")
     return new Response(null, {
@@ -70,13 +83,15 @@ async function route(request: Request, deps: ApiDeps): Promise<Response> {
   // A link preview's HEAD must not use up the token of a setup link.
   const allowed = request.method === "GET" || (request.method === "HEAD" && pathname !== "/setup");
   if (!allowed) throw new Failure("method-not-allowed");
-  return handler(deps, request);
+  return handler(deps, request, peer);
 }
 
-const ROUTES: Record<string, (deps: ApiDeps, request: Request) => Promise<Response> | Response> = {
+type Handler = (deps: ApiDeps, request: Request, peer: string) => Promise<Response> | Response;
+
+const ROUTES: Record<string, Handler> = {
   "/": () => Response.json({ component: "appproxy-worker", version: VERSION, api_version: "v2" }),
   "/status": () => Response.json({ api_version: "v2" }),
-  "/setup": (deps, request) => setup(request, deps.setup),
+  "/setup": (deps, request, peer) => setup(request, peer, deps.setup),
   "/health": (deps) => Response.json(health(deps)),
   "/health/livez": () => Response.json({ status: "healthy" }),
   "/health/readyz": (deps) => {

@@ -1,15 +1,19 @@
 /**
  * `GET /setup?token=`: the first hop of letting a person in. Verifies and burns the coordinator's token and sends the
- * person to the circuit's own origin with a one-time ticket. Runs on the worker's API port.
+ * person to the circuit's own origin with a one-time ticket. For a TCP circuit it notes the person's address and tells
+ * their client where to connect. Runs on the worker's API port.
  */
 import { errors } from "jose";
 import { Failure, notFound } from "../../shared/failure.ts";
 import { SETUP_LIFETIME, verifyJwt } from "../../shared/jwt.ts";
 import { pathAndQuery } from "../../shared/target.ts";
 import { redirectPath } from "../../shared/redirect.ts";
+import type { AddressMatcher } from "../../shared/addresses.ts";
 import type { AdmitSettings } from "../admit.ts";
 import type { Burner } from "../burn.ts";
+import { clientOf } from "../client.ts";
 import { ENTER_PATH, PRIVATE_HEADERS } from "../enter.ts";
+import type { Knocks } from "../knock.ts";
 import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName } from "../permit.ts";
 import type { Entry, Table } from "../table.ts";
 
@@ -18,6 +22,9 @@ export interface SetupDeps {
   burner: Burner;
   admission: AdmitSettings;
   jwtSecret: string;
+  knocks: Knocks;
+  /** Load balancers whose X-Forwarded-For is believed. */
+  trusted: AddressMatcher;
   /** Where browsers find a circuit. */
   origin: (entry: Entry) => string;
   /** Fetches what this node may not know yet. */
@@ -32,12 +39,10 @@ interface Claims {
   jti: string | null;
 }
 
-/** Answers a setup request with a redirect. Rejects with the failure. */
-export async function setup(request: Request, deps: SetupDeps): Promise<Response> {
-  const claims = await readClaims(
-    new URLSearchParams(pathAndQuery(request.url).split("?")[1] ?? "").get("token"),
-    deps.jwtSecret,
-  );
+/** Answers a setup request of the client at `peer`. Rejects with the failure. */
+export async function setup(request: Request, peer: string, deps: SetupDeps): Promise<Response> {
+  const token = new URLSearchParams(pathAndQuery(request.url).split("?")[1] ?? "").get("token");
+  const claims = await readClaims(token, deps.jwtSecret);
   const used = claims.jti !== null && !(await deps.burner.burn(claims.jti, SETUP_LIFETIME * 1000 + 5000));
   // A used token makes nobody fetch: it could be sent a thousand times.
   const entry = used ? deps.table.byId(claims.circuit) : await lookUp(claims.circuit, deps);
@@ -45,6 +50,7 @@ export async function setup(request: Request, deps: SetupDeps): Promise<Response
   const { circuit } = entry;
   if (circuit.app_mode === "inference")
     throw new Failure("generic-bad-request", "E20011: Not supported for inference apps");
+  if (circuit.protocol === "tcp") return tcpSetup(entry, used, token ?? "", clientAddress(request, peer, deps), deps);
   const path = redirectPath(claims.redirect);
   if (path === null) throw new Failure("generic-bad-request", "redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);
@@ -60,6 +66,25 @@ export async function setup(request: Request, deps: SetupDeps): Promise<Response
 }
 
 // --- internal ---
+
+/** Lets the address in for raw TCP and tells the platform's client app where to connect (wire §7). */
+async function tcpSetup(entry: Entry, used: boolean, token: string, address: string, deps: SetupDeps) {
+  if (used) throw alreadyUsed();
+  const { circuit, allowed } = entry;
+  if (allowed !== null && !allowed(address))
+    throw new Failure("client-ip-not-allowed", "E20011: Client address not allowed");
+  await deps.knocks.note(circuit.id, address);
+  const gateway = deps.origin(entry).replace(/^https?:/, "tcp:");
+  const uri = `${CLIENT_APP}?directTCP=true&auth=${token}&proto=${circuit.protocol}&gateway=${gateway}`;
+  return Response.json({ redirect: uri, redirectURI: uri }, { headers: PRIVATE_HEADERS });
+}
+
+/** Where the platform's desktop client listens on the person's own machine. */
+const CLIENT_APP = "http://localhost:45678/start";
+
+function clientAddress({ headers }: Request, peer: string, { trusted }: SetupDeps): string {
+  return clientOf({ peer, tls: false, header: (name) => headers.get(name) }, trusted).address;
+}
 
 async function readClaims(token: string | null, secret: string): Promise<Claims> {
   if (token === null || token === "")

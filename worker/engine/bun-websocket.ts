@@ -1,110 +1,139 @@
 /**
- * WebSockets for the Bun engine: the app is dialled first, then the client gets its 101; messages, close codes and
- * back-pressure pass both ways. Pings are answered at each hop.
+ * WebSockets for the Bun engine: the app is dialled first, then the client gets its 101 or the app's refusal. Messages,
+ * close codes and back-pressure pass both ways. Pings are answered at each hop. The app's side is app-socket.ts.
  */
+import { AppSocket, MAX_MESSAGE, type AppListener } from "./app-socket.ts";
+import { answerHeaders, Faulted } from "./bun-http.ts";
+import { UpstreamFault, type Forward, type Passage } from "./engine.ts";
 import { Failure } from "../../shared/failure.ts";
-import type { Forward } from "./engine.ts";
 
 type Client = Bun.ServerWebSocket<Bridge>;
-type Message = string | Uint8Array;
 
 /** Above this many unsent bytes the other side is not read from. dataplane W6 allows 1 MiB a direction. */
 const HIGH_WATER = 512 * 1024;
-/** Bun's client WebSocket has no drain event; while it is full, this often it is looked at. Milliseconds. */
-const DRAIN_CHECK_MS = 5;
-const MAX_MESSAGE = 256 * 1024 * 1024;
-const DIAL_TIMEOUT_MS = 10_000;
+/** A silent app is pinged; one that is silent for two looks is gone: 40 to 60 s. Milliseconds. */
+const LOOK_EVERY_MS = 20_000;
 
 /** What belongs to one pair of connections. */
-export class Bridge {
-  readonly #app: WebSocket;
-  readonly #moved: () => void;
+export class Bridge implements AppListener {
+  readonly #app: AppSocket;
+  readonly #passage: Passage;
   #client: Client | null = null;
-  /** What the app said before the client was there: at most what one read of its socket held. */
-  #early: Message[] = [];
-  #draining: ReturnType<typeof setInterval> | null = null;
-  #closed: [code: number, reason: string] | null = null;
+  #asked = false;
+  #over = false;
 
-  /** Takes over an open connection to the app. It is not read from until the client is there. */
-  constructor(app: WebSocket, moved: () => void) {
+  constructor(app: AppSocket, passage: Passage) {
     this.#app = app;
-    this.#moved = moved;
-    app.pause();
-    app.onmessage = ({ data }) => this.#toClient(data as Message);
-    app.onclose = ({ code, reason }) => this.#appClosed(code, reason);
+    this.#passage = passage;
+    passage.stop = () => this.#drop();
+    passage.goAway = () => this.goAway();
+    bridges.add(this);
   }
+
+  // --- the client's side ---
 
   clientOpened(client: Client): void {
     this.#client = client;
-    for (const message of this.#early) client.send(message);
-    this.#early = [];
-    if (this.#app.readyState === WebSocket.OPEN) this.#app.resume();
-    else if (this.#closed !== null) this.#appClosed(...this.#closed);
+    if (this.#over) return client.terminate();
+    this.#app.listen(this);
   }
 
-  toApp(message: Message): void {
-    this.#moved();
-    this.#app.send(message);
-    if (this.#app.bufferedAmount > HIGH_WATER) this.#holdClient();
+  clientSaid(message: string | Uint8Array): void {
+    this.#passage.moved();
+    if (!this.#app.send(message)) this.#client?.pause();
   }
 
   clientDrained(): void {
-    if (this.#app.isPaused) this.#app.resume();
+    this.#app.resume();
   }
 
   clientClosed(code: number, reason: string): void {
     this.#client = null;
-    this.#stopDraining();
-    // 1005: closed without a code; 1006: never sent, the connection just broke.
+    this.#release();
+    // 1006 is never sent: the connection just broke.
     if (code === 1006) this.#app.terminate();
-    else if (code === 1005) this.#app.close();
     else this.#app.close(code, reason);
   }
 
+  // --- the app's side ---
+
+  text(message: string): void {
+    this.#toClient((client) => client.sendText(message));
+  }
+
+  binary(message: Buffer): void {
+    this.#toClient((client) => client.sendBinary(message));
+  }
+
+  drained(): void {
+    this.#client?.resume();
+  }
+
+  closed(code: number, reason: string): void {
+    const client = this.#client;
+    if (client === null) return;
+    // Paused, it would never see the client's close frame.
+    client.resume();
+    if (code === 1006) client.terminate();
+    else client.close(code, reason);
+  }
+
+  // --- the worker's side ---
+
   /** The client never came. */
   abandon(): void {
-    this.#app.terminate();
+    this.#drop();
+  }
+
+  /** The worker stops: RFC 6455 §7.4.1, 1001. */
+  goAway(): void {
+    this.#client?.resume();
+    this.#client?.close(1001, "the proxy is restarting");
+    this.#app.close(1001, "the proxy is restarting");
+  }
+
+  /** Asks a silent app, and drops one that has not answered since the last look. */
+  look(): void {
+    if (this.#app.takeHeard()) this.#asked = false;
+    else if (this.#asked) this.#drop();
+    else {
+      this.#asked = true;
+      this.#app.ping();
+    }
   }
 
   // --- internal ---
 
-  #toClient(message: Message): void {
-    this.#moved();
+  #toClient(send: (client: Client) => number): void {
+    this.#passage.moved();
     const client = this.#client;
-    if (client === null) return void this.#early.push(message);
-    client.send(message);
+    if (client === null) return;
+    send(client);
     if (client.getBufferedAmount() > HIGH_WATER) this.#app.pause();
   }
 
-  #appClosed(code: number, reason: string): void {
-    this.#stopDraining();
-    this.#closed = [code, reason];
-    const client = this.#client;
-    if (client === null) return;
-    if (code === 1006) client.terminate();
-    else if (code === 1005) client.close();
-    else client.close(code, reason);
+  #drop(): void {
+    this.#release();
+    this.#app.terminate();
+    this.#client?.terminate();
   }
 
-  #holdClient(): void {
-    if (this.#draining !== null) return;
-    this.#client?.pause();
-    this.#draining = setInterval(() => {
-      if (this.#app.bufferedAmount > HIGH_WATER / 2) return;
-      this.#stopDraining();
-      this.#client?.resume();
-    }, DRAIN_CHECK_MS);
-  }
-
-  #stopDraining(): void {
-    if (this.#draining !== null) clearInterval(this.#draining);
-    this.#draining = null;
+  #release(): void {
+    this.#over = true;
+    bridges.delete(this);
+    this.#passage.release();
   }
 }
 
+/** All that are open, for the look at silent apps. */
+const bridges = new Set<Bridge>();
+setInterval(() => {
+  for (const bridge of bridges) bridge.look();
+}, LOOK_EVERY_MS).unref();
+
 export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
   open: (client) => client.data.clientOpened(client),
-  message: (client, message) => client.data.toApp(message),
+  message: (client, message) => client.data.clientSaid(message),
   drain: (client) => client.data.clientDrained(),
   close: (client, code, reason) => client.data.clientClosed(code, reason),
   // A silent peer is pinged; one that does not answer is closed within a minute.
@@ -117,17 +146,21 @@ export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
   perMessageDeflate: false,
 };
 
-/** Dials the app and upgrades the client. Gives undefined when upgraded; throws a Failure when the app refuses. */
+/** Dials the app and upgrades the client; gives undefined when it did, else the app's refusal. Rejects with Faulted. */
 export async function bridgeWebSocket(
   request: Request,
   server: Bun.Server<Bridge>,
   target: string,
   to: Forward,
-): Promise<undefined> {
-  const host = to.host.includes(":") ? `[${to.host}]` : to.host;
-  const { app, bridge } = await dial(`ws://${host}:${to.port}${target}`, to, request.signal);
-  const headers = new Headers(to.answerHeaders);
-  if (app.protocol !== "") headers.set("Sec-WebSocket-Protocol", app.protocol);
+): Promise<Response | undefined> {
+  const { handshake, passage } = await shakeHands(request, target, to);
+  const headers = answerHeaders(handshake.head.headers, to);
+  if (handshake.kind === "refused") {
+    const { status, statusText } = handshake.head;
+    return new Response(released(handshake.body, passage), { status, statusText, headers });
+  }
+  const bridge = new Bridge(handshake.socket, passage);
+  headers.delete("sec-websocket-accept");
   if (server.upgrade(request, { data: bridge, headers })) return undefined;
   bridge.abandon();
   throw new Failure("generic-bad-request", "The WebSocket handshake is not complete");
@@ -135,64 +168,48 @@ export async function bridgeWebSocket(
 
 // --- internal ---
 
-function dial(
-  url: string,
-  { headers, moved }: Forward,
-  signal: AbortSignal,
-): Promise<{ app: WebSocket; bridge: Bridge }> {
-  const { promise, resolve, reject } = Promise.withResolvers<{ app: WebSocket; bridge: Bridge }>();
-  const app = connect(url, headers);
-  app.binaryType = "nodebuffer";
-  const fail = (failure: Failure) => {
-    clearTimeout(late);
-    reject(failure);
-    app.terminate();
-  };
-  const late = setTimeout(() => fail(unreachable("no answer to the handshake in time")), DIAL_TIMEOUT_MS);
-  signal.addEventListener(
-    "abort",
-    () => app.readyState === WebSocket.CONNECTING && fail(unreachable("the client left")),
-    { once: true },
-  );
-  if (signal.aborted) fail(unreachable("the client left"));
-  app.onopen = () => {
-    clearTimeout(late);
-    // In this very callback: the app's first messages may have come with its handshake.
-    resolve({ app, bridge: new Bridge(app, moved) });
-  };
-  app.onerror = (event) => {
-    clearTimeout(late);
-    reject(refusal("message" in event ? event.message : ""));
-  };
-  return promise;
-}
-
-function connect(url: string, headers: [string, string][]): WebSocket {
-  const isProtocol = ([name]: [string, string]) => name.toLowerCase() === "sec-websocket-protocol";
-  const offered = headers.filter(isProtocol).flatMap(([, value]) => value.split(",").map((name) => name.trim()));
-  try {
-    return new WebSocket(url, {
-      headers: Object.fromEntries(headers.filter((pair) => !isProtocol(pair))),
-      protocols: offered,
-      perMessageDeflate: false,
-    });
-  } catch (error) {
-    throw new Failure("generic-bad-request", { msg: "Sec-WebSocket-Protocol: wanted different names", cause: error });
+async function shakeHands(request: Request, target: string, to: Forward) {
+  for (let { passage } = to; ;) {
+    const dialling = AppSocket.connect(passage, target, to.headers, HIGH_WATER, () => passage.reached());
+    passage.stop = dialling.stop;
+    request.signal.addEventListener("abort", dialling.stop, { once: true });
+    try {
+      const handshake = await dialling.answer;
+      passage.moved();
+      return { handshake, passage };
+    } catch (error) {
+      const fault = error instanceof UpstreamFault ? error : new UpstreamFault("broken", String(error), error);
+      if (fault.kind === "unreachable" || fault.kind === "late") passage.failed();
+      const other = fault.kind === "unreachable" ? passage.elsewhere() : null;
+      passage.release();
+      if (other === null) throw new Faulted(fault, passage);
+      passage = other;
+    } finally {
+      request.signal.removeEventListener("abort", dialling.stop);
+    }
   }
 }
 
-/** Bun tells only the status of a refusal, in words. */
-function refusal(message: string): Failure {
-  const status = /Expected 101 status code: (\d{3})/.exec(message)?.[1];
-  if (status === "401" || status === "403")
-    return new Failure("generic-forbidden", `The app refused the WebSocket with ${status}`);
-  if (status === "404") return new Failure("url-not-found", "The app has no WebSocket here (404)");
-  return unreachable(status === undefined ? message : `the app answered ${status} to the WebSocket handshake`);
-}
-
-function unreachable(why: string): Failure {
-  return new Failure("appproxy/container-connection-refused", {
-    msg: "The app does not accept the WebSocket",
-    cause: new Error(why),
-  });
+/** The same stream; the passage ends with it. */
+function released(body: ReadableStream<Uint8Array>, passage: Passage): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        try {
+          const { done, value } = await reader.read();
+          if (!done) return controller.enqueue(value);
+          controller.close();
+        } catch (error) {
+          controller.error(error);
+        }
+        passage.release();
+      },
+      cancel(why) {
+        passage.release();
+        return reader.cancel(why);
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }

@@ -1,50 +1,74 @@
 /**
- * The engine on `Bun.serve` and `fetch`: listeners, streaming HTTP. WebSockets are in bun-websocket.ts.
- * Its known deviations from a direct connection are listed in ARCHITECTURE.md.
+ * The engine on `Bun.serve` and `fetch`: listeners and the walk of each request. HTTP is in bun-http.ts, WebSockets in
+ * bun-websocket.ts, TCP in bun-tcp.ts. Its known deviations from a direct connection are listed in ARCHITECTURE.md.
  */
 import { Failure } from "../../shared/failure.ts";
 import type { Answer } from "../../shared/page.ts";
 import { pathAndQuery } from "../../shared/target.ts";
-import { endsHere } from "../headers.ts";
+import { Faulted, forward } from "./bun-http.ts";
+import { listenTcp } from "./bun-tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./bun-websocket.ts";
-import type { Core, Engine, Forward, Frontend, Listener, ListenOptions, RequestHead } from "./engine.ts";
+import { ConnectWatch, reach } from "./dial.ts";
+import type { Core, Engine, Forward, Listener, ListenOptions, RequestHead } from "./engine.ts";
 
 type Server = Bun.Server<Bridge>;
 
-/** What a listener knows of all that comes in through it. */
-interface Via {
-  frontend: Frontend;
-  tls: boolean;
-}
-
-export const bunEngine: Engine = { listen };
+export const bunEngine: Engine = {
+  listen,
+  listenTcp,
+  reach: async (host, port) => (await reach(host, port)) === true,
+};
 
 // --- internal ---
 
+const watch = new ConnectWatch();
+
 function listen(options: ListenOptions, core: Core): Listener {
-  const { hostname, port, tls, frontend } = options;
-  const server = Bun.serve<Bridge>({
+  const { hostname, tls } = options;
+  if (tls !== null && options.port !== 0) assertFree(hostname, options.port);
+  let server = open(options, core);
+  const port = server.port ?? options.port;
+  const retired = new Set<Server>();
+  return {
+    port,
+    async close(how) {
+      await Promise.all([server, ...retired].map((one) => one.stop(how === "now")));
+    },
+    renew(fresh) {
+      if (tls === null) throw new Error("a listener without TLS has no certificate");
+      // Bun ignores new certificates for a running server: a second one takes over the port.
+      const old = server;
+      server = open({ ...options, port, tls: fresh }, core);
+      retired.add(old);
+      void old.stop(false).finally(() => retired.delete(old));
+    },
+  };
+}
+
+/** Two servers share a port only while a certificate is renewed; any other sharing is a mistake. */
+function assertFree(hostname: string, port: number): void {
+  Bun.listen({ hostname, port, exclusive: true, socket: { data: () => undefined } }).stop(true);
+}
+
+function open(options: ListenOptions, core: Core): Server {
+  const { hostname, port, tls } = options;
+  return Bun.serve<Bridge>({
     hostname,
     port,
     // Two processes on one port would share its connections at random.
-    reusePort: false,
+    reusePort: tls !== null,
     // Silence of any length is allowed: event streams and long polls.
     idleTimeout: 0,
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     development: false,
     ...(tls === null ? {} : { tls }),
-    fetch: (request, self) => serve(request, self, { frontend, tls: tls !== null }, core),
+    fetch: (request, self) => serve(request, self, options, core),
     websocket: bridgeHandlers,
     error: () => new Response(null, { status: 500 }),
   });
-  return {
-    port: server.port ?? port,
-    open: () => server.pendingRequests + server.pendingWebSockets,
-    close: async (how) => server.stop(how === "now"),
-  };
 }
 
-async function serve(request: Request, server: Server, via: Via, core: Core): Promise<Response | undefined> {
+async function serve(request: Request, server: Server, via: ListenOptions, core: Core): Promise<Response | undefined> {
   const head = headOf(request, server, via);
   const decided = core.decide(head);
   const decision = decided instanceof Promise ? await decided : decided;
@@ -54,31 +78,32 @@ async function serve(request: Request, server: Server, via: Via, core: Core): Pr
     case "answer":
       return toResponse(decision.answer);
     case "forward":
-      try {
-        if (head.upgrade) return await bridgeWebSocket(request, server, head.target, decision);
-        return await forward(request, head.target, decision);
-      } catch (error) {
-        if (request.signal.aborted) return gone();
-        const failure = error instanceof Failure ? error : core.upstreamFault(error, decision);
-        return toResponse(core.failed(failure, head));
-      }
+      return carry(request, server, head, decision, core);
   }
 }
 
-/** Nobody reads an answer to a client that has left. */
-function gone(): Response {
-  return new Response(null, { status: 499 });
+async function carry(request: Request, server: Server, head: RequestHead, to: Forward, core: Core) {
+  try {
+    if (head.upgrade) return await bridgeWebSocket(request, server, head.target, to);
+    return await forward(request, head.target, to, watch);
+  } catch (error) {
+    // Nobody reads an answer to a client that has left.
+    if (request.signal.aborted) return new Response(null, { status: 499 });
+    if (error instanceof Faulted) return toResponse(core.failed(core.upstreamFault(error.fault, error.passage), head));
+    const failure = error instanceof Failure ? error : new Failure("internal-server-error", { cause: error });
+    return toResponse(core.failed(failure, head));
+  }
 }
 
 /** A head over Bun's request; values are read only when the core asks for them. */
-function headOf(request: Request, server: Server, { frontend, tls }: Via): RequestHead {
+function headOf(request: Request, server: Server, { frontend, tls }: ListenOptions): RequestHead {
   const { headers, url, method } = request;
   let peer: string | null = null;
   return {
     method,
     target: pathAndQuery(url),
     frontend,
-    tls,
+    tls: tls !== null,
     upgrade: method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket",
     get peer() {
       return (peer ??= server.requestIP(request)?.address ?? "");
@@ -88,64 +113,6 @@ function headOf(request: Request, server: Server, { frontend, tls }: Via): Reque
   };
 }
 
-async function forward(request: Request, target: string, to: Forward): Promise<Response> {
-  const body = request.body;
-  const upstream = await fetch(`http://${bracketed(to.host)}:${to.port}${target}`, {
-    method: request.method,
-    headers: to.headers,
-    body: body === null ? null : metered(body, to.moved),
-    redirect: "manual",
-    decompress: false,
-    signal: request.signal,
-    // Bun ends a silent answer after five minutes otherwise.
-    timeout: false,
-  } as RequestInit);
-  to.moved();
-  if (upstream.status < 200 || upstream.status > 599) {
-    await upstream.body?.cancel();
-    throw new Error(`the app answered with status ${upstream.status}, which Bun.serve cannot pass on`);
-  }
-  const headers = answerHeaders(upstream.headers, to);
-  const answer = upstream.body === null ? null : metered(upstream.body, to.moved);
-  return new Response(answer, { status: upstream.status, statusText: upstream.statusText, headers });
-}
-
-function answerHeaders(from: Headers, to: Forward): Headers {
-  const headers = new Headers();
-  const dropped = endsHere(from.get("connection"));
-  for (const [name, value] of from) {
-    if (dropped(name)) continue;
-    if (name !== "set-cookie") headers.append(name, value);
-    else {
-      const line = to.cookie(value);
-      if (line !== null) headers.append(name, line);
-    }
-  }
-  for (const [name, value] of to.answerHeaders) headers.append(name, value);
-  return headers;
-}
-
-/** The same stream; `moved` is told of every chunk, so that a long one does not look like silence. */
-function metered(body: ReadableStream<Uint8Array>, moved: () => void): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        const { done, value } = await reader.read();
-        if (done) return controller.close();
-        moved();
-        controller.enqueue(value);
-      },
-      cancel: (why) => reader.cancel(why),
-    },
-    { highWaterMark: 0 },
-  );
-}
-
 function toResponse({ status, headers, body }: Answer): Response {
   return new Response(body === "" ? null : body, { status, headers });
-}
-
-function bracketed(host: string): string {
-  return host.includes(":") ? `[${host}]` : host;
 }

@@ -4,6 +4,7 @@
  */
 import type { Answer } from "../../shared/page.ts";
 import type { Failure } from "../../shared/failure.ts";
+import type { TlsPair } from "../../shared/tls.ts";
 
 /** How a connection came in. */
 export type Frontend = { mode: "port"; port: number } | { mode: "wildcard" };
@@ -25,22 +26,70 @@ export interface RequestHead {
   readonly upgrade: boolean;
 }
 
+/** One request or connection on its way over one route. The engine ends every passage with `release`. */
+export interface Passage {
+  readonly host: string;
+  readonly port: number;
+  /** True while an app that has never accepted a connection may still be starting. */
+  readonly starting: boolean;
+  /** Set by the engine: ends what is open, at once. Called when the route or its circuit goes. Must not throw. */
+  stop: () => void;
+  /** Set by the engine where the protocol can say that the worker stops: asks both sides to end. Must not throw. */
+  goAway: (() => void) | undefined;
+  /** Bytes moved in either direction. Cheap: called for every chunk. */
+  moved: () => void;
+  /** The app has accepted the connection. */
+  reached(): void;
+  /** The app could not be connected to. */
+  failed(): void;
+  /** A passage over another route for the same request, which has reached no app; null when there is none left. */
+  elsewhere(): Passage | null;
+  /** It is over. More than once does no harm. */
+  release(): void;
+}
+
 /** Where to send a request, and how. */
 export interface Forward {
   kind: "forward";
-  host: string;
-  port: number;
+  passage: Passage;
   /** Header lines for the app, without framing and hop-by-hop ones. */
   headers: [string, string][];
   /** Header lines to add to the app's answer. */
   answerHeaders: [string, string][];
   /** Says which of the app's `Set-Cookie` lines may pass, and how. Null drops one. */
   cookie: (line: string) => string | null;
-  /** Bytes moved in either direction. */
-  moved: () => void;
 }
 
 export type Decision = { kind: "refuse"; failure: Failure } | { kind: "answer"; answer: Answer } | Forward;
+
+/** A TCP connection that has just come in. */
+export interface Arrival {
+  /** Address of the connection's other end. */
+  readonly peer: string;
+  /** The port as it is seen from outside. */
+  readonly port: number;
+}
+
+/** What went wrong between the worker and an app. */
+export type FaultKind =
+  /** No connection: nothing has reached the app. */
+  | "unreachable"
+  /** No connection within the connect limit. */
+  | "late"
+  /** The app has accepted the connection and then failed. */
+  | "broken"
+  /** Its route was taken away. */
+  | "revoked";
+
+export class UpstreamFault extends Error {
+  readonly kind: FaultKind;
+
+  constructor(kind: FaultKind, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = "UpstreamFault";
+    this.kind = kind;
+  }
+}
 
 /** What an engine asks of the core. */
 export interface Core {
@@ -48,26 +97,41 @@ export interface Core {
   /** The answer for a failure: the core's refusal, or what went wrong upstream. */
   failed(failure: Failure, head: RequestHead): Answer;
   /** Which failure an upstream fault is. Not asked for when the client has left: that is nobody's failure. */
-  upstreamFault(error: unknown, to: Forward): Failure;
+  upstreamFault(fault: UpstreamFault, passage: Passage): Failure;
+  /** Where a TCP connection goes; null closes it. */
+  admit(arrival: Arrival): Passage | null | Promise<Passage | null>;
+  /** No app took a TCP connection. */
+  unanswered(arrival: Arrival, fault: UpstreamFault): void;
 }
 
 export interface Listener {
   readonly port: number;
   /** Closes every connection at once, or lets requests end first. */
   close(how: "now" | "finish"): Promise<void>;
-  /** Requests and WebSockets that are open. */
-  open(): number;
+  /** New connections get this certificate; open ones stay. Throws when the listener has none. */
+  renew(tls: TlsPair): void;
 }
 
 export interface ListenOptions {
   hostname: string;
   port: number;
-  tls: { cert: string; key: string } | null;
+  tls: TlsPair | null;
   /** How circuits are found for what comes in here; the port is the one seen from outside. */
   frontend: Frontend;
 }
 
 export interface Engine {
-  /** Opens a listener. Throws when the address can't be had. */
+  /** Opens a listener for HTTP and WebSockets. Throws when the address can't be had. */
   listen(options: ListenOptions, core: Core): Listener;
+  /** Opens a listener for raw TCP; `frontend` is a port. Throws when the address can't be had. */
+  listenTcp(options: TcpListenOptions, core: Core): Listener;
+  /** Resolves true when the address accepts a TCP connection within the connect limit. Never rejects. */
+  reach: (host: string, port: number) => Promise<boolean>;
+}
+
+export interface TcpListenOptions {
+  hostname: string;
+  /** The port to bind, and the same as it is seen from outside. */
+  port: number;
+  seenAs: number;
 }

@@ -1,0 +1,31 @@
+/**
+ * The end of a worker's traffic (dataplane F4): nothing new comes in, requests finish, WebSockets are asked to go one
+ * after the other, so that their clients do not all come back at once, and what is left in the end is closed.
+ */
+import type { Frontends } from "./frontends.ts";
+import type { Table } from "./table.ts";
+
+/** Share of the time over which WebSockets are closed; the rest is for their last words. */
+const SPREAD = 0.8;
+
+/** Resolves when all is closed, after `ms` milliseconds at the latest. */
+export async function drain(frontends: Frontends, table: Table, ms: number): Promise<void> {
+  const finished = frontends.finish();
+  const stop = sendAway(table, ms * SPREAD);
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, ms);
+  await Promise.race([finished, late.promise]);
+  clearTimeout(timer);
+  stop();
+  await frontends.abort();
+  for (const { pool } of table.all()) for (const carried of pool.carried()) carried.close();
+}
+
+// --- internal ---
+
+/** Asks everything that can be asked to go, evenly over `ms`. Gives what stops it. */
+function sendAway(table: Table, ms: number): () => void {
+  const open = table.all().flatMap(({ pool }) => [...pool.carried()].filter(({ goAway }) => goAway !== undefined));
+  const timers = open.map((carried, at) => setTimeout(() => carried.goAway?.(), (ms * at) / open.length));
+  return () => timers.forEach(clearTimeout);
+}

@@ -1,0 +1,152 @@
+/**
+ * The routes of one circuit: which is next, which are out, what runs over each (dataplane R1–R3).
+ * A set of routes is replaced as a whole between two requests; a route that stays keeps its record.
+ */
+import type { Route } from "../../shared/schema/circuit.ts";
+import { choose, type RoutePolicy, type Weighed } from "./policy.ts";
+
+/** Connects in a row that have to fail before a route is left out. */
+const FAILURES_TO_LEAVE = 3;
+/** How long a new app may refuse connections because it is still starting. dataplane H15. */
+const START_MS = 60_000;
+
+/** Something open that a route carries. Closing it must not throw. */
+export interface Carried {
+  /** The route or its circuit is gone. */
+  close(): void;
+  /** The worker stops: says so as the protocol allows; undefined where it can't be said. */
+  goAway: (() => void) | undefined;
+}
+
+export class Member implements Weighed {
+  readonly route: Route;
+  readonly carried = new Set<Carried>();
+  weight: number;
+  credit = 0;
+  /** Failed connects in a row. */
+  failures = 0;
+  /** Since when it is left out; null while it is used. Epoch milliseconds. */
+  outSince: number | null = null;
+  /** True once it has accepted a connection. */
+  answered = false;
+  /** Since when it may be starting. Epoch milliseconds. */
+  readonly since: number;
+  removed = false;
+
+  constructor(route: Route, since: number) {
+    this.route = route;
+    this.weight = route.traffic_ratio;
+    this.since = since;
+  }
+
+  get open(): number {
+    return this.carried.size;
+  }
+}
+
+export interface PoolSettings {
+  policy: RoutePolicy;
+  /** Epoch milliseconds. */
+  now: () => number;
+  /** A number in [0, 1). */
+  random: () => number;
+  /** A member is left out from now on: somebody should look when it is back. */
+  out: (member: Member) => void;
+}
+
+export class RoutePool {
+  readonly #settings: PoolSettings;
+  #members: readonly Member[] = [];
+  /** Members that get traffic. Cached: asked for with every request. */
+  #used: readonly Member[] = [];
+  /** Members that are gone and still carry something that may finish. */
+  #leaving: Member[] = [];
+
+  constructor(settings: PoolSettings) {
+    this.#settings = settings;
+  }
+
+  /** Takes a new set. Gives the members that are no longer in it. `since` is when the new ones may have started. */
+  set(routes: readonly Route[], since: number): Member[] {
+    const known = new Map(this.#members.map((member) => [keyOf(member.route), member]));
+    const members = routes.map((route) => {
+      const key = keyOf(route);
+      const member = known.get(key);
+      known.delete(key);
+      return member === undefined ? new Member(route, since) : reweighed(member, route);
+    });
+    this.#members = members;
+    this.#renew();
+    const gone = [...known.values()];
+    for (const member of gone) member.removed = true;
+    this.#leaving = [...this.#leaving, ...gone].filter(({ open }) => open > 0);
+    return gone;
+  }
+
+  /** The next member that is not among `tried`; null when there is none. */
+  pick(tried?: ReadonlySet<Member>): Member | null {
+    const { policy, random } = this.#settings;
+    if (tried === undefined && this.#used.length > 0) return choose(this.#used, policy, random) ?? null;
+    const left = (members: readonly Member[]) => members.filter((member) => tried?.has(member) !== true);
+    const member = choose(left(this.#used), policy, random);
+    if (member !== undefined) return member;
+    // All are out: a 503 without trying helps nobody.
+    const resting = left(this.#members).filter(({ weight }) => weight > 0);
+    return resting.toSorted((a, b) => (a.outSince ?? 0) - (b.outSince ?? 0))[0] ?? null;
+  }
+
+  /** It could not be connected to. */
+  failed(member: Member): void {
+    member.failures++;
+    if (member.failures < FAILURES_TO_LEAVE || member.removed) return;
+    const only = this.#members.every((other) => other === member || other.weight === 0);
+    if (only) return;
+    const first = member.outSince === null;
+    // Also when it was out before: the others that are out come first next time.
+    member.outSince = this.#settings.now();
+    if (!first) return;
+    this.#renew();
+    this.#settings.out(member);
+  }
+
+  /** It has accepted a connection. */
+  reached(member: Member): void {
+    member.failures = 0;
+    member.answered = true;
+    if (member.outSince === null) return;
+    member.outSince = null;
+    this.#renew();
+  }
+
+  /** True for a young member that has never accepted a connection. */
+  mayStart({ answered, since }: Member): boolean {
+    return !answered && this.#settings.now() - since < START_MS;
+  }
+
+  /** Everything that is open over any of its routes, those that are gone included. */
+  *carried(): Iterable<Carried> {
+    for (const { carried } of [...this.#members, ...this.#leaving]) yield* carried;
+  }
+
+  get open(): number {
+    return this.#members.reduce((sum, { open }) => sum + open, 0);
+  }
+
+  // --- internal ---
+
+  #renew(): void {
+    this.#used = this.#members.filter(({ weight, outSince }) => weight > 0 && outSince === null);
+  }
+}
+
+// --- internal ---
+
+/** The same host and port with another id is a new kernel with a clean record. */
+function keyOf({ route_id: id, session_id: session, kernel_host: host, kernel_port: port }: Route): string {
+  return `${id ?? ""} ${session} ${host} ${port}`;
+}
+
+function reweighed(member: Member, { traffic_ratio: weight }: Route): Member {
+  member.weight = weight;
+  return member;
+}
