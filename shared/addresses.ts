@@ -27,6 +27,8 @@ export function addressMatcher(list: string | readonly string[]): AddressMatcher
     if (range === null) return () => false;
     ranges.push(range);
   }
+  // An empty list is asked with every request of a worker without load balancers.
+  if (ranges.length === 0) return () => false;
   return (address) => {
     if (!ipaddr.isValid(stripZone(address))) return false;
     const parsed = ipaddr.process(stripZone(address));

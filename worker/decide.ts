@@ -14,7 +14,7 @@ import { enter, isEnter } from "./enter.ts";
 import { answerFor, upstreamFault } from "./failure.ts";
 import { isPreflight, preflightAnswer } from "./preflight.ts";
 import { find } from "./find.ts";
-import { guardSetCookie, requestHeaders } from "./headers.ts";
+import { guardSetCookie, requestEdits } from "./headers.ts";
 import { pick } from "./pick.ts";
 import { admitTcp, refusedTcp, type TcpRules } from "./tcp.ts";
 import type { Entry, Table } from "./table.ts";
@@ -71,7 +71,7 @@ function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision>
   return {
     kind: "forward",
     passage,
-    headers: requestHeaders(head, client, circuit.app, circuit.app_mode === "interactive"),
+    edits: requestEdits(head, client, circuit.app, circuit.app_mode === "interactive"),
     answerHeaders,
     cookie: guardSetCookie,
   };

@@ -1,13 +1,10 @@
 /**
- * Header rules between client and app (dataplane H4–H6, security 2). Pure: pairs in, pairs out.
+ * Header rules between client and app (dataplane H4–H6, security 2). Pure: the head in, its changes out.
  */
-import type { RequestHead } from "./engine/engine.ts";
+import type { HeaderEdits, RequestHead } from "./engine/engine.ts";
 
 /** RFC 9110 §7.6.1: these speak about one connection only; framing is the engine's own. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]);
-
-/** Rebuilt from what the worker itself has seen. */
-const REBUILT = new Set(["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded"]);
 
 /** The WebSocket handshake is made anew towards the app. */
 const HANDSHAKE = new Set([
@@ -28,30 +25,34 @@ export interface ForwardedBy {
   host: string;
 }
 
-/** The header lines for the app. `app` is the circuit's app name; `authorization` says whether that header is the app's. */
-export function requestHeaders(
-  head: RequestHead,
-  by: ForwardedBy,
-  app: string,
-  authorization: boolean,
-): [string, string][] {
+/**
+ * What changes in the header lines on their way to the app. `app` is the circuit's app name; `authorization` says
+ * whether that header is the app's.
+ */
+export function requestEdits(head: RequestHead, by: ForwardedBy, app: string, authorization: boolean): HeaderEdits {
   const dropped = connectionNamed(head.header("connection"));
-  const out: [string, string][] = [];
-  for (const [name, value] of head.pairs()) {
+  const remove: string[] = [];
+  const set = forwardedHeaders(by);
+  for (const name of head.names()) {
     const lower = name.toLowerCase();
-    if (isHopByHop(lower) || REBUILT.has(lower) || dropped?.has(lower) === true) continue;
-    if (head.upgrade && HANDSHAKE.has(lower)) continue;
-    if (lower === "authorization" && !authorization) continue;
-    if (lower !== "cookie") {
-      out.push([name, value]);
-      continue;
-    }
-    const cookies = withoutOurCookies(value);
-    if (cookies !== "") out.push([name, cookies]);
+    if (isHopByHop(lower) || dropped?.has(lower) === true) remove.push(lower);
+    else if (head.upgrade && HANDSHAKE.has(lower)) remove.push(lower);
+    else if (lower === "authorization" && !authorization) remove.push(lower);
   }
-  out.push(...forwardedHeaders(by));
-  if (app === "rstudio") out.push(...rstudioHeaders(head.target, by));
-  return out;
+  const cookie = head.header("cookie");
+  if (cookie !== null) {
+    const cookies = withoutOurCookies(cookie);
+    if (cookies === "") remove.push("cookie");
+    else if (cookies !== cookie) set.push(["Cookie", cookies]);
+  }
+  if (app === "rstudio") set.push(...rstudioHeaders(head.target, by));
+  return { remove, set };
+}
+
+/** The header lines after the edits. */
+export function edited(lines: Iterable<[string, string]>, { remove, set }: HeaderEdits): [string, string][] {
+  const gone = new Set([...remove, ...set.map(([name]) => name.toLowerCase())]);
+  return [...[...lines].filter(([name]) => !gone.has(name.toLowerCase())), ...set];
 }
 
 /** The names of an answer's headers that end here: hop-by-hop ones, and all that its `Connection` names. */

@@ -74,7 +74,7 @@ export function entry(over: Partial<Circuit> = {}): Entry {
   return found;
 }
 
-export type HeadWish = Partial<Omit<RequestHead, "header" | "pairs">> & { headers?: [string, string][] };
+export type HeadWish = Partial<Omit<RequestHead, "header" | "names">> & { headers?: [string, string][] };
 
 /** A browser's GET from 203.0.113.7 to a port, without cookies. Repeated headers read as one list. */
 export function head({ headers = [["Host", "apps.example:10205"]], ...over }: HeadWish = {}): RequestHead {
@@ -87,9 +87,10 @@ export function head({ headers = [["Host", "apps.example:10205"]], ...over }: He
     upgrade: false,
     header(name) {
       const values = headers.filter(([one]) => one.toLowerCase() === name.toLowerCase()).map(([, value]) => value);
-      return values.length === 0 ? null : values.join(", ");
+      // RFC 9110 §5.3, and RFC 6265 §5.4 for cookies.
+      return values.length === 0 ? null : values.join(name.toLowerCase() === "cookie" ? "; " : ", ");
     },
-    pairs: () => headers,
+    names: () => headers.map(([name]) => name),
     ...over,
   };
 }

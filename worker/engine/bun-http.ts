@@ -5,7 +5,7 @@
 import { reason } from "../../shared/failure.ts";
 import { endsHere } from "../headers.ts";
 import type { ConnectWatch, Waiting } from "./dial.ts";
-import { UpstreamFault, type Forward, type Passage } from "./engine.ts";
+import { UpstreamFault, type Forward, type HeaderEdits, type Passage } from "./engine.ts";
 
 /** A fault with the passage it happened on: it may not be the first that was tried. */
 export class Faulted extends Error {
@@ -41,18 +41,13 @@ export function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }
 
-/** The app's answer headers as the client gets them. */
-export function answerHeaders(from: Headers, to: Forward): Headers {
-  const headers = new Headers();
-  const dropped = endsHere(from.get("connection"));
-  for (const [name, value] of from) {
-    if (dropped(name)) continue;
-    if (name !== "set-cookie") headers.append(name, value);
-    else {
-      const line = to.cookie(value);
-      if (line !== null) headers.append(name, line);
-    }
-  }
+/** The app's answer headers as the client gets them: the same object, edited, because a copy costs more than the rest. */
+export function answerHeaders(headers: Headers, to: Forward): Headers {
+  const ends = endsHere(headers.get("connection"));
+  const dropped: string[] = [];
+  for (const name of headers.keys()) if (ends(name)) dropped.push(name);
+  for (const name of dropped) headers.delete(name);
+  if (headers.has("set-cookie")) guardCookies(headers, to);
   for (const [name, value] of to.answerHeaders) headers.append(name, value);
   return headers;
 }
@@ -61,6 +56,22 @@ export function answerHeaders(from: Headers, to: Forward): Headers {
 
 /** `fetch` repeats GET, HEAD, DELETE and OPTIONS when a connection that it reuses is reset. For the first two HTTP allows it. */
 const NEVER_REPEATED = new Set(["DELETE", "OPTIONS"]);
+
+function guardCookies(headers: Headers, { cookie }: Forward): void {
+  const lines = headers.getSetCookie();
+  headers.delete("set-cookie");
+  for (const line of lines) {
+    const passed = cookie(line);
+    if (passed !== null) headers.append("set-cookie", passed);
+  }
+}
+
+function requestHeaders(from: Headers, { remove, set }: HeaderEdits): Headers {
+  const headers = new Headers(from);
+  for (const name of remove) headers.delete(name);
+  for (const [name, value] of set) headers.set(name, value);
+  return headers;
+}
 
 async function exchange(
   request: Request,
@@ -84,7 +95,7 @@ async function exchange(
     const { body } = request;
     const upstream = await fetch(`http://${bracketed(passage.host)}:${passage.port}${target}`, {
       method: request.method,
-      headers: to.headers,
+      headers: requestHeaders(request.headers, to.edits),
       body: body === null ? null : metered(body, passage.moved),
       redirect: "manual",
       decompress: false,

@@ -5,6 +5,7 @@
 import { AppSocket, MAX_MESSAGE, type AppListener } from "./app-socket.ts";
 import { answerHeaders, Faulted } from "./bun-http.ts";
 import { UpstreamFault, type Forward, type Passage } from "./engine.ts";
+import { edited } from "../headers.ts";
 import { Failure } from "../../shared/failure.ts";
 
 type Client = Bun.ServerWebSocket<Bridge>;
@@ -169,8 +170,9 @@ export async function bridgeWebSocket(
 // --- internal ---
 
 async function shakeHands(request: Request, target: string, to: Forward) {
+  const headers = edited(request.headers, to.edits);
   for (let { passage } = to; ;) {
-    const dialling = AppSocket.connect(passage, target, to.headers, HIGH_WATER, () => passage.reached());
+    const dialling = AppSocket.connect(passage, target, headers, HIGH_WATER, () => passage.reached());
     passage.stop = dialling.stop;
     request.signal.addEventListener("abort", dialling.stop, { once: true });
     try {

@@ -109,7 +109,7 @@ function headOf(request: Request, server: Server, { frontend, tls }: ListenOptio
       return (peer ??= server.requestIP(request)?.address ?? "");
     },
     header: (name) => headers.get(name),
-    pairs: () => headers,
+    names: () => headers.keys(),
   };
 }
 

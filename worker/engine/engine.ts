@@ -16,8 +16,8 @@ export interface RequestHead {
   readonly target: string;
   /** The value of a header, or null. */
   header(name: string): string | null;
-  /** All headers. */
-  pairs(): Iterable<[name: string, value: string]>;
+  /** The names of all headers. */
+  names(): Iterable<string>;
   /** Address of the connection's other end. */
   readonly peer: string;
   readonly tls: boolean;
@@ -48,12 +48,20 @@ export interface Passage {
   release(): void;
 }
 
+/** Changes to header lines, so that an engine need not copy those that stay as they came. */
+export interface HeaderEdits {
+  /** Names in lower case. */
+  remove: readonly string[];
+  /** These replace all lines of their names. */
+  set: readonly [name: string, value: string][];
+}
+
 /** Where to send a request, and how. */
 export interface Forward {
   kind: "forward";
   passage: Passage;
-  /** Header lines for the app, without framing and hop-by-hop ones. */
-  headers: [string, string][];
+  /** What changes in the header lines for the app. */
+  edits: HeaderEdits;
   /** Header lines to add to the app's answer. */
   answerHeaders: [string, string][];
   /** Says which of the app's `Set-Cookie` lines may pass, and how. Null drops one. */
