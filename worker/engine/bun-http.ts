@@ -4,7 +4,7 @@
  */
 import { reason } from "../../shared/failure.ts";
 import { endsHere } from "../headers.ts";
-import type { ConnectWatch, Waiting } from "./dial.ts";
+import { HeadWatch, type Waiting } from "./head-watch.ts";
 import { UpstreamFault, type Forward, type HeaderEdits, type Passage } from "./engine.ts";
 
 /** A fault with the passage it happened on: it may not be the first that was tried. */
@@ -19,19 +19,44 @@ export class Faulted extends Error {
   }
 }
 
-/** Forwards a request. Rejects with Faulted, also when the client has left. */
-export async function forward(request: Request, target: string, to: Forward, watch: ConnectWatch): Promise<Response> {
+/**
+ * Forwards a request. `failed` makes the answer for what went wrong. One async function for the whole way: each one more
+ * costs every request its promises.
+ */
+export async function forward(
+  request: Request,
+  target: string,
+  to: Forward,
+  failed: (error: unknown) => Response,
+): Promise<Response> {
   for (let { passage } = to; ;) {
+    const exchange = new Exchange(request, passage);
+    watch.add(exchange);
     try {
-      return await exchange(request, target, to, passage, watch);
+      const upstream = await exchange.ask(target, to.edits);
+      passage.reached();
+      passage.moved();
+      const { status, statusText } = upstream;
+      if (status < 200 || status > 599) throw new Error(`Bun.serve cannot pass on the app's status ${status}`);
+      const headers = answerHeaders(upstream.headers, to);
+      const reader = upstream.body?.getReader();
+      // Bun.serve completes a head only with the first byte of its body, so waiting for that byte costs nothing, and a
+      // body that is whole by then keeps its Content-Length.
+      const first = await reader?.read();
+      if (reader === undefined || first === undefined || first.done || isWhole(first.value, headers)) {
+        passage.release();
+        return new Response(first?.value ?? null, { status, statusText, headers });
+      }
+      exchange.guard();
+      return new Response(rest(first.value, reader, passage), { status, statusText, headers });
     } catch (error) {
-      const fault = faultOf(error);
-      if (fault.kind === "unreachable" || fault.kind === "late") passage.failed();
-      // Nothing has reached the app, and there is no body that may be half gone.
-      const other = fault.kind === "unreachable" && request.body === null ? passage.elsewhere() : null;
-      passage.release();
-      if (other === null) throw new Faulted(fault, passage);
+      const fault = exchange.faultOf(error);
+      exchange.abandon();
+      const other = elsewhere(fault, passage, request);
+      if (other === null) return failed(new Faulted(fault, passage));
       passage = other;
+    } finally {
+      watch.done(exchange);
     }
   }
 }
@@ -54,8 +79,78 @@ export function answerHeaders(headers: Headers, to: Forward): Headers {
 
 // --- internal ---
 
+const watch = new HeadWatch();
+
 /** `fetch` repeats GET, HEAD, DELETE and OPTIONS when a connection that it reuses is reset. For the first two HTTP allows it. */
 const NEVER_REPEATED = new Set(["DELETE", "OPTIONS"]);
+
+/** One try at an app, from the request to the end of its answer. */
+class Exchange implements Waiting {
+  readonly host: string;
+  readonly port: number;
+  since = 0;
+  readonly #request: Request;
+  readonly #passage: Passage;
+  readonly #control = new AbortController();
+  #guarded = false;
+
+  constructor(request: Request, passage: Passage) {
+    this.host = passage.host;
+    this.port = passage.port;
+    this.#request = request;
+    this.#passage = passage;
+    passage.stop = () => this.#control.abort(new UpstreamFault("revoked", "its route is gone"));
+  }
+
+  ask(target: string, edits: HeaderEdits): Promise<Response> {
+    const { method, headers, body } = this.#request;
+    // An upload is under way from the start.
+    if (body !== null) this.guard();
+    return fetch(`http://${bracketed(this.host)}:${this.port}${target}`, {
+      method,
+      headers: requestHeaders(headers, edits),
+      body: body === null ? null : metered(body, this.#passage.moved),
+      redirect: "manual",
+      decompress: false,
+      keepalive: !NEVER_REPEATED.has(method),
+      signal: this.#control.signal,
+      // Bun ends a silent answer after five minutes otherwise.
+      timeout: false,
+    } as RequestInit);
+  }
+
+  guard(): void {
+    if (this.#guarded) return;
+    this.#guarded = true;
+    // Asking for the signal costs a request more than all header rules; it tells of the past too.
+    const { signal } = this.#request;
+    if (signal.aborted) this.#control.abort();
+    else signal.addEventListener("abort", () => this.#control.abort(), { once: true });
+  }
+
+  late(): void {
+    this.#control.abort(new UpstreamFault("late", "no connection within the limit"));
+  }
+
+  /** Nobody will read what may still come. */
+  abandon(): void {
+    this.#control.abort();
+  }
+
+  /** What an error of `ask` or of the answer's stream means. */
+  faultOf(error: unknown): UpstreamFault {
+    const { reason: why } = this.#control.signal;
+    return faultOf(why instanceof UpstreamFault ? why : error);
+  }
+}
+
+/** Ends the passage. Gives another one where nothing has reached the app and no body may be half gone. */
+function elsewhere({ kind }: UpstreamFault, passage: Passage, request: Request): Passage | null {
+  if (kind === "unreachable" || kind === "late") passage.failed();
+  const other = kind === "unreachable" && request.body === null ? passage.elsewhere() : null;
+  passage.release();
+  return other;
+}
 
 function guardCookies(headers: Headers, { cookie }: Forward): void {
   const lines = headers.getSetCookie();
@@ -71,67 +166,6 @@ function requestHeaders(from: Headers, { remove, set }: HeaderEdits): Headers {
   for (const name of remove) headers.delete(name);
   for (const [name, value] of set) headers.set(name, value);
   return headers;
-}
-
-async function exchange(
-  request: Request,
-  target: string,
-  to: Forward,
-  passage: Passage,
-  watch: ConnectWatch,
-): Promise<Response> {
-  const control = new AbortController();
-  const leave = () => control.abort();
-  request.signal.addEventListener("abort", leave, { once: true });
-  passage.stop = () => control.abort(new UpstreamFault("revoked", "its route is gone"));
-  const waiting: Waiting = {
-    host: passage.host,
-    port: passage.port,
-    since: performance.now(),
-    late: () => control.abort(new UpstreamFault("late", "no connection within the limit")),
-  };
-  watch.add(waiting);
-  try {
-    const { body } = request;
-    const upstream = await fetch(`http://${bracketed(passage.host)}:${passage.port}${target}`, {
-      method: request.method,
-      headers: requestHeaders(request.headers, to.edits),
-      body: body === null ? null : metered(body, passage.moved),
-      redirect: "manual",
-      decompress: false,
-      keepalive: !NEVER_REPEATED.has(request.method),
-      signal: control.signal,
-      // Bun ends a silent answer after five minutes otherwise.
-      timeout: false,
-    } as RequestInit);
-    passage.reached();
-    passage.moved();
-    return await answer(upstream, to, passage);
-  } catch (error) {
-    throw control.signal.reason instanceof UpstreamFault ? control.signal.reason : error;
-  } finally {
-    watch.done(waiting);
-  }
-}
-
-/**
- * The answer for the client. `Bun.serve` completes a head only with the first byte of its body, so waiting for that byte
- * costs nothing, and a body that is whole by then keeps its Content-Length.
- */
-async function answer(upstream: Response, to: Forward, passage: Passage): Promise<Response> {
-  const { status, statusText, body } = upstream;
-  if (status < 200 || status > 599) {
-    await body?.cancel();
-    throw new Error(`the app answered with status ${status}, which Bun.serve cannot pass on`);
-  }
-  const headers = answerHeaders(upstream.headers, to);
-  const reader = body?.getReader();
-  const first = await reader?.read();
-  if (reader === undefined || first === undefined || first.done || isWhole(first.value, headers)) {
-    passage.release();
-    return new Response(first?.value ?? null, { status, statusText, headers });
-  }
-  return new Response(rest(first.value, reader, passage), { status, statusText, headers });
 }
 
 /** Without a Content-Type, Bun would invent one for bytes that it has at once. */

@@ -8,8 +8,8 @@ import { pathAndQuery } from "../../shared/target.ts";
 import { Faulted, forward } from "./bun-http.ts";
 import { listenTcp } from "./bun-tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./bun-websocket.ts";
-import { ConnectWatch, reach } from "./dial.ts";
-import type { Core, Engine, Forward, Listener, ListenOptions, RequestHead } from "./engine.ts";
+import { reach } from "./dial.ts";
+import type { Core, Decision, Engine, Listener, ListenOptions, RequestHead } from "./engine.ts";
 
 type Server = Bun.Server<Bridge>;
 
@@ -20,8 +20,6 @@ export const bunEngine: Engine = {
 };
 
 // --- internal ---
-
-const watch = new ConnectWatch();
 
 function listen(options: ListenOptions, core: Core): Listener {
   const { hostname, tls } = options;
@@ -68,31 +66,36 @@ function open(options: ListenOptions, core: Core): Server {
   });
 }
 
-async function serve(request: Request, server: Server, via: ListenOptions, core: Core): Promise<Response | undefined> {
+function serve(request: Request, server: Server, via: ListenOptions, core: Core): Answering {
   const head = headOf(request, server, via);
   const decided = core.decide(head);
-  const decision = decided instanceof Promise ? await decided : decided;
+  if (decided instanceof Promise) return decided.then((decision) => act(decision, request, server, head, core));
+  return act(decided, request, server, head, core);
+}
+
+/** Undefined when the client has become a WebSocket. */
+type Answering = Response | Promise<Response | undefined>;
+
+function act(decision: Decision, request: Request, server: Server, head: RequestHead, core: Core): Answering {
   switch (decision.kind) {
     case "refuse":
       return toResponse(core.failed(decision.failure, head));
     case "answer":
       return toResponse(decision.answer);
-    case "forward":
-      return carry(request, server, head, decision, core);
+    case "forward": {
+      const failed = (error: unknown) => failedAnswer(error, request, head, core);
+      if (head.upgrade) return bridgeWebSocket(request, server, head.target, decision).catch(failed);
+      return forward(request, head.target, decision, failed);
+    }
   }
 }
 
-async function carry(request: Request, server: Server, head: RequestHead, to: Forward, core: Core) {
-  try {
-    if (head.upgrade) return await bridgeWebSocket(request, server, head.target, to);
-    return await forward(request, head.target, to, watch);
-  } catch (error) {
-    // Nobody reads an answer to a client that has left.
-    if (request.signal.aborted) return new Response(null, { status: 499 });
-    if (error instanceof Faulted) return toResponse(core.failed(core.upstreamFault(error.fault, error.passage), head));
-    const failure = error instanceof Failure ? error : new Failure("internal-server-error", { cause: error });
-    return toResponse(core.failed(failure, head));
-  }
+function failedAnswer(error: unknown, request: Request, head: RequestHead, core: Core): Response {
+  // Nobody reads an answer to a client that has left.
+  if (request.signal.aborted) return new Response(null, { status: 499 });
+  if (error instanceof Faulted) return toResponse(core.failed(core.upstreamFault(error.fault, error.passage), head));
+  const failure = error instanceof Failure ? error : new Failure("internal-server-error", { cause: error });
+  return toResponse(core.failed(failure, head));
 }
 
 /** A head over Bun's request; values are read only when the core asks for them. */

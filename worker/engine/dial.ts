@@ -1,4 +1,4 @@
-/** Outgoing TCP connections with a connect limit, and the watch that gives `fetch` one. Used by the Bun engine. */
+/** Outgoing TCP connections with a connect limit. Used by the Bun engine; `fetch` gets its limit from head-watch.ts. */
 import { reason } from "../../shared/failure.ts";
 import { UpstreamFault } from "./engine.ts";
 
@@ -48,61 +48,5 @@ export async function reach(host: string, port: number, limit = CONNECT_LIMIT_MS
     return true;
   } catch (error) {
     return error instanceof UpstreamFault && error.kind === "late" ? "late" : false;
-  }
-}
-
-/** A request that waits for the head of its answer. */
-export interface Waiting {
-  readonly host: string;
-  readonly port: number;
-  /** performance.now() milliseconds. */
-  readonly since: number;
-  /** No connection within the limit. */
-  late(): void;
-}
-
-/** A request that has waited so long is looked after: most apps have answered by then. Milliseconds. */
-const SUSPICIOUS_MS = 3000;
-const LOOK_EVERY_MS = 500;
-
-/**
- * `fetch` has no connect limit, and one for the whole head would cut slow answers. So where an answer is slow, the same
- * address is dialled once for all who wait: it accepts, so they are connected and may wait on; or it does not.
- */
-export class ConnectWatch {
-  /** In order of `since`. */
-  readonly #waiting = new Set<Waiting>();
-  #looks = false;
-
-  add(one: Waiting): void {
-    this.#waiting.add(one);
-    if (this.#looks) return;
-    this.#looks = true;
-    setInterval(() => this.#look(), LOOK_EVERY_MS).unref();
-  }
-
-  done(one: Waiting): void {
-    this.#waiting.delete(one);
-  }
-
-  // --- internal ---
-
-  #look(): void {
-    const now = performance.now();
-    const slow = new Map<string, Waiting[]>();
-    for (const one of this.#waiting) {
-      if (now - one.since < SUSPICIOUS_MS) break;
-      this.#waiting.delete(one);
-      const key = `${one.host} ${one.port}`;
-      slow.set(key, [...(slow.get(key) ?? []), one]);
-    }
-    for (const group of slow.values()) void this.#ask(group, now);
-  }
-
-  async #ask(group: readonly Waiting[], now: number): Promise<void> {
-    const [first] = group;
-    if (first === undefined) return;
-    const found = await reach(first.host, first.port, first.since + CONNECT_LIMIT_MS - now);
-    if (found === "late") for (const one of group) one.late();
   }
 }
