@@ -43,6 +43,7 @@ export async function forward(
       // Bun.serve completes a head only with the first byte of its body, so waiting for that byte costs nothing, and a
       // body that is whole by then keeps its Content-Length.
       const first = await reader?.read();
+      if (first?.done === false) passage.moved();
       if (reader === undefined || first === undefined || first.done || isWhole(first.value, headers)) {
         passage.release();
         return new Response(first?.value ?? null, { status, statusText, headers });

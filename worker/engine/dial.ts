@@ -28,15 +28,24 @@ export function dial<T>(
     reject(fault);
   };
   const timer = setTimeout(() => end(new UpstreamFault("late", `no connection within ${limit} ms`)), limit);
-  Bun.connect<T>({ hostname: to.host, port: to.port, data, socket: handlers, allowHalfOpen: true }).then(
-    (socket) => {
-      if (over) return socket.terminate();
-      clearTimeout(timer);
-      resolve(socket);
-    },
-    (error: unknown) => end(new UpstreamFault("unreachable", reason(error), error)),
-  );
+  const key = keyOf(to);
+  underWay.set(key, (underWay.get(key) ?? 0) + 1);
+  Bun.connect<T>({ hostname: to.host, port: to.port, data, socket: handlers, allowHalfOpen: true })
+    .finally(() => settled(key))
+    .then(
+      (socket) => {
+        if (over) return socket.terminate();
+        clearTimeout(timer);
+        resolve(socket);
+      },
+      (error: unknown) => end(new UpstreamFault("unreachable", reason(error), error)),
+    );
   return { socket: promise, cancel: () => end(new UpstreamFault("revoked", "given up")) };
+}
+
+/** How many connections of ours to an address are being made, those that were given up included: Bun can't end them. */
+export function dialling(to: { host: string; port: number }): number {
+  return underWay.get(keyOf(to)) ?? 0;
 }
 
 /** Resolves true when the address accepts a connection, "late" when it takes too long, false when it refuses. */
@@ -49,4 +58,18 @@ export async function reach(host: string, port: number, limit = CONNECT_LIMIT_MS
   } catch (error) {
     return error instanceof UpstreamFault && error.kind === "late" ? "late" : false;
   }
+}
+
+// --- internal ---
+
+const underWay = new Map<string, number>();
+
+function keyOf({ host, port }: { host: string; port: number }): string {
+  return `${host} ${port}`;
+}
+
+function settled(key: string): void {
+  const left = (underWay.get(key) ?? 1) - 1;
+  if (left === 0) underWay.delete(key);
+  else underWay.set(key, left);
 }

@@ -2,7 +2,8 @@
  * Looks after requests whose answer takes a while. Most apps answer within a few milliseconds, so what only slow ones
  * need is done on a tick: to hear that the client leaves, and a connect limit, which `fetch` does not have.
  */
-import { CONNECT_LIMIT_MS, reach } from "./dial.ts";
+import { connecting } from "./connecting.ts";
+import { CONNECT_LIMIT_MS, dialling, reach } from "./dial.ts";
 
 /** A request that waits for its answer. */
 export interface Waiting {
@@ -25,6 +26,8 @@ export class HeadWatch {
   readonly #young = new Set<Waiting>();
   /** In order of `since`. */
   readonly #slow = new Set<Waiting>();
+  /** Their address is being dialled. */
+  readonly #suspected = new Set<Waiting>();
   #timer: ReturnType<typeof setInterval> | null = null;
 
   add(one: Waiting): void {
@@ -33,7 +36,8 @@ export class HeadWatch {
   }
 
   done(one: Waiting): void {
-    if (!this.#young.delete(one)) this.#slow.delete(one);
+    if (this.#young.delete(one) || this.#slow.delete(one)) return;
+    this.#suspected.delete(one);
   }
 
   // --- internal ---
@@ -51,27 +55,36 @@ export class HeadWatch {
     this.#timer = null;
   }
 
-  /**
-   * A limit for the whole head would cut slow answers. So where one is slow, the same address is dialled, once for all
-   * who wait for it: it accepts, so they are connected and may wait on; or it does not.
-   */
+  /** Requests that have waited long are looked after in groups: one address, one dial. */
   #suspect(now: number): void {
     const groups = new Map<string, Waiting[]>();
     for (const one of this.#slow) {
       if (now - one.since < SUSPICIOUS_MS) break;
       this.#slow.delete(one);
+      this.#suspected.add(one);
       const key = `${one.host} ${one.port}`;
       groups.set(key, [...(groups.get(key) ?? []), one]);
     }
-    for (const group of groups.values()) void ask(group, now);
+    for (const [first, ...others] of groups.values()) if (first !== undefined) void this.#ask(first, others, now);
   }
-}
 
-// --- internal ---
-
-async function ask(group: readonly Waiting[], now: number): Promise<void> {
-  const [first] = group;
-  if (first === undefined) return;
-  const found = await reach(first.host, first.port, first.since + CONNECT_LIMIT_MS - now);
-  if (found === "late") for (const one of group) one.late();
+  /**
+   * A limit for the whole head would cut slow answers, so the same address is dialled: if it accepts, they are connected
+   * and may wait on. If it doesn't, its queue may just be full: only as many are late as are seen to be unconnected.
+   * Connections come about in order, so those are the youngest.
+   */
+  async #ask(first: Waiting, others: readonly Waiting[], now: number): Promise<void> {
+    const group = [first, ...others];
+    const found = await reach(first.host, first.port, first.since + CONNECT_LIMIT_MS - now);
+    if (found === "late") {
+      const unconnected = await connecting(first.host, first.port);
+      const younger = [...this.#young, ...this.#slow].filter(
+        ({ host, port }) => host === first.host && port === first.port,
+      );
+      const late = unconnected === null ? group.length : unconnected - dialling(first) - younger.length;
+      const waiting = group.filter((one) => this.#suspected.has(one));
+      for (const one of waiting.slice(Math.max(0, waiting.length - Math.max(0, late)))) one.late();
+    }
+    for (const one of group) this.#suspected.delete(one);
+  }
 }
