@@ -34,6 +34,7 @@ export async function forward(
     watch.add(exchange);
     try {
       const upstream = await exchange.ask(target, to.edits);
+      exchange.connected = true;
       passage.reached();
       passage.moved();
       const { status, statusText } = upstream;
@@ -90,6 +91,7 @@ class Exchange implements Waiting {
   readonly host: string;
   readonly port: number;
   since = 0;
+  connected = false;
   readonly #request: Request;
   readonly #passage: Passage;
   readonly #control = new AbortController();

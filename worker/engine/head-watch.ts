@@ -11,6 +11,8 @@ export interface Waiting {
   readonly port: number;
   /** When it was first looked at, performance.now() milliseconds; 0 before. Kept by the watch. */
   since: number;
+  /** True when the head of the answer has come: only the client is of interest then. */
+  readonly connected: boolean;
   /** From now on it hears that the client leaves, also when that has happened already. Once. */
   guard(): void;
   /** No connection within the limit. */
@@ -61,6 +63,7 @@ export class HeadWatch {
     for (const one of this.#slow) {
       if (now - one.since < SUSPICIOUS_MS) break;
       this.#slow.delete(one);
+      if (one.connected) continue;
       this.#suspected.add(one);
       const key = `${one.host} ${one.port}`;
       groups.set(key, [...(groups.get(key) ?? []), one]);
@@ -79,10 +82,10 @@ export class HeadWatch {
     if (found === "late") {
       const unconnected = await connecting(first.host, first.port);
       const younger = [...this.#young, ...this.#slow].filter(
-        ({ host, port }) => host === first.host && port === first.port,
+        ({ host, port, connected }) => !connected && host === first.host && port === first.port,
       );
       const late = unconnected === null ? group.length : unconnected - dialling(first) - younger.length;
-      const waiting = group.filter((one) => this.#suspected.has(one));
+      const waiting = group.filter((one) => this.#suspected.has(one) && !one.connected);
       for (const one of waiting.slice(Math.max(0, waiting.length - Math.max(0, late)))) one.late();
     }
     for (const one of group) this.#suspected.delete(one);
