@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parse, stringify } from "smol-toml";
 import { COORDINATOR_ENV } from "../coordinator/config.ts";
+import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog } from "../shared/log.ts";
 import { isRecord } from "../shared/config/fields.ts";
 import { snakeKeys } from "../shared/config/load.ts";
@@ -31,6 +32,7 @@ await runMain(async () => {
     },
   });
   if (values.help === true) return void process.stdout.write(HELP);
+  raiseHttpLimits();
   const log = createLog("all-in-one", process.env[`${COORDINATOR_ENV}__LOGGING__LEVEL`] ?? "info");
   surviveStrayErrors(log);
   ignoreProxySettings();

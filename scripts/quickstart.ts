@@ -5,6 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog, type Log } from "../shared/log.ts";
 import {
   ignoreProxySettings,
@@ -26,6 +27,7 @@ const REQUEST_ID = "req-quickstart-1";
 await runMain(async () => {
   const options = readOptions(process.argv.slice(2));
   if (options === "help") return say(HELP);
+  raiseHttpLimits();
   const log = createLog("quickstart", "warn");
   surviveStrayErrors(log);
   ignoreProxySettings();

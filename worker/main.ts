@@ -4,6 +4,7 @@ import { secretFaults } from "../shared/config/common.ts";
 import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
 import { ConfigError } from "../shared/config/load.ts";
 import { hostPort } from "../shared/config/fields.ts";
+import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
 import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
@@ -18,6 +19,7 @@ await runMain(async () => {
   if (file.check && unservedFaults(config).length > 0) throw new ConfigError(file.source, unservedFaults(config));
   if (file.check) return void process.stdout.write(checkedText(file.source, ignored));
 
+  raiseHttpLimits();
   const log = createLog("worker", config.logging.level);
   surviveStrayErrors(log);
   const shutdown = shutdownOnSignal(log);
@@ -32,10 +34,6 @@ await runMain(async () => {
   );
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
-
-  if (process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"] === undefined) {
-    log.warn("BUN_CONFIG_MAX_HTTP_REQUESTS is not set: this worker carries at most 256 requests at once");
-  }
 
   const messengers = redisMessengers(
     config.redis,
