@@ -3,6 +3,7 @@ import { hostPort } from "../../shared/config/fields.ts";
 import { Failure, reason } from "../../shared/failure.ts";
 import { redactUrl, type Log } from "../../shared/log.ts";
 import { CORS_HEADERS, failureAnswer, listsJson } from "../../shared/page.ts";
+import { assertPortFree } from "../../shared/ports.ts";
 import { pathAndQuery, pathOf } from "../../shared/target.ts";
 import { stopServer } from "../../shared/process.ts";
 import type { TlsPair } from "../../shared/tls.ts";
@@ -28,13 +29,13 @@ export interface ApiServer {
 
 /** Throws when its address can't be had. */
 export function startApi(deps: ApiDeps): ApiServer {
-  let server = open(deps);
+  let server = open(deps, true);
   const port = server.port ?? deps.port;
   return {
     port,
     renew(tls) {
       const old = server;
-      server = open({ ...deps, port, tls });
+      server = open({ ...deps, port, tls }, false);
       void stopServer(old);
     },
     stop: () => stopServer(server),
@@ -43,8 +44,9 @@ export function startApi(deps: ApiDeps): ApiServer {
 
 // --- internal ---
 
-function open(deps: ApiDeps) {
+function open(deps: ApiDeps, alone: boolean) {
   try {
+    if (alone && deps.tls !== null) assertPortFree(deps.hostname, deps.port);
     return serve(deps);
   } catch (error) {
     const address = hostPort({ host: deps.hostname, port: deps.port });

@@ -4,6 +4,7 @@
  */
 import { Failure } from "../../shared/failure.ts";
 import type { Answer } from "../../shared/page.ts";
+import { assertPortFree } from "../../shared/ports.ts";
 import { pathAndQuery } from "../../shared/target.ts";
 import { Faulted, forward } from "./bun-http.ts";
 import { listenTcp } from "./bun-tcp.ts";
@@ -23,7 +24,7 @@ export const bunEngine: Engine = {
 
 function listen(options: ListenOptions, core: Core): Listener {
   const { hostname, tls } = options;
-  if (tls !== null && options.port !== 0) assertFree(hostname, options.port);
+  if (tls !== null) assertPortFree(hostname, options.port);
   let server = open(options, core);
   const port = server.port ?? options.port;
   const retired = new Set<Server>();
@@ -41,11 +42,6 @@ function listen(options: ListenOptions, core: Core): Listener {
       void old.stop(false).finally(() => retired.delete(old));
     },
   };
-}
-
-/** Two servers share a port only while a certificate is renewed; any other sharing is a mistake. */
-function assertFree(hostname: string, port: number): void {
-  Bun.listen({ hostname, port, exclusive: true, socket: { data: () => undefined } }).stop(true);
 }
 
 function open(options: ListenOptions, core: Core): Server {
