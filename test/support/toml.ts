@@ -10,6 +10,8 @@ export interface ClusterSettings {
   worker?: Section | undefined;
   permit?: Section | undefined;
   events?: Section | undefined;
+  /** Other sections of the worker's file. */
+  sections?: Record<string, Section> | undefined;
 }
 
 export function coordinatorToml(dbPath: string, { redisPort, coordinator, events }: ClusterSettings): string {
@@ -28,7 +30,7 @@ export function workerToml(
   endpoint: string,
   portLow: number,
   ports: number,
-  { redisPort, worker, permit, events }: ClusterSettings,
+  { redisPort, worker, permit, events, sections }: ClusterSettings,
 ): string {
   return stringify({
     ...redis(redisPort),
@@ -44,6 +46,7 @@ export function workerToml(
     permit_hash: { secret: PERMIT_SECRET },
     ...(permit === undefined ? {} : { permit }),
     ...(events === undefined ? {} : { events }),
+    ...sections,
     logging: { level: "debug" },
   });
 }

@@ -1,0 +1,47 @@
+/** Registers tests of the contract's lines, each named by its line; what an engine can't do is skipped by name. */
+import { afterAll, beforeAll, test } from "bun:test";
+import { DEVIATIONS, DEVIATIONS_OF, type DeviationName } from "./deviations.ts";
+import { shapeName, type Line, type Shape, type StageOptions } from "./shapes.ts";
+import { startStage, type Stage } from "./stage.ts";
+import { stopUpstreams } from "./upstreams.ts";
+import { closeWires } from "./wire.ts";
+
+interface LineOptions {
+  /** This engine can't do it. */
+  deviation?: DeviationName;
+  /** Limit of time in milliseconds. */
+  ms?: number;
+}
+
+/** Gives the function that registers tests for a shape. */
+export function linesOf({ engine }: Shape) {
+  return (
+    line: Line,
+    sentence: string,
+    work: () => Promise<void> | void,
+    { deviation, ms = 30_000 }: LineOptions = {},
+  ) => {
+    const name = `${line} ${sentence}`;
+    if (deviation === undefined || !DEVIATIONS_OF[engine].has(deviation)) return test(name, work, ms);
+    // `CONTRACT_DEVIATIONS=check` runs them to see that each really fails: one that passes is none any more.
+    if (process.env["CONTRACT_DEVIATIONS"] === "check") return test.failing(name, work, ms);
+    test.skip(`${name} (${engine}: ${deviation}: ${DEVIATIONS[deviation].reason})`, work);
+  };
+}
+
+/** A stage for the tests of the surrounding describe block; call what it gives inside tests. */
+export function useStage(shape: Shape, options: StageOptions = {}): () => Stage {
+  let stage: Stage | null = null;
+  beforeAll(async () => {
+    stage = await startStage(shape, options);
+  }, 60_000);
+  afterAll(async () => {
+    closeWires();
+    stopUpstreams();
+    await stage?.stop();
+  }, 60_000);
+  return () => {
+    if (stage === null) throw new Error(`the stage (${shapeName(shape)}) has not started`);
+    return stage;
+  };
+}

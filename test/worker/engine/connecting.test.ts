@@ -1,0 +1,34 @@
+/** Which connections of ours are not there yet: seen in the kernel's tables, those of other processes left out. */
+import { expect, test } from "bun:test";
+import { connecting } from "../../../worker/engine/connecting.ts";
+import { dial } from "../../../worker/engine/dial.ts";
+import { blackhole } from "../../contract/blackhole.ts";
+import { until } from "../../support/until.ts";
+
+const quiet = { data: () => undefined };
+
+test("a connection that nobody accepts is counted, by address and by name", async () => {
+  const hole = await blackhole();
+  expect(await connecting("127.0.0.1", hole.port)).toBe(0);
+  const { socket, cancel } = dial({ host: "127.0.0.1", port: hole.port }, undefined, quiet);
+  socket.catch(() => undefined);
+  await until(async () => (await connecting("127.0.0.1", hole.port)) === 1);
+  expect([await connecting("localhost", hole.port), await connecting("127.0.0.2", hole.port)]).toEqual([1, 0]);
+  cancel();
+  hole.stop();
+});
+
+test("a connection of another process is not ours", async () => {
+  const hole = await blackhole();
+  const { port } = hole;
+  const code = `require("node:net").connect(${port}, "127.0.0.1"); console.log("dialling")`;
+  const other = Bun.spawn([process.execPath, "-e", code], { stdout: "pipe" });
+  await other.stdout.getReader().read();
+  const { socket, cancel } = dial({ host: "127.0.0.1", port }, undefined, quiet);
+  socket.catch(() => undefined);
+  await until(async () => (await connecting("127.0.0.1", port)) === 1);
+  cancel();
+  other.kill("SIGKILL");
+  await other.exited;
+  hole.stop();
+});
