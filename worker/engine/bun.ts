@@ -10,7 +10,7 @@ import { Faulted, forward } from "./bun-http.ts";
 import { listenTcp } from "./bun-tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./bun-websocket.ts";
 import { reach } from "./dial.ts";
-import type { Core, Decision, Engine, Listener, ListenOptions, RequestHead } from "./engine.ts";
+import type { Core, Decision, Engine, Frontend, Listener, ListenOptions, RequestHead } from "./engine.ts";
 
 type Server = Bun.Server<Bridge>;
 
@@ -63,7 +63,7 @@ function open(options: ListenOptions, core: Core): Server {
 }
 
 function serve(request: Request, server: Server, via: ListenOptions, core: Core): Answering {
-  const head = headOf(request, server, via);
+  const head = new BunHead(request, server, via);
   const decided = core.decide(head);
   if (decided instanceof Promise) return decided.then((decision) => act(decision, request, server, head, core));
   return act(decided, request, server, head, core);
@@ -95,21 +95,43 @@ function failedAnswer(error: unknown, request: Request, head: RequestHead, core:
 }
 
 /** A head over Bun's request; values are read only when the core asks for them. */
-function headOf(request: Request, server: Server, { frontend, tls }: ListenOptions): RequestHead {
-  const { headers, url, method } = request;
-  let peer: string | null = null;
-  return {
-    method,
-    target: pathAndQuery(url),
-    frontend,
-    tls: tls !== null,
-    upgrade: method === "GET" && headers.get("upgrade")?.toLowerCase() === "websocket",
-    get peer() {
-      return (peer ??= server.requestIP(request)?.address ?? "");
-    },
-    header: (name) => headers.get(name),
-    names: () => headers.keys(),
-  };
+class BunHead implements RequestHead {
+  readonly method: string;
+  readonly target: string;
+  readonly upgrade: boolean;
+  readonly #request: Request;
+  readonly #server: Server;
+  readonly #via: ListenOptions;
+  #peer: string | null = null;
+
+  constructor(request: Request, server: Server, via: ListenOptions) {
+    this.method = request.method;
+    this.target = pathAndQuery(request.url);
+    this.upgrade = this.method === "GET" && request.headers.get("upgrade")?.toLowerCase() === "websocket";
+    this.#request = request;
+    this.#server = server;
+    this.#via = via;
+  }
+
+  get peer(): string {
+    return (this.#peer ??= this.#server.requestIP(this.#request)?.address ?? "");
+  }
+
+  get tls(): boolean {
+    return this.#via.tls !== null;
+  }
+
+  get frontend(): Frontend {
+    return this.#via.frontend;
+  }
+
+  header(name: string): string | null {
+    return this.#request.headers.get(name);
+  }
+
+  names(): Iterable<string> {
+    return this.#request.headers.keys();
+  }
 }
 
 function toResponse({ status, headers, body }: Answer): Response {
