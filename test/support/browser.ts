@@ -18,22 +18,22 @@ export function startBrowser(): Promise<Browser> {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      // Asking for sound would leave a directory of PulseAudio's behind.
+      "--disable-audio-output",
+      // Only loopback can be reached. Cheaper than a look at every request, which doubles the time of big uploads.
+      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost",
     ],
   });
 }
 
-/** A new page in which every request outside loopback fails, and is noted. */
+/** A new page; what it and the pages that it opens ask of hosts outside loopback fails, and is noted. */
 export async function closedPage(browser: Browser): Promise<{ page: Page; strayed: string[]; errors: string[] }> {
   const page = await browser.newPage();
   const strayed: string[] = [];
   const errors: string[] = [];
-  await page.route(
-    (url) => !["127.0.0.1", "localhost"].includes(url.hostname),
-    (route) => {
-      strayed.push(route.request().url());
-      return route.abort();
-    },
-  );
+  page.context().on("request", (request) => {
+    if (leavesLoopback(new URL(request.url()))) strayed.push(request.url());
+  });
   page.on("pageerror", (error) => errors.push(error.message));
   return { page, strayed, errors };
 }
@@ -42,4 +42,11 @@ export async function screenshot(page: Page, name: string): Promise<void> {
   const directory = join(ROOT, "test/artefacts");
   mkdirSync(directory, { recursive: true });
   await page.screenshot({ path: join(directory, `${name}.png`), fullPage: true });
+}
+
+// --- internal ---
+
+function leavesLoopback({ protocol, hostname }: URL): boolean {
+  if (!["http:", "https:", "ws:", "wss:"].includes(protocol)) return false; // data:, blob:
+  return !["127.0.0.1", "localhost"].includes(hostname) && !hostname.endsWith(".localhost");
 }
