@@ -40,8 +40,9 @@ export class PermitAuthority {
   readonly #ticketKeys: Map<string, Buffer>;
   readonly #kid: string;
   readonly #legacy: PermitSettings;
-  /** Genuine permits seen lately: a page makes a hundred requests with the same one. */
-  readonly #verified = new Map<string, PermitClaims>();
+  /** Genuine permits seen lately, in two generations: a page makes a hundred requests with the same one. */
+  #verified = new Map<string, PermitClaims>();
+  #verifiedBefore = new Map<string, PermitClaims>();
 
   constructor(settings: PermitSettings) {
     const secrets = [settings.secret, ...settings.previous_secrets];
@@ -61,11 +62,19 @@ export class PermitAuthority {
   read(permit: string): PermitClaims | null {
     const known = this.#verified.get(permit);
     if (known !== undefined) return known;
-    const claims = unseal("v2", permit, this.#permitKeys);
-    if (claims === null || !isPermit(claims)) return null;
-    if (this.#verified.size >= MAX_VERIFIED) this.#verified.clear();
+    const claims = this.#verifiedBefore.get(permit) ?? this.#verify(permit);
+    if (claims === null) return null;
+    if (this.#verified.size >= MAX_VERIFIED) {
+      this.#verifiedBefore = this.#verified;
+      this.#verified = new Map();
+    }
     this.#verified.set(permit, claims);
     return claims;
+  }
+
+  #verify(permit: string): PermitClaims | null {
+    const claims = unseal("v2", permit, this.#permitKeys);
+    return claims !== null && isPermit(claims) ? claims : null;
   }
 
   ticket(claims: Omit<TicketClaims, "exp">, now: number): string {
@@ -118,7 +127,8 @@ export function cookieValues(header: string | null, name: string): string[] {
 // --- internal ---
 
 const MAX_SEALED = 4096;
-const MAX_VERIFIED = 10_000;
+/** Permits of a generation: more than a worker has users at a time. About 600 bytes each. */
+const MAX_VERIFIED = 20_000;
 
 function keyId(secret: string): string {
   return createHash("sha256").update(`appproxy key id\n${secret}`).digest("hex").slice(0, 8);

