@@ -20,6 +20,7 @@ const PROGRAMS: Record<string, string> = {
   ssh: "openssh-client",
   curl: "curl",
   git: "git",
+  openssl: "openssl",
 };
 
 const REPORT = join(ROOT, "test/artefacts/junit.xml");

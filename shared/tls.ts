@@ -18,7 +18,7 @@ export interface TlsPaths {
   key: string;
 }
 
-const LOOK_EVERY_MS = 1000;
+const LOOK_EVERY_MS = 500;
 
 /** Reads a certificate and its key. Throws when a file can't be read or the two don't belong together. */
 export function readTls(paths: TlsPaths): TlsPair {
@@ -29,21 +29,23 @@ export function readTls(paths: TlsPaths): TlsPair {
 
 /** Tells of every new good pair. A bad one is logged once and the old one stays. Gives what ends it. */
 export function watchTls(paths: TlsPaths, first: TlsPair, log: Log, renewed: (pair: TlsPair) => void): () => void {
-  let seen = JSON.stringify(first);
+  let used = first;
+  let trouble = "";
   const look = () => {
     const about = { cert: paths.cert, key: paths.key };
     try {
       const pair = read(paths);
-      if (JSON.stringify(pair) === seen) return;
-      seen = JSON.stringify(pair);
-      check(pair);
-      renewed(pair);
-      log.info({ ...about, valid_to: new X509Certificate(pair.cert).validTo }, "certificate renewed");
+      if (!isSame(pair, used)) {
+        check(pair);
+        renewed(pair);
+        used = pair;
+        log.info({ ...about, valid_to: new X509Certificate(pair.cert).validTo }, "certificate renewed");
+      }
+      trouble = "";
     } catch (error) {
-      const trouble = reason(error);
-      if (trouble === seen) return;
       // Between two writes the files may not fit: the next look reads them again.
-      seen = trouble;
+      if (trouble === reason(error)) return;
+      trouble = reason(error);
       log.warn(
         { ...about, reason: trouble },
         "the certificate files have changed and can't be used; the old ones stay",
@@ -59,6 +61,10 @@ export function watchTls(paths: TlsPaths, first: TlsPair, log: Log, renewed: (pa
 
 function read({ cert, key }: TlsPaths): TlsPair {
   return { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
+}
+
+function isSame(one: TlsPair, other: TlsPair): boolean {
+  return one.cert === other.cert && one.key === other.key;
 }
 
 function check({ cert, key }: TlsPair): void {

@@ -3,6 +3,7 @@
  * after the other, so that their clients do not all come back at once, and what is left in the end is closed.
  */
 import type { Frontends } from "./frontends.ts";
+import type { Carried } from "./routes/pool.ts";
 import type { Table } from "./table.ts";
 
 /** Share of the time over which WebSockets are closed; the rest is for their last words. */
@@ -23,9 +24,24 @@ export async function drain(frontends: Frontends, table: Table, ms: number): Pro
 
 // --- internal ---
 
-/** Asks everything that can be asked to go, evenly over `ms`. Gives what stops it. */
+/** Asks everything that can be asked to go, evenly over `ms`; then what has come meanwhile. Gives what stops it. */
 function sendAway(table: Table, ms: number): () => void {
-  const open = table.all().flatMap(({ pool }) => [...pool.carried()].filter(({ goAway }) => goAway !== undefined));
-  const timers = open.map((carried, at) => setTimeout(() => carried.goAway?.(), (ms * at) / open.length));
-  return () => timers.forEach(clearTimeout);
+  const asked = new Set<Carried>();
+  const ask = (carried: Carried) => {
+    asked.add(carried);
+    carried.goAway?.();
+  };
+  const open = askable(table);
+  const timers = open.map((carried, at) => setTimeout(ask, (ms * at) / open.length, carried));
+  // A handshake that was under way has become a WebSocket.
+  const last = () =>
+    askable(table)
+      .filter((carried) => !asked.has(carried))
+      .forEach(ask);
+  timers.push(setTimeout(last, ms));
+  return () => timers.forEach((timer) => clearTimeout(timer));
+}
+
+function askable(table: Table): Carried[] {
+  return table.all().flatMap(({ pool }) => [...pool.carried()].filter(({ goAway }) => goAway !== undefined));
 }

@@ -2,6 +2,7 @@
  * Knocks: which client addresses have passed `/setup` for a TCP circuit (security 6). Raw TCP carries no credential,
  * so this is what lets a connection in. Remembered for all nodes of an authority, and here for when Redis is away.
  */
+import ipaddr from "ipaddr.js";
 import { reason } from "../shared/failure.ts";
 import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/log.ts";
@@ -20,6 +21,8 @@ const MAX_KNOCKS = 100_000;
 export function createKnocks(live: LiveData, log: Log, now: () => number): Knocks {
   /** Insertion order is expiry order: all live equally long. */
   const until = new Map<string, number>();
+  /** Questions to the other nodes that are under way: a hundred connections at once ask one. */
+  const asking = new Map<string, Promise<boolean>>();
 
   function remember(key: string): void {
     until.delete(key);
@@ -27,6 +30,15 @@ export function createKnocks(live: LiveData, log: Log, now: () => number): Knock
     for (const [old, end] of until) {
       if (end > now() && until.size <= MAX_KNOCKS) break;
       until.delete(old);
+    }
+  }
+
+  async function ask(key: string): Promise<boolean> {
+    try {
+      return await live.hasKnocked(key);
+    } catch (error) {
+      log.warn({ reason: reason(error) }, "cannot ask for knocks at other nodes: live data is away");
+      return false;
     }
   }
 
@@ -40,16 +52,16 @@ export function createKnocks(live: LiveData, log: Log, now: () => number): Knock
     async knows(circuitId, address) {
       const key = keyOf(circuitId, address);
       if ((until.get(key) ?? 0) > now()) return true;
-      return live.hasKnocked(key).catch((error: unknown) => {
-        log.warn({ reason: reason(error) }, "cannot ask for knocks at other nodes: live data is away");
-        return false;
-      });
+      const asked = asking.get(key) ?? ask(key).finally(() => asking.delete(key));
+      asking.set(key, asked);
+      return asked;
     },
   };
 }
 
 // --- internal ---
 
+/** One address has many spellings; load balancers and sockets do not choose the same. */
 function keyOf(circuitId: string, address: string): string {
-  return `${circuitId} ${address}`;
+  return `${circuitId} ${ipaddr.isValid(address) ? ipaddr.process(address).toString() : address}`;
 }

@@ -1,6 +1,8 @@
 /** The contract's lines that wait for the clock, in every shape, side by side. */
 import { ACCOUNTING } from "./accounting.ts";
 import { HTTP_SLOW } from "./http-slow.ts";
+import { ROUTES_SLOW } from "./routes-slow.ts";
 import { slowLines } from "./slow.ts";
+import { TCP_SLOW } from "./tcp-slow.ts";
 
-slowLines([...HTTP_SLOW, ...ACCOUNTING]);
+slowLines([...HTTP_SLOW, ...ACCOUNTING, ...TCP_SLOW, ...ROUTES_SLOW]);

@@ -90,6 +90,16 @@ describe.each([
     expect([await live.burn("a", 60), await live.burn("b", 60)]).toEqual([false, true]);
   });
 
+  test("knows those knocks that it was told of", async () => {
+    expect(await live.hasKnocked(`${CIRCUIT} 203.0.113.7`)).toBeFalse();
+    await live.noteKnock(`${CIRCUIT} 203.0.113.7`, 60);
+    await live.noteKnock(`${CIRCUIT} 2001:db8::1`, 60);
+    expect(await live.hasKnocked(`${CIRCUIT} 203.0.113.7`)).toBeTrue();
+    expect(await live.hasKnocked(`${CIRCUIT} 2001:db8::1`)).toBeTrue();
+    expect(await live.hasKnocked(`${OTHER} 203.0.113.7`)).toBeFalse();
+    expect(await live.burn(`${CIRCUIT} 203.0.113.7`, 60)).toBeTrue();
+  });
+
   test("takes note of a worker that was heard of", async () => {
     expect(await live.workerSeen("worker-1", AT)).toBeUndefined();
     expect(live.healthy()).toBeTrue();
@@ -109,6 +119,16 @@ describe("in memory", () => {
     expect(await live.burn("a", 60)).toBeFalse();
     now += 1;
     expect(await live.burn("a", 60)).toBeTrue();
+  });
+
+  test("a knock is forgotten when its time is over, and one that is repeated lasts from then on", async () => {
+    await live.noteKnock("a", 60);
+    await live.noteKnock("b", 60);
+    now += 59_999;
+    await live.noteKnock("b", 60);
+    expect([await live.hasKnocked("a"), await live.hasKnocked("b")]).toEqual([true, true]);
+    now += 1;
+    expect([await live.hasKnocked("a"), await live.hasKnocked("b")]).toEqual([false, true]);
   });
 
   test("use is forgotten after two days, at the next note", async () => {
@@ -172,11 +192,26 @@ describe("on Redis", () => {
     expect(await everything()).toEqual([["appproxy.used.a", "1", ttl]]);
   });
 
+  test("a knock is a key of its own that lives as long as it was told", async () => {
+    await live.noteKnock(`${CIRCUIT} 203.0.113.7`, 43_200);
+    expect(await everything()).toEqual([[`appproxy.knock.${CIRCUIT} 203.0.113.7`, "1", 43_200]]);
+    await client.expire(`appproxy.knock.${CIRCUIT} 203.0.113.7`, 5);
+    await live.noteKnock(`${CIRCUIT} 203.0.113.7`, 43_200);
+    expect(await everything()).toEqual([[`appproxy.knock.${CIRCUIT} 203.0.113.7`, "1", 43_200]]);
+  });
+
   test("while Redis is away everything is refused; what is repeated then counts once", async () => {
     await live.record(use(2, AT));
     await redis.stop();
     const start = performance.now();
-    const calls = [live.record(use(3, AT)), live.burn("a", 60), live.circuitUse(CIRCUIT), live.workerSeen("w", AT)];
+    const calls = [
+      live.record(use(3, AT)),
+      live.burn("a", 60),
+      live.circuitUse(CIRCUIT),
+      live.workerSeen("w", AT),
+      live.noteKnock("a", 60),
+      live.hasKnocked("a"),
+    ];
     expect((await Promise.allSettled(calls)).map(({ status }) => status)).toEqual(calls.map(() => "rejected"));
     expect(performance.now() - start).toBeLessThan(1000);
     await until(() => !live.healthy());

@@ -8,6 +8,7 @@ import { pathAndQuery, pathOf } from "../../shared/target.ts";
 import { stopServer } from "../../shared/process.ts";
 import type { TlsPair } from "../../shared/tls.ts";
 import { VERSION } from "../../shared/version.ts";
+import { Succession } from "../engine/succession.ts";
 import type { SyncState } from "../sync.ts";
 import { setup, type SetupDeps } from "./setup.ts";
 
@@ -29,16 +30,13 @@ export interface ApiServer {
 
 /** Throws when its address can't be had. */
 export function startApi(deps: ApiDeps): ApiServer {
-  let server = open(deps, true);
-  const port = server.port ?? deps.port;
+  const first = open(deps, true);
+  const servers = new Succession(first);
+  const port = first.port ?? deps.port;
   return {
     port,
-    renew(tls) {
-      const old = server;
-      server = open({ ...deps, port, tls }, false);
-      void stopServer(old);
-    },
-    stop: () => stopServer(server),
+    renew: (tls) => servers.renew(() => open({ ...deps, port, tls }, false)),
+    stop: () => stopServer({ stop: (now) => servers.stop(now === true) }),
   };
 }
 

@@ -41,7 +41,8 @@ interface Claims {
 
 /** Answers a setup request of the client at `peer`. Rejects with the failure. */
 export async function setup(request: Request, peer: string, deps: SetupDeps): Promise<Response> {
-  const token = new URLSearchParams(pathAndQuery(request.url).split("?")[1] ?? "").get("token");
+  const query = new URLSearchParams(pathAndQuery(request.url).split("?")[1] ?? "");
+  const token = query.get("token");
   const claims = await readClaims(token, deps.jwtSecret);
   const used = claims.jti !== null && !(await deps.burner.burn(claims.jti, SETUP_LIFETIME * 1000 + 5000));
   // A used token makes nobody fetch: it could be sent a thousand times.
@@ -50,7 +51,12 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   const { circuit } = entry;
   if (circuit.app_mode === "inference")
     throw new Failure("generic-bad-request", "E20011: Not supported for inference apps");
-  if (circuit.protocol === "tcp") return tcpSetup(entry, used, token ?? "", clientAddress(request, peer, deps), deps);
+  if (circuit.protocol === "tcp") {
+    if (used) throw alreadyUsed();
+    const uri = await tcpSetup(entry, token ?? "", clientAddress(request, peer, deps), deps);
+    const goes = claims.redirect !== "" && query.get("do-not-redirect") !== "true";
+    return goes ? goTo(uri, []) : Response.json({ redirect: uri, redirectURI: uri }, { headers: PRIVATE_HEADERS });
+  }
   const path = redirectPath(claims.redirect);
   if (path === null) throw new Failure("generic-bad-request", "redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);
@@ -67,16 +73,16 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
 
 // --- internal ---
 
-/** Lets the address in for raw TCP and tells the platform's client app where to connect (wire §7). */
-async function tcpSetup(entry: Entry, used: boolean, token: string, address: string, deps: SetupDeps) {
-  if (used) throw alreadyUsed();
+/** Lets the address in for raw TCP; gives the link that tells the platform's client app where to connect (wire §7). */
+async function tcpSetup(entry: Entry, token: string, address: string, deps: SetupDeps): Promise<string> {
   const { circuit, allowed } = entry;
   if (allowed !== null && !allowed(address))
     throw new Failure("client-ip-not-allowed", "E20011: Client address not allowed");
   await deps.knocks.note(circuit.id, address);
-  const gateway = deps.origin(entry).replace(/^https?:/, "tcp:");
-  const uri = `${CLIENT_APP}?directTCP=true&auth=${token}&proto=${circuit.protocol}&gateway=${gateway}`;
-  return Response.json({ redirect: uri, redirectURI: uri }, { headers: PRIVATE_HEADERS });
+  // An origin is without its port where that is the scheme's own.
+  const { hostname } = new URL(deps.origin(entry));
+  const gateway = `tcp://${hostname}:${circuit.port ?? 0}`;
+  return `${CLIENT_APP}?directTCP=true&auth=${token}&proto=${circuit.protocol}&gateway=${gateway}`;
 }
 
 /** Where the platform's desktop client listens on the person's own machine. */

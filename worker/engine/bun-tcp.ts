@@ -13,9 +13,13 @@ import {
 } from "./engine.ts";
 import { reason } from "../../shared/failure.ts";
 
+/** A peer that has vanished is noticed after as long as with Linux's own default, as an app would without us. Milliseconds. */
+const KEEPALIVE_MS = 7_200_000;
+
 export function listenTcp({ hostname, port, seenAs }: TcpListenOptions, core: Core): Listener {
   const open = new Set<Leg>();
   const drained = Promise.withResolvers<void>();
+  let stopped = false;
   const listener = Bun.listen<Leg>({
     hostname,
     port,
@@ -27,9 +31,7 @@ export function listenTcp({ hostname, port, seenAs }: TcpListenOptions, core: Co
       open(socket) {
         const leg = new Leg();
         socket.data = leg;
-        leg.socket = socket;
-        // Nothing is read before there is somewhere to write it.
-        socket.pause();
+        leg.opened(socket);
         open.add(leg);
         leg.closed = () => {
           open.delete(leg);
@@ -39,7 +41,6 @@ export function listenTcp({ hostname, port, seenAs }: TcpListenOptions, core: Co
       },
     },
   });
-  let stopped = false;
   return {
     port: listener.port,
     async close(how) {
@@ -58,35 +59,91 @@ export function listenTcp({ hostname, port, seenAs }: TcpListenOptions, core: Co
 
 /** One of the two connections. What it reads is written to its `other`. */
 class Leg {
-  socket: Bun.Socket<Leg> | null = null;
-  other: Leg | null = null;
-  passage: Passage | null = null;
+  #socket: Bun.Socket<Leg> | null = null;
+  #other: Leg | null = null;
+  #passage: Passage | null = null;
   /** The listener's bookkeeping. */
   closed: () => void = () => undefined;
-  /** What the system did not take yet; the other leg is paused meanwhile, so it is at most one read. */
+  /** What else ends with it: the dialling for it. */
+  leave: () => void = () => undefined;
+  /** What the system did not take yet; the other leg is paused meanwhile, so it is about one read. */
   #unsent: Buffer | null = null;
   /** The other side has ended its half: ours ends when all is written. */
   #ending = false;
   #ended = false;
   #over = false;
 
-  /** Bytes for this side. */
-  write(bytes: Buffer): void {
-    if (this.#over || this.socket === null) return;
-    const written = Math.max(0, this.socket.write(bytes));
-    if (written === bytes.length) return;
-    this.#unsent = Buffer.from(bytes.subarray(written));
-    this.other?.socket?.pause();
+  /** True when nothing can come from it or go to it any more. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** Nothing is read before there is somewhere to write it. */
+  opened(socket: Bun.Socket<Leg>): void {
+    this.#socket = socket;
+    socket.pause();
+    socket.setKeepAlive(true, KEEPALIVE_MS);
+  }
+
+  /** From now on what this side reads goes to `other`. */
+  joined(other: Leg, passage: Passage): void {
+    this.#other = other;
+    this.#passage = passage;
+    this.#socket?.resume();
+  }
+
+  /** Bytes from this side. */
+  said(bytes: Buffer): void {
+    this.#passage?.moved();
+    this.#other?.write(bytes);
+  }
+
+  /** This side has ended its half. */
+  finished(): void {
+    this.#other?.end();
   }
 
   /** The system has room again. */
-  drain(): void {
+  drained(): void {
     const bytes = this.#unsent;
     this.#unsent = null;
     if (bytes !== null) this.write(bytes);
     if (this.#unsent !== null) return;
-    this.other?.socket?.resume();
+    this.#other?.resume();
     if (this.#ending) this.end();
+  }
+
+  /** Its connection is gone: in good order when both halves have ended, else it was broken, and so is the other. */
+  gone(broken: boolean): void {
+    if (!this.#overNow()) return;
+    if (broken) this.#other?.reset();
+    else this.#other?.end();
+  }
+
+  /** RST. */
+  reset(): void {
+    if (!this.#overNow()) return;
+    this.#socket?.terminate();
+    this.#other?.reset();
+  }
+
+  /** Bytes for this side. */
+  write(bytes: Buffer): void {
+    if (this.#over || this.#socket === null) return;
+    // A read that was under way when this side filled up comes after what waits.
+    if (this.#unsent !== null) return void (this.#unsent = Buffer.concat([this.#unsent, bytes]));
+    const written = Math.max(0, this.#socket.write(bytes));
+    if (written === bytes.length) return;
+    this.#unsent = Buffer.from(bytes.subarray(written));
+    this.#other?.pause();
+  }
+
+  pause(): void {
+    if (!this.#over) this.#socket?.pause();
+  }
+
+  resume(): void {
+    if (!this.#over) this.#socket?.resume();
   }
 
   /** No more bytes will come for this side. */
@@ -94,51 +151,47 @@ class Leg {
     if (this.#unsent !== null) this.#ending = true;
     else if (!this.#ended && !this.#over) {
       this.#ended = true;
-      this.socket?.shutdown();
+      this.#socket?.shutdown();
     }
   }
 
-  reset(): void {
-    const { socket } = this;
-    this.over();
-    socket?.terminate();
-  }
+  // --- internal ---
 
-  /** True the first time. */
-  over(): boolean {
+  /** True the first time. The passage ends with the second leg: one may still have bytes to write. */
+  #overNow(): boolean {
     if (this.#over) return false;
     this.#over = true;
     this.#unsent = null;
     this.closed();
+    this.leave();
+    if (this.#other?.isOver === true) this.#passage?.release();
     return true;
   }
 }
 
 const HANDLERS: Bun.SocketHandler<Leg> = {
-  data({ data: leg }, bytes) {
-    leg.passage?.moved();
-    leg.other?.write(bytes);
-  },
-  drain: ({ data: leg }) => leg.drain(),
-  end: ({ data: leg }) => leg.other?.end(),
-  close({ data: leg }, error) {
-    if (!leg.over()) return;
-    leg.passage?.release();
-    // Both halves have ended, or it was reset: then the other side is reset too.
-    if (error === undefined || error === null) leg.other?.end();
-    else leg.other?.reset();
-  },
-  error: ({ data: leg }) => leg.other?.reset(),
+  data: ({ data: leg }, bytes) => leg.said(bytes),
+  drain: ({ data: leg }) => leg.drained(),
+  end: ({ data: leg }) => leg.finished(),
+  close: ({ data: leg }, error) => leg.gone(error !== undefined && error !== null),
+  error: ({ data: leg }) => leg.reset(),
 };
 
+const APP_HANDLERS: Bun.SocketHandler<Leg> = { ...HANDLERS, open: (socket) => socket.data.opened(socket) };
+
+/** Finds an app for the client; a client for which there is none is reset. */
 async function carry(client: Leg, arrival: Arrival, core: Core): Promise<void> {
   try {
     const admitted = core.admit(arrival);
     let passage = admitted instanceof Promise ? await admitted : admitted;
     while (passage !== null) {
-      const { fault, other } = await connect(client, passage);
+      const fault = await connect(client, passage);
       if (fault === null) return;
-      if (other === null) core.unanswered(arrival, fault);
+      // Nothing has reached the app.
+      const other: Passage | null = fault.kind === "unreachable" && !client.isOver ? passage.elsewhere() : null;
+      passage.release();
+      // A client that has left is nobody's failure.
+      if (other === null && !client.isOver) core.unanswered(arrival, fault);
       passage = other;
     }
   } catch (error) {
@@ -147,46 +200,37 @@ async function carry(client: Leg, arrival: Arrival, core: Core): Promise<void> {
   client.reset();
 }
 
-/** Joins the client with the app. Gives the fault, and another passage to try. */
-async function connect(client: Leg, passage: Passage): Promise<{ fault: UpstreamFault | null; other: Passage | null }> {
+/** Joins the client with the app; gives what prevented it. */
+async function connect(client: Leg, passage: Passage): Promise<UpstreamFault | null> {
+  // It may have left while it was admitted.
+  if (client.isOver) return new UpstreamFault("revoked", "the client has left");
   const app = new Leg();
-  const dialled = dial(passage, app, HANDLERS);
+  const dialled = dial(passage, app, APP_HANDLERS);
   passage.stop = dialled.cancel;
-  client.closed = chained(client.closed, dialled.cancel);
+  client.leave = dialled.cancel;
   try {
-    app.socket = await dialled.socket;
-    passage.reached();
-    join(client, app, passage);
-    return { fault: null, other: null };
+    await dialled.socket;
   } catch (error) {
     const fault = error instanceof UpstreamFault ? error : new UpstreamFault("broken", reason(error), error);
-    if (fault.kind !== "revoked") passage.failed();
-    const other = fault.kind === "unreachable" ? passage.elsewhere() : null;
-    passage.release();
-    return { fault, other };
+    if (fault.kind === "unreachable" || fault.kind === "late") passage.failed();
+    return fault;
   }
+  passage.reached();
+  join(client, app, passage);
+  return null;
 }
 
 function join(client: Leg, app: Leg, passage: Passage): void {
-  for (const [leg, other] of [
-    [client, app],
-    [app, client],
-  ] as const) {
-    leg.other = other;
-    leg.passage = passage;
-  }
+  client.leave = () => undefined;
   passage.stop = () => {
     client.reset();
     app.reset();
-    passage.release();
   };
   passage.moved();
-  client.socket?.resume();
-}
-
-function chained(first: () => void, second: () => void): () => void {
-  return () => {
-    first();
-    second();
-  };
+  app.joined(client, passage);
+  client.joined(app, passage);
+  // One of them may have gone just now.
+  if (!client.isOver && !app.isOver) return;
+  passage.stop();
+  passage.release();
 }

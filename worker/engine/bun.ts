@@ -11,6 +11,7 @@ import { listenTcp } from "./bun-tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./bun-websocket.ts";
 import { reach } from "./dial.ts";
 import type { Core, Decision, Engine, Frontend, Listener, ListenOptions, RequestHead } from "./engine.ts";
+import { Succession } from "./succession.ts";
 
 type Server = Bun.Server<Bridge>;
 
@@ -25,21 +26,15 @@ export const bunEngine: Engine = {
 function listen(options: ListenOptions, core: Core): Listener {
   const { hostname, tls } = options;
   if (tls !== null) assertPortFree(hostname, options.port);
-  let server = open(options, core);
-  const port = server.port ?? options.port;
-  const retired = new Set<Server>();
+  const first = open(options, core);
+  const servers = new Succession(first);
+  const port = first.port ?? options.port;
   return {
     port,
-    async close(how) {
-      await Promise.all([server, ...retired].map((one) => one.stop(how === "now")));
-    },
+    close: (how) => servers.stop(how === "now"),
     renew(fresh) {
       if (tls === null) throw new Error("a listener without TLS has no certificate");
-      // Bun ignores new certificates for a running server: a second one takes over the port.
-      const old = server;
-      server = open({ ...options, port, tls: fresh }, core);
-      retired.add(old);
-      void old.stop(false).finally(() => retired.delete(old));
+      servers.renew(() => open({ ...options, port, tls: fresh }, core));
     },
   };
 }

@@ -9,7 +9,7 @@ export const CONNECT_LIMIT_MS = 10_000;
 export interface Dialled<T> {
   /** Rejects with an UpstreamFault. */
   socket: Promise<Bun.Socket<T>>;
-  /** Gives it up: `socket` rejects, and what connects later is closed. */
+  /** Gives it up: `socket` rejects, and what has connected or connects later is closed. */
   cancel: () => void;
 }
 
@@ -22,9 +22,11 @@ export function dial<T>(
 ): Dialled<T> {
   const { promise, resolve, reject } = Promise.withResolvers<Bun.Socket<T>>();
   let over = false;
+  let made: Bun.Socket<T> | null = null;
   const end = (fault: UpstreamFault) => {
     over = true;
     clearTimeout(timer);
+    made?.terminate();
     reject(fault);
   };
   const timer = setTimeout(() => end(new UpstreamFault("late", `no connection within ${limit} ms`)), limit);
@@ -35,6 +37,7 @@ export function dial<T>(
     .then(
       (socket) => {
         if (over) return socket.terminate();
+        made = socket;
         clearTimeout(timer);
         resolve(socket);
       },

@@ -10,10 +10,11 @@ export class RoutePassage implements Passage, Carried {
   readonly port: number;
   readonly member: Member;
   readonly moved: () => void;
-  stop: () => void = () => undefined;
   goAway: (() => void) | undefined = undefined;
   readonly #pool: RoutePool;
   #tried: Set<Member> | undefined;
+  #stop: () => void = () => undefined;
+  #closed = false;
 
   /** `moved` is told of every chunk. */
   constructor(pool: RoutePool, member: Member, moved: () => void, tried?: Set<Member>) {
@@ -30,8 +31,19 @@ export class RoutePassage implements Passage, Carried {
     return this.#pool.mayStart(this.member);
   }
 
+  get stop(): () => void {
+    return this.#stop;
+  }
+
+  /** Its route may have gone before the engine could say how to end it. */
+  set stop(stop: () => void) {
+    this.#stop = stop;
+    if (this.#closed) stop();
+  }
+
   close(): void {
-    this.stop();
+    this.#closed = true;
+    this.#stop();
   }
 
   reached(): void {

@@ -25,8 +25,8 @@ export class Member implements Weighed {
   credit = 0;
   /** Failed connects in a row. */
   failures = 0;
-  /** Since when it is left out; null while it is used. Epoch milliseconds. */
-  outSince: number | null = null;
+  /** The number of its last failure, if it is left out: two may happen in one millisecond. Null while it is used. */
+  outAt: number | null = null;
   /** True once it has accepted a connection. */
   answered = false;
   /** Since when it may be starting. Epoch milliseconds. */
@@ -59,6 +59,8 @@ export class RoutePool {
   #members: readonly Member[] = [];
   /** Members that get traffic. Cached: asked for with every request. */
   #used: readonly Member[] = [];
+  /** Failures so far. */
+  #failures = 0;
   /** Members that are gone and still carry something that may finish. */
   #leaving: Member[] = [];
 
@@ -92,7 +94,7 @@ export class RoutePool {
     if (member !== undefined) return member;
     // All are out: a 503 without trying helps nobody.
     const resting = left(this.#members).filter(({ weight }) => weight > 0);
-    return resting.toSorted((a, b) => (a.outSince ?? 0) - (b.outSince ?? 0))[0] ?? null;
+    return resting.toSorted((a, b) => (a.outAt ?? 0) - (b.outAt ?? 0))[0] ?? null;
   }
 
   /** It could not be connected to. */
@@ -101,9 +103,9 @@ export class RoutePool {
     if (member.failures < FAILURES_TO_LEAVE || member.removed) return;
     const only = this.#members.every((other) => other === member || other.weight === 0);
     if (only) return;
-    const first = member.outSince === null;
+    const first = member.outAt === null;
     // Also when it was out before: the others that are out come first next time.
-    member.outSince = this.#settings.now();
+    member.outAt = ++this.#failures;
     if (!first) return;
     this.#renew();
     this.#settings.out(member);
@@ -113,8 +115,8 @@ export class RoutePool {
   reached(member: Member): void {
     member.failures = 0;
     member.answered = true;
-    if (member.outSince === null) return;
-    member.outSince = null;
+    if (member.outAt === null) return;
+    member.outAt = null;
     this.#renew();
   }
 
@@ -128,14 +130,18 @@ export class RoutePool {
     for (const { carried } of [...this.#members, ...this.#leaving]) yield* carried;
   }
 
+  /** How much is open, over routes that are gone too. */
   get open(): number {
-    return this.#members.reduce((sum, { open }) => sum + open, 0);
+    let open = 0;
+    for (const member of this.#members) open += member.open;
+    for (const member of this.#leaving) open += member.open;
+    return open;
   }
 
   // --- internal ---
 
   #renew(): void {
-    this.#used = this.#members.filter(({ weight, outSince }) => weight > 0 && outSince === null);
+    this.#used = this.#members.filter(({ weight, outAt }) => weight > 0 && outAt === null);
   }
 }
 

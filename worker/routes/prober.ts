@@ -7,35 +7,45 @@ const PROBE_EVERY_MS = 10_000;
 export type Reach = (host: string, port: number) => Promise<boolean>;
 
 export interface Prober {
+  /** Looks after a member until it is used again or gone. More than once does no harm. */
   watch(pool: RoutePool, member: Member): void;
   stop(): void;
 }
 
 export function createProber(reach: Reach, everyMs = PROBE_EVERY_MS): Prober {
-  const timers = new Map<Member, ReturnType<typeof setTimeout>>();
+  /** The next look at each member; null while one is under way. */
+  const watched = new Map<Member, ReturnType<typeof setTimeout> | null>();
 
-  async function probe(pool: RoutePool, member: Member): Promise<void> {
-    const { kernel_host: host, kernel_port: port } = member.route;
-    const isBack = await reach(host, port);
-    if (!timers.delete(member)) return; // stopped meanwhile
-    if (isBack) pool.reached(member);
-    else watch(pool, member);
+  function later(pool: RoutePool, member: Member): void {
+    const timer = setTimeout(() => void look(pool, member), everyMs);
+    watched.set(member, timer);
   }
 
-  function watch(pool: RoutePool, member: Member): void {
-    if (member.removed || member.outSince === null) return;
-    const timer = setTimeout(() => {
-      if (member.removed || member.outSince === null) timers.delete(member);
-      else void probe(pool, member);
-    }, everyMs);
-    timers.set(member, timer);
+  async function look(pool: RoutePool, member: Member): Promise<void> {
+    if (isOut(member)) {
+      watched.set(member, null);
+      const { kernel_host: host, kernel_port: port } = member.route;
+      const isBack = await reach(host, port);
+      if (!watched.has(member)) return; // stopped meanwhile
+      if (isBack) pool.reached(member);
+    }
+    if (isOut(member)) later(pool, member);
+    else watched.delete(member);
   }
 
   return {
-    watch,
+    watch(pool, member) {
+      if (isOut(member) && !watched.has(member)) later(pool, member);
+    },
     stop() {
-      for (const timer of timers.values()) clearTimeout(timer);
-      timers.clear();
+      for (const timer of watched.values()) if (timer !== null) clearTimeout(timer);
+      watched.clear();
     },
   };
+}
+
+// --- internal ---
+
+function isOut({ removed, outAt }: Member): boolean {
+  return !removed && outAt !== null;
 }

@@ -1,0 +1,32 @@
+/** R2's lines that wait for the clock: the way back of a route that was taken out. */
+import { expect } from "bun:test";
+import { until } from "../support/until.ts";
+import { answers, named } from "./routes.ts";
+import type { SlowLine } from "./slow.ts";
+
+export const ROUTES_SLOW: SlowLine[] = [
+  {
+    line: "R2",
+    sentence: "a TCP probe every 10 s brings a route back, and none of its requests is risked for it",
+    async work(stage) {
+      const [dead, good] = named("dead", "good");
+      if (dead === undefined || good === undefined) throw new Error("cannot be");
+      dead.refuse();
+      const to = await stage.open({ upstream: [dead.port, good.port] });
+      await answers(to, 5);
+      const out = performance.now();
+      await answers(to, 1);
+      dead.accept();
+      while (dead.wires.length === 0) {
+        expect(await answers(to, 2)).toEqual(["good", "good"]);
+        expect(performance.now() - out).toBeLessThan(12_000);
+        await Bun.sleep(50);
+      }
+      expect(performance.now() - out).toBeGreaterThan(9900);
+      const isBack = async () => (await answers(to, 2)).includes("dead");
+      await until(isBack, 1000);
+      // The probe was a connection and no request.
+      expect(dead.wires[0]?.received).toBe(0);
+    },
+  },
+];

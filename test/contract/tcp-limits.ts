@@ -1,0 +1,70 @@
+/** T3: how many connections a circuit may have. The connect limit is in tcp-slow.ts. */
+import { describe, expect } from "bun:test";
+import { until } from "../support/until.ts";
+import { blackhole } from "./blackhole.ts";
+import { dial } from "./client.ts";
+import { linesOf, useStage } from "./line.ts";
+import type { Shape } from "./shapes.ts";
+import { greeter, isLetIn } from "./tcp-admission.ts";
+import type { Opened, Stage } from "./stage.ts";
+import type { Wire } from "./wire.ts";
+
+/** Connections that an app has greeted. */
+async function greeted({ port }: Opened, count: number): Promise<Wire[]> {
+  const wires = await Promise.all(Array.from({ length: count }, () => dial(port)));
+  for (const wire of wires) await wire.readThrough("hello");
+  return wires;
+}
+
+/** `byDefault` is a stage with tcp_auth none and the limit that is not configured. */
+export function tcpLimitsSuite(shape: Shape, byDefault: () => Stage): void {
+  const line = linesOf(shape);
+
+  describe("TCP limits", () => {
+    const stage = useStage(shape, { worker: { protocol: "tcp", tcp_auth: "none", tcp_max_connections: 3 } });
+
+    line("T3", "a circuit has tcp_max_connections at most, whatever way they end", async () => {
+      const app = greeter();
+      const to = await stage().open({ upstream: app.port, protocol: "tcp" });
+      for (const end of ["close", "reset"] as const) {
+        const wires = await greeted(to, 3);
+        expect(await isLetIn(to.port)).toBe(false);
+        for (const wire of wires) wire[end]();
+        for (const wire of app.wires) wire.close();
+        await until(() => isLetIn(to.port));
+      }
+    });
+
+    line("T3", "connections that are being made count", async () => {
+      const hole = await blackhole();
+      // Inference: what is being made goes on when the route has gone.
+      const to = await stage().open({ upstream: hole.port, protocol: "tcp", appMode: "inference", public: true });
+      const wires = await Promise.all([1, 2, 3].map(() => dial(to.port)));
+      await stage().updateRoutes(to, [greeter().port]);
+      expect(await isLetIn(to.port)).toBe(false);
+      // A client that leaves meanwhile makes room.
+      wires[0]?.reset();
+      await until(() => isLetIn(to.port));
+      hole.stop();
+    });
+
+    line("T3", "connections over a route that has gone count as long as they last", async () => {
+      const [old, fresh] = [greeter(), greeter()];
+      const to = await stage().open({ upstream: old.port, protocol: "tcp", appMode: "inference", public: true });
+      const wires = await greeted(to, 3);
+      await stage().updateRoutes(to, [fresh.port]);
+      expect(await isLetIn(to.port)).toBe(false);
+      wires[0]?.reset();
+      await until(() => isLetIn(to.port));
+    });
+  });
+
+  if (shape.place === "spawned")
+    line("T3", "a circuit has 1,024 connections at most by default", async () => {
+      const to = await byDefault().open({ upstream: greeter().port, protocol: "tcp" });
+      const wires = await greeted(to, 1024);
+      expect(await isLetIn(to.port)).toBe(false);
+      wires[0]?.reset();
+      await until(() => isLetIn(to.port));
+    });
+}
