@@ -4,5 +4,6 @@ import { HTTP_SLOW } from "./http-slow.ts";
 import { ROUTES_SLOW } from "./routes-slow.ts";
 import { slowLines } from "./slow.ts";
 import { TCP_SLOW } from "./tcp-slow.ts";
+import { WEBSOCKET_SLOW } from "./websocket-slow.ts";
 
-slowLines([...HTTP_SLOW, ...ACCOUNTING, ...TCP_SLOW, ...ROUTES_SLOW]);
+slowLines([...HTTP_SLOW, ...ACCOUNTING, ...TCP_SLOW, ...ROUTES_SLOW, ...WEBSOCKET_SLOW]);

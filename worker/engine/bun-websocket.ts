@@ -1,26 +1,36 @@
 /**
  * WebSockets for the Bun engine: the app is dialled first, then the client gets its 101 or the app's refusal. Messages,
- * close codes and back-pressure pass both ways. Pings are answered at each hop. The app's side is app-socket.ts.
+ * close codes and back-pressure pass both ways; pings are answered at each hop. The app's side is app-socket.ts.
  */
-import { AppSocket, MAX_MESSAGE, type AppListener } from "./app-socket.ts";
-import { answerHeaders, Faulted } from "./bun-http.ts";
-import { UpstreamFault, type Forward, type Passage } from "./engine.ts";
-import { edited } from "../headers.ts";
+import { MAX_MESSAGE, type AppListener, type AppSocket } from "./app-socket.ts";
+import { answerHeaders } from "./bun-http.ts";
+import { askApps, refusal, unfitHandshake } from "./bun-upgrade.ts";
+import type { Forward, Passage } from "./engine.ts";
 import { Failure } from "../../shared/failure.ts";
 
 type Client = Bun.ServerWebSocket<Bridge>;
 
-/** Above this many unsent bytes the other side is not read from. dataplane W6 allows 1 MiB a direction. */
-const HIGH_WATER = 512 * 1024;
-/** A silent app is pinged; one that is silent for two looks is gone: 40 to 60 s. Milliseconds. */
-const LOOK_EVERY_MS = 20_000;
+/**
+ * Above this many unsent bytes the other side is not read from; below half of it, it is again. What one read has brought
+ * (512 KiB at most) still comes on top: together less than the 1 MiB of dataplane W6.
+ */
+const HIGH_WATER = 256 * 1024;
+/** Apps are looked at so often; one that is silent is pinged after two looks and gone after five: 48 to 57 s. */
+const LOOK_EVERY_MS = 9500;
+const LOOKS_TO_ASK = 2;
+const LOOKS_TO_LEAVE = 5;
 
 /** What belongs to one pair of connections. */
 export class Bridge implements AppListener {
   readonly #app: AppSocket;
   readonly #passage: Passage;
   #client: Client | null = null;
-  #asked = false;
+  /** Why the client is not read from: the app is slow, or the client asks and never reads. */
+  #appIsFull = false;
+  #clientIsFull = false;
+  /** The app has broken off: so does the client's connection when it has got what came before. */
+  #drops = false;
+  #silentLooks = 0;
   #over = false;
 
   constructor(app: AppSocket, passage: Passage) {
@@ -28,46 +38,79 @@ export class Bridge implements AppListener {
     this.#passage = passage;
     passage.stop = () => this.#drop();
     passage.goAway = () => this.goAway();
-    bridges.add(this);
+    watch(this);
   }
 
   // --- the client's side ---
 
   clientOpened(client: Client): void {
     this.#client = client;
+    client.binaryType = "uint8array";
     if (this.#over) return client.terminate();
     this.#app.listen(this);
   }
 
   clientSaid(message: string | Uint8Array): void {
     this.#passage.moved();
-    if (!this.#app.send(message)) this.#client?.pause();
+    this.#app.send(message);
   }
 
-  clientDrained(): void {
+  /** Bun has answered it already. */
+  clientAsked(client: Client): void {
+    if (this.#clientIsFull || client.getBufferedAmount() <= HIGH_WATER) return;
+    this.#clientIsFull = true;
+    this.#steer();
+  }
+
+  /** Called whenever some of what waits was taken. */
+  clientDrained(client: Client): void {
+    const waiting = client.getBufferedAmount();
+    if (this.#drops && waiting === 0) return client.terminate();
+    if (waiting > HIGH_WATER / 2) return;
     this.#app.resume();
+    if (!this.#clientIsFull) return;
+    this.#clientIsFull = false;
+    this.#steer();
   }
 
   clientClosed(code: number, reason: string): void {
     this.#client = null;
     this.#release();
     // 1006 is never sent: the connection just broke.
-    if (code === 1006) this.#app.terminate();
+    if (code === 1006) this.#app.hangUp();
     else this.#app.close(code, reason);
   }
 
   // --- the app's side ---
 
+  /** What is sent meanwhile goes out with one system call. */
+  together(tell: () => void): void {
+    const client = this.#client;
+    if (client === null) return tell();
+    client.cork(tell);
+    if (client.getBufferedAmount() > HIGH_WATER) this.#app.pause();
+  }
+
   text(message: string): void {
-    this.#toClient((client) => client.sendText(message));
+    this.#client?.sendText(message);
   }
 
   binary(message: Buffer): void {
-    this.#toClient((client) => client.sendBinary(message));
+    this.#client?.sendBinary(message);
+  }
+
+  moved(): void {
+    this.#passage.moved();
+  }
+
+  full(): void {
+    this.#appIsFull = true;
+    this.#steer();
   }
 
   drained(): void {
-    this.#client?.resume();
+    this.#appIsFull = false;
+    this.#steer();
   }
 
   closed(code: number, reason: string): void {
@@ -75,8 +118,10 @@ export class Bridge implements AppListener {
     if (client === null) return;
     // Paused, it would never see the client's close frame.
     client.resume();
-    if (code === 1006) client.terminate();
-    else client.close(code, reason);
+    if (code !== 1006) client.close(code, reason);
+    // Bun forgets what waits when it terminates.
+    else if (client.getBufferedAmount() > 0) this.#drops = true;
+    else client.terminate();
   }
 
   // --- the worker's side ---
@@ -93,24 +138,20 @@ export class Bridge implements AppListener {
     this.#app.close(1001, "the proxy is restarting");
   }
 
-  /** Asks a silent app, and drops one that has not answered since the last look. */
+  /** Asks a silent app, and drops one that goes on being silent. */
   look(): void {
-    if (this.#app.takeHeard()) this.#asked = false;
-    else if (this.#asked) this.#drop();
-    else {
-      this.#asked = true;
-      this.#app.ping();
-    }
+    this.#silentLooks = this.#app.takeHeard() ? 0 : this.#silentLooks + 1;
+    if (this.#silentLooks === LOOKS_TO_ASK) this.#app.ping();
+    if (this.#silentLooks < LOOKS_TO_LEAVE) return;
+    this.#app.terminate();
+    this.closed(1006, "");
   }
 
   // --- internal ---
 
-  #toClient(send: (client: Client) => number): void {
-    this.#passage.moved();
-    const client = this.#client;
-    if (client === null) return;
-    send(client);
-    if (client.getBufferedAmount() > HIGH_WATER) this.#app.pause();
+  #steer(): void {
+    if (this.#appIsFull || this.#clientIsFull) this.#client?.pause();
+    else this.#client?.resume();
   }
 
   #drop(): void {
@@ -126,19 +167,14 @@ export class Bridge implements AppListener {
   }
 }
 
-/** All that are open, for the look at silent apps. */
-const bridges = new Set<Bridge>();
-setInterval(() => {
-  for (const bridge of bridges) bridge.look();
-}, LOOK_EVERY_MS).unref();
-
 export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
   open: (client) => client.data.clientOpened(client),
   message: (client, message) => client.data.clientSaid(message),
-  drain: (client) => client.data.clientDrained(),
+  ping: (client) => client.data.clientAsked(client),
+  drain: (client) => client.data.clientDrained(client),
   close: (client, code, reason) => client.data.clientClosed(code, reason),
-  // A silent peer is pinged; one that does not answer is closed within a minute.
-  idleTimeout: 60,
+  // A silent peer is pinged; one that neither answers nor reads is closed by then. dataplane W5: a minute.
+  idleTimeout: 56,
   sendPings: true,
   maxPayloadLength: MAX_MESSAGE,
   // The limit is held by pausing the app's side; closing would lose messages.
@@ -147,21 +183,26 @@ export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
   perMessageDeflate: false,
 };
 
-/** Dials the app and upgrades the client; gives undefined when it did, else the app's refusal. Rejects with Faulted. */
+/** Dials the app and upgrades the client; gives undefined when it did, else the refusal. Rejects with Faulted. */
 export async function bridgeWebSocket(
   request: Request,
   server: Bun.Server<Bridge>,
   target: string,
   to: Forward,
 ): Promise<Response | undefined> {
-  const { handshake, passage } = await shakeHands(request, target, to);
-  const headers = answerHeaders(handshake.head.headers, to);
-  if (handshake.kind === "refused") {
-    const { status, statusText } = handshake.head;
-    return new Response(released(handshake.body, passage), { status, statusText, headers });
+  const unfit = unfitHandshake(request.headers);
+  if (unfit !== null) {
+    to.passage.release();
+    if (unfit instanceof Failure) throw unfit;
+    return unfit;
   }
-  const bridge = new Bridge(handshake.socket, passage);
-  headers.delete("sec-websocket-accept");
+  const { answer, passage } = await askApps(request, target, to, HIGH_WATER);
+  const headers = answerHeaders(answer.head.headers, to);
+  if (answer.kind === "refused") return refusal(answer, headers, passage);
+  const bridge = new Bridge(answer.socket, passage);
+  for (const name of ["sec-websocket-accept", "content-length"]) headers.delete(name);
+  // Without the header Bun would choose the first subprotocol that the client offers; an empty one is not sent.
+  if (!headers.has("sec-websocket-protocol")) headers.set("sec-websocket-protocol", "");
   if (server.upgrade(request, { data: bridge, headers })) return undefined;
   bridge.abandon();
   throw new Failure("generic-bad-request", "The WebSocket handshake is not complete");
@@ -169,49 +210,18 @@ export async function bridgeWebSocket(
 
 // --- internal ---
 
-async function shakeHands(request: Request, target: string, to: Forward) {
-  const headers = edited(request.headers, to.edits);
-  for (let { passage } = to; ;) {
-    const dialling = AppSocket.connect(passage, target, headers, HIGH_WATER, () => passage.reached());
-    passage.stop = dialling.stop;
-    request.signal.addEventListener("abort", dialling.stop, { once: true });
-    try {
-      const handshake = await dialling.answer;
-      passage.moved();
-      return { handshake, passage };
-    } catch (error) {
-      const fault = error instanceof UpstreamFault ? error : new UpstreamFault("broken", String(error), error);
-      if (fault.kind === "unreachable" || fault.kind === "late") passage.failed();
-      const other = fault.kind === "unreachable" ? passage.elsewhere() : null;
-      passage.release();
-      if (other === null) throw new Faulted(fault, passage);
-      passage = other;
-    } finally {
-      request.signal.removeEventListener("abort", dialling.stop);
-    }
-  }
+/** All that are open, for the look at silent apps. */
+const bridges = new Set<Bridge>();
+let looking: ReturnType<typeof setInterval> | null = null;
+
+function watch(bridge: Bridge): void {
+  bridges.add(bridge);
+  looking ??= setInterval(lookAtAll, LOOK_EVERY_MS).unref();
 }
 
-/** The same stream; the passage ends with it. */
-function released(body: ReadableStream<Uint8Array>, passage: Passage): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  return new ReadableStream<Uint8Array>(
-    {
-      async pull(controller) {
-        try {
-          const { done, value } = await reader.read();
-          if (!done) return controller.enqueue(value);
-          controller.close();
-        } catch (error) {
-          controller.error(error);
-        }
-        passage.release();
-      },
-      cancel(why) {
-        passage.release();
-        return reader.cancel(why);
-      },
-    },
-    { highWaterMark: 0 },
-  );
+function lookAtAll(): void {
+  for (const bridge of bridges) bridge.look();
+  if (bridges.size > 0 || looking === null) return;
+  clearInterval(looking);
+  looking = null;
 }

@@ -19,7 +19,7 @@ export interface AnswerHandlers {
 }
 
 const MAX_HEAD = 64 * 1024;
-const MAX_CHUNK_LINE = 1024;
+const MAX_CHUNK_LINE = 8 * 1024;
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
 
 type State =
@@ -156,7 +156,7 @@ function parseHead(text: string): AnswerHead {
   for (const line of lines) {
     const colon = line.indexOf(":");
     if (colon < 1) throw new Error("the app's answer has a header line without a name");
-    headers.append(line.slice(0, colon), line.slice(colon + 1).trim());
+    headers.append(line.slice(0, colon), line.slice(colon + 1));
   }
   return { status: Number(status), statusText, headers };
 }
