@@ -17,7 +17,7 @@ import { find } from "./find.ts";
 import { guardSetCookie, requestEdits } from "./headers.ts";
 import { pick } from "./pick.ts";
 import { admitTcp, refusedTcp, type TcpRules } from "./tcp.ts";
-import type { Entry, Table } from "./table.ts";
+import { useOf, type Entry, type Table } from "./table.ts";
 import type { Usage } from "./usage.ts";
 
 export interface DecideDeps {
@@ -66,8 +66,9 @@ function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision>
   }
   const answerHeaders = admit(entry, head, client, admission);
   const { circuit } = entry;
-  const passage = pick(entry, () => usage.moved(circuit));
-  usage.request(circuit);
+  const use = useOf(entry, usage);
+  const passage = pick(entry, use.moved);
+  use.request();
   return {
     kind: "forward",
     passage,

@@ -7,6 +7,7 @@ import { addressMatcher, type AddressMatcher } from "../shared/addresses.ts";
 import type { AppMode, Circuit } from "../shared/schema/circuit.ts";
 import { RoutePool, type Member } from "./routes/pool.ts";
 import type { RoutePolicy } from "./routes/policy.ts";
+import type { CircuitUsage, Usage } from "./usage.ts";
 
 /** A circuit with what the hot path needs of it. */
 export interface Entry {
@@ -14,6 +15,14 @@ export interface Entry {
   /** Who may connect; null lets everyone. */
   allowed: AddressMatcher | null;
   pool: RoutePool;
+  /** Where its use is reported; null before it was used. Of this state of the circuit: ask `useOf`. */
+  use: CircuitUsage | null;
+}
+
+/** Where the use of an entry's circuit is reported. */
+export function useOf(entry: Entry, usage: Usage): CircuitUsage {
+  if (entry.use?.circuit !== entry.circuit) entry.use = usage.of(entry.circuit);
+  return entry.use;
 }
 
 export interface TableSettings {
@@ -62,7 +71,7 @@ export class Table {
     const holder = this.#holder(circuit);
     if (known !== undefined) this.#unslot(known);
     if (holder !== undefined && holder.circuit.id !== circuit.id) this.remove(holder.circuit.id);
-    const entry = known ?? { circuit, allowed: null, pool: this.#newPool(circuit) };
+    const entry = known ?? { circuit, allowed: null, pool: this.#newPool(circuit), use: null };
     entry.circuit = circuit;
     this.#route(entry, known === undefined);
     entry.allowed =

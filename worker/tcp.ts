@@ -7,7 +7,7 @@ import type { Arrival } from "./engine/engine.ts";
 import { plainAddress } from "./client.ts";
 import type { Knocks } from "./knock.ts";
 import { RoutePassage } from "./routes/passage.ts";
-import type { Entry, Table } from "./table.ts";
+import { useOf, type Entry, type Table } from "./table.ts";
 import type { Usage } from "./usage.ts";
 
 export interface TcpRules {
@@ -56,9 +56,10 @@ function refusal({ allowed, pool }: Entry, address: string, { maxConnections }: 
 }
 
 function open(entry: Entry, arrival: Arrival, { usage, log }: TcpDeps): RoutePassage | null {
-  const { circuit, pool } = entry;
+  const { pool } = entry;
   const member = pool.pick();
   if (member === null) return refusedTcp(arrival, entry, "no kernel serves this app", log);
-  usage.request(circuit);
-  return new RoutePassage(pool, member, () => usage.moved(circuit));
+  const use = useOf(entry, usage);
+  use.request();
+  return new RoutePassage(pool, member, use.moved);
 }

@@ -7,41 +7,62 @@ import type { CircuitUse, LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/log.ts";
 import type { Circuit } from "../shared/schema/circuit.ts";
 
-export interface Usage {
+/** The use of one circuit. Cheap to call: a circuit's requests and chunks find it without a look-up. */
+export interface CircuitUsage {
+  readonly circuit: Circuit;
   /** A request, WebSocket or TCP connection begins. */
-  request(circuit: Circuit): void;
-  /** Bytes moved in either direction. Cheap: called for every chunk. */
-  moved(circuit: Circuit): void;
+  request(): void;
+  /** Bytes moved in either direction. Bound, so that it can be handed on as it is. */
+  readonly moved: () => void;
+}
+
+export interface Usage {
+  /** What the circuit's traffic reports to; kept by the caller as long as the circuit is the same. */
+  of(circuit: Circuit): CircuitUsage;
   /** Writes what is gathered and stops. */
   stop(): Promise<void>;
 }
 
 const FLUSH_MS = 1000;
+/** So many busy circuits are written in a batch without a longer pause after it. */
+const SMALL_BATCH = 2000;
+const LONGEST_PAUSE_MS = 5000;
 
 export function createUsage(live: LiveData, log: Log, now: () => number): Usage {
+  /** Circuits that were used since the last flush. */
+  let busy: Gathered[] = [];
+  /** What could not be written yet: an entry a circuit and session. */
   let circuits = new Map<string, CircuitUse>();
   let sessions = new Map<string, number>();
   let flushing: Promise<void> | null = null;
+  let notBefore = 0;
   const timer = setInterval(() => {
+    if (performance.now() < notBefore) return;
     flushing ??= flush().finally(() => (flushing = null));
   }, FLUSH_MS);
 
-  function note(circuit: Circuit, requests: number): void {
-    const at = now() / 1000;
-    const use = circuits.get(circuit.id);
-    if (use === undefined) circuits.set(circuit.id, { requests, lastAccess: at });
-    else {
-      use.requests += requests;
-      use.lastAccess = at;
+  function gather(): void {
+    for (const use of busy) {
+      const { circuit, requests, lastAccess } = use.take();
+      // A circuit that has changed is there twice, and what could not be written before.
+      const before = circuits.get(circuit.id) ?? { requests: 0, lastAccess: 0 };
+      const last = Math.max(lastAccess, before.lastAccess);
+      circuits.set(circuit.id, { requests: before.requests + requests, lastAccess: last });
+      for (const session of circuit.session_ids)
+        sessions.set(session, Math.max(lastAccess, sessions.get(session) ?? 0));
     }
-    for (const session of circuit.session_ids) sessions.set(session, at);
+    busy = [];
   }
 
   async function flush(): Promise<void> {
+    gather();
     if (circuits.size === 0) return;
     const batch = { circuits, sessions };
     circuits = new Map();
     sessions = new Map();
+    // Writing costs as much as carrying a request: ten thousand busy circuits are told of every five seconds.
+    notBefore =
+      performance.now() + Math.min(LONGEST_PAUSE_MS, (batch.circuits.size / SMALL_BATCH) * FLUSH_MS) - FLUSH_MS / 2;
     try {
       await live.record(batch);
     } catch (error) {
@@ -60,12 +81,49 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
   }
 
   return {
-    request: (circuit) => note(circuit, 1),
-    moved: (circuit) => note(circuit, 0),
+    of: (circuit) => new Gathered(circuit, now, (use) => busy.push(use)),
     async stop() {
       clearInterval(timer);
       await flushing;
       await flush();
     },
   };
+}
+
+// --- internal ---
+
+class Gathered implements CircuitUsage {
+  readonly circuit: Circuit;
+  readonly #now: () => number;
+  readonly #busy: (use: Gathered) => void;
+  #isBusy = false;
+  #requests = 0;
+  /** Epoch seconds. */
+  #lastAccess = 0;
+
+  constructor(circuit: Circuit, now: () => number, busy: (use: Gathered) => void) {
+    this.circuit = circuit;
+    this.#now = now;
+    this.#busy = busy;
+  }
+
+  request(): void {
+    this.#requests++;
+    this.moved();
+  }
+
+  readonly moved = (): void => {
+    this.#lastAccess = this.#now() / 1000;
+    if (this.#isBusy) return;
+    this.#isBusy = true;
+    this.#busy(this);
+  };
+
+  /** What was gathered, and begins anew. */
+  take(): { circuit: Circuit } & CircuitUse {
+    const taken = { circuit: this.circuit, requests: this.#requests, lastAccess: this.#lastAccess };
+    this.#requests = 0;
+    this.#isBusy = false;
+    return taken;
+  }
 }

@@ -59,8 +59,8 @@ describe("use of circuits", () => {
     const start = performance.now();
     let noted = 0;
     await until(async () => {
-      for (let at = 0; at < 1000; at++) usage.request(mine);
-      usage.moved(other);
+      for (let at = 0; at < 1000; at++) usage.of(mine).request();
+      usage.of(other).moved();
       noted += 1000;
       return (await batches()) >= 2;
     });
@@ -70,12 +70,12 @@ describe("use of circuits", () => {
   });
 
   test("is written with its sessions when it stops, and nothing after that", async () => {
-    usage.request(mine);
-    usage.request(mine);
+    usage.of(mine).request();
+    usage.of(mine).request();
     now += 1.5;
-    usage.moved(mine);
+    usage.of(mine).moved();
     now += 1;
-    usage.moved(other);
+    usage.of(other).moved();
     await usage.stop();
     expect(await written()).toEqual({
       [`circuit.${CIRCUIT}.last_access`]: "1787000001.500",
@@ -89,7 +89,7 @@ describe("use of circuits", () => {
   });
 
   test("of a circuit with several sessions counts for all of them", async () => {
-    usage.request(circuit({ session_ids: [SESSION, SECOND] }));
+    usage.of(circuit({ session_ids: [SESSION, SECOND] })).request();
     await usage.stop();
     expect(await client.mget(`session.${SESSION}.last_access`, `session.${SECOND}.last_access`)).toEqual([
       "1787000000.000",
@@ -98,7 +98,7 @@ describe("use of circuits", () => {
   });
 
   test("that did not happen is not written", async () => {
-    usage.request(mine);
+    usage.of(mine).request();
     await until(async () => (await batches()) === 1);
     await usage.stop();
     expect(await batches()).toBe(1);
@@ -108,11 +108,11 @@ describe("use of circuits", () => {
 describe("while Redis is away", () => {
   test("use is kept, and written whole when Redis is back", async () => {
     await redis.stop();
-    for (let at = 0; at < 10; at++) usage.request(mine);
-    usage.request(other);
+    for (let at = 0; at < 10; at++) usage.of(mine).request();
+    usage.of(other).request();
     await until(() => keptForLater() >= 1);
     now += 3;
-    for (let at = 0; at < 5; at++) usage.request(mine);
+    for (let at = 0; at < 5; at++) usage.of(mine).request();
     await until(() => keptForLater() >= 2);
     await redis.start();
     await until(async () => (await requests()) > 0);
@@ -128,15 +128,15 @@ describe("while Redis is away", () => {
 
   test("use that is noted while a batch fails stays the last one, and nothing counts twice", async () => {
     await client.client("PAUSE", 60_000, "WRITE");
-    usage.request(mine);
-    usage.request(other);
+    usage.of(mine).request();
+    usage.of(other).request();
     // The batch is with Redis now, which does not answer.
     const [id] = await until(async () =>
       /^id=(\d+) .* multi=\d+ /m.exec(String(await client.client("LIST", "TYPE", "NORMAL")))?.slice(1),
     );
     now += 100;
-    usage.moved(mine);
-    usage.request(mine);
+    usage.of(mine).moved();
+    usage.of(mine).request();
     await client.client("KILL", "ID", Number(id));
     await until(() => keptForLater() === 1);
     await client.client("UNPAUSE");
@@ -153,7 +153,7 @@ describe("while Redis is away", () => {
 
   test("stopping waits for nothing", async () => {
     await redis.stop();
-    usage.request(mine);
+    usage.of(mine).request();
     const start = performance.now();
     await usage.stop();
     expect(performance.now() - start).toBeLessThan(1000);
