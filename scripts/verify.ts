@@ -2,7 +2,7 @@
  * `bun run verify`: installs what the tests need, then runs check and all tests. Debian packages with apt-get where
  * that is allowed; elsewhere it says what is missing and how to get it. Its last line counts the tests.
  */
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
 import { ROOT } from "./root.ts";
@@ -101,6 +101,7 @@ interface Outcome {
 
 function runTests(name: string, options: readonly string[], which: readonly string[]): Outcome {
   const report = join(REPORTS, `junit-${name}.xml`);
+  mkdirSync(REPORTS, { recursive: true });
   rmSync(report, { force: true });
   const code = run(
     [
