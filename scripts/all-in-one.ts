@@ -22,6 +22,7 @@ const HELP = `bun run all-in-one [--data DIR] [--coordinator-config FILE] [--wor
 `;
 
 await runMain(async () => {
+  raiseHttpLimits();
   const { values } = parseArgs({
     options: {
       data: { type: "string", default: "app-proxy-data" },
@@ -32,7 +33,6 @@ await runMain(async () => {
     },
   });
   if (values.help === true) return void process.stdout.write(HELP);
-  raiseHttpLimits();
   const log = createLog("all-in-one", process.env[`${COORDINATOR_ENV}__LOGGING__LEVEL`] ?? "info");
   surviveStrayErrors(log);
   ignoreProxySettings();

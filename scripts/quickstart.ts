@@ -25,9 +25,9 @@ const SESSION = { id: crypto.randomUUID(), user_uuid: crypto.randomUUID(), proje
 const REQUEST_ID = "req-quickstart-1";
 
 await runMain(async () => {
+  raiseHttpLimits();
   const options = readOptions(process.argv.slice(2));
   if (options === "help") return say(HELP);
-  raiseHttpLimits();
   const log = createLog("quickstart", "warn");
   surviveStrayErrors(log);
   ignoreProxySettings();

@@ -10,19 +10,23 @@ const MAX_REQUESTS = "65000";
 const MAX_HEAD = 65_536;
 
 /**
- * However the process was started, it begins anew with the limits: the same process id, arguments and open files.
- * Returns when they are there already.
+ * However the process was started, it begins anew with the limits, with the same process id and arguments. Gives true
+ * when they are there. False when it can't begin anew: a file that is only open (`--config <(…)`) would be lost.
  */
-export function raiseHttpLimits(): void {
-  const { env, execArgv, argv, execPath } = process;
+export function raiseHttpLimits(): boolean {
+  const { env, argv, execPath } = process;
+  // The folder has been changed already.
+  const execArgv = process.execArgv.filter((flag, at, all) => !/^--cwd(=|$)/.test(flag) && all[at - 1] !== "--cwd");
   const flag = `--max-http-header-size=${MAX_HEAD}`;
   const isSmall = maxHeaderSize < MAX_HEAD && !execArgv.includes(flag);
-  if (env[REQUESTS] !== undefined && !isSmall) return;
+  if (env[REQUESTS] !== undefined && !isSmall) return true;
+  if (argv.some((argument) => /^(--config=)?\/(dev\/fd|proc)\//.test(argument))) return false;
   const flags = isSmall ? [...execArgv, flag] : execArgv;
   process.execve?.(execPath, [execPath, ...flags, ...argv.slice(1)], {
     ...env,
     [REQUESTS]: env[REQUESTS] ?? MAX_REQUESTS,
   });
+  return false;
 }
 
 // --- internal ---

@@ -18,3 +18,11 @@ export function pathOf(url: string): string {
 export function isHost(host: string): boolean {
   return /^(\[[0-9a-f:.]+\]|[a-z0-9._~-]+)(:\d{1,5})?$/i.test(host);
 }
+
+/**
+ * A target as RFC 9112 §3.2 has it: printable ASCII. With a Host that is no URL's, Bun hands over what came, and a
+ * character that is cut to one byte on its way to an app could be the end of a line.
+ */
+export function isTarget(target: string): boolean {
+  return /^[\x21-\x7e]+$/.test(target);
+}

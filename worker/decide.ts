@@ -5,7 +5,7 @@
 import { Failure } from "../shared/failure.ts";
 import type { AddressMatcher } from "../shared/addresses.ts";
 import type { Log } from "../shared/log.ts";
-import { isHost } from "../shared/target.ts";
+import { isHost, isTarget } from "../shared/target.ts";
 import { admit, checkAddress, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
 import { clientOf } from "./client.ts";
@@ -57,9 +57,13 @@ function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision>
     throw new Failure("method-not-allowed", `${head.method} is not proxied`);
   // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
   if (!isHost(head.header("host") ?? "")) throw new Failure("generic-bad-request", "Host: wanted one host");
+  if (!isTarget(head.target)) throw new Failure("generic-bad-request", "Request target: wanted printable ASCII");
   const entry = find(table, head, domain);
   const client = clientOf(head, trusted);
-  if (isPreflight(head, entry)) return { kind: "answer", answer: preflightAnswer(head) };
+  if (isPreflight(head, entry)) {
+    checkAddress(entry, client);
+    return { kind: "answer", answer: preflightAnswer(head) };
+  }
   if (isEnter(head.target)) {
     checkAddress(entry, client);
     return enter(entry, head, admission, burner).then((answer): Decision => ({ kind: "answer", answer }), refusal);

@@ -13,15 +13,17 @@ import { bunEngine } from "./engine/bun.ts";
 import { startWorker } from "./worker.ts";
 
 await runMain(async () => {
+  // First: what is read from a pipe can't be read again.
+  const isRaised = raiseHttpLimits();
   const file = readConfigFile(WORKER_FILE, process.argv.slice(2));
   if (file === null) return void process.stdout.write(helpText("worker", WORKER_FILE, WORKER_ENV));
   const { values: config, ignored } = loadWorkerConfig(file.source, file.toml, process.env);
   if (file.check && unservedFaults(config).length > 0) throw new ConfigError(file.source, unservedFaults(config));
   if (file.check) return void process.stdout.write(checkedText(file.source, ignored));
 
-  raiseHttpLimits();
   const log = createLog("worker", config.logging.level);
   surviveStrayErrors(log);
+  if (!isRaised) log.warn("BUN_CONFIG_MAX_HTTP_REQUESTS is not set: this worker carries at most 256 requests at once");
   const shutdown = shutdownOnSignal(log);
   ignoreProxySettings();
   log.info(

@@ -107,6 +107,16 @@ export const DEVIATIONS = {
     reason: "`fetch` refuses it",
     fact: "255 lines pass, 256 give Malformed_HTTP_Response",
   },
+  "an HTTP client that does not read keeps its connection over a removed route for some seconds": {
+    line: "R3",
+    reason: "`Bun.serve` closes it by a time limit only",
+    fact: "an error of the answer's stream is noticed with the client's next read; server.timeout(request, 1) closes after 2 to 6 s",
+  },
+  "a WebSocket peer that dies with unread data is noticed only when it has had time to read it": {
+    line: "W5",
+    reason: "a ping stands behind it",
+    fact: "two kernels hold some 6 MB: a reader of 100 KB/s needs 60 s to see a ping, and was cut (W6) while 60 s were the limit",
+  },
   "WebSocket frames are made anew: fragments joined, never compressed": {
     line: "W3",
     reason: "two WebSocket endpoints",

@@ -1,5 +1,6 @@
 /** R3: a circuit's routes change while requests and connections run over them. */
 import { describe, expect } from "bun:test";
+import { readFileSync } from "node:fs";
 import { until } from "../support/until.ts";
 import { talk } from "../support/websocket.ts";
 import { ask, begin, finalHead } from "./client.ts";
@@ -79,6 +80,11 @@ export function routeUpdatesSuite(shape: Shape): void {
       expect(client.text()).not.toEndWith("0\r\n\r\n");
       await until(() => stream.app.open() === 0, CLOSED_MS);
     });
+
+    const SLOW = "an HTTP client that does not read keeps its connection over a removed route for some seconds";
+    const unread = "an HTTP stream over a removed route ends for a client that does not read";
+    line("R3", `${unread}, within 1 s`, () => unreadStreamEnds(stage(), CLOSED_MS), { deviation: SLOW });
+    line("R3", unread, () => unreadStreamEnds(stage(), 15_000), { ms: 20_000 });
 
     line("R3", "an HTTP stream over a removed route finishes on inference circuits", async () => {
       const { client, stream } = await streaming(stage(), INFERENCE);
@@ -184,6 +190,31 @@ export function routeUpdatesSuite(shape: Shape): void {
 }
 
 // --- internal ---
+
+async function unreadStreamEnds(stage: Stage, ms: number): Promise<void> {
+  const upstream = app(async ({ wire }) => {
+    await wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (;;) await wire.send(chunk("x".repeat(65_536)));
+  });
+  const to = await stage.open({ upstream: upstream.port });
+  const client = await begin(to, "/");
+  await finalHead(client);
+  client.pause();
+  const server = connections(to.port, client.port);
+  await until(() => server() > 0);
+  await stage.updateRoutes(
+    to,
+    named("new").map(({ port }) => port),
+  );
+  await until(() => upstream.open() === 0 && server() === 0, ms);
+}
+
+/** The worker's ends of a client's connection that are established: /proc/net/tcp, state 01. */
+function connections(port: number, client: number): () => number {
+  const hex = (number: number) => `0100007F:${number.toString(16).toUpperCase().padStart(4, "0")}`;
+  const row = `${hex(port)} ${hex(client)} 01`;
+  return () => readFileSync("/proc/net/tcp", "utf8").split(row).length - 1;
+}
 
 interface Stream {
   to: Opened;

@@ -3,6 +3,7 @@
  * all shapes at once, from the start of their file; each test waits for its own.
  */
 import { afterAll, beforeAll, describe } from "bun:test";
+import type { DeviationName } from "./deviations.ts";
 import { linesOf } from "./line.ts";
 import { SHAPES, shapeName, type Line, type Shape, type StageOptions } from "./shapes.ts";
 import { startStage, type Stage } from "./stage.ts";
@@ -16,6 +17,7 @@ export interface SlowLine {
   options?: StageOptions;
   /** False for shapes in which it can't be. */
   in?: (shape: Shape) => boolean;
+  deviation?: DeviationName;
   work: (stage: Stage) => Promise<void>;
 }
 
@@ -58,7 +60,7 @@ export function slowLines(lines: SlowLine[]): void {
         line(one.line, one.sentence, async () => {
           const failed = await outcomes.get(shape)?.get(one);
           if (failed !== null) throw failed;
-        }, { ms: LIMIT_MS }); // prettier-ignore
+        }, { ms: LIMIT_MS, ...(one.deviation === undefined ? {} : { deviation: one.deviation }) }); // prettier-ignore
     });
 }
 

@@ -45,6 +45,7 @@ export const WEBSOCKET_SLOW: SlowLine[] = [
   {
     line: "W5",
     sentence: "notices a dead app though its client goes on sending",
+    deviation: "a WebSocket peer that dies with unread data is noticed only when it has had time to read it",
     in: ({ place, frontend }) => place === "spawned" && frontend === "port",
     async work(stage) {
       const upstream = webSocketApp();
@@ -72,6 +73,34 @@ export const WEBSOCKET_SLOW: SlowLine[] = [
       expect(asked.map(({ pings }) => pings > 0)).toEqual([true, true]);
     },
   },
+  ...(["app", "client"] as const).map((who): SlowLine => ({
+    line: "W6",
+    sentence: `keeps ${who === "app" ? "an app" : "a client"} that does not read for 65 s, and loses nothing`,
+    in: ({ place, frontend }) => place === "spawned" && frontend === "port",
+    async work(stage) {
+      const upstream = webSocketApp();
+      const client = await connect(await stage.open({ upstream: upstream.port }));
+      const app = await upstream.peer();
+      const [from, to] = who === "app" ? [client, app] : [app, client];
+      answerPings(from);
+      to.wire.pause();
+      const count = 200;
+      const sent = (async () => {
+        for (let at = 0; at < count; at++) await from.send(BINARY, Buffer.alloc(65_536, at));
+      })();
+      await Bun.sleep(65_000);
+      to.wire.resume();
+      const got: number[] = [];
+      while (got.length < count) {
+        const frame = await to.next();
+        if (frame === null) break;
+        if (frame.opcode === BINARY) got.push(frame.payload[0] ?? -1);
+        else if (frame.opcode === PING) await to.send(PONG, frame.payload);
+      }
+      await sent;
+      expect(got).toEqual(Array.from({ length: count }, (_, at) => at));
+    },
+  })),
   {
     line: "A1",
     sentence: "takes pings and pongs on a WebSocket for no use, and messages for use",

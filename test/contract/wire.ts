@@ -34,6 +34,11 @@ export class Wire {
     open.add(this);
   }
 
+  /** The port of this end. */
+  get port(): number {
+    return this.#socket.localPort;
+  }
+
   /** Sends bytes (text as latin1); resolves when the kernel has them all. Rejects when the connection is gone. */
   async send(bytes: string | Uint8Array): Promise<void> {
     let rest = typeof bytes === "string" ? Buffer.from(bytes, "latin1") : Buffer.from(bytes);
@@ -41,7 +46,7 @@ export class Wire {
       const sent = this.closed ? -1 : this.#socket.write(rest);
       if (sent < 0) throw new Error("the connection is gone");
       rest = rest.subarray(sent);
-      if (rest.length > 0) await this.#change(60_000, "the other side to read");
+      if (rest.length > 0) await this.#change(90_000, "the other side to read");
     }
   }
 

@@ -200,6 +200,14 @@ describe("on Redis", () => {
     expect(await everything()).toEqual([[`appproxy.knock.${CIRCUIT} 203.0.113.7`, "1", 43_200]]);
   });
 
+  test("a count that somebody has spoilt begins anew, and spoils no others", async () => {
+    await client.set(`circuit.${OTHER}.requests`, "not a number");
+    const circuits = new Map([SESSION, OTHER, CIRCUIT].map((id) => [id, { requests: 2, lastAccess: AT }]));
+    await live.record({ circuits, sessions: new Map() });
+    const uses = await Promise.all([SESSION, OTHER, CIRCUIT].map((id) => live.circuitUse(id)));
+    expect(uses.map((one) => one?.requests)).toEqual([2, 2, 2]);
+  });
+
   test("while Redis is away everything is refused; what is repeated then counts once", async () => {
     await live.record(use(2, AT));
     await redis.stop();

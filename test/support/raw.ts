@@ -45,8 +45,8 @@ export async function rawServer(asked: (server: RawServer) => void): Promise<Raw
   return server;
 }
 
-/** Sends bytes and gives all that comes back until the other side closes. */
-export async function rawRequest(port: number, bytes: string): Promise<string> {
+/** Sends bytes and gives all that comes back until the other side closes, or the first of it. */
+export async function rawRequest(port: number, bytes: string, first = false): Promise<string> {
   let said = "";
   const closed = Promise.withResolvers<void>();
   await Bun.connect({
@@ -54,7 +54,10 @@ export async function rawRequest(port: number, bytes: string): Promise<string> {
     port,
     socket: {
       open: (socket) => void socket.write(bytes),
-      data: (_socket, data) => void (said += data.toString("latin1")),
+      data(socket, data) {
+        said += data.toString("latin1");
+        if (first) socket.end();
+      },
       close: () => closed.resolve(),
       error: () => closed.resolve(),
     },

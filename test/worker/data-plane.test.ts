@@ -126,6 +126,23 @@ describe("a request", () => {
     expect(app.requests.length).toBe(before);
   });
 
+  test("whose target is more than printable ASCII never reaches the app, whatever its Host", async () => {
+    const { origin, cookie } = await enter(app.port);
+    const before = app.requests.length;
+    // Cut to one byte each, these characters would be a space and the end of a line.
+    const target = "/x\u0120HTTP/1.1\u010d\u010aX-Forwarded-For:\u012010.0.0.1";
+    const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n"; // prettier-ignore
+    for (const extra of [upgrade, "Connection: close\r\n"]) {
+      const socket = rawRequest(
+        Number(new URL(origin).port),
+        `GET ${target} HTTP/1.1\r\nHost: 1.2.3.4.5\r\nCookie: ${cookie}\r\n${extra}\r\n`,
+        true,
+      );
+      expect(await socket).toMatch(/^HTTP\/1.1 400/);
+    }
+    expect(app.requests.length).toBe(before);
+  });
+
   test("with an odd Host tells neither API anything of its insides", async () => {
     for (const port of [cluster.coordinator.address.port, cluster.worker.apiPort]) {
       const said = await rawRequest(port, "GET /nope HTTP/1.1\r\nHost: [\r\nConnection: close\r\n\r\n");

@@ -86,6 +86,12 @@ describe("towards the app", () => {
     expect(["X-A", "X-B"].filter((name) => !endsHere(connection)(name.toLowerCase()))).toEqual(left);
   });
 
+  test("a Connection of half a million blanks takes no time", () => {
+    const blanks = `${"\u00a0".repeat(500_000)}x`;
+    expect(endsHere(blanks)("x-a")).toBe(false);
+    expect(passed([["Connection", blanks]])).toEqual([]);
+  });
+
   test("what the client says of its way is replaced", () => {
     const invented = ["X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded"];
     expect(passed(invented.map((name) => [name, "evil"]))).toEqual([]);

@@ -30,29 +30,34 @@ export interface ApiServer {
 
 /** Throws when its address can't be had. */
 export function startApi(deps: ApiDeps): ApiServer {
-  const first = open(deps, true);
-  const servers = new Succession(first);
+  const answerWith = (request: Request, server: Server) =>
+    answer(request, server.requestIP(request)?.address ?? "", deps).then((given) => servers.farewell(server, given));
+  const first = open(deps, true, answerWith);
+  const servers: Succession<Server> = new Succession(first);
   const port = first.port ?? deps.port;
   return {
     port,
-    renew: (tls) => servers.renew(() => open({ ...deps, port, tls }, false)),
+    renew: (tls) => servers.renew(() => open({ ...deps, port, tls }, false, answerWith)),
     stop: () => stopServer({ stop: (now) => servers.stop(now === true) }),
   };
 }
 
 // --- internal ---
 
-function open(deps: ApiDeps, alone: boolean) {
+type Server = Bun.Server<undefined>;
+type Answerer = (request: Request, server: Server) => Promise<Response>;
+
+function open(deps: ApiDeps, alone: boolean, fetch: Answerer): Server {
   try {
     if (alone && deps.tls !== null) assertPortFree(deps.hostname, deps.port);
-    return serve(deps);
+    return serve(deps, fetch);
   } catch (error) {
     const address = hostPort({ host: deps.hostname, port: deps.port });
     throw new Error(`Cannot listen on ${address} (proxy_worker.api_bind_addr)`, { cause: error });
   }
 }
 
-function serve(deps: ApiDeps) {
+function serve(deps: ApiDeps, fetch: Answerer): Server {
   return Bun.serve({
     hostname: deps.hostname,
     port: deps.port,
@@ -61,7 +66,7 @@ function serve(deps: ApiDeps) {
     development: false,
     idleTimeout: 60,
     ...(deps.tls === null ? {} : { tls: deps.tls }),
-    fetch: (request, server) => answer(request, server.requestIP(request)?.address ?? "", deps),
+    fetch,
   });
 }
 

@@ -4,6 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { Outbox } from "./app-outbox.ts";
+import { Pulse } from "./pulse.ts";
 import { closePayload, FrameError, FrameReader, OPCODE } from "./websocket-frames.ts";
 
 /** dataplane W3. */
@@ -53,7 +54,7 @@ export class AppSocket implements AppEnd {
   #asked: Buffer | null = null;
   /** A message came in this read. */
   #spoke = false;
-  #heard = true;
+  readonly #pulse = new Pulse();
   #writtenBefore = 0;
   /** Nothing may be sent any more. */
   #closeSent = false;
@@ -72,7 +73,7 @@ export class AppSocket implements AppEnd {
       {
         message: (opcode, payload) => this.#message(opcode === OPCODE.text, payload),
         ping: (payload) => this.#answerPing(payload),
-        pong: () => undefined,
+        pong: () => this.#pulse.answered(),
         close: (code, reason) => this.#closeFrame(code, reason),
       },
       MAX_MESSAGE,
@@ -90,21 +91,20 @@ export class AppSocket implements AppEnd {
   }
 
   send(message: string | Uint8Array): void {
-    if (!this.#closeSent) this.#outbox.frame(typeof message === "string" ? OPCODE.text : OPCODE.binary, message);
+    if (this.#closeSent) return;
+    this.#pulse.sent(message.length);
+    this.#outbox.frame(typeof message === "string" ? OPCODE.text : OPCODE.binary, message);
   }
 
-  /** Behind what waits it would tell nothing: then the app is seen to read. */
-  ping(): void {
-    if (!this.#closeSent && this.#outbox.waiting === 0) this.#outbox.frame(OPCODE.ping, "");
-  }
-
-  /** True when the app gave a sign of life since this was last asked: it spoke, it read, or it was not listened to. */
-  takeHeard(): boolean {
+  /** Asks a silent app. Gives "gone" for one that is dead; to be called every LOOK_EVERY_MS. */
+  look(): "fine" | "ask" | "gone" {
     const { written, waiting } = this.#outbox;
-    const heard = this.#heard || this.#paused || (waiting > 0 && written > this.#writtenBefore);
+    // It reads, or it is not listened to: then it can't be heard.
+    if (this.#paused || (waiting > 0 && written > this.#writtenBefore)) this.#pulse.heard();
     this.#writtenBefore = written;
-    this.#heard = false;
-    return heard;
+    const found = this.#pulse.look();
+    if (found === "ask" && !this.#closeSent) this.#outbox.frame(OPCODE.ping, "");
+    return found;
   }
 
   pause(): void {
@@ -146,7 +146,7 @@ export class AppSocket implements AppEnd {
   // --- the socket's events ---
 
   onData(bytes: Buffer): void {
-    this.#heard = true;
+    this.#pulse.heard();
     if (this.#early !== null) this.#early = Buffer.concat([this.#early, bytes]);
     else this.#listener?.together(() => this.#read(bytes));
   }

@@ -20,7 +20,7 @@ export class Faulted extends Error {
 }
 
 /**
- * Forwards a request. `failed` makes the answer for what went wrong. One async function for the whole way: each one more
+ * Forwards a request. `failed` makes the answer for what went wrong, `cut` ends the client's connection soon. One async function for the whole way: each one more
  * costs every request its promises.
  */
 export async function forward(
@@ -28,6 +28,7 @@ export async function forward(
   target: string,
   to: Forward,
   failed: (error: unknown) => Response,
+  cut: () => void,
 ): Promise<Response> {
   for (let { passage } = to; ;) {
     const exchange = new Exchange(request, passage);
@@ -50,7 +51,7 @@ export async function forward(
         return new Response(first?.value ?? null, { status, statusText, headers });
       }
       exchange.guard();
-      return new Response(rest(first.value, reader, passage), { status, statusText, headers });
+      return new Response(rest(first.value, reader, passage, cut), { status, statusText, headers });
     } catch (error) {
       const fault = exchange.faultOf(error);
       exchange.abandon();
@@ -179,10 +180,11 @@ function isWhole(bytes: Uint8Array, headers: Headers): boolean {
 type Reader = Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">;
 
 /** What was read and what follows. The passage ends with it. */
-function rest(first: Uint8Array, reader: Reader, passage: Passage): ReadableStream<Uint8Array> {
+function rest(first: Uint8Array, reader: Reader, passage: Passage, cut: () => void): ReadableStream<Uint8Array> {
   let held: Uint8Array | null = first;
   return new ReadableStream<Uint8Array>(
     {
+      start: (controller) => endWith(passage, controller, cut),
       async pull(controller) {
         if (held !== null) {
           controller.enqueue(held);
@@ -208,6 +210,24 @@ function rest(first: Uint8Array, reader: Reader, passage: Passage): ReadableStre
     },
     { highWaterMark: 0 },
   );
+}
+
+/**
+ * Ends the answer when its route goes. `cut` is for a client that does not read: it would never ask for more, and Bun
+ * closes its connection by a time limit only.
+ */
+export function endWith(
+  passage: Passage,
+  controller: ReadableStreamDefaultController<Uint8Array>,
+  cut: () => void,
+): void {
+  const { stop } = passage;
+  passage.stop = () => {
+    cut();
+    stop();
+    controller.error(new UpstreamFault("revoked", "its route is gone"));
+    passage.release();
+  };
 }
 
 /** The same stream; `moved` is told of every chunk, so that a long one does not look like silence. */

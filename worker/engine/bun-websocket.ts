@@ -6,6 +6,7 @@ import { MAX_MESSAGE, type AppListener, type AppSocket } from "./app-socket.ts";
 import { answerHeaders } from "./bun-http.ts";
 import { askApps, refusal, unfitHandshake } from "./bun-upgrade.ts";
 import type { Forward, Passage } from "./engine.ts";
+import { LOOK_EVERY_MS, Pulse } from "./pulse.ts";
 import { Failure } from "../../shared/failure.ts";
 
 type Client = Bun.ServerWebSocket<Bridge>;
@@ -15,10 +16,6 @@ type Client = Bun.ServerWebSocket<Bridge>;
  * (512 KiB at most) still comes on top: together less than the 1 MiB of dataplane W6.
  */
 const HIGH_WATER = 256 * 1024;
-/** Apps are looked at so often; one that is silent is pinged after two looks and gone after five: 48 to 57 s. */
-const LOOK_EVERY_MS = 9500;
-const LOOKS_TO_ASK = 2;
-const LOOKS_TO_LEAVE = 5;
 
 /** What belongs to one pair of connections. */
 export class Bridge implements AppListener {
@@ -30,7 +27,7 @@ export class Bridge implements AppListener {
   #clientIsFull = false;
   /** The app has broken off: so does the client's connection when it has got what came before. */
   #drops = false;
-  #silentLooks = 0;
+  readonly #clientPulse = new Pulse();
   #over = false;
 
   constructor(app: AppSocket, passage: Passage) {
@@ -51,12 +48,18 @@ export class Bridge implements AppListener {
   }
 
   clientSaid(message: string | Uint8Array): void {
+    this.#clientPulse.heard();
     this.#passage.moved();
     this.#app.send(message);
   }
 
+  clientAnswered(): void {
+    this.#clientPulse.answered();
+  }
+
   /** Bun has answered it already. */
   clientAsked(client: Client): void {
+    this.#clientPulse.heard();
     if (this.#clientIsFull || client.getBufferedAmount() <= HIGH_WATER) return;
     this.#clientIsFull = true;
     this.#steer();
@@ -92,10 +95,12 @@ export class Bridge implements AppListener {
   }
 
   text(message: string): void {
+    this.#clientPulse.sent(message.length);
     this.#client?.sendText(message);
   }
 
   binary(message: Buffer): void {
+    this.#clientPulse.sent(message.length);
     this.#client?.sendBinary(message);
   }
 
@@ -138,16 +143,25 @@ export class Bridge implements AppListener {
     this.#app.close(1001, "the proxy is restarting");
   }
 
-  /** Asks a silent app, and drops one that goes on being silent. */
+  /** Asks who is silent, and drops both when one of them is gone. */
   look(): void {
-    this.#silentLooks = this.#app.takeHeard() ? 0 : this.#silentLooks + 1;
-    if (this.#silentLooks === LOOKS_TO_ASK) this.#app.ping();
-    if (this.#silentLooks < LOOKS_TO_LEAVE) return;
+    this.#lookAtClient();
+    const app = this.#app.look();
+    if (app !== "gone") return;
     this.#app.terminate();
     this.closed(1006, "");
   }
 
   // --- internal ---
+
+  #lookAtClient(): void {
+    const client = this.#client;
+    // While it is not listened to, its answers can't be heard.
+    if (this.#appIsFull || this.#clientIsFull) this.#clientPulse.heard();
+    const found = this.#clientPulse.look();
+    if (found === "ask") client?.ping();
+    if (found === "gone") client?.terminate();
+  }
 
   #steer(): void {
     if (this.#appIsFull || this.#clientIsFull) this.#client?.pause();
@@ -171,11 +185,12 @@ export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
   open: (client) => client.data.clientOpened(client),
   message: (client, message) => client.data.clientSaid(message),
   ping: (client) => client.data.clientAsked(client),
+  pong: (client) => client.data.clientAnswered(),
   drain: (client) => client.data.clientDrained(client),
   close: (client, code, reason) => client.data.clientClosed(code, reason),
-  // A silent peer is pinged; one that neither answers nor reads is closed by then. dataplane W5: a minute.
-  idleTimeout: 56,
-  sendPings: true,
+  // Silence is judged by `look`: Bun's own limit cuts a client that has megabytes to read before it sees a ping.
+  idleTimeout: 0,
+  sendPings: false,
   maxPayloadLength: MAX_MESSAGE,
   // The limit is held by pausing the app's side; closing would lose messages.
   closeOnBackpressureLimit: false,
@@ -198,7 +213,7 @@ export async function bridgeWebSocket(
   }
   const { answer, passage } = await askApps(request, target, to, HIGH_WATER);
   const headers = answerHeaders(answer.head.headers, to);
-  if (answer.kind === "refused") return refusal(answer, headers, passage);
+  if (answer.kind === "refused") return refusal(answer, headers, passage, () => server.timeout(request, 1));
   const bridge = new Bridge(answer.socket, passage);
   for (const name of ["sec-websocket-accept", "content-length"]) headers.delete(name);
   // Without the header Bun would choose the first subprotocol that the client offers; an empty one is not sent.
@@ -210,7 +225,7 @@ export async function bridgeWebSocket(
 
 // --- internal ---
 
-/** All that are open, for the look at silent apps. */
+/** All that are open, for the look at silent ones. */
 const bridges = new Set<Bridge>();
 let looking: ReturnType<typeof setInterval> | null = null;
 

@@ -26,20 +26,27 @@ export const bunEngine: Engine = {
 function listen(options: ListenOptions, core: Core): Listener {
   const { hostname, tls } = options;
   if (tls !== null) assertPortFree(hostname, options.port);
-  const first = open(options, core);
-  const servers = new Succession(first);
+  const first = open(options, core, farewell);
+  const servers: Succession<Server> = new Succession(first);
   const port = first.port ?? options.port;
   return {
     port,
     close: (how) => servers.stop(how === "now"),
     renew(fresh) {
       if (tls === null) throw new Error("a listener without TLS has no certificate");
-      servers.renew(() => open({ ...options, port, tls: fresh }, core));
+      servers.renew(() => open({ ...options, port, tls: fresh }, core, farewell));
     },
   };
+
+  function farewell(server: Server, answering: Answering): Answering {
+    if (answering instanceof Promise) return answering.then((answer) => servers.farewell(server, answer));
+    return servers.farewell(server, answering);
+  }
 }
 
-function open(options: ListenOptions, core: Core): Server {
+type Farewell = (server: Server, answering: Answering) => Answering;
+
+function open(options: ListenOptions, core: Core, farewell: Farewell): Server {
   const { hostname, port, tls } = options;
   return Bun.serve<Bridge>({
     hostname,
@@ -51,7 +58,11 @@ function open(options: ListenOptions, core: Core): Server {
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     development: false,
     ...(tls === null ? {} : { tls }),
-    fetch: (request, self) => serve(request, self, options, core),
+    // Only with TLS there may be a newer server.
+    fetch: (request, self) => {
+      const answering = serve(request, self, options, core);
+      return tls === null ? answering : farewell(self, answering);
+    },
     websocket: bridgeHandlers,
     error: () => new Response(null, { status: 500 }),
   });
@@ -76,7 +87,7 @@ function act(decision: Decision, request: Request, server: Server, head: Request
     case "forward": {
       const failed = (error: unknown) => failedAnswer(error, request, head, core);
       if (head.upgrade) return bridgeWebSocket(request, server, head.target, decision).catch(failed);
-      return forward(request, head.target, decision, failed);
+      return forward(request, head.target, decision, failed, () => server.timeout(request, 1));
     }
   }
 }

@@ -80,7 +80,7 @@ export class HeadWatch {
     const group = [first, ...others];
     const found = await reach(first.host, first.port, first.since + CONNECT_LIMIT_MS - now);
     if (found === "late") {
-      const unconnected = await connecting(first.host, first.port);
+      const unconnected = await connecting(first.host, first.port).catch(() => 0);
       const younger = [...this.#young, ...this.#slow].filter(
         ({ host, port, connected }) => !connected && host === first.host && port === first.port,
       );

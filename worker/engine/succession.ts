@@ -8,8 +8,11 @@ export interface Server {
   stop(closeActive?: boolean): Promise<void>;
 }
 
-/** Connections that were begun with an old server's listener are made by then: a lost packet is sent again after 1 s. */
-const HANDSHAKES_MS = 2000;
+/**
+ * So long an old server serves the connections that it has, telling each with its next answer to close. What is idle
+ * even then is closed with it; at once, a request that is on its way over an idle connection would be lost.
+ */
+const LINGER_MS = 10 * 60_000;
 
 /** All its servers share the port with SO_REUSEPORT. */
 export class Succession<S extends Server> {
@@ -18,11 +21,13 @@ export class Succession<S extends Server> {
   /** No longer the newest: they serve what they have. */
   readonly #retired = new Set<S>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  readonly #lingerMs: number;
   #current: S;
   /** The newest listener's descriptor. */
   #fd = -1;
 
-  constructor(first: S) {
+  constructor(first: S, lingerMs = LINGER_MS) {
+    this.#lingerMs = lingerMs;
     this.#current = first;
     this.#listening = [first];
   }
@@ -46,6 +51,12 @@ export class Succession<S extends Server> {
     this.#later(retire);
   }
 
+  /** The answer of an old server asks its client to come back over a new connection. */
+  farewell<A extends Response | undefined>(server: S, answer: A): A {
+    if (server !== this.#current) answer?.headers.set("Connection", "close");
+    return answer;
+  }
+
   /** How many listen: more than one only for a moment after a renewal. */
   get listeners(): number {
     return this.#listening.length;
@@ -63,7 +74,8 @@ export class Succession<S extends Server> {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       retire();
-    }, HANDSHAKES_MS);
+    }, this.#lingerMs);
+    timer.unref();
     this.#timers.add(timer);
   }
 

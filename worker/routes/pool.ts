@@ -71,7 +71,9 @@ export class RoutePool {
   /** Takes a new set. Gives the members that are no longer in it. `since` is when the new ones may have started. */
   set(routes: readonly Route[], since: number): Member[] {
     const known = new Map(this.#members.map((member) => [keyOf(member.route), member]));
-    const members = routes.map((route) => {
+    // The same route twice is one: a second member of its key would be lost with the next set.
+    const unique = [...new Map(routes.map((route) => [keyOf(route), route])).values()];
+    const members = unique.map((route) => {
       const key = keyOf(route);
       const member = known.get(key);
       known.delete(key);

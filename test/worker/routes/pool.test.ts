@@ -35,6 +35,15 @@ function fails(pool: RoutePool, member: Member, times: number): void {
 }
 
 describe("a route", () => {
+  test("that is named twice is one, and nothing that runs over it is lost sight of", () => {
+    const { pool } = poolOf([at(1), at(1)]);
+    passage(pool);
+    passage(pool);
+    pool.set([at(1), at(1)], 0);
+    expect(pool.open).toBe(2);
+    expect([...pool.carried()].length).toBe(2);
+  });
+
   test("is left out after three failures in a row, and told of once", () => {
     const { pool, out } = poolOf([at(1), at(2)]);
     const first = pick(pool);
