@@ -42,7 +42,10 @@ export const coordinatorTable = {
       "seconds",
       "An interactive circuit unused for this long may be collected",
     ),
-    metric_access_allowed_hosts: cidrs(["127.0.0.1/32"], "Who may read /metrics"),
+    metric_access_allowed_hosts: cidrs(
+      ["127.0.0.1/32"],
+      "Accepted for the original's files; /metrics is not served yet",
+    ),
     token_lifetime: f.number(600, [1, 86_400], "seconds", "A token of `POST /v2/conf` lives this long"),
     circuit_ack_timeout: f.number(
       15,

@@ -12,6 +12,8 @@ import {
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
+import { reason } from "../shared/failure.ts";
+import { readTls } from "../shared/tls.ts";
 import { APP_MODES, FRONTEND_MODES } from "../shared/schema/circuit.ts";
 import { ROUTE_POLICIES } from "./routes/policy.ts";
 
@@ -108,6 +110,19 @@ export function unservedFaults({ proxy_worker: { protocol } }: WorkerConfig): Fa
   return [
     { key: "proxy_worker.protocol", message: `"${protocol}" is not served by this version; wanted "http" or "tcp"` },
   ];
+}
+
+/** Certificate and key that can't be used: told by `--check` and at start. */
+export function tlsFileFaults({
+  proxy_worker: { tls_listen: on, tls_cert: cert, tls_privkey: key },
+}: WorkerConfig): Fault[] {
+  if (!on || cert === null || key === null) return [];
+  try {
+    readTls({ cert, key });
+    return [];
+  } catch (error) {
+    return [{ key: "proxy_worker.tls_cert, proxy_worker.tls_privkey", message: `${cert}, ${key}: ${reason(error)}` }];
+  }
 }
 
 /** The secrets by key, for the rules about them. */

@@ -8,7 +8,7 @@ import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
 import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
-import { loadWorkerConfig, namedSecrets, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
+import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
 import { bunEngine } from "./engine/bun.ts";
 import { startWorker } from "./worker.ts";
 
@@ -18,7 +18,8 @@ await runMain(async () => {
   const file = readConfigFile(WORKER_FILE, process.argv.slice(2));
   if (file === null) return void process.stdout.write(helpText("worker", WORKER_FILE, WORKER_ENV));
   const { values: config, ignored } = loadWorkerConfig(file.source, file.toml, process.env);
-  if (file.check && unservedFaults(config).length > 0) throw new ConfigError(file.source, unservedFaults(config));
+  const faults = [...unservedFaults(config), ...tlsFileFaults(config)];
+  if (faults.length > 0) throw new ConfigError(file.source, faults);
   if (file.check) return void process.stdout.write(checkedText(file.source, ignored));
 
   const log = createLog("worker", config.logging.level);

@@ -34,6 +34,15 @@ function run(service: "coordinator" | "worker", args: string[], env: Record<stri
 const db = join(directory, "db.sqlite3");
 
 describe("--check", () => {
+  test("looks into the certificate's files, as the start does", () => {
+    const tls = { tls_listen: true, tls_cert: "/nowhere/a.pem", tls_privkey: "/nowhere/a.key" };
+    const path = file("tls.toml", workerToml("http://127.0.0.1:1", 20_000, 10, { worker: tls }));
+    for (const more of [["--check"], []]) {
+      const { code, err } = run("worker", ["--config", path, ...more]);
+      expect([code, err]).toEqual([1, expect.stringContaining("proxy_worker.tls_cert, proxy_worker.tls_privkey: /nowhere/a.pem, /nowhere/a.key: ENOENT") as string]); // prettier-ignore
+    }
+  });
+
   test("says that a good file is good, and starts nothing", () => {
     const good = file("c.toml", coordinatorToml(db, {}));
     expect(run("coordinator", ["--config", good, "--check"])).toEqual({

@@ -5,9 +5,9 @@ import { join } from "node:path";
 const PROBE = join(import.meta.dir, "../support/limits-probe.ts");
 const VARIABLE = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 
-async function start(flags: string[], requests?: string) {
+async function start(flags: string[], requests?: string, config = "a file") {
   const { [VARIABLE]: _inherited, ...env } = process.env;
-  const child = Bun.spawn([process.execPath, ...flags, PROBE, "--config", "a file"], {
+  const child = Bun.spawn([process.execPath, ...flags, PROBE, "--config", config], {
     env: requests === undefined ? env : { ...env, [VARIABLE]: requests },
     stdout: "pipe",
   });
@@ -25,4 +25,14 @@ test.each([
   const { pid, said, code } = await start(flags, given);
   const maxHeaderSize = flags.includes("--max-http-header-size=100000") ? 100_000 : 65_536;
   expect({ said, code }).toEqual({ said: { pid, maxHeaderSize, requests, args: ["--config", "a file"] }, code: 0 });
+});
+
+test("one whose configuration is a pipe of the shell's goes on as it is: the pipe would be lost", async () => {
+  const { pid, said } = await start(["--max-http-header-size=65536"], undefined, "/dev/fd/63");
+  expect(said).toEqual({ pid, maxHeaderSize: 65_536, args: ["--config", "/dev/fd/63"] });
+});
+
+test("one that was started with a relative --cwd does not change its folder twice", async () => {
+  const { pid, said } = await start(["--cwd=test"]);
+  expect(said).toEqual({ pid, maxHeaderSize: 65_536, requests: "65000", args: ["--config", "a file"] });
 });
