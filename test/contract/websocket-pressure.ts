@@ -158,14 +158,22 @@ function floodOf(from: Peer, size: number): { sent: () => number } {
 function numbersAt(to: Peer, size: number): { count: () => number; inOrder: () => boolean } {
   const masked = !to.masks;
   const length = frameBytes(BINARY, Buffer.alloc(size), masked).length;
+  const ping = frameBytes(PING, "", masked).length;
+  const frameAt = (all: Buffer, at: number): number => {
+    const whole = ((all[at] ?? 0) & 15) === PING ? ping : length;
+    return at + whole <= all.length ? whole : 0;
+  };
   let rest = Buffer.alloc(0);
   let count = 0;
   let inOrder = true;
   to.wire.stream((bytes) => {
     const all = Buffer.concat([rest, bytes]);
     let at = 0;
-    for (; at + length <= all.length; at += length) {
-      const start = at + length - size;
+    for (let taken = frameAt(all, at); taken > 0; taken = frameAt(all, at)) {
+      at += taken;
+      // The worker asks now and then whether what it has sent was read.
+      if (taken === ping) continue;
+      const start = at - size;
       const mask = masked ? all.readUInt32BE(start - 4) : 0;
       inOrder &&= (all.readUInt32BE(start) ^ mask) >>> 0 === count;
       count++;
