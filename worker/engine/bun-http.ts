@@ -51,7 +51,7 @@ export async function forward(
         return new Response(first?.value ?? null, { status, statusText, headers });
       }
       exchange.guard();
-      return new Response(rest(first.value, reader, passage, cut), { status, statusText, headers });
+      return new Response(answerBody(first.value, reader, passage, cut), { status, statusText, headers });
     } catch (error) {
       const fault = exchange.faultOf(error);
       exchange.abandon();
@@ -177,11 +177,20 @@ function isWhole(bytes: Uint8Array, headers: Headers): boolean {
   return headers.get("content-length") === String(bytes.byteLength) && headers.has("content-type");
 }
 
-type Reader = Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">;
+/** Of `fetch` or of a stream of ours. */
+interface Reader {
+  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+  cancel(why?: unknown): Promise<void>;
+}
 
-/** What was read and what follows. The passage ends with it. */
-function rest(first: Uint8Array, reader: Reader, passage: Passage, cut: () => void): ReadableStream<Uint8Array> {
-  let held: Uint8Array | null = first;
+/** What was read already and what follows, for the client. The passage ends with it. */
+export function answerBody(
+  first: Uint8Array | null,
+  reader: Reader,
+  passage: Passage,
+  cut: () => void,
+): ReadableStream<Uint8Array> {
+  let held = first;
   return new ReadableStream<Uint8Array>(
     {
       start: (controller) => endWith(passage, controller, cut),
@@ -192,8 +201,8 @@ function rest(first: Uint8Array, reader: Reader, passage: Passage, cut: () => vo
           return;
         }
         try {
-          const { done, value } = await reader.read();
-          if (!done) {
+          const { value } = await reader.read();
+          if (value !== undefined) {
             passage.moved();
             return controller.enqueue(value);
           }
@@ -216,11 +225,7 @@ function rest(first: Uint8Array, reader: Reader, passage: Passage, cut: () => vo
  * Ends the answer when its route goes. `cut` is for a client that does not read: it would never ask for more, and Bun
  * closes its connection by a time limit only.
  */
-export function endWith(
-  passage: Passage,
-  controller: ReadableStreamDefaultController<Uint8Array>,
-  cut: () => void,
-): void {
+function endWith(passage: Passage, controller: ReadableStreamDefaultController<Uint8Array>, cut: () => void): void {
   const { stop } = passage;
   passage.stop = () => {
     cut();

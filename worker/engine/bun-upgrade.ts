@@ -5,7 +5,7 @@
 import { Failure } from "../../shared/failure.ts";
 import { edited } from "../headers.ts";
 import { shakeHands, type Answer } from "./app-handshake.ts";
-import { endWith, Faulted } from "./bun-http.ts";
+import { answerBody, Faulted } from "./bun-http.ts";
 import { UpstreamFault, type Forward, type Passage } from "./engine.ts";
 
 /** What to answer to a handshake that can't succeed; no app is asked then. */
@@ -56,38 +56,8 @@ export async function refusal(
   cut: () => void,
 ): Promise<Response> {
   if (status >= 200 && status <= 599)
-    return new Response(released(body, passage, cut), { status, statusText, headers });
+    return new Response(answerBody(null, body.getReader(), passage, cut), { status, statusText, headers });
   await body.cancel();
   passage.release();
   throw new Faulted(new UpstreamFault("broken", `status ${status} can't be passed on`), passage);
-}
-
-// --- internal ---
-
-/** The same stream; the passage ends with it. */
-function released(body: ReadableStream<Uint8Array>, passage: Passage, cut: () => void): ReadableStream<Uint8Array> {
-  const reader = body.getReader();
-  return new ReadableStream<Uint8Array>(
-    {
-      start: (controller) => endWith(passage, controller, cut),
-      async pull(controller) {
-        try {
-          const { done, value } = await reader.read();
-          if (!done) {
-            passage.moved();
-            return controller.enqueue(value);
-          }
-          controller.close();
-        } catch (error) {
-          controller.error(error);
-        }
-        passage.release();
-      },
-      cancel(why) {
-        passage.release();
-        return reader.cancel(why);
-      },
-    },
-    { highWaterMark: 0 },
-  );
 }
