@@ -64,11 +64,6 @@ export async function forward(
   }
 }
 
-/** A host for a URL: IPv6 addresses in brackets. */
-export function bracketed(host: string): string {
-  return host.includes(":") ? `[${host}]` : host;
-}
-
 /** The app's answer headers as the client gets them: the same object, edited, because a copy costs more than the rest. */
 export function answerHeaders(headers: Headers, to: Forward): Headers {
   const ends = endsHere(headers.get("connection"));
@@ -259,4 +254,9 @@ function faultOf(error: unknown): UpstreamFault {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const isUnreachable = UNREACHABLE.has(code) || code.startsWith("ENOTFOUND") || code.startsWith("DNS_");
   return new UpstreamFault(isUnreachable ? "unreachable" : "broken", reason(error), error);
+}
+
+/** A host for a URL: IPv6 addresses in brackets. */
+function bracketed(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
 }

@@ -57,7 +57,7 @@ export class Succession<S extends Server> {
     return answer;
   }
 
-  /** How many listen: more than one only for a moment after a renewal. */
+  /** How many listen: more than one for a while after a renewal. */
   get listeners(): number {
     return this.#listening.length;
   }
