@@ -4,6 +4,7 @@
  */
 import { Elysia } from "elysia";
 import type { TSchema } from "@sinclair/typebox";
+import { snakeKeys, USERS_OWN } from "../shared/keys.ts";
 import type { Authenticator } from "./auth.ts";
 import { RawBody } from "./body.ts";
 import { readQuery } from "./query.ts";
@@ -34,7 +35,9 @@ export function accessPlugin(authenticator: Authenticator) {
         if (access === "api") await authenticator.api(call.request.headers);
         if (access === "manager") await authenticator.manager(call.request.headers, peer(call));
         // No body at all is for the route's schema to judge: a DELETE has none, an old worker's heartbeat neither.
-        if (call.body instanceof RawBody) call.body = call.body.text.trim() === "" ? undefined : call.body.decode();
+        // Older callers write keys with hyphens.
+        if (call.body instanceof RawBody)
+          call.body = call.body.text.trim() === "" ? undefined : snakeKeys(call.body.decode(), USERS_OWN);
       },
     }),
     asked: (schema: TSchema) => ({

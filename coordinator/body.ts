@@ -4,7 +4,14 @@
  */
 import { Failure } from "../shared/failure.ts";
 
-export const MAX_BODY_BYTES = 1024 * 1024;
+/** How much of a body is read, and whose may be larger. Bytes. */
+export interface BodyLimits {
+  small: number;
+  large: number;
+  /** True when the caller has proved the api_secret: only then the large limit counts. */
+  isTrusted: () => Promise<boolean>;
+}
+
 /** A body that only drips would hold a connection, and a stop, for ever. */
 const BODY_TIMEOUT_MS = 10_000;
 const MAX_DEPTH = 32;
@@ -27,18 +34,21 @@ export class RawBody {
 }
 
 /** Reads a body, and no more of it than is allowed. Throws payload-too-large. */
-export async function readBody(request: Request): Promise<RawBody> {
-  const announced = Number(request.headers.get("content-length") ?? 0);
-  if (announced > MAX_BODY_BYTES) throw tooLarge(`${announced} bytes`);
+export async function readBody(request: Request, limits: BodyLimits): Promise<RawBody> {
   const reader = request.body?.getReader();
   if (reader === undefined) return new RawBody("");
+  const announced = request.headers.has("content-length") ? Number(request.headers.get("content-length")) : null;
+  // Calls about thousands of endpoints or routes are the Manager's.
+  const mayBeLarge = announced === null || announced > limits.small;
+  const limit = mayBeLarge && (await limits.isTrusted()) ? limits.large : limits.small;
+  if (announced !== null && announced > limit) throw tooLarge(limit, `${announced} bytes`);
   let late = false;
   const timer = setTimeout(() => {
     late = true;
     reader.cancel().catch(() => undefined); // the connection is gone already
   }, BODY_TIMEOUT_MS);
   try {
-    const text = await readText(reader);
+    const text = await readText(reader, limit);
     if (late) throw new Failure("invalid-api-params", `body: wanted all of it within ${BODY_TIMEOUT_MS / 1000} s`);
     return new RawBody(text);
   } finally {
@@ -48,14 +58,17 @@ export async function readBody(request: Request): Promise<RawBody> {
 
 // --- internal ---
 
-async function readText(reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">): Promise<string> {
+async function readText(
+  reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">,
+  limit: number,
+): Promise<string> {
   const chunks: Uint8Array[] = [];
   let size = 0;
   for (let read = await reader.read(); !read.done; read = await reader.read()) {
     size += read.value.byteLength;
-    if (size > MAX_BODY_BYTES) {
+    if (size > limit) {
       await reader.cancel();
-      throw tooLarge("more");
+      throw tooLarge(limit, "more");
     }
     chunks.push(read.value);
   }
@@ -70,8 +83,8 @@ function parse(text: string): unknown {
   }
 }
 
-function tooLarge(got: string): Failure {
-  return new Failure("payload-too-large", `body: wanted at most ${MAX_BODY_BYTES} bytes, got ${got}`);
+function tooLarge(limit: number, got: string): Failure {
+  return new Failure("payload-too-large", `body: wanted at most ${limit} bytes, got ${got}`);
 }
 
 function depth(value: unknown): number {

@@ -3,6 +3,7 @@ import {
   cidrs,
   debugSection,
   eventsSection,
+  impliedTls,
   loggingSection,
   redisSection,
   secretsSection,
@@ -42,11 +43,21 @@ export const coordinatorTable = {
       "seconds",
       "An interactive circuit unused for this long may be collected",
     ),
-    metric_access_allowed_hosts: cidrs(
-      ["127.0.0.1/32"],
-      "Accepted for the original's files; /metrics is not served yet",
-    ),
+    metric_access_allowed_hosts: cidrs(["127.0.0.1/32"], "Who may read `/metrics`"),
     token_lifetime: f.number(600, [1, 86_400], "seconds", "A token of `POST /v2/conf` lives this long"),
+    endpoint_relocation_timeout: f.number(
+      300,
+      [1, 31_536_000],
+      "seconds",
+      "An endpoint whose worker has been away for this long gets another worker, and so another URL, when the Manager asks for it",
+    ),
+    max_body_bytes: f.number(1_048_576, [1024, 1_073_741_824], "bytes", "Longest body of a call"),
+    max_bulk_body_bytes: f.number(
+      16_777_216,
+      [1024, 1_073_741_824],
+      "bytes",
+      "The same for callers with the api_secret: calls about thousands of routes, heartbeats of busy workers",
+    ),
     circuit_ack_timeout: f.number(
       15,
       [0.05, 100],
@@ -73,6 +84,7 @@ export function loadCoordinatorConfig(
     toml,
     env,
     prefix: COORDINATOR_ENV,
+    imply: (config) => ({ ...config, proxy_coordinator: schemeOfHost(impliedTls(config.proxy_coordinator)) }),
     check: (config) => [
       ...secretStoppers(namedSecrets(config), config.debug.enabled),
       ...tlsFaults("proxy_coordinator", config.proxy_coordinator),
@@ -83,4 +95,15 @@ export function loadCoordinatorConfig(
 /** The secrets by key, for the rules about them. */
 export function namedSecrets(config: CoordinatorConfig): Record<string, string> {
   return { "secrets.api_secret": config.secrets.api_secret, "secrets.jwt_secret": config.secrets.jwt_secret };
+}
+
+// --- internal ---
+
+/** The original takes a scheme in the advertised host, and it wins: `{ host = "https://apps.example.com", port = 443 }`. */
+function schemeOfHost(section: CoordinatorConfig["proxy_coordinator"]): CoordinatorConfig["proxy_coordinator"] {
+  const { advertised_addr: address } = section;
+  const [, scheme, host] = /^(https?):\/\/(.+)$/i.exec(address?.host ?? "") ?? [];
+  if (address === null || scheme === undefined || host === undefined) return section;
+  const secure = scheme.toLowerCase() === "https";
+  return { ...section, tls_advertised: secure, advertised_addr: { host, port: address.port } };
 }

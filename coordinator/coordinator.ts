@@ -10,8 +10,9 @@ import { CORS_HEADERS } from "../shared/page.ts";
 import { accessPlugin } from "./access.ts";
 import { createAcknowledgements, type Acknowledgements } from "./acknowledge.ts";
 import { createAuthenticator } from "./auth.ts";
-import { MAX_BODY_BYTES, readBody } from "./body.ts";
+import { readBody } from "./body.ts";
 import { circuitRoutes } from "./circuits/index.ts";
+import { createServing } from "./circuits/serving.ts";
 import { createCircuitService } from "./circuits/service.ts";
 import { toCircuit } from "./circuits/store.ts";
 import { confRoutes } from "./conf/index.ts";
@@ -19,12 +20,21 @@ import { createConfService } from "./conf/service.ts";
 import { deleteExpired } from "./conf/store.ts";
 import { changes } from "./db/schema.ts";
 import type { Deps } from "./deps.ts";
+import { endpointRoutes } from "./endpoints/index.ts";
+import { createRouteService } from "./endpoints/routes.ts";
+import { createEndpointService } from "./endpoints/service.ts";
+import { createEndpointTokens } from "./endpoints/token.ts";
 import { answerFailure } from "./errors.ts";
+import { healthRoutes } from "./health/index.ts";
+import { createHealthService } from "./health/service.ts";
+import { createMetrics, metricsRoutes } from "./metrics.ts";
+import { overridden } from "./method-override.ts";
 import { proxyRoutes } from "./proxy/index.ts";
 import { createProxyService } from "./proxy/service.ts";
 import { createPublisher, type Publisher } from "./publish.ts";
 import { statusRoutes } from "./status.ts";
 import { swaggerRoutes } from "./swagger.ts";
+import { v1Routes } from "./v1/index.ts";
 import { workerRoutes } from "./workers/index.ts";
 import { createWorkerService, type WorkerService } from "./workers/service.ts";
 import { getWorker } from "./workers/store.ts";
@@ -88,7 +98,11 @@ export function createApp(
   const { config, log, database, bus, live } = deps;
   const { publisher, acknowledgements, workers } = services;
   const conf = createConfService(deps);
-  const access = accessPlugin(createAuthenticator(config));
+  const metrics = createMetrics(deps, publisher);
+  const circuits = createCircuitService(deps, publisher, acknowledgements);
+  const serving = createServing(deps, publisher, acknowledgements);
+  const authenticator = createAuthenticator(config);
+  const access = accessPlugin(authenticator);
   const readiness = () => ({
     ready: bus.healthy() && live.healthy(),
     checks: {
@@ -101,19 +115,49 @@ export function createApp(
   const routes = [
     statusRoutes(access, baseUrl, readiness),
     confRoutes(access, conf, log),
-    proxyRoutes(access, createProxyService(deps, { conf, publisher, acknowledgements }), baseUrl, log),
-    circuitRoutes(access, createCircuitService(deps, publisher, acknowledgements), log),
+    proxyRoutes(access, createProxyService(deps, { conf, publisher, acknowledgements, serving }), baseUrl, log),
+    circuitRoutes(access, circuits, log),
+    endpointRoutes(
+      access,
+      {
+        endpoints: createEndpointService(deps, { publisher, acknowledgements, serving }),
+        routes: createRouteService(deps, publisher, acknowledgements),
+        tokens: createEndpointTokens(deps),
+      },
+      log,
+    ),
     workerRoutes(access, workers),
+    healthRoutes(access, createHealthService(deps)),
+    v1Routes(access, database.db, circuits, log),
+    metricsRoutes(access, metrics),
   ];
   // A Host of fewer than four characters misroutes without standardHostname: false. Elysia's default normaliser runs
   // before the check and turns `[1]` into `{"0": 1}` where an object is wanted; TypeBox's does not.
   const app: Elysia = new Elysia({ handler: { standardHostname: false }, normalize: "typebox" });
-  app.onError((failed) => answerFailure(app, log, { ...failed, path: pathOf(failed.request.url) }));
+  app.onError((failed) => {
+    const answer = answerFailure(app, log, { ...failed, path: pathOf(failed.request.url) });
+    failed.set.status = answer.status;
+    return answer;
+  });
+  app.onAfterResponse(({ request, route, set, responseValue }) => {
+    const status = responseValue instanceof Response ? responseValue.status : Number(set.status ?? 200);
+    metrics.answered(request.method, route ?? "", status);
+  });
   app.onRequest(({ request, set }) => {
     for (const [name, value] of CORS_HEADERS) set.headers[name] = value;
     return request.method === "OPTIONS" ? preflight() : undefined;
   });
-  app.onParse(({ request }) => readBody(request));
+  app.onRequest(async ({ request }) => {
+    const meant = await overridden(request, authenticator);
+    return meant === null ? undefined : app.handle(meant);
+  });
+  const isTrusted = (request: Request) =>
+    authenticator.api(request.headers).then(
+      () => true,
+      () => false, // a stranger's body is held to the small limit, and refused later if its route wants a secret
+    );
+  const { max_body_bytes: small, max_bulk_body_bytes: large } = config.proxy_coordinator;
+  app.onParse(({ request }) => readBody(request, { small, large, isTrusted: () => isTrusted(request) }));
   for (const plugin of routes) app.use(plugin);
   app.use(swaggerRoutes(routes));
   return app;
@@ -143,7 +187,8 @@ function listen(app: Elysia, { config }: Deps): Address {
       reusePort: false,
       development: false,
       // Bodies are limited by readBody with a clear answer; this is only the far limit.
-      maxRequestBodySize: 16 * MAX_BODY_BYTES,
+      maxRequestBodySize:
+        2 * Math.max(config.proxy_coordinator.max_body_bytes, config.proxy_coordinator.max_bulk_body_bytes),
       // A creation may wait 15 s for its acknowledgement; Bun's default would cut it at 12 s.
       idleTimeout: 120,
       ...(tls && cert !== null && key !== null ? { tls: { cert: readFileSync(cert), key: readFileSync(key) } } : {}),

@@ -3,6 +3,9 @@ import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
 import * as api from "../shared/schema/api.ts";
 import { Circuit } from "../shared/schema/circuit.ts";
+import * as endpoint from "../shared/schema/endpoint.ts";
+import * as health from "../shared/schema/health.ts";
+import { SlotsV1, WorkersV1 } from "../shared/schema/v1.ts";
 import { Heartbeat, Slot, Worker, WorkerCircuits, WorkerRegistration } from "../shared/schema/worker.ts";
 
 export const CircuitPage = Type.Object({
@@ -17,6 +20,8 @@ const schemas = {
   ProxyAnswer: api.ProxyAnswer,
   AddAnswer: api.AddAnswer,
   Success: api.Success,
+  CircuitIds: api.CircuitIds,
+  CircuitStatistics: api.CircuitStatistics,
   Problem: api.ProblemSchema,
   Circuit,
   CircuitPage,
@@ -25,6 +30,25 @@ const schemas = {
   WorkerList: Type.Object({ workers: Type.Array(Worker) }),
   WorkerCircuits,
   Heartbeat,
+  EndpointRequest: endpoint.EndpointRequest,
+  EndpointAnswer: endpoint.EndpointAnswer,
+  BulkEndpoints: endpoint.BulkEndpoints,
+  BulkDelete: endpoint.BulkDelete,
+  BulkRoutes: endpoint.BulkRoutes,
+  BulkUnregister: endpoint.BulkUnregister,
+  BulkCreated: endpoint.BulkCreated,
+  BulkOutcome: endpoint.BulkOutcome,
+  BulkRegistered: endpoint.BulkRegistered,
+  BulkUnregistered: endpoint.BulkUnregistered,
+  HealthCheckRequest: endpoint.HealthCheckRequest,
+  TokenRequest: endpoint.TokenRequest,
+  TokenAnswer: endpoint.TokenAnswer,
+  StatusAnswer: health.StatusAnswer,
+  SummaryAnswer: health.SummaryAnswer,
+  EndpointsHealthAnswer: health.EndpointsHealthAnswer,
+  CircuitHealthAnswer: health.CircuitHealthAnswer,
+  SlotsV1,
+  WorkersV1,
   SlotList: Type.Object({ slots: Type.Array(Slot) }),
 };
 

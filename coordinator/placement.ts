@@ -1,6 +1,7 @@
 /** Which worker carries a new circuit. Pure: candidates and a wish in, a worker out. Called by proxy/service.ts. */
 import { Failure } from "../shared/failure.ts";
-import { placementProtocol, type AppMode, type FrontendMode, type ProxyProtocol } from "../shared/schema/circuit.ts";
+import type { ProxyProtocol } from "../shared/schema/basics.ts";
+import { placementProtocol, type AppMode, type FrontendMode } from "../shared/schema/circuit.ts";
 import type { AppFilter, FilterKey } from "../shared/schema/worker.ts";
 
 export interface Candidate {

@@ -21,7 +21,10 @@ export interface Publisher {
   stop(): Promise<void>;
 }
 
-const BATCH = 200;
+/** Changes that are read and sent together. */
+const BATCH = 1000;
+/** A round trip carries about so many routes: a megabyte is a thousand. */
+const MAX_ROUTES = 20_000;
 const RETRY_MS = 500;
 /** Publications are noted together: each note alone would cost another synced commit. */
 const NOTE_AFTER_MS = 50;
@@ -40,13 +43,13 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
   async function drain(): Promise<void> {
     while (!stopped) {
       again = false;
-      const rows = selectUnpublished(db).all({ last });
-      for (const { change, authority } of rows) {
-        await bus.publish(toEvent(change, authority, epoch));
+      const rows = selectUnpublished(db).all({ last, limit: BATCH });
+      for (const some of slices(rows)) {
+        await bus.publish(...toEvents(some, epoch));
         if (away) log.info("changes are published again");
         away = false;
-        last = change.id;
-        unnoted.push(change.id);
+        for (const { change } of some) unnoted.push(change.id);
+        last = some.at(-1)?.change.id ?? last;
         noteTimer ??= setTimeout(note, NOTE_AFTER_MS);
       }
       if (rows.length === 0 && !again) return;
@@ -126,7 +129,7 @@ const selectUnpublished = prepared((db) =>
     .innerJoin(workers, eq(workers.id, changes.workerId))
     .where(and(isNull(changes.publishedAt), gt(changes.id, sql.placeholder("last"))))
     .orderBy(asc(changes.id))
-    .limit(BATCH)
+    .limit(sql.placeholder("limit"))
     .prepare(),
 );
 const updatePublished = prepared((db) =>
@@ -137,21 +140,78 @@ const updatePublished = prepared((db) =>
     .prepare(),
 );
 
-type Change = typeof changes.$inferSelect;
+interface Row {
+  change: typeof changes.$inferSelect;
+  /** Of its worker. */
+  authority: string;
+}
 
-function toEvent(change: Change, authority: string, epoch: string): AppProxyEvent {
+/** In order, each slice small enough for one round trip. */
+function slices(rows: readonly Row[]): Row[][] {
+  const all: Row[][] = [];
+  let routes = Infinity;
+  for (const row of rows) {
+    const more = row.change.circuit.route_info.length + 1;
+    if (routes + more > MAX_ROUTES) {
+      all.push([]);
+      routes = 0;
+    }
+    routes += more;
+    all.at(-1)?.push(row);
+  }
+  return all;
+}
+
+/**
+ * Creations and removals that follow each other at a worker are one event; the original takes several circuits in one
+ * too. Of different workers the order does not matter.
+ */
+function toEvents(rows: readonly Row[], epoch: string): AppProxyEvent[] {
+  const groups: Row[][] = [];
+  const open = new Map<string, Row[]>();
+  for (const row of rows) {
+    const group = open.get(row.authority);
+    if (group !== undefined && joins(group.at(-1), row)) {
+      group.push(row);
+      continue;
+    }
+    const fresh = [row];
+    groups.push(fresh);
+    open.set(row.authority, fresh);
+  }
+  return groups.flatMap((group) => toEvent(group, epoch));
+}
+
+function joins(last: Row | undefined, next: Row): boolean {
+  if (last === undefined || next.change.kind === "routes") return false;
+  const { kind, requestId, revision } = last.change;
+  return next.change.kind === kind && next.change.requestId === requestId && next.change.revision === revision + 1;
+}
+
+function toEvent(group: readonly Row[], epoch: string): AppProxyEvent[] {
+  const [first, last] = [group[0], group.at(-1)];
+  if (first === undefined || last === undefined) return [];
+  const { authority, change } = first;
   const common = { source: "appproxy-coordinator" as const, requestId: change.requestId };
-  const where = { target_worker_authority: authority, revision: change.revision, epoch };
+  const where = {
+    target_worker_authority: authority,
+    revision: last.change.revision,
+    ...(group.length > 1 ? { first_revision: change.revision } : {}),
+    epoch,
+  };
+  const circuits = group.map((row) => row.change.circuit);
   switch (change.kind) {
     case "created":
-      return { ...common, name: "appproxy_circuit_created_event", payload: { ...where, circuits: [change.circuit] } };
+      return [{ ...common, name: "appproxy_circuit_created_event", payload: { ...where, circuits } }];
     case "removed":
-      return { ...common, name: "appproxy_circuit_removed_event", payload: { ...where, circuits: [change.circuit] } };
+      return [{ ...common, name: "appproxy_circuit_removed_event", payload: { ...where, circuits } }];
     case "routes":
-      return {
-        ...common,
-        name: "appproxy_circuit_route_updated_event",
-        payload: { ...where, circuit: change.circuit, routes: change.circuit.route_info },
-      };
+      return [
+        {
+          ...common,
+          name: "appproxy_circuit_route_updated_event",
+          payload: { ...where, circuit: change.circuit, routes: change.circuit.route_info },
+        },
+      ];
   }
 }

@@ -16,13 +16,28 @@ const SECRET_NAME = /(token|secret|password|authorization|access_key)$/i;
 
 /** The faults of a request that failed its schema, one a field. */
 export function describeFaults(error: ValidationError): FieldFault[] {
+  return describeErrors(
+    error.all.filter((one) => "path" in one),
+    error.type,
+  );
+}
+
+/** What TypeBox or Elysia say of a value: a JSON pointer, the schema there and what was given. */
+interface SchemaError {
+  path: string;
+  value?: unknown;
+  schema?: unknown;
+}
+
+/** The faults of a value, one a field. `whole` names the value itself. */
+export function describeErrors(errors: Iterable<SchemaError>, whole = "body"): FieldFault[] {
   const faults = new Map<string, FieldFault>();
-  for (const one of error.all) {
-    if (!("path" in one) || faults.size >= MAX_FAULTS) continue;
-    const field = one.path.slice(1).replaceAll("/", ".") || error.type;
+  for (const { path, schema, value } of errors) {
+    if (faults.size >= MAX_FAULTS) break;
+    const field = path.slice(1).replaceAll("/", ".") || whole;
     if (faults.has(field)) continue;
-    const wanted = describeSchema("schema" in one ? one.schema : undefined);
-    const got = shown(field, one.value);
+    const wanted = describeSchema(schema);
+    const got = shown(field, value);
     faults.set(field, { field, wanted, got, text: `${field}: wanted ${wanted}, got ${got}` });
   }
   return [...faults.values()];

@@ -28,6 +28,11 @@ export function mintSetupToken(claims: SetupClaims, secret: string, jti: string,
     .sign(key(secret));
 }
 
+/** Mints a token with which clients use a model service. `exp` in epoch seconds. */
+export function mintInferenceToken(claims: JWTPayload, exp: number, secret: string): Promise<string> {
+  return new SignJWT(claims).setProtectedHeader({ alg: "HS256", typ: "JWT" }).setExpirationTime(exp).sign(key(secret));
+}
+
 /** Verifies signature and `exp` and gives the claims. Throws jose's error; its message holds no token. */
 export async function verifyJwt(token: string, secret: string, requiredClaims: string[] = []): Promise<JWTPayload> {
   if (token.length > MAX_JWT_BYTES) throw new Error(`token is longer than ${MAX_JWT_BYTES} bytes`);

@@ -3,6 +3,7 @@
  * Throws the failure; gives the header lines to add to the answer (a renewed permit).
  */
 import { Failure } from "../shared/failure.ts";
+import type { Bearers } from "./bearer.ts";
 import type { Client } from "./client.ts";
 import type { RequestHead } from "./engine/engine.ts";
 import {
@@ -17,6 +18,7 @@ import type { Entry } from "./table.ts";
 
 export interface AdmitSettings {
   permits: PermitAuthority;
+  bearers: Bearers;
   /** Browsers reach circuits with TLS. */
   secure: boolean;
   acceptLegacy: boolean;
@@ -26,16 +28,22 @@ export interface AdmitSettings {
   now: () => number;
 }
 
-export function admit(entry: Entry, head: RequestHead, client: Client, settings: AdmitSettings): [string, string][] {
+/** The header lines to add; a promise where a bearer token is seen for the first time, to be asked again after it. */
+export function admit(
+  entry: Entry,
+  head: RequestHead,
+  client: Client,
+  settings: AdmitSettings,
+): [string, string][] | Promise<void> {
   checkAddress(entry, client);
   const { circuit } = entry;
-  if (circuit.open_to_public) return [];
-  // Without this an inference circuit of another coordinator would stand open: nobody is let in unchecked.
-  if (circuit.app_mode === "inference")
-    throw new Failure("invalid-credentials", "E20006: Authorization header not provided");
+  if (circuit.open_to_public) return NONE;
+  if (circuit.app_mode === "inference") {
+    return settings.bearers.admit(circuit.id, head.header("authorization")) ?? NONE;
+  }
   const permit = validPermit(entry, head, settings);
   checkOrigin(head, client);
-  return permit === null ? [] : renewal(permit, circuit.id, settings);
+  return permit === null ? NONE : renewal(permit, circuit.id, settings);
 }
 
 /** Throws unless the circuit's address list lets the client in. */
@@ -64,6 +72,8 @@ export function validPermit({ circuit }: Entry, head: RequestHead, settings: Adm
 }
 
 // --- internal ---
+
+const NONE: [string, string][] = [];
 
 /** A cookie is sent along by any site that links here, so what changes things must come from the circuit's own pages. */
 function checkOrigin(head: RequestHead, client: Client): void {

@@ -3,6 +3,7 @@ import {
   cidrs,
   debugSection,
   eventsSection,
+  impliedTls,
   loggingSection,
   redisSection,
   secretsSection,
@@ -36,6 +37,7 @@ export const workerTable = {
     ...tlsKeys,
     heartbeat_period: f.number(10, [0.05, 600], "seconds", "Time between heartbeats"),
     filtered_apps_only: f.flag(false, "Carry only circuits that match `app_filters`"),
+    metric_access_allowed_hosts: cidrs(["127.0.0.1/32"], "Who may read `/metrics`"),
     app_filters: f.filters('Circuits that come here first, such as { key = "session.user_uuid", value = "…" }'),
     trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For is believed"),
     announce_addr: f.optionalAddress("Accepted for the original's files; not used"),
@@ -95,6 +97,7 @@ export function loadWorkerConfig(
     toml,
     env,
     prefix: WORKER_ENV,
+    imply: (config) => ({ ...config, proxy_worker: impliedTls(config.proxy_worker) }),
     check: (config) => [
       ...secretStoppers(namedSecrets(config), config.debug.enabled),
       ...previousSecretFaults(config),

@@ -1,8 +1,11 @@
 /** Calls to the coordinator. Every failure becomes `coordinator-connection-error`, or the coordinator's own 404. */
 import { Type, type Static, type TSchema } from "@sinclair/typebox";
 import { TypeCompiler, type TypeCheck } from "@sinclair/typebox/compiler";
-import { kebabToSnake } from "../shared/bus/envelope.ts";
+import { fromPeer } from "../shared/bus/envelope.ts";
+import { isRecord } from "../shared/config/fields.ts";
 import { Failure, notFound, reason } from "../shared/failure.ts";
+import { silentLog, type Log } from "../shared/log.ts";
+import { Circuit } from "../shared/schema/circuit.ts";
 import { WorkerCircuits, type Heartbeat, type WorkerRegistration } from "../shared/schema/worker.ts";
 import "../shared/schema/formats.ts";
 
@@ -19,11 +22,19 @@ export interface CoordinatorClient {
 }
 
 const registeredCheck = TypeCompiler.Compile(Registered);
-const circuitsCheck = TypeCompiler.Compile(WorkerCircuits);
+/** Circuits are judged one by one. */
+const snapshotCheck = TypeCompiler.Compile(
+  Type.Object({ ...WorkerCircuits.properties, circuits: Type.Array(Type.Unknown()) }),
+);
+const circuitCheck = TypeCompiler.Compile(Circuit);
 const TIMEOUT_MS = 10_000;
 
 /** `endpoint` is the coordinator's URL, with or without a slash at the end. */
-export function createCoordinatorClient(endpoint: string, apiSecret: string): CoordinatorClient {
+export function createCoordinatorClient(
+  endpoint: string,
+  apiSecret: string,
+  log: Log = silentLog(),
+): CoordinatorClient {
   const base = endpoint.replace(/\/+$/, "");
 
   async function call<T extends TSchema>(
@@ -33,7 +44,7 @@ export function createCoordinatorClient(endpoint: string, apiSecret: string): Co
     check: TypeCheck<T>,
   ): Promise<Static<T>> {
     const answer = await send(method, path, body);
-    const value = kebabToSnake(await answer.json());
+    const value = fromPeer(await answer.json());
     if (check.Check(value)) return value;
     const fault = check.Errors(value).First();
     throw unreachable(`${method} ${path} answered something else: ${fault?.path ?? ""} ${fault?.message ?? ""}`);
@@ -66,7 +77,10 @@ export function createCoordinatorClient(endpoint: string, apiSecret: string): Co
   return {
     register: (wanted) => call("PUT", "/api/worker", wanted, registeredCheck),
     heartbeat: (id, beat) => call("PATCH", `/api/worker/${id}`, beat, registeredCheck),
-    circuits: (id) => call("GET", `/api/worker/${id}/circuits`, undefined, circuitsCheck),
+    async circuits(id) {
+      const snapshot = await call("GET", `/api/worker/${id}/circuits`, undefined, snapshotCheck);
+      return { ...snapshot, circuits: snapshot.circuits.filter((circuit) => isReadable(circuit, log)) };
+    },
     async deregister(id, nodeId) {
       await send("DELETE", `/api/worker/${id}?node_id=${encodeURIComponent(nodeId)}`, undefined);
     },
@@ -74,6 +88,18 @@ export function createCoordinatorClient(endpoint: string, apiSecret: string): Co
 }
 
 // --- internal ---
+
+/** One strange circuit of another version's coordinator must not keep all others from being served. */
+function isReadable(circuit: unknown, log: Log): circuit is Circuit {
+  if (circuitCheck.Check(circuit)) return true;
+  const fault = circuitCheck.Errors(circuit).First();
+  const id = isRecord(circuit) ? circuit["id"] : null;
+  log.warn(
+    { circuit: id, reason: `${fault?.path ?? ""}: ${fault?.message ?? ""}` },
+    "a circuit can't be read; left out",
+  );
+  return false;
+}
 
 function unreachable(msg: string, cause?: unknown): Failure {
   return new Failure("appproxy/coordinator-connection-error", { msg, cause });

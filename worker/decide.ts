@@ -8,7 +8,7 @@ import type { Log } from "../shared/log.ts";
 import { isHost, isTarget } from "../shared/target.ts";
 import { admit, checkAddress, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
-import { clientOf } from "./client.ts";
+import { clientOf, type Client } from "./client.ts";
 import type { Core, Decision, RequestHead } from "./engine/engine.ts";
 import { enter, isEnter } from "./enter.ts";
 import { answerFor, upstreamFault } from "./failure.ts";
@@ -68,15 +68,29 @@ function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision>
     checkAddress(entry, client);
     return enter(entry, head, admission, burner).then((answer): Decision => ({ kind: "answer", answer }), refusal);
   }
-  const answerHeaders = admit(entry, head, client, admission);
-  const { circuit } = entry;
+  const admitted = admit(entry, head, client, admission);
+  if (!(admitted instanceof Promise)) return onward(entry, head, client, admitted, usage);
+  // The token is known now. Meanwhile the slot may be another circuit's: from the start again.
+  return admitted.then(() => walk(head, deps)).catch(refusal);
+}
+
+/** Who was let in goes on to a kernel. */
+function onward(
+  entry: Entry,
+  head: RequestHead,
+  client: Client,
+  answerHeaders: [string, string][],
+  usage: Usage,
+): Decision {
+  const { app, app_mode: mode, open_to_public: isPublic } = entry.circuit;
   const use = useOf(entry, usage);
   const passage = pick(entry, use.moved);
   use.request();
   return {
     kind: "forward",
     passage,
-    edits: requestEdits(head, client, circuit.app, circuit.app_mode === "interactive"),
+    // What was checked here ends here; the key of a public model service is its own (security 2).
+    edits: requestEdits(head, client, app, mode === "interactive" || isPublic),
     answerHeaders,
     cookie: guardSetCookie,
   };

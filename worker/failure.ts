@@ -27,7 +27,10 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | un
   const isStarting = failure.kind === "appproxy/container-starting";
   const form = listsJson(head.header("accept")) ? "json" : "html";
   const answer = failureAnswer(failure, form, { ...about, reload: isStarting && isNavigation(head) });
-  return isStarting ? { ...answer, headers: [...answer.headers, ["Retry-After", "1"]] } : answer;
+  if (isStarting) return { ...answer, headers: [...answer.headers, ["Retry-After", "1"]] };
+  // RFC 9110 §11.6.1: a 401 says which credential is wanted. A browser's page would ask for no token, so only here.
+  const wantsToken = failure.httpStatus === 401 && entry?.circuit.app_mode === "inference";
+  return wantsToken ? { ...answer, headers: [...answer.headers, ["WWW-Authenticate", "Bearer"]] } : answer;
 }
 
 /** What an upstream fault means to the client. A client that has left is no fault: the engine sees that first. */

@@ -118,9 +118,9 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
 
   /** Where an event stands to the table. Events of an older coordinator have no place: they are taken as they come. */
   function place({ payload }: AppProxyEvent): "next" | "old" | "elsewhere" {
-    const { revision: theirs, epoch: database } = payload;
-    if (theirs === undefined || revision === null) return "next";
-    if (database !== epoch || theirs > revision + 1) return "elsewhere";
+    const { revision: theirs, first_revision: first = theirs, epoch: database } = payload;
+    if (theirs === undefined || first === undefined || revision === null) return "next";
+    if (database !== epoch || first > revision + 1) return "elsewhere";
     return theirs <= revision ? "old" : "next";
   }
 

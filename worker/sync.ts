@@ -5,6 +5,7 @@
 import type { Bus } from "../shared/bus/bus.ts";
 import { Failure, reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
+import type { RouteReports } from "../shared/schema/health.ts";
 import type { WorkerRegistration } from "../shared/schema/worker.ts";
 import type { CoordinatorClient } from "./coordinator-client.ts";
 import type { Frontends } from "./frontends.ts";
@@ -19,6 +20,8 @@ export interface SyncDeps {
   table: Table;
   frontends: Frontends;
   log: Log;
+  /** How the kernels of model services are. */
+  report: () => RouteReports;
   /** Milliseconds between heartbeats. */
   period: number;
 }
@@ -106,7 +109,9 @@ export function createSync(deps: SyncDeps): Sync {
   async function heartbeat(id: string): Promise<void> {
     const { revision } = replica.state();
     try {
-      const answer = await call(() => coordinator.heartbeat(id, { node_id: deps.nodeId, revision }));
+      const answer = await call(() =>
+        coordinator.heartbeat(id, { node_id: deps.nodeId, revision, routes: deps.report() }),
+      );
       const mine = replica.state().revision;
       if (answer.revision === undefined || revision === null || mine === null) return;
       // More than we have by now: an event never came. Fewer than we had when we asked: the database was put back from

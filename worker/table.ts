@@ -33,6 +33,8 @@ export interface TableSettings {
   random: () => number;
   /** A route is left out from now on. */
   out: (pool: RoutePool, member: Member) => void;
+  /** An entry is new, has another state, or is gone: its pool has no members then. */
+  changed?: (entry: Entry) => void;
 }
 
 export class Table {
@@ -79,6 +81,7 @@ export class Table {
     this.#byId.set(circuit.id, entry);
     if (circuit.port !== null) this.#byPort.set(circuit.port, entry);
     if (circuit.subdomain !== null) this.#bySubdomain.set(circuit.subdomain.toLowerCase(), entry);
+    this.#settings.changed?.(entry);
     return holder !== undefined && holder.circuit.id !== circuit.id ? holder.circuit : null;
   }
 
@@ -91,6 +94,7 @@ export class Table {
     const open = [...entry.pool.carried()];
     entry.pool.set([], 0);
     for (const carried of open) carried.close();
+    this.#settings.changed?.(entry);
     return entry.circuit;
   }
 

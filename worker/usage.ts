@@ -19,6 +19,8 @@ export interface CircuitUsage {
 export interface Usage {
   /** What the circuit's traffic reports to; kept by the caller as long as the circuit is the same. */
   of(circuit: Circuit): CircuitUsage;
+  /** Requests since the start, of all circuits. */
+  requests(): number;
   /** Writes what is gathered and stops. */
   stop(): Promise<void>;
 }
@@ -36,6 +38,7 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
   let sessions = new Map<string, number>();
   let flushing: Promise<void> | null = null;
   let notBefore = 0;
+  const total = { requests: 0 };
   const timer = setInterval(() => {
     if (performance.now() < notBefore) return;
     flushing ??= flush().finally(() => (flushing = null));
@@ -81,7 +84,8 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
   }
 
   return {
-    of: (circuit) => new Gathered(circuit, now, (use) => busy.push(use)),
+    of: (circuit) => new Gathered(circuit, now, total, (use) => busy.push(use)),
+    requests: () => total.requests,
     async stop() {
       clearInterval(timer);
       await flushing;
@@ -95,20 +99,23 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
 class Gathered implements CircuitUsage {
   readonly circuit: Circuit;
   readonly #now: () => number;
+  readonly #total: { requests: number };
   readonly #busy: (use: Gathered) => void;
   #isBusy = false;
   #requests = 0;
   /** Epoch seconds. */
   #lastAccess = 0;
 
-  constructor(circuit: Circuit, now: () => number, busy: (use: Gathered) => void) {
+  constructor(circuit: Circuit, now: () => number, total: { requests: number }, busy: (use: Gathered) => void) {
     this.circuit = circuit;
     this.#now = now;
+    this.#total = total;
     this.#busy = busy;
   }
 
   request(): void {
     this.#requests++;
+    this.#total.requests++;
     this.moved();
   }
 

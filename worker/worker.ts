@@ -8,6 +8,7 @@ import type { Log } from "../shared/log.ts";
 import type { WorkerRegistration } from "../shared/schema/worker.ts";
 import { readTls, watchTls, type TlsPair, type TlsPaths } from "../shared/tls.ts";
 import { startApi } from "./api/server.ts";
+import { createBearers } from "./bearer.ts";
 import { createBurner } from "./burn.ts";
 import { unservedFaults, type WorkerConfig } from "./config.ts";
 import { createCoordinatorClient } from "./coordinator-client.ts";
@@ -16,7 +17,9 @@ import { drain } from "./drain.ts";
 import type { Core, Engine } from "./engine/engine.ts";
 import { createPortFrontends, createWildcardFrontends, type Frontends } from "./frontends.ts";
 import { createKnocks } from "./knock.ts";
+import { createMetrics } from "./metrics.ts";
 import { PermitAuthority } from "./permit.ts";
+import { createHealthChecks, reportRoutes } from "./routes/health.ts";
 import { createProber } from "./routes/prober.ts";
 import { createSync, type SyncState } from "./sync.ts";
 import { Table } from "./table.ts";
@@ -54,6 +57,7 @@ export function startWorker(deps: WorkerDeps): Worker {
   const files = tlsPaths(config);
   const tls = files === null ? null : readTls(files);
   const prober = createProber(deps.engine.reach);
+  const checks = createHealthChecks({ ask: deps.engine.ask, log, now, random: Math.random });
   const table = new Table({
     policies: { interactive: config.routes.interactive_policy, inference: config.routes.inference_policy },
     now,
@@ -66,6 +70,7 @@ export function startWorker(deps: WorkerDeps): Worker {
       );
       prober.watch(pool, member);
     },
+    changed: (entry) => checks.follow(entry),
   });
   const knocks = createKnocks(deps.live, log, now);
   const usage = createUsage(deps.live, log, now);
@@ -73,6 +78,7 @@ export function startWorker(deps: WorkerDeps): Worker {
   const secure = own.tls_advertised || own.tls_listen;
   const admission = {
     permits: new PermitAuthority(config.permit_hash),
+    bearers: createBearers(config.secrets.jwt_secret, now),
     secure,
     acceptLegacy: permit.accept_legacy,
     lifetime: permit.lifetime,
@@ -91,6 +97,7 @@ export function startWorker(deps: WorkerDeps): Worker {
   });
   const { frontends, wildcardPort } = openFrontends(deps, core, tls, log);
 
+  const state = () => ({ ...sync.state(), circuits: table.size, events: bus.healthy() });
   // The API opens first: a registration tells its port. Its /health/readyz says 503 until circuits are known.
   const api = startApi({
     hostname: own.api_bind_addr.host,
@@ -108,7 +115,14 @@ export function startWorker(deps: WorkerDeps): Worker {
       refresh: () => sync.refresh(),
       newId,
     },
-    state: () => ({ ...sync.state(), circuits: table.size, events: bus.healthy() }),
+    state,
+    metrics: createMetrics({ table, usage, state, allowed: own.metric_access_allowed_hosts }),
+    about: {
+      authority: own.authority,
+      app_mode: own.frontend_mode,
+      protocol: own.protocol,
+      available_slots: slotCount(config),
+    },
   });
   const sync = createSync({
     registration: registration(config, api.port, wildcardPort),
@@ -118,6 +132,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     table,
     frontends,
     log,
+    report: () => reportRoutes(table),
     period: own.heartbeat_period * 1000,
   });
   const unwatch =
@@ -138,6 +153,7 @@ export function startWorker(deps: WorkerDeps): Worker {
       unwatch();
       await Promise.all([sync.stop(), drain(frontends, table, own.shutdown_timeout * 1000)]);
       prober.stop();
+      checks.stop();
       await api.stop();
       await usage.stop();
       log.info("worker is down");
@@ -146,6 +162,11 @@ export function startWorker(deps: WorkerDeps): Worker {
 }
 
 // --- internal ---
+
+function slotCount({ proxy_worker: { frontend_mode: mode, port_proxy: ports } }: WorkerConfig): number {
+  const range = ports.bind_port_range;
+  return mode === "wildcard" || range === null ? 0 : range[1] - range[0] + 1;
+}
 
 /** What the coordinator is told of this worker. */
 function registration({ proxy_worker: own }: WorkerConfig, apiPort: number, wildcardPort: number): WorkerRegistration {

@@ -1,8 +1,9 @@
 /** Routes of circuits: read, list with filters, delete. */
 import { Elysia } from "elysia";
 import { Type, type Static } from "@sinclair/typebox";
+import { Failure } from "../../shared/failure.ts";
 import { RequestIdHeader } from "../../shared/schema/api.ts";
-import { Uuid } from "../../shared/schema/circuit.ts";
+import { Uuid } from "../../shared/schema/basics.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
 import type { Log } from "../../shared/log.ts";
@@ -19,6 +20,7 @@ const ListQuery = Type.Object({
   after: Type.Optional(Uuid),
 });
 
+const DeleteQuery = Type.Object({ circuit_ids: Type.Optional(Type.String({ description: "Ids with commas." })) });
 const params = Type.Object({ circuit_id: Uuid });
 const tags = ["Circuits"];
 
@@ -39,6 +41,31 @@ export function circuitRoutes(access: AccessPlugin, circuits: CircuitService, lo
       response: answers("Circuit", 400, 401, 404),
       detail: { tags, summary: "Read a circuit" },
     })
+    .get("/api/circuit/:circuit_id/statistics", ({ params: { circuit_id: id } }) => circuits.statistics(id), {
+      access: "api",
+      params,
+      response: answers("CircuitStatistics", 400, 401, 404, 503),
+      detail: {
+        tags,
+        summary: "A circuit's use",
+        description: "`last_access` in milliseconds, `ttl` in seconds; circuits of model services have none.",
+      },
+    })
+    .delete(
+      "/api/circuit/_/bulk",
+      ({ body, query, request }) => {
+        circuits.removeAll(idsOf(body?.circuit_ids ?? query.circuit_ids), requestIdentity(request.headers, log));
+        return { success: true };
+      },
+      {
+        access: "api",
+        headers: RequestIdHeader,
+        query: DeleteQuery,
+        body: "CircuitIds",
+        response: answers("Success", 400, 401, 413),
+        detail: { tags, summary: "Delete circuits", description: "Those that are gone already count as deleted." },
+      },
+    )
     .delete(
       "/api/circuit/:circuit_id",
       ({ params: { circuit_id: id }, request }) => {
@@ -56,6 +83,24 @@ export function circuitRoutes(access: AccessPlugin, circuits: CircuitService, lo
 }
 
 // --- internal ---
+
+const UUID = new RegExp(`^${"[0-9a-f]{4}-?".repeat(8).slice(0, -2)}$`, "i");
+
+/** A list of ids, or one text with commas. */
+function idsOf(given: readonly string[] | string | undefined): string[] {
+  if (given === undefined)
+    throw new Failure(
+      "invalid-api-params",
+      "circuit_ids: wanted a list of UUIDs or a text of them with commas, got nothing",
+    );
+  const ids = (typeof given === "string" ? given.split(",") : [...given])
+    .map((id) => id.trim())
+    .filter((id) => id !== "");
+  const bad = ids.find((id) => !UUID.test(id));
+  if (bad !== undefined)
+    throw new Failure("invalid-api-params", `circuit_ids: wanted UUIDs, got ${JSON.stringify(bad.slice(0, 80))}`);
+  return ids;
+}
 
 function toFilter(query: Static<typeof ListQuery>): CircuitFilter {
   return {

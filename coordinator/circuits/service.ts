@@ -1,5 +1,6 @@
 /** Reading and deleting circuits. Creation is in proxy/service.ts. */
 import { Failure, notFound } from "../../shared/failure.ts";
+import type { CircuitStatistics } from "../../shared/schema/api.ts";
 import type { Circuit } from "../../shared/schema/circuit.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
@@ -12,20 +13,68 @@ export interface CircuitService {
   /** Throws object-not-found. */
   get(id: string): Circuit;
   list(filter: store.CircuitFilter, limit: number, after?: string): { circuits: Circuit[]; next: string | null };
+  /** The circuit with what is known of its use. Rejects with object-not-found, or service-unavailable while live data is away. */
+  statistics(id: string): Promise<CircuitStatistics>;
   /** Throws object-not-found. `requestId` is that of the deleting request; it goes into the event. */
   remove(id: string, requestId: string | null): void;
+  /** Removes those that are there. */
+  removeAll(ids: readonly string[], requestId: string | null): void;
 }
 
 export function createCircuitService(
-  { database: { db }, now, log }: Deps,
+  { config, database: { db }, live, now, log }: Deps,
   publisher: Publisher,
   acknowledgements: Acknowledgements,
 ): CircuitService {
+  const { unused_circuit_collection_timeout: lifetime } = config.proxy_coordinator;
+
+  function mustFind(id: string): store.CircuitRow {
+    const row = store.getCircuit(db, id.toLowerCase());
+    if (row === undefined) throw notFound("circuit");
+    return row;
+  }
+
+  /** Removes what is there of them, and tells the workers once. Gives what was removed. */
+  function removeAll(ids: readonly string[], requestId: string | null): store.CircuitRow[] {
+    const rows = write(db, (tx) => {
+      const found = [...new Set(ids.map((id) => id.toLowerCase()))]
+        .map((id) => store.getCircuit(tx, id))
+        .filter((row) => row !== undefined);
+      for (const row of found) store.removeCircuit(tx, row, { requestId, now: now() });
+      return found;
+    });
+    publisher.kick();
+    for (const row of rows) {
+      acknowledgements.forget(row.id);
+      log.info(
+        {
+          circuit: row.id,
+          worker: getWorker(db, row.workerId)?.authority,
+          origin_request_id: row.originRequestId,
+          request_id: requestId,
+        },
+        "circuit deleted",
+      );
+    }
+    return rows;
+  }
+
   return {
-    get(id) {
-      const row = store.getCircuit(db, id.toLowerCase());
-      if (row === undefined) throw notFound("circuit");
-      return store.toCircuit(row);
+    get: (id) => store.toCircuit(mustFind(id)),
+    async statistics(id) {
+      const row = mustFind(id);
+      const use = await live.circuitUse(row.id).catch((cause: unknown) => {
+        throw new Failure("service-unavailable", { msg: "Live data is away; try again", cause });
+      });
+      // Not used yet: its time runs from its creation.
+      const lastAccess = use?.lastAccess ?? row.createdAt / 1000;
+      const left = Math.max(0, Math.floor(lifetime - (now() / 1000 - lastAccess)));
+      return {
+        ...store.toCircuit(row),
+        requests: use?.requests ?? 0,
+        last_access: Math.floor(lastAccess * 1000),
+        ttl: row.appMode === "inference" ? null : left,
+      };
     },
     list(filter, limit, after) {
       const start = after === undefined ? undefined : store.getCircuit(db, after.toLowerCase());
@@ -38,19 +87,8 @@ export function createCircuitService(
       return { circuits: page.map(store.toCircuit), next: rows.length > limit ? (page.at(-1)?.id ?? null) : null };
     },
     remove(id, requestId) {
-      const row = write(db, (tx) => {
-        const found = store.getCircuit(tx, id.toLowerCase());
-        if (found === undefined) throw notFound("circuit");
-        store.removeCircuit(tx, found, { requestId, now: now() });
-        return found;
-      });
-      acknowledgements.forget(row.id);
-      publisher.kick();
-      const worker = getWorker(db, row.workerId)?.authority;
-      log.info(
-        { circuit: row.id, worker, origin_request_id: row.originRequestId, request_id: requestId },
-        "circuit deleted",
-      );
+      if (removeAll([id], requestId).length === 0) throw notFound("circuit");
     },
+    removeAll: (ids, requestId) => void removeAll(ids, requestId),
   };
 }

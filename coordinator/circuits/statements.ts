@@ -13,8 +13,38 @@ export const selectById = prepared((db) =>
     .where(eq(circuits.id, arg("id")))
     .prepare(),
 );
+export const selectByEndpoint = prepared((db) =>
+  db
+    .select()
+    .from(circuits)
+    .where(eq(circuits.endpointId, arg("endpointId")))
+    .prepare(),
+);
 export const insertRow = prepared((db) => db.insert(circuits).values(rowOf(circuits)).prepare());
-export const insertSession = prepared((db) => db.insert(circuitSessions).values(rowOf(circuitSessions)).prepare());
+export const insertSession = prepared((db) =>
+  db.insert(circuitSessions).values(rowOf(circuitSessions)).onConflictDoNothing().prepare(),
+);
+export const deleteSession = prepared((db) =>
+  db
+    .delete(circuitSessions)
+    .where(and(eq(circuitSessions.sessionId, arg("sessionId")), eq(circuitSessions.circuitId, arg("circuitId"))))
+    .prepare(),
+);
+/** JSON columns get their text. */
+export const updateContent = prepared((db) =>
+  db
+    .update(circuits)
+    .set({
+      routeInfo: sql`${arg("routeInfo")}`,
+      openToPublic: sql`${arg("openToPublic")}`,
+      runtimeVariant: sql`${arg("runtimeVariant")}`,
+      healthCheck: sql`${arg("healthCheck")}`,
+      revision: sql`${arg("revision")}`,
+      updatedAt: sql`${arg("updatedAt")}`,
+    })
+    .where(eq(circuits.id, arg("id")))
+    .prepare(),
+);
 export const insertChange = prepared((db) => db.insert(changes).values(changeRow).prepare());
 export const incrementRevision = prepared((db) =>
   db

@@ -2,8 +2,9 @@
  * SQL of circuits, their slots and change records. Every function that writes must run inside `write()`:
  * circuit, slot and change record are one transaction.
  */
-import { and, asc, eq, gt, inArray, isNull, or, sql, type SQL } from "drizzle-orm";
-import type { Circuit, ProxyProtocol, Route } from "../../shared/schema/circuit.ts";
+import { and, asc, count, eq, gt, inArray, isNotNull, isNull, or, sql, type SQL } from "drizzle-orm";
+import type { ProxyProtocol } from "../../shared/schema/basics.ts";
+import type { AppMode, Circuit, Route } from "../../shared/schema/circuit.ts";
 import { isoTime } from "../deps.ts";
 import { write, type Db } from "../db/open.ts";
 import { circuits, circuitSessions, freePorts, workers, type ChangeKind } from "../db/schema.ts";
@@ -12,10 +13,13 @@ import {
   incrementRevision,
   insertChange,
   insertRow,
+  deleteSession,
   insertSession,
+  selectByEndpoint,
   selectById,
   selectOldestFree,
   updateAcknowledged,
+  updateContent,
 } from "./statements.ts";
 
 export type CircuitRow = typeof circuits.$inferSelect;
@@ -46,6 +50,16 @@ export interface CircuitFilter {
 
 export function getCircuit(db: Db, id: string): CircuitRow | undefined {
   return selectById(db).get({ id });
+}
+
+/** The circuit of a model service. */
+export function circuitOfEndpoint(db: Db, endpointId: string): CircuitRow | undefined {
+  return selectByEndpoint(db).get({ endpointId });
+}
+
+/** The circuits of all model services. */
+export function inferenceCircuits(db: Db): CircuitRow[] {
+  return db.select().from(circuits).where(isNotNull(circuits.endpointId)).orderBy(asc(circuits.endpointId)).all();
 }
 
 /** The oldest circuit that a request with this key may share. */
@@ -86,6 +100,17 @@ export function circuitsOfSession(db: Db, sessionId: string, app?: string): Circ
 
 export function circuitsOfWorker(db: Db, workerId: string): CircuitRow[] {
   return db.select().from(circuits).where(eq(circuits.workerId, workerId)).orderBy(asc(circuits.createdAt)).all();
+}
+
+/** How many circuits there are of each mode. */
+export function circuitModes(db: Db): Record<AppMode, number> {
+  const rows = db.select({ mode: circuits.appMode, circuits: count() }).from(circuits).groupBy(circuits.appMode).all();
+  return { interactive: 0, inference: 0, ...Object.fromEntries(rows.map((row) => [row.mode, row.circuits])) };
+}
+
+/** All circuits, those of a worker together. */
+export function circuitsByWorker(db: Db): CircuitRow[] {
+  return db.select().from(circuits).orderBy(asc(circuits.workerId), asc(circuits.createdAt), asc(circuits.id)).all();
 }
 
 /** A page of circuits, oldest first, after the circuit named by `after`. */
@@ -139,15 +164,28 @@ export function moveCircuit(
   return moved;
 }
 
+/** What can change of a circuit that stays where it is. */
+export type Content = Pick<CircuitRow, "routeInfo" | "openToPublic" | "runtimeVariant" | "healthCheck">;
+
 /** Points a circuit at other kernels. */
 export function updateRoutes(db: Db, row: CircuitRow, routeInfo: Route[], cause: Cause): CircuitRow {
+  return updateCircuit(db, row, { routeInfo }, cause);
+}
+
+/** Changes what a circuit is; its worker is told with an event of its routes, which carries all of it. */
+export function updateCircuit(db: Db, row: CircuitRow, change: Partial<Content>, cause: Cause): CircuitRow {
   const revision = nextRevision(db, row.workerId);
-  const updated = db
-    .update(circuits)
-    .set({ routeInfo, revision, updatedAt: cause.now })
-    .where(eq(circuits.id, row.id))
-    .returning()
-    .get();
+  const updated: CircuitRow = { ...row, ...change, revision, updatedAt: cause.now };
+  updateContent(db).run({
+    id: row.id,
+    revision,
+    updatedAt: cause.now,
+    routeInfo: JSON.stringify(updated.routeInfo),
+    openToPublic: updated.openToPublic ? 1 : 0,
+    runtimeVariant: updated.runtimeVariant,
+    healthCheck: updated.healthCheck === null ? null : JSON.stringify(updated.healthCheck),
+  });
+  if (change.routeInfo !== undefined) moveSessions(db, row, updated);
   recordChange(db, updated, "routes", cause);
   return updated;
 }
@@ -212,6 +250,7 @@ export function toCircuit(row: CircuitRow): Circuit {
     updated_at: isoTime(row.updatedAt),
     origin_request_id: row.originRequestId,
     revision: row.revision,
+    ...(row.healthCheck === null ? {} : { health_check: row.healthCheck }),
   };
 }
 
@@ -233,6 +272,14 @@ function recordChange(db: Db, row: CircuitRow, kind: ChangeKind, cause: Cause): 
     createdAt: cause.now,
     publishedAt: null,
   });
+}
+
+/** A model service's circuit leads to the sessions of its routes. */
+function moveSessions(db: Db, before: CircuitRow, after: CircuitRow): void {
+  const old = new Set(before.routeInfo.map((route) => route.session_id));
+  const now = new Set(after.routeInfo.map((route) => route.session_id));
+  for (const sessionId of now.difference(old)) insertSession(db).run({ sessionId, circuitId: after.id });
+  for (const sessionId of old.difference(now)) deleteSession(db).run({ sessionId, circuitId: after.id });
 }
 
 function takePort(db: Db, row: CircuitRow): void {

@@ -20,6 +20,10 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
       if (fault !== null)
         throw new Failure("invalid-api-params", `kernel_host: ${fault}, got ${JSON.stringify(request.kernel_host)}`);
       const { session } = request;
+      if (session.id == null || (session.access_key ?? "") === "") {
+        const wanted = session.id == null ? "session.id: wanted a UUID" : "session.access_key: wanted text";
+        throw new Failure("invalid-api-params", `Not meant for inference apps (${wanted}, got none)`);
+      }
       const id = newId();
       insertToken(database.db, {
         id,
@@ -29,7 +33,7 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
         sessionId: session.id.toLowerCase(),
         userId: session.user_uuid.toLowerCase(),
         projectId: session.project_id ?? session.group_id ?? null,
-        accessKey: session.access_key,
+        accessKey: session.access_key ?? "",
         domainName: session.domain_name ?? null,
         originRequestId: requestId,
         createdAt: now(),

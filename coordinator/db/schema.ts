@@ -3,7 +3,10 @@
  * Times are epoch milliseconds. Slots are unique by index: (worker, port) and (worker, subdomain).
  */
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
-import type { AppMode, Circuit, FrontendMode, ProxyProtocol, Route } from "../../shared/schema/circuit.ts";
+import type { ProxyProtocol } from "../../shared/schema/basics.ts";
+import type { AppMode, Circuit, FrontendMode, Route } from "../../shared/schema/circuit.ts";
+import type { HealthCheck } from "../../shared/schema/health-check.ts";
+import type { RouteReports } from "../../shared/schema/health.ts";
 
 /** Single values: `epoch` is the random id of this database. */
 export const meta = sqliteTable("meta", {
@@ -50,6 +53,8 @@ export const nodes = sqliteTable(
     leaseUntil: integer("lease_until").notNull(),
     /** The revision that the node last said it has. */
     revision: integer("revision"),
+    /** What it last said of the kernels of model services. */
+    routeReports: text("route_reports", { mode: "json" }).$type<RouteReports>(),
     registeredAt: integer("registered_at").notNull(),
   },
   (t) => [primaryKey({ columns: [t.workerId, t.nodeId] })],
@@ -103,6 +108,8 @@ export const circuits = sqliteTable(
     userId: text("user_id"),
     endpointId: text("endpoint_id"),
     runtimeVariant: text("runtime_variant"),
+    /** How its kernels are probed; null for not at all. */
+    healthCheck: text("health_check", { mode: "json" }).$type<HealthCheck>(),
     routeInfo: text("route_info", { mode: "json" }).$type<Route[]>().notNull(),
     /** As received with the request that created it; null when there was none. Never made up. */
     originRequestId: text("origin_request_id"),
@@ -154,15 +161,6 @@ export const tokens = sqliteTable(
   },
   (t) => [index("tokens_expiry").on(t.expiresAt), index("tokens_session").on(t.sessionId)],
 );
-
-/** Model services; the circuit of one is found by its endpoint id. */
-export const endpoints = sqliteTable("endpoints", {
-  id: text("id").primaryKey(),
-  serviceName: text("service_name").notNull(),
-  healthCheck: text("health_check", { mode: "json" }).$type<Record<string, unknown>>(),
-  createdAt: integer("created_at").notNull(),
-  updatedAt: integer("updated_at").notNull(),
-});
 
 export type ChangeKind = "created" | "removed" | "routes";
 

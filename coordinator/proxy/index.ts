@@ -5,7 +5,7 @@ import type { Log } from "../../shared/log.ts";
 import { listsJson } from "../../shared/page.ts";
 import { pathAndQuery } from "../../shared/target.ts";
 import { ProxyRequest, ProxyWish, RequestIdHeader, type ProxyAnswer } from "../../shared/schema/api.ts";
-import { Uuid } from "../../shared/schema/circuit.ts";
+import { Uuid } from "../../shared/schema/basics.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
 import { answers, models } from "../models.ts";

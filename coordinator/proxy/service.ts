@@ -7,15 +7,16 @@ import { mintSetupToken } from "../../shared/jwt.ts";
 import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
 import type { ProxyRequest, ProxyWish } from "../../shared/schema/api.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
+import { fits, type Found, type Serving } from "../circuits/serving.ts";
 import * as circuits from "../circuits/store.ts";
 import type { ConfService } from "../conf/service.ts";
 import type { TokenRow } from "../conf/store.ts";
 import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
+import { SlotChooser } from "../slot.ts";
 import * as workers from "../workers/store.ts";
-import { chooseSlot } from "./slot.ts";
-import { allowList, check, reuseKey, routeTo, sameKernel } from "./wish.ts";
+import { allowList, check, envsOf, reuseKey, routeTo, sameKernel, slotWish } from "./wish.ts";
 
 export interface Opened {
   redirectUrl: string;
@@ -37,17 +38,10 @@ interface Services {
   conf: ConfService;
   publisher: Publisher;
   acknowledgements: Acknowledgements;
+  serving: Serving;
 }
 
-interface Found {
-  row: circuits.CircuitRow;
-  worker: workers.WorkerRow;
-  reuse: boolean;
-  /** What this request has done to it; the event of a change is on its way with the commit. */
-  state: "new" | "rerouted" | "as before";
-}
-
-export function createProxyService(deps: Deps, { conf, publisher, acknowledgements }: Services): ProxyService {
+export function createProxyService(deps: Deps, { conf, publisher, acknowledgements, serving }: Services): ProxyService {
   const { config, database, now, newId, log } = deps;
   const { db } = database;
 
@@ -68,7 +62,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       now(),
     );
     return {
-      redirectUrl: `${workerUrl(worker)}/setup?token=${setupToken}`,
+      redirectUrl: `${workers.apiUrl(worker)}/setup?token=${setupToken}`,
       setupToken,
       circuitId: row.id,
       // The WebUI expects false for TCP apps.
@@ -87,8 +81,9 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       const last: Found | null = before;
       const found: Found = write(db, (tx) => findOrCreate(tx, request, token, requestId, last));
       publisher.kick();
-      if (await served(found, requestId)) return { ...found, reuse: found.reuse && last?.reuse !== false };
-      if (performance.now() > end) throw notResponding();
+      const outcome = await serving.wait(found, requestId);
+      if (outcome === "served") return { ...found, reuse: found.reuse && last?.reuse !== false };
+      if (outcome === "late" || performance.now() > end) throw notResponding();
       before = found;
       // Events and other requests have their turn before the next look.
       await Bun.sleep(0);
@@ -132,7 +127,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     route: Route,
     cause: circuits.Cause,
   ): Found {
-    const { authority, ...slot } = chooseSlot(tx, request, token, newId);
+    const { authority, ...slot } = new SlotChooser(tx, newId).choose(slotWish(request, token));
     const current = sameKernel(existing.routeInfo, route)
       ? existing
       : circuits.updateRoutes(tx, existing, [route], cause);
@@ -145,7 +140,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
   }
 
   function create(tx: Db, request: ProxyRequest, token: TokenRow, route: Route, cause: circuits.Cause): Found {
-    const { authority: _authority, ...slot } = chooseSlot(tx, request, token, newId);
+    const { authority: _authority, ...slot } = new SlotChooser(tx, newId).choose(slotWish(request, token));
     const row = circuits.insertCircuit(
       tx,
       {
@@ -154,13 +149,14 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
         app: request.app,
         protocol: placementProtocol(request.protocol),
         appMode: "interactive",
-        envs: request.envs ?? {},
+        envs: envsOf(request),
         arguments: request.args ?? null,
         openToPublic: request.open_to_public ?? false,
         allowedClientIps: allowList(request),
         userId: token.userId,
         endpointId: null,
         runtimeVariant: null,
+        healthCheck: null,
         acknowledgedAt: null,
         acknowledgedRevision: null,
         routeInfo: [route],
@@ -172,39 +168,6 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       cause,
     );
     return { row, worker: mustFind(tx, row.workerId), reuse: false, state: "new" };
-  }
-
-  /** True when a worker serves the circuit as found, false when it has changed meanwhile. Throws E10001 when none does. */
-  async function served({ row, worker, state }: Found, requestId: string | null): Promise<boolean> {
-    if (acknowledgements.has(row)) return true;
-    // The original's workers do not acknowledge a change of routes.
-    if (state === "rerouted" && workers.isNameless(db, worker.id)) return true;
-    if (state === "as before" && !acknowledgements.awaited(row)) {
-      // Perhaps changed before a restart and never acknowledged: its event may be long gone.
-      publisher.repeat(circuits.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
-    }
-    const outcome = await acknowledgements.wait(row);
-    // Removed while its acknowledgement was on its way: there is nothing to send anybody to.
-    if (outcome === "acknowledged") return circuits.getCircuit(db, row.id)?.workerId === row.workerId;
-    if (outcome === "superseded") return false;
-    takeBack(row, requestId);
-    const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
-    log.warn(
-      { ...about, events: deps.bus.healthy() ? "connected" : "away" },
-      "no worker acknowledged the circuit; it is taken back unless it served before",
-    );
-    throw notResponding();
-  }
-
-  /** Forgets a circuit that never served, unless it was moved, changed or acknowledged meanwhile. */
-  function takeBack({ id, workerId, revision }: circuits.CircuitRow, requestId: string | null): void {
-    write(db, (tx) => {
-      const row = circuits.getCircuit(tx, id);
-      if (row?.workerId !== workerId || row.revision !== revision || acknowledgements.everServed(row)) return;
-      circuits.removeCircuit(tx, row, { requestId, now: now() });
-      acknowledgements.forget(id);
-    });
-    publisher.kick();
   }
 
   return {
@@ -239,19 +202,8 @@ function notResponding(): Failure {
   return new Failure("service-unavailable", "E10001: Proxy worker not responding");
 }
 
-/** Whether a circuit's slot is still one of its worker, which may have come back with another range or mode. */
-function fits({ frontendMode, port }: circuits.CircuitRow, worker: workers.WorkerRow): boolean {
-  if (frontendMode !== worker.frontendMode) return false;
-  return port === null || (port >= (worker.portLow ?? 0) && port <= (worker.portHigh ?? 0));
-}
-
 function mustFind(tx: Db, workerId: string): workers.WorkerRow {
   const row = workers.getWorker(tx, workerId);
   if (row === undefined) throw new Failure("internal-server-error", "The circuit's worker is not recorded");
   return row;
-}
-
-function workerUrl(worker: workers.WorkerRow): string {
-  const host = worker.hostname.includes(":") ? `[${worker.hostname}]` : worker.hostname;
-  return `${worker.tlsAdvertised ? "https" : "http"}://${host}:${worker.apiPort}`;
 }

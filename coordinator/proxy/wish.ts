@@ -1,14 +1,17 @@
 /** What a person asks of a circuit, judged and put into the store's terms. Pure. */
 import { invalidEntries } from "../../shared/addresses.ts";
+import { isRecord } from "../../shared/config/fields.ts";
 import { Failure } from "../../shared/failure.ts";
 import { redirectPath } from "../../shared/redirect.ts";
 import type { ProxyWish } from "../../shared/schema/api.ts";
 import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
 import type { ReuseKey } from "../circuits/store.ts";
 import type { TokenRow } from "../conf/store.ts";
+import type { SlotWish } from "../slot.ts";
 
 /** Checks what the schema can't. Throws invalid-api-params. */
 export function check(wish: ProxyWish): void {
+  envsOf(wish);
   const bad = invalidEntries(wish.allowed_client_ips ?? "");
   if (bad.length > 0) {
     throw new Failure(
@@ -24,6 +27,15 @@ export function check(wish: ProxyWish): void {
   }
 }
 
+/** The app's environment; it may come as JSON text. Throws invalid-api-params. */
+export function envsOf({ envs }: ProxyWish): Record<string, unknown> {
+  if (typeof envs !== "string") return envs ?? {};
+  const value = envs.trim() === "" ? {} : parseJson(envs);
+  if (isRecord(value)) return value;
+  if (value === null) return {};
+  throw new Failure("invalid-api-params", "envs: wanted an object, or one as JSON text, got other text");
+}
+
 /** What circuits must share to be one. */
 export function reuseKey(wish: ProxyWish, token: TokenRow): ReuseKey {
   return {
@@ -32,6 +44,23 @@ export function reuseKey(wish: ProxyWish, token: TokenRow): ReuseKey {
     protocol: placementProtocol(wish.protocol),
     openToPublic: wish.open_to_public ?? false,
     allowedClientIps: allowList(wish),
+  };
+}
+
+/** Where the circuit may be. */
+export function slotWish(wish: ProxyWish, token: TokenRow): SlotWish {
+  return {
+    protocol: wish.protocol,
+    mode: "interactive",
+    facts: {
+      "session.id": token.sessionId,
+      "session.user_uuid": token.userId,
+      "session.access_key": token.accessKey,
+      ...(token.projectId === null ? {} : { "session.project_id": token.projectId }),
+      ...(token.domainName === null ? {} : { "session.domain_name": token.domainName }),
+    },
+    port: wish.port ?? null,
+    subdomain: wish.subdomain ?? null,
   };
 }
 
@@ -58,4 +87,14 @@ export function sameKernel(routes: readonly Route[], route: Route): boolean {
   return (
     routes.length === 1 && routes[0]?.kernel_host === route.kernel_host && routes[0].kernel_port === route.kernel_port
   );
+}
+
+// --- internal ---
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // the caller says what was wanted
+  }
 }

@@ -1,7 +1,7 @@
 /** Routes that workers call, and the list of slots. */
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
-import { Uuid } from "../../shared/schema/circuit.ts";
+import { Uuid } from "../../shared/schema/basics.ts";
 import { NodeId } from "../../shared/schema/worker.ts";
 import type { AccessPlugin } from "../access.ts";
 import { RawBody } from "../body.ts";
@@ -13,7 +13,7 @@ const params = Type.Object({ worker_id: Uuid });
 const LeaveQuery = Type.Object({ node_id: Type.Optional(NodeId) });
 const SlotQuery = Type.Object({
   wsproxy_host: Type.Optional(Type.String({ description: "A worker's authority or id." })),
-  in_use: Type.Optional(Type.Boolean()),
+  in_use: Type.Optional(Type.Boolean({ default: true, description: "Only those that carry a circuit." })),
 });
 
 export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
@@ -81,15 +81,15 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
       response: answers("WorkerCircuits", 400, 401, 404),
       detail: { tags, summary: "Circuits of a worker", description: "A whole snapshot with its revision." },
     })
-    .get("/api/slots", ({ query }) => ({ slots: workers.slots(query.wsproxy_host, query.in_use) }), {
+    .get("/api/slots", ({ query }) => ({ slots: workers.slots(query.wsproxy_host, query.in_use ?? true) }), {
       access: "api",
       asked: SlotQuery,
       query: SlotQuery,
-      response: answers("SlotList", 400, 401),
+      response: answers("SlotList", 400, 401, 404),
       detail: {
         tags,
         summary: "List slots",
-        description: "Of one worker or of all; with `in_use` only the used or only the free ones.",
+        description: "Of one worker or of all; the used ones, or with `in_use=false` the free ones too.",
       },
     });
 }

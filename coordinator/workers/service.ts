@@ -1,5 +1,6 @@
 /** Workers' lives: registration, heartbeats, leases, loss. */
 import { Failure, notFound, reason } from "../../shared/failure.ts";
+import type { RouteReports } from "../../shared/schema/health.ts";
 import type { Heartbeat, Slot, Worker, WorkerCircuits, WorkerRegistration } from "../../shared/schema/worker.ts";
 import { circuitsOfWorker, toCircuit } from "../circuits/store.ts";
 import { write } from "../db/open.ts";
@@ -16,8 +17,8 @@ export interface WorkerService {
   get(id: string): Worker;
   list(): Worker[];
   circuits(id: string): WorkerCircuits;
-  /** Slots of one worker (by authority or id) or of all. */
-  slots(worker: string | undefined, inUse: boolean | undefined): Slot[];
+  /** Slots of one worker (by authority or id) or of all; the used ones, or all. Throws object-not-found. */
+  slots(worker: string | undefined, inUse: boolean): Slot[];
   /** Periodic: drops dead leases and calls silent workers LOST. */
   sweep(): void;
 }
@@ -29,8 +30,12 @@ export function createWorkerService(deps: Deps): WorkerService {
   /** Half the time after which a worker is LOST, so that `nodes` tells of a crash before that. */
   const lease = timeout / 2;
 
-  function beat(row: store.WorkerRow, nodeId: string | null | undefined, revision: number | null): void {
-    store.renewLease(db, row.id, nodeId ?? store.NAMELESS_NODE, revision, now() + lease, now());
+  function beat(
+    row: store.WorkerRow,
+    nodeId: string | null | undefined,
+    said: { revision: number | null; routeReports: RouteReports | null },
+  ): void {
+    store.renewLease(db, row.id, nodeId ?? store.NAMELESS_NODE, said, now() + lease, now());
     deps.live.workerSeen(row.authority, now() / 1000).catch((error: unknown) => {
       log.debug({ worker: row.authority, reason: reason(error) }, "cannot note in Redis that the worker was seen");
     });
@@ -46,17 +51,17 @@ export function createWorkerService(deps: Deps): WorkerService {
     register(wanted) {
       checkRegistration(wanted);
       const row = write(db, (tx) => store.upsertWorker(tx, wanted, newId(), now()));
-      beat(row, wanted.node_id, null);
+      beat(row, wanted.node_id, { revision: null, routeReports: null });
       log.info({ worker: row.authority, node: wanted.node_id ?? null }, "worker registered");
       return store.toWorker(db, known(row.id), now());
     },
-    heartbeat(id, { node_id: nodeId, revision }) {
+    heartbeat(id, { node_id: nodeId, revision, routes }) {
       const row = known(id);
       // A node that left, or was thought dead long ago, starts anew: its registration may have changed meanwhile.
       if (row.status === "TERMINATED" && !store.hasNode(db, id, nodeId ?? store.NAMELESS_NODE))
         throw notFound("worker");
       if (row.status === "LOST") log.info({ worker: row.authority }, "lost worker is back");
-      beat(row, nodeId, revision ?? null);
+      beat(row, nodeId, { revision: revision ?? null, routeReports: routes ?? null });
       return store.toWorker(db, known(id), now());
     },
     deregister(id, nodeId) {
@@ -78,11 +83,11 @@ export function createWorkerService(deps: Deps): WorkerService {
         return { circuits: circuitsOfWorker(db, id).map(toCircuit), revision: row.revision, epoch: database.epoch };
       });
     },
-    slots: (worker, inUse) =>
-      store
-        .findWorkers(db, worker)
-        .flatMap((row) => slotsOf(db, row))
-        .filter((slot) => inUse === undefined || slot.in_use === inUse),
+    slots(worker, inUse) {
+      const found = store.findWorkers(db, worker);
+      if (worker !== undefined && found.length === 0) throw notFound("worker");
+      return found.flatMap((row) => slotsOf(db, row)).filter((slot) => slot.in_use || !inUse);
+    },
     sweep() {
       store.dropExpiredNodes(db, now());
       for (const row of store.silentWorkers(db, now() - timeout)) {

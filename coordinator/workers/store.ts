@@ -1,5 +1,6 @@
 /** SQL of workers, their nodes, filters and free ports. */
-import { and, asc, count, eq, gt, lt, lte, notExists, or, sql } from "drizzle-orm";
+import { and, asc, count, eq, gt, isNotNull, lt, lte, notExists, or, sql } from "drizzle-orm";
+import type { RouteReports } from "../../shared/schema/health.ts";
 import type { Worker, WorkerRegistration } from "../../shared/schema/worker.ts";
 import { isoTime } from "../deps.ts";
 import type { Db } from "../db/open.ts";
@@ -55,15 +56,25 @@ export function renewLease(
   db: Db,
   workerId: string,
   nodeId: string,
-  revision: number | null,
+  said: { revision: number | null; routeReports: RouteReports | null },
   leaseUntil: number,
   now: number,
 ): void {
   db.insert(nodes)
-    .values({ workerId, nodeId, leaseUntil, revision, registeredAt: now })
-    .onConflictDoUpdate({ target: [nodes.workerId, nodes.nodeId], set: { leaseUntil, revision } })
+    .values({ workerId, nodeId, leaseUntil, ...said, registeredAt: now })
+    .onConflictDoUpdate({ target: [nodes.workerId, nodes.nodeId], set: { leaseUntil, ...said } })
     .run();
   db.update(workers).set({ status: "ALIVE", lastSeenAt: now }).where(eq(workers.id, workerId)).run();
+}
+
+/** What the nodes with a live lease say of the kernels of model services. */
+export function liveReports(db: Db, now: number): RouteReports[] {
+  return db
+    .select({ reports: nodes.routeReports })
+    .from(nodes)
+    .where(and(gt(nodes.leaseUntil, now), isNotNull(nodes.routeReports)))
+    .all()
+    .map(({ reports }) => reports ?? {});
 }
 
 /** Ends a node's lease; gives how many live ones the worker has left. */
@@ -92,6 +103,17 @@ export function isNameless(db: Db, workerId: string): boolean {
   return hasNode(db, workerId, NAMELESS_NODE);
 }
 
+/** How many nodes with a live lease serve a worker. */
+export function liveNodes(db: Db, workerId: string, now: number): number {
+  return (
+    db
+      .select({ nodes: count() })
+      .from(nodes)
+      .where(and(eq(nodes.workerId, workerId), gt(nodes.leaseUntil, now)))
+      .get()?.nodes ?? 0
+  );
+}
+
 export function setStatus(db: Db, workerId: string, status: WorkerRow["status"], now: number): void {
   db.update(workers).set({ status, updatedAt: now }).where(eq(workers.id, workerId)).run();
 }
@@ -113,8 +135,14 @@ export function silentWorkers(db: Db, before: number): WorkerRow[] {
     .all();
 }
 
+/** A candidate with what finds it by a URL of one of its circuits. */
+export interface LivingWorker extends Candidate {
+  hostname: string;
+  wildcardDomain: string | null;
+}
+
 /** All living workers as placement sees them. */
-export function candidates(db: Db): Candidate[] {
+export function candidates(db: Db): LivingWorker[] {
   const rows = selectLiving(db).all();
   const filters = selectFilters(db).all();
   return rows.map((row) => ({ ...row, filters: filters.filter((one) => one.workerId === row.id) }));
@@ -155,6 +183,24 @@ export function toWorker(db: Db, row: WorkerRow, now: number): Worker {
   };
 }
 
+/** How many workers there are of each status. */
+export function workerStatuses(db: Db): Record<WorkerRow["status"], number> {
+  const rows = db.select({ status: workers.status, workers: count() }).from(workers).groupBy(workers.status).all();
+  return { ALIVE: 0, LOST: 0, TERMINATED: 0, ...Object.fromEntries(rows.map((row) => [row.status, row.workers])) };
+}
+
+/** How many circuits each worker carries, by its id. */
+export function circuitCounts(db: Db): Map<string, number> {
+  const rows = db.select({ id: circuits.workerId, circuits: count() }).from(circuits).groupBy(circuits.workerId).all();
+  return new Map(rows.map((row) => [row.id, row.circuits]));
+}
+
+/** Where browsers and operators reach a worker's own API. */
+export function apiUrl(worker: WorkerRow): string {
+  const host = worker.hostname.includes(":") ? `[${worker.hostname}]` : worker.hostname;
+  return `${worker.tlsAdvertised || worker.tlsListen ? "https" : "http"}://${host}:${worker.apiPort}`;
+}
+
 /** Workers by id or authority; all when no name is given. */
 export function findWorkers(db: Db, name?: string): WorkerRow[] {
   if (name === undefined) return listWorkers(db);
@@ -187,6 +233,8 @@ const selectLiving = prepared((db) =>
       filteredAppsOnly: workers.filteredAppsOnly,
       portLow: workers.portLow,
       portHigh: workers.portHigh,
+      hostname: workers.hostname,
+      wildcardDomain: workers.wildcardDomain,
       available: sql<number>`(SELECT count(*) FROM ${freePorts} WHERE ${freePorts.workerId} = ${workers.id})`,
       occupied: sql<number>`(SELECT count(*) FROM ${circuits} WHERE ${circuits.workerId} = ${workers.id})`,
     })
@@ -194,16 +242,6 @@ const selectLiving = prepared((db) =>
     .where(eq(workers.status, "ALIVE"))
     .prepare(),
 );
-
-function liveNodes(db: Db, workerId: string, now: number): number {
-  return (
-    db
-      .select({ nodes: count() })
-      .from(nodes)
-      .where(and(eq(nodes.workerId, workerId), gt(nodes.leaseUntil, now)))
-      .get()?.nodes ?? 0
-  );
-}
 
 function replaceFilters(db: Db, workerId: string, filters: { key: string; value: string }[]): void {
   db.delete(appFilters).where(eq(appFilters.workerId, workerId)).run();

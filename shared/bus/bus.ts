@@ -5,8 +5,11 @@
 import type { Announcement, AppProxyEvent } from "./events.ts";
 
 export interface Bus {
-  /** Broadcasts to every subscriber, in order. Rejects when the messenger is away; the caller tries again. */
-  publish(event: AppProxyEvent): Promise<void>;
+  /**
+   * Broadcasts to every subscriber, in order and in one round trip. Rejects when the messenger is away, perhaps with some
+   * of them sent; the caller tries all again.
+   */
+  publish(...events: AppProxyEvent[]): Promise<void>;
   /** Puts a message on the anycast stream. */
   announce(message: Announcement): Promise<void>;
   /** Starts listening; resolves when events will be heard. Handlers must not throw. */

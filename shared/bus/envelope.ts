@@ -5,6 +5,7 @@
 import { createHmac } from "node:crypto";
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { isRecord } from "../config/fields.ts";
 import { Circuit, Route } from "../schema/circuit.ts";
 import "../schema/formats.ts";
 import { sameSecret } from "../secrets.ts";
@@ -41,9 +42,27 @@ export const COORDINATOR_EVENTS: AppProxyEvent["name"][] = [
 /** What the coordinator listens to. */
 export const WORKER_EVENTS: AppProxyEvent["name"][] = ["appproxy_worker_circuit_added_event"];
 
+/**
+ * What a peer has sent, in our terms. The original leaves out, or has null for, what our schemas ask for, and writes times
+ * as Python does. What has no plain meaning stays as it is: the check that follows refuses it and names the field.
+ */
+export function fromPeer(value: unknown): unknown {
+  const given = kebabToSnake(value);
+  if (!isRecord(given)) return given;
+  const { circuits, circuit, routes } = given;
+  if (Array.isArray(circuits)) given["circuits"] = circuits.map(circuitFromPeer);
+  if (isRecord(circuit)) given["circuit"] = circuitFromPeer(circuit);
+  if (Array.isArray(routes)) given["routes"] = routes.map((route) => routeFromPeer(route, circuit));
+  return given;
+}
+
 // --- internal ---
 
-const position = { revision: Type.Optional(Type.Integer()), epoch: Type.Optional(Type.String()) };
+const position = {
+  revision: Type.Optional(Type.Integer()),
+  first_revision: Type.Optional(Type.Integer()),
+  epoch: Type.Optional(Type.String()),
+};
 const circuitsCheck = TypeCompiler.Compile(
   Type.Object({ target_worker_authority: Type.String(), circuits: Type.Array(Circuit), ...position }),
 );
@@ -86,7 +105,7 @@ function decode(text: string, secret: string, acceptUnsigned: boolean, heard: re
   if (!isGenuine(envelope.name, envelope.payload, secret) && !acceptUnsigned) {
     throw new Error(`event ${envelope.name} is not signed with our api_secret (events.accept_unsigned is false)`);
   }
-  const payload = kebabToSnake(JSON.parse(envelope.payload));
+  const payload = fromPeer(JSON.parse(envelope.payload));
   const check = CHECKS[envelope.name];
   if (!check.Check(payload)) {
     const first = check.Errors(payload).First();
@@ -123,8 +142,63 @@ function requestId(metadata: string | undefined): string | null {
   return typeof parsed.request_id === "string" ? parsed.request_id : null;
 }
 
+/** What the original leaves out or has as null. A time that was never written is long ago: such an app has started. */
+const CIRCUIT_BLANKS = {
+  envs: {},
+  arguments: null,
+  open_to_public: false,
+  allowed_client_ips: null,
+  port: null,
+  subdomain: null,
+  user_id: null,
+  endpoint_id: null,
+  runtime_variant: null,
+  route_info: [],
+  created_at: "1970-01-01T00:00:00.000Z",
+  updated_at: "1970-01-01T00:00:00.000Z",
+};
+/** To the original a kernel without a host is on the worker's own machine. */
+const ROUTE_BLANKS = { route_id: null, session_name: null, kernel_host: "localhost", traffic_ratio: 1 };
+
+function circuitFromPeer(value: unknown): unknown {
+  if (!isRecord(value)) return value;
+  const circuit = filled(value, CIRCUIT_BLANKS);
+  const { route_info: routes, session_ids: sessions, created_at: created, updated_at: updated } = circuit;
+  return {
+    ...circuit,
+    created_at: utc(created),
+    updated_at: utc(updated),
+    ...(Array.isArray(routes) ? { route_info: routes.map((route) => routeFromPeer(route, circuit)) } : {}),
+    ...(sessions == null && Array.isArray(routes) ? { session_ids: sessionsOf(routes) } : {}),
+  };
+}
+
+function routeFromPeer(value: unknown, circuit: unknown): unknown {
+  if (!isRecord(value)) return value;
+  const protocol = isRecord(circuit) ? (circuit["protocol"] ?? "http") : "http";
+  return filled(value, { ...ROUTE_BLANKS, protocol });
+}
+
+/** `value` with what it lacks from `blanks`. */
+function filled(value: Record<string, unknown>, blanks: Record<string, unknown>): Record<string, unknown> {
+  const missing = Object.entries(blanks).filter(([key]) => value[key] == null);
+  return missing.length === 0 ? value : { ...value, ...Object.fromEntries(missing) };
+}
+
+function sessionsOf(routes: readonly unknown[]): unknown[] {
+  return [...new Set(routes.map((route) => (isRecord(route) ? route["session_id"] : null)))];
+}
+
+/** Python writes microseconds and an offset; without one it means UTC, where JavaScript would take its own zone. */
+function utc(time: unknown): unknown {
+  if (typeof time !== "string" || time.endsWith("Z")) return time;
+  const zoned = /[+-]\d\d:\d\d$/.test(time) ? time : `${time}Z`;
+  const at = Date.parse(zoned.replace(" ", "T"));
+  return Number.isNaN(at) ? time : new Date(at).toISOString();
+}
+
 /** Older peers may write route keys with hyphens; `envs` belong to the user and stay as they are. */
-export function kebabToSnake(value: unknown): unknown {
+function kebabToSnake(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(kebabToSnake);
   if (typeof value !== "object" || value === null) return value;
   return Object.fromEntries(

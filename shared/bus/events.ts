@@ -4,6 +4,8 @@ import type { Circuit, Route } from "../schema/circuit.ts";
 /** Extra fields of our coordinator; older peers ignore them and do not send them. */
 interface Position {
   revision?: number;
+  /** Where an event tells of several changes: the revision of the first; `revision` is that of the last. */
+  first_revision?: number;
   epoch?: string;
 }
 

@@ -18,11 +18,12 @@ export function createMemoryBus(hub: MemoryHub, codec: Codec, log: Log): Bus {
   const mine = new Set<(text: string) => void>();
   let closed = false;
   return {
-    async publish(event) {
+    async publish(...events) {
       if (closed) throw new Error("event bus is closed");
-      const text = codec.encode(event);
-      // Delivered in a later turn, as from a network: a publisher never runs its own handlers inside publish().
-      for (const listener of hub.listeners) setImmediate(() => hub.listeners.has(listener) && listener(text));
+      for (const text of events.map((event) => codec.encode(event))) {
+        // Delivered in a later turn, as from a network: a publisher never runs its own handlers inside publish().
+        for (const listener of hub.listeners) setImmediate(() => hub.listeners.has(listener) && listener(text));
+      }
     },
     async announce(message) {
       hub.announcements.push(message);

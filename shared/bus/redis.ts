@@ -18,8 +18,10 @@ export function createRedisBus(connect: (role: string) => Redis, codec: Codec, l
   let closed = false;
   let hears = false;
   return {
-    async publish(event) {
-      await publisher.publish(CHANNEL, codec.encode(event));
+    async publish(...events) {
+      const pipeline = publisher.pipeline();
+      for (const event of events) pipeline.publish(CHANNEL, codec.encode(event));
+      for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
     },
     async announce(message) {
       await publisher.xadd(

@@ -21,8 +21,11 @@ export const eventsSection = {
   accept_unsigned: f.flag(false, "Take events without our signature: needed while a peer is the Python original"),
 };
 
+const level = f.oneOf(LOG_LEVELS, "info", "Least level that is written");
+
 export const loggingSection = {
-  level: f.oneOf(LOG_LEVELS, "info", "Least level that is written"),
+  // The original's NOTSET keeps nothing back.
+  level: { ...level, parse: (raw: unknown) => level.parse(raw === "NOTSET" ? "trace" : raw) },
 };
 
 export const debugSection = {
@@ -62,6 +65,11 @@ export function tlsFaults(
   return (["tls_cert", "tls_privkey"] as const)
     .filter((key) => tls[key] === null)
     .map((key) => ({ key: `${section}.${key}`, message: "is missing; wanted a file, because tls_listen is true" }));
+}
+
+/** Where TLS is listened for, https is handed out too, as the original does: an http URL to that port leads nowhere. */
+export function impliedTls<T extends { tls_listen: boolean; tls_advertised: boolean }>(section: T): T {
+  return { ...section, tls_advertised: section.tls_advertised || section.tls_listen };
 }
 
 /** TLS keys shared by both services. */

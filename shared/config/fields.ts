@@ -47,7 +47,7 @@ export function flag(fallback: boolean, description: string): Field<boolean> {
 /** A number in a range; `unit` goes into the message ("seconds"). */
 export function number(fallback: number, [low, high]: Span, unit: string, description: string): Field<number> {
   return field(`a number of ${unit} from ${low} to ${high}`, description, fallback, (raw) => {
-    const value = typeof raw === "string" && raw.trim() !== "" ? Number(raw) : raw;
+    const value = asNumber(raw);
     return typeof value === "number" && value >= low && value <= high ? value : undefined;
   });
 }
@@ -62,13 +62,12 @@ export function optionalAddress(description: string): Field<Address | null> {
   return field<Address | null>('"host:port" or { host, port }', description, null, parseAddress);
 }
 
-/** Several addresses: a comma-separated text or an array. */
+/** Several addresses: a comma-separated text or an array. An empty one is none, as in the original. */
 export function optionalAddresses(description: string): Field<Address[] | null> {
   return field<Address[] | null>('"host:port,host:port" or [{ host, port }, …]', description, null, (raw) => {
     const all = asList(raw)?.map(parseAddress);
-    return all === undefined || all.length === 0 || all.includes(undefined)
-      ? undefined
-      : all.filter((one) => one !== undefined);
+    if (all === undefined || all.includes(undefined)) return undefined;
+    return all.length === 0 ? null : all.filter((one) => one !== undefined);
   });
 }
 
@@ -97,9 +96,9 @@ export function someOf<const T extends string>(names: readonly T[], description:
 /** First and last port of a range, both included: `[10205, 10300]` or `"10205-10300"`. */
 export function optionalPorts(fallback: Span | null, description: string): Field<Span | null> {
   return field<Span | null>("[first, last] ports from 1 to 65535", description, fallback, (raw) => {
-    const ends = typeof raw === "string" ? raw.split(/[-,]/).map(Number) : raw;
+    const ends: unknown = typeof raw === "string" ? raw.split(/[-,]/) : raw;
     if (!Array.isArray(ends) || ends.length !== 2) return undefined;
-    const [low, high]: unknown[] = ends;
+    const [low, high] = ends.map(asNumber);
     return isPort(low) && isPort(high) && low <= high ? [low, high] : undefined;
   });
 }
@@ -119,14 +118,14 @@ export function filters(description: string): Field<{ key: string; value: string
 
 export function optionalPort(description: string): Field<number | null> {
   return field<number | null>("a port from 1 to 65535", description, null, (raw) => {
-    const value = typeof raw === "string" ? Number(raw) : raw;
+    const value = asNumber(raw);
     return isPort(value) ? value : undefined;
   });
 }
 
-/** A text that may be left out. */
+/** A text that may be left out. An empty one is left out, as in the original: `advertised_host = ""`. */
 export function optionalText(description: string): Field<string | null> {
-  return field<string | null>("text", description, null, (raw) => (typeof raw === "string" ? raw : undefined));
+  return field<string | null>("text", description, null, (raw) => (typeof raw === "string" ? raw || null : undefined));
 }
 
 /** A parent domain, always with its leading dot. */
@@ -154,7 +153,8 @@ function field<T>(wanted: string, description: string, fallback: T, parse: (raw:
 
 function parseAddress(raw: unknown): Address | undefined {
   if (isRecord(raw)) {
-    const { host, port } = raw;
+    const { host } = raw;
+    const port = asNumber(raw["port"]);
     return typeof host === "string" && host !== "" && isPortOrZero(port) ? { host, port } : undefined;
   }
   if (typeof raw !== "string") return undefined;
@@ -177,6 +177,11 @@ function isPort(value: unknown): value is number {
 /** Port 0 lets the system choose; tests and the quickstart use it. */
 function isPortOrZero(value: unknown): value is number {
   return value === 0 || isPort(value);
+}
+
+/** The original takes a number in quotes wherever it wants one. */
+function asNumber(raw: unknown): unknown {
+  return typeof raw === "string" && raw.trim() !== "" ? Number(raw) : raw;
 }
 
 function asList(raw: unknown): unknown[] | undefined {

@@ -55,8 +55,8 @@ export function keysOf(table: Table, prefix: string, path: string[] = []): Key[]
 }
 
 /**
- * Reads the values of `table`. `prefix` starts the environment variables' names; `check` finds faults that
- * concern several keys. Throws ConfigError with everything that is wrong.
+ * Reads the values of `table`. `prefix` starts the environment variables' names; `imply` completes values that follow
+ * from others, `check` finds faults that concern several keys. Throws ConfigError with everything that is wrong.
  */
 export function loadConfig<const T extends Table>(
   table: T,
@@ -65,6 +65,7 @@ export function loadConfig<const T extends Table>(
     toml: string;
     env: Record<string, string | undefined>;
     prefix: string;
+    imply: (values: Values<T>) => Values<T>;
     check: (values: Values<T>) => Fault[];
   },
 ): Loaded<T> {
@@ -76,7 +77,7 @@ export function loadConfig<const T extends Table>(
     seen.add(key);
     put(values, key, readKey(key, env, field, valueAt(file, key), options.env, faults));
   }
-  const whole = values as Values<T>;
+  const whole = options.imply(values as Values<T>);
   // A value that could not be read stands at its default here; what that default lacks is not told as well.
   const named = new Set(faults.map(({ key }) => key));
   faults.push(...options.check(whole).filter(({ key }) => !named.has(key)));
@@ -155,17 +156,27 @@ function put(root: Record<string, unknown>, key: string, value: unknown): void {
   at[last] = value;
 }
 
-/** Operators' files use either `snake_case` or `kebab-case`. */
+/** Operators' files use either `snake_case` or `kebab-case`, or both: `[proxy_worker]` and `[proxy-worker.port-proxy]` are one. */
 export function snakeKeys(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(snakeKeys);
   if (!isRecord(value) || value instanceof Date) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key.replaceAll("-", "_"), snakeKeys(inner)]));
+  return Object.entries(value)
+    .map(([key, inner]) => ({ [key.replaceAll("-", "_")]: snakeKeys(inner) }))
+    .reduce<Record<string, unknown>>(merge, {});
 }
 
-function leaves(value: Record<string, unknown>, path = ""): string[] {
+function merge(one: Record<string, unknown>, other: Record<string, unknown>): Record<string, unknown> {
+  return Object.entries(other).reduce((all, [key, value]) => {
+    const there = all[key];
+    return { ...all, [key]: isRecord(there) && isRecord(value) ? merge(there, value) : value };
+  }, one);
+}
+
+function leaves(value: Record<string, unknown>, path: string[] = []): string[] {
   return Object.entries(value).flatMap(([name, inner]) => {
-    const key = path === "" ? name : `${path}.${name}`;
-    return isRecord(inner) ? leaves(inner, key) : [key];
+    // As TOML writes it: [logging.pkg-ns] of the original has the keys "" and "ai.backend".
+    const here = [...path, /^\w+$/.test(name) ? name : JSON.stringify(name)];
+    return isRecord(inner) ? leaves(inner, here) : [here.join(".")];
   });
 }
 

@@ -1,6 +1,7 @@
 /** Bodies and queries of the Manager's and the user's calls to the coordinator. */
 import { Type, type Static } from "@sinclair/typebox";
-import { Dictionary, nullable, PortNumber, Protocol, Uuid } from "./circuit.ts";
+import { Dictionary, nullable, PortNumber, Protocol, Uuid } from "./basics.ts";
+import { Circuit } from "./circuit.ts";
 
 const Text = Type.String({ minLength: 1, maxLength: 255 });
 
@@ -13,13 +14,16 @@ const SESSION_EXAMPLE = {
   domain_name: "default",
 };
 
-/** The session a token is for. `project_id` and `group_id` are two names of one thing. */
+/**
+ * The session a token is for. `project_id` and `group_id` are two names of one thing. Without session id or access key it
+ * is a model service: coordinator/conf refuses that.
+ */
 export const SessionInfo = Type.Object({
-  id: Uuid,
+  id: Type.Optional(nullable(Uuid)),
   user_uuid: Uuid,
   project_id: Type.Optional(nullable(Uuid)),
   group_id: Type.Optional(nullable(Uuid)),
-  access_key: Text,
+  access_key: Type.Optional(nullable(Type.String({ maxLength: 255 }))),
   domain_name: Type.Optional(nullable(Type.String({ maxLength: 255 }))),
 });
 
@@ -41,7 +45,9 @@ export const ConfAnswer = Type.Object({ token: Uuid });
 export const ProxyWish = Type.Object({
   app: Text,
   protocol: Protocol,
-  envs: Type.Optional(nullable(Dictionary)),
+  envs: Type.Optional(
+    nullable(Type.Union([Dictionary, Type.String({ maxLength: 65_536, description: "The same as JSON text." })])),
+  ),
   args: Type.Optional(nullable(Type.String({ maxLength: 8192 }))),
   open_to_public: Type.Optional(nullable(Type.Boolean())),
   allowed_client_ips: Type.Optional(
@@ -82,6 +88,32 @@ export const RequestIdHeader = Type.Object({
     Type.String({ description: "Recorded as origin_request_id; never made up.", example: "req-2f6c1e0a" }),
   ),
 });
+
+/** Body of `DELETE /api/circuit/_/bulk`; the same may be asked as a query. */
+export const CircuitIds = Type.Optional(
+  Type.Object(
+    {
+      circuit_ids: Type.Optional(
+        Type.Union([
+          Type.Array(Type.String({ maxLength: 64 }), { maxItems: 10_000 }),
+          Type.String({ description: "Ids with commas." }),
+        ]),
+      ),
+    },
+    { example: { circuit_ids: [SESSION_ID] } },
+  ),
+);
+
+/** Answer of `GET /api/circuit/{id}/statistics`. */
+export const CircuitStatistics = Type.Composite([
+  Circuit,
+  Type.Object({
+    requests: Type.Integer(),
+    last_access: nullable(Type.Integer({ description: "Milliseconds since the epoch." })),
+    ttl: nullable(Type.Integer({ description: "Seconds until it may be collected; null for model services." })),
+  }),
+]);
+export type CircuitStatistics = Static<typeof CircuitStatistics>;
 
 export const Success = Type.Object({ success: Type.Boolean() });
 

@@ -2,25 +2,9 @@
  * Circuits and routes as they travel between coordinator, worker and events.
  * A schema here is wire check, static type and OpenAPI at once.
  */
-import { Type, type Static, type TSchema } from "@sinclair/typebox";
-
-export const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
-
-export const Uuid = Type.String({ format: "uuid", example: "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d" });
-export const PortNumber = Type.Integer({ minimum: 1, maximum: 65535, example: 10205 });
-
-/** Any JSON object. Not Type.Record, which takes lists too. */
-export const Dictionary = Type.Unsafe<Record<string, unknown>>(
-  Type.Object({}, { additionalProperties: Type.Unknown() }),
-);
-
-/** One of a list of names. */
-export const literals = <const T extends string>(names: readonly T[]) =>
-  Type.Unsafe<T>(Type.Union(names.map((name) => Type.Literal(name))));
-
-export const PROTOCOLS = ["http", "grpc", "h2", "tcp", "preopen", "vnc", "rdp"] as const;
-export const Protocol = literals(PROTOCOLS);
-export type ProxyProtocol = (typeof PROTOCOLS)[number];
+import { Type, type Static } from "@sinclair/typebox";
+import { Dictionary, literals, nullable, PortNumber, Protocol, Uuid, type ProxyProtocol } from "./basics.ts";
+import { HealthCheck } from "./health-check.ts";
 
 export const FRONTEND_MODES = ["port", "wildcard"] as const;
 export const FrontendModeSchema = literals(FRONTEND_MODES);
@@ -69,6 +53,7 @@ export const Circuit = Type.Object(
       nullable(Type.String({ description: "X-Backend-Request-ID of the request that created it; never made up." })),
     ),
     revision: Type.Optional(Type.Integer({ description: "The worker's revision at its last change." })),
+    health_check: Type.Optional(nullable(HealthCheck)),
   },
   { description: "A route from a user-facing slot to one app." },
 );

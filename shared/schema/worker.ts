@@ -1,6 +1,8 @@
 /** Workers as they register and as the coordinator shows them. */
 import { Type, type Static } from "@sinclair/typebox";
-import { AppModeSchema, Circuit, FrontendModeSchema, nullable, PortNumber, Protocol, Uuid } from "./circuit.ts";
+import { nullable, PortNumber, Protocol, Uuid } from "./basics.ts";
+import { AppModeSchema, Circuit, FrontendModeSchema } from "./circuit.ts";
+import { RouteReports } from "./health.ts";
 
 /** The facts about a session or endpoint that an app filter can name. */
 export const FILTER_KEYS = [
@@ -65,6 +67,7 @@ export const Heartbeat = Type.Object(
   {
     node_id: Type.Optional(nullable(NodeId)),
     revision: Type.Optional(nullable(Type.Integer({ minimum: 0 }))),
+    routes: Type.Optional(nullable(RouteReports)),
   },
   { example: { node_id: "node-1", revision: 42 } },
 );

@@ -71,19 +71,27 @@ describe("POST /v2/conf", () => {
     [
       "a session id that is no UUID",
       { ...conf, session: { ...session, id: "abc" } },
-      'session.id: wanted a UUID, got "abc"',
+      'session.id: wanted a UUID or null, got "abc"',
     ],
-    ["no session id", { ...conf, session: { ...session, id: undefined } }, "session.id: wanted a UUID, got nothing"],
-    ["a session id of null", { ...conf, session: { ...session, id: null } }, "session.id: wanted a UUID, got null"],
+    [
+      "no session id",
+      { ...conf, session: { ...session, id: undefined } },
+      "Not meant for inference apps (session.id: wanted a UUID, got none)",
+    ],
+    [
+      "a session id of null",
+      { ...conf, session: { ...session, id: null } },
+      "Not meant for inference apps (session.id: wanted a UUID, got none)",
+    ],
     [
       "no access key",
       { ...conf, session: { ...session, access_key: undefined } },
-      "session.access_key: wanted text of length from 1 to 255, got nothing",
+      "Not meant for inference apps (session.access_key: wanted text, got none)",
     ],
     [
       "an access key that is a number",
       { ...conf, session: { ...session, access_key: 7 } },
-      "session.access_key: wanted text of length from 1 to 255, got [hidden]",
+      "session.access_key: wanted text of length at most 255 or null, got [hidden]",
     ],
     ["a list", [], "body: wanted an object, got a list of 0"],
     ["a number", 5, "body: wanted an object, got 5"],
@@ -173,7 +181,11 @@ describe("/v2/proxy/auth", () => {
       { open_to_public: "perhaps" },
       '400 invalid-api-params: open_to_public: wanted true or false or null, got "perhaps"',
     ],
-    ["envs that are a list", { envs: [1] }, "400 invalid-api-params: envs: wanted an object or null, got a list of 1"],
+    [
+      "envs that are a list",
+      { envs: [1] },
+      "400 invalid-api-params: envs: wanted an object or text of length at most 65536 or null, got a list of 1",
+    ],
     [
       "a bad address list",
       { allowed_client_ips: "10.0.0.1, 300.1.1.1" },

@@ -1,12 +1,14 @@
 /** Request bodies: JSON, not too long, not too deep. */
 import { describe, expect, test } from "bun:test";
-import { MAX_BODY_BYTES, RawBody, readBody } from "../../coordinator/body.ts";
+import { RawBody, readBody } from "../../coordinator/body.ts";
 import { refused } from "../support/values.ts";
 
 const LIMIT = 1024 * 1024;
 const TOO_DEEP = { kind: "invalid-api-params", msg: "body: wanted at most 32 levels of nesting" } as const;
 const NOT_JSON = { kind: "invalid-api-params", msg: "body: wanted JSON, got something else" } as const;
 
+const read = (request: Request, isTrusted = false) =>
+  readBody(request, { small: LIMIT, large: 4 * LIMIT, isTrusted: () => Promise.resolve(isTrusted) });
 const decode = (text: string): unknown => new RawBody(text).decode();
 const lists = (levels: number, inside: string) => "[".repeat(levels) + inside + "]".repeat(levels);
 const objects = (levels: number, inside: string) => '{"a":'.repeat(levels) + inside + "}".repeat(levels);
@@ -74,9 +76,9 @@ describe("a body", () => {
 
 describe("reading a body", () => {
   test("gives its text as it came, decoded or not", async () => {
-    expect((await readBody(post(' {"a": "한글"} '))).text).toBe(' {"a": "한글"} ');
-    expect((await readBody(post("nonsense"))).text).toBe("nonsense");
-    expect((await readBody(post(null))).text).toBe("");
+    expect((await read(post(' {"a": "한글"} '))).text).toBe(' {"a": "한글"} ');
+    expect((await read(post("nonsense"))).text).toBe("nonsense");
+    expect((await read(post(null))).text).toBe("");
   });
 
   test("joins characters that came in pieces", async () => {
@@ -87,27 +89,26 @@ describe("reading a body", () => {
         controller.close();
       },
     });
-    expect((await readBody(post(stream))).decode()).toBe("한글");
+    expect((await read(post(stream))).decode()).toBe("한글");
   });
 
-  test("takes 1 MiB and not a byte more", async () => {
-    expect(MAX_BODY_BYTES).toBe(LIMIT);
-    expect((await readBody(post("x".repeat(LIMIT)))).text).toHaveLength(LIMIT);
-    expect(await refused(() => readBody(post("x".repeat(LIMIT + 1))))).toEqual({
+  test("takes what the limit says and not a byte more", async () => {
+    expect((await read(post("x".repeat(LIMIT)))).text).toHaveLength(LIMIT);
+    expect(await refused(() => read(post("x".repeat(LIMIT + 1))))).toEqual({
       kind: "payload-too-large",
       msg: "body: wanted at most 1048576 bytes, got more",
     });
   });
 
   test("counts bytes, not characters", async () => {
-    expect((await refused(() => readBody(post("한".repeat(LIMIT / 2))))).kind).toBe("payload-too-large");
+    expect((await refused(() => read(post("한".repeat(LIMIT / 2))))).kind).toBe("payload-too-large");
   });
 
   test("does not begin when too much is announced", async () => {
     const { stream, taken } = endless();
     const before = taken();
     const announced = { "Content-Length": String(LIMIT + 1) };
-    expect(await refused(() => readBody(post(stream, announced)))).toEqual({
+    expect(await refused(() => read(post(stream, announced)))).toEqual({
       kind: "payload-too-large",
       msg: "body: wanted at most 1048576 bytes, got 1048577 bytes",
     });
@@ -116,7 +117,18 @@ describe("reading a body", () => {
 
   test("ends soon after the limit when nothing is announced", async () => {
     const { stream, taken } = endless();
-    expect((await refused(() => readBody(post(stream)))).kind).toBe("payload-too-large");
+    expect((await refused(() => read(post(stream)))).kind).toBe("payload-too-large");
     expect(taken()).toBeLessThan(2 * LIMIT);
+  });
+
+  test.each([
+    ["announced", (text: string) => post(text, { "Content-Length": String(text.length) })],
+    ["not announced", (text: string) => post(new Blob([text]).stream())],
+  ])("takes more of a caller who holds the secret, up to a limit too: %s", async (_how, request) => {
+    expect((await read(request("x".repeat(3 * LIMIT)), true)).text).toHaveLength(3 * LIMIT);
+    expect((await refused(() => read(request("x".repeat(3 * LIMIT)), false))).msg).toContain("at most 1048576 bytes");
+    expect((await refused(() => read(request("x".repeat(4 * LIMIT + 1)), true))).msg).toContain(
+      "at most 4194304 bytes",
+    );
   });
 });

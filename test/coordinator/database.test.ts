@@ -249,7 +249,8 @@ function fresh(over: Partial<NewCircuit>): NewCircuit {
   return {
     id: newId(), workerId: WORKER, app: "jupyter", protocol: "http", appMode: "interactive", frontendMode: "port",
     port: null, subdomain: null, envs: {}, arguments: null, openToPublic: false, allowedClientIps: null, userId: USER, endpointId: null,
-    runtimeVariant: null, routeInfo: [route()], originRequestId: null, acknowledgedAt: null,
+    runtimeVariant: null,
+    healthCheck: null, routeInfo: [route()], originRequestId: null, acknowledgedAt: null,
     acknowledgedRevision: null, createdAt: NOW, updatedAt: NOW, ...over,
   };
 }

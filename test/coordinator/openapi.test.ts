@@ -29,7 +29,7 @@ const operations = Object.entries(snapshot.paths).flatMap(([path, methods]) =>
     operation,
   })),
 );
-const PUBLIC = ["GET /", "GET /status", "GET /health", "GET /health/livez", "GET /health/readyz", "GET /v2/proxy/auth", "POST /v2/proxy/auth", "GET /v2/proxy/{token}/{session_id}/add", "GET /v2/proxy/{token}/{session_id}/delete"]; // prettier-ignore
+const PUBLIC = ["GET /", "GET /status", "GET /health", "GET /health/livez", "GET /health/readyz", "GET /metrics", "GET /v2/proxy/auth", "POST /v2/proxy/auth", "GET /v2/proxy/{token}/{session_id}/add", "GET /v2/proxy/{token}/{session_id}/delete"]; // prettier-ignore
 
 let cluster: Cluster;
 beforeAll(async () => {
@@ -49,17 +49,35 @@ test("all calls of this version are in it", () => {
       .filter((name) => !PUBLIC.includes(name))
       .toSorted(),
   ).toEqual([
+    "DELETE /api/circuit/_/bulk",
     "DELETE /api/circuit/{circuit_id}",
     "DELETE /api/worker/{worker_id}",
+    "DELETE /v1/api/circuit/{circuit_id}",
+    "DELETE /v2/endpoints/bulk",
+    "DELETE /v2/endpoints/{endpoint_id}",
     "GET /api/circuit/{circuit_id}",
+    "GET /api/circuit/{circuit_id}/statistics",
     "GET /api/circuits",
     "GET /api/slots",
     "GET /api/worker",
     "GET /api/worker/{worker_id}",
     "GET /api/worker/{worker_id}/circuits",
+    "GET /health/circuits/{circuit_id}",
+    "GET /health/endpoints",
+    "GET /health/status",
+    "GET /health/summary",
+    "GET /v1/api/slots",
+    "GET /v1/api/worker",
     "PATCH /api/worker/{worker_id}",
     "POST /v2/conf",
+    "POST /v2/endpoints/bulk",
+    "POST /v2/endpoints/bulk/routes",
+    "POST /v2/endpoints/bulk/routes/register",
+    "POST /v2/endpoints/bulk/routes/unregister",
+    "POST /v2/endpoints/{endpoint_id}",
+    "POST /v2/endpoints/{endpoint_id}/token",
     "PUT /api/worker",
+    "PUT /v2/endpoints/{endpoint_id}/health-check",
   ]);
 });
 

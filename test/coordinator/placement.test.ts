@@ -1,7 +1,8 @@
 /** Which worker carries a new circuit. */
 import { describe, expect, test } from "bun:test";
 import { place, type Candidate, type Wish } from "../../coordinator/placement.ts";
-import { PROTOCOLS, placementProtocol, type ProxyProtocol } from "../../shared/schema/circuit.ts";
+import { PROTOCOLS, type ProxyProtocol } from "../../shared/schema/basics.ts";
+import { placementProtocol } from "../../shared/schema/circuit.ts";
 import { FILTER_KEYS } from "../../shared/schema/worker.ts";
 import { refused } from "../support/values.ts";
 

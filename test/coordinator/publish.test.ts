@@ -87,7 +87,11 @@ function remove({ id }: CircuitRow, requestId: string | null = null): void {
   });
 }
 
-const revisions = () => heard.map(({ payload }) => payload.revision);
+/** Of the circuits that were told of: several changes of one kind are one event. */
+const revisions = () =>
+  heard
+    .flatMap(({ payload }) => ("circuits" in payload ? payload.circuits : [payload.circuit]))
+    .map(({ revision }) => revision);
 const upTo = (last: number) => Array.from({ length: last }, (_, at) => at + 1);
 const unpublished = () => database.db.$count(sql`changes WHERE published_at IS NULL`);
 
@@ -118,10 +122,42 @@ describe("changes", () => {
       create(10_205 + at, null, "w2");
     }
     made.kick();
+    await until(() => heard.length === 2);
+    expect(heard.map(({ payload: { target_worker_authority: who, first_revision: first, revision } }) => [who, first, revision])).toEqual([["w1", 1, 3], ["w2", 1, 3]]); // prettier-ignore
+    expect(revisions()).toEqual([1, 2, 3, 1, 2, 3]);
+  });
+
+  test("of one kind and one request that follow each other are one event; the others keep their place", async () => {
+    const made = publisher(await inMemory());
+    const rows = [create(10_205, "a"), create(10_206, "a"), create(10_207, "b")];
+    for (const row of rows) write(database.db, (tx) => updateRoutes(tx, row, [], { requestId: "b", now: NOW }));
+    for (const row of rows) remove(row, "c");
+    create(10_208, "c");
+    made.kick();
+    await until(() => heard.length === 7);
+    expect(heard.map(({ name, requestId, payload }) => [name.split("_").at(-2), requestId, payload.first_revision, payload.revision])).toEqual([
+      ["created", "a", 1, 2],
+      ["created", "b", undefined, 3],
+      ["updated", "b", undefined, 4],
+      ["updated", "b", undefined, 5],
+      ["updated", "b", undefined, 6],
+      ["removed", "c", 7, 9],
+      ["created", "c", undefined, 10],
+    ]); // prettier-ignore
+  });
+
+  test("of thousands of routes are sent in several round trips, in order", async () => {
+    const messengers = await inMemory();
+    const trips: number[] = [];
+    const { bus } = messengers;
+    const counted = { ...bus, publish: (...events: AppProxyEvent[]) => (trips.push(events.length), bus.publish(...events)) }; // prettier-ignore
+    const made = publisher({ ...messengers, bus: counted });
+    const many = Array.from({ length: 9000 }, () => route());
+    const rows = upTo(5).map((at) => create(10_204 + at));
+    for (const row of rows) write(database.db, (tx) => updateRoutes(tx, row, many, { requestId: null, now: NOW }));
+    made.kick();
     await until(() => heard.length === 6);
-    expect(heard.map(({ payload }) => [payload.target_worker_authority, payload.revision])).toEqual(
-      upTo(3).flatMap((revision) => [["w1", revision], ["w2", revision]]), // prettier-ignore
-    );
+    expect([revisions(), trips]).toEqual([upTo(10), [3, 2, 1]]);
   });
 
   test("are heard only after their commit, and not at all without one", async () => {
@@ -145,7 +181,7 @@ describe("changes", () => {
       create(10_204 + at);
       if (at % 10 === 0) made.kick();
     }
-    await until(() => made.pending() === 0 && heard.length >= 450);
+    await until(() => made.pending() === 0 && revisions().length >= 450);
     expect(revisions()).toEqual(upTo(450));
   });
 
@@ -214,7 +250,7 @@ describe("on Redis", () => {
     const second = publisher(await service());
     expect(second.pending()).toBe(3);
     second.kick();
-    await until(() => heard.length >= 3);
+    await until(() => revisions().length >= 3);
     expect([revisions(), second.pending()]).toEqual([[2, 3, 4], 0]);
     await until(async () => (await unpublished()) === 0);
   });
@@ -233,7 +269,7 @@ describe("on Redis", () => {
     }
     expect(made.pending()).toBe(250);
     await redis.start();
-    await until(() => heard.length >= 251);
+    await until(() => revisions().length >= 251);
     expect([revisions(), made.pending()]).toEqual([upTo(251), 0]);
     await until(async () => (await unpublished()) === 0);
   });
@@ -252,7 +288,7 @@ function fresh(port: number, workerId: string): NewCircuit {
   return {
     id: crypto.randomUUID(), workerId, app: "jupyter", protocol: "http", appMode: "interactive", frontendMode: "port",
     port, subdomain: null, envs: {}, arguments: null, openToPublic: false, allowedClientIps: null, userId: USER, endpointId: null,
-    runtimeVariant: null, routeInfo: [route()], originRequestId: null, acknowledgedAt: null,
+    runtimeVariant: null, healthCheck: null, routeInfo: [route()], originRequestId: null, acknowledgedAt: null,
     acknowledgedRevision: null, createdAt: NOW, updatedAt: NOW,
   };
 }

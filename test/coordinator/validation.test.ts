@@ -5,7 +5,7 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { ValidationError } from "elysia";
 import { describeFaults, describeSchema } from "../../coordinator/validation.ts";
 import { ConfRequest, ProxyRequest } from "../../shared/schema/api.ts";
-import { nullable, PortNumber, Protocol, Uuid } from "../../shared/schema/circuit.ts";
+import { nullable, PortNumber, Protocol, Uuid } from "../../shared/schema/basics.ts";
 import "../../shared/schema/formats.ts";
 import { NodeId, WorkerRegistration } from "../../shared/schema/worker.ts";
 
@@ -66,7 +66,7 @@ describe("a fault", () => {
 
   test("of an inner field has its path with dots", () => {
     expect(texts(ConfRequest, { ...CONF, session: { ...SESSION, id: "x" } })).toEqual([
-      'session.id: wanted a UUID, got "x"',
+      'session.id: wanted a UUID or null, got "x"',
     ]);
     const worker = {
       authority: "a",

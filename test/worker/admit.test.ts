@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { addressMatcher } from "../../shared/addresses.ts";
 import type { Circuit } from "../../shared/schema/circuit.ts";
 import { admit, validPermit, type AdmitSettings } from "../../worker/admit.ts";
+import { createBearers } from "../../worker/bearer.ts";
 import { clientOf } from "../../worker/client.ts";
 import { PermitAuthority } from "../../worker/permit.ts";
 import { CIRCUIT, entry, head, refused, USER, type HeadWish } from "../support/values.ts";
@@ -22,7 +23,15 @@ const stranger = new PermitAuthority({
 });
 
 function settings(over: Partial<AdmitSettings> = {}): AdmitSettings {
-  return { permits, secure: false, acceptLegacy: false, lifetime: LIFETIME, now: () => NOW * 1000, ...over };
+  return {
+    permits,
+    bearers: createBearers("unused", () => NOW * 1000),
+    secure: false,
+    acceptLegacy: false,
+    lifetime: LIFETIME,
+    now: () => NOW * 1000,
+    ...over,
+  };
 }
 
 /** The permit of the circuit's own user, issued `age` seconds ago. */
@@ -32,7 +41,9 @@ const good = cookie(permit());
 
 function enter(headers: [string, string][], over: HeadWish = {}, circuit: Partial<Circuit> = {}, how = settings()) {
   const request = head({ ...over, headers: [HOST, ...headers] });
-  return admit(entry(circuit), request, clientOf(request, addressMatcher([])), how);
+  const admitted = admit(entry(circuit), request, clientOf(request, addressMatcher([])), how);
+  if (admitted instanceof Promise) throw new Error("only bearer tokens take their time");
+  return admitted;
 }
 const refusal = (...given: Parameters<typeof enter>) => refused(() => enter(...given));
 

@@ -10,6 +10,7 @@ import type { TlsPair } from "../../shared/tls.ts";
 import { VERSION } from "../../shared/version.ts";
 import { Succession } from "../engine/succession.ts";
 import type { SyncState } from "../sync.ts";
+import type { Metrics } from "../metrics.ts";
 import { setup, type SetupDeps } from "./setup.ts";
 
 export interface ApiDeps {
@@ -19,6 +20,9 @@ export interface ApiDeps {
   log: Log;
   setup: SetupDeps;
   state: () => SyncState & { circuits: number; events: boolean };
+  metrics: Metrics;
+  /** What it serves, and how many slots it has: none are counted in wildcard mode, as with the original. */
+  about: { authority: string; app_mode: string; protocol: string; available_slots: number };
 }
 
 export interface ApiServer {
@@ -97,6 +101,9 @@ const ROUTES: Record<string, Handler> = {
   "/": () => Response.json({ component: "appproxy-worker", version: VERSION, api_version: "v2" }),
   "/status": () => Response.json({ api_version: "v2" }),
   "/setup": (deps, request, peer) => setup(request, peer, deps.setup),
+  "/metrics": (deps, _request, peer) => deps.metrics.answer(peer),
+  "/health/status": ({ about, state }) =>
+    Response.json({ version: VERSION, ...about, occupied_slots: state().circuits }),
   "/health": (deps) => Response.json(health(deps)),
   "/health/livez": () => Response.json({ status: "healthy" }),
   "/health/readyz": (deps) => {

@@ -57,6 +57,8 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
     const goes = claims.redirect !== "" && query.get("do-not-redirect") !== "true";
     return goes ? goTo(uri, []) : Response.json({ redirect: uri, redirectURI: uri }, { headers: PRIVATE_HEADERS });
   }
+  if (circuit.protocol !== "http")
+    throw new Failure("generic-bad-request", "E20002: Protocol not available as interactive app");
   const path = redirectPath(claims.redirect);
   if (path === null) throw new Failure("generic-bad-request", "redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);

@@ -257,6 +257,6 @@ function faultOf(error: unknown): UpstreamFault {
 }
 
 /** A host for a URL: IPv6 addresses in brackets. */
-function bracketed(host: string): string {
+export function bracketed(host: string): string {
   return host.includes(":") ? `[${host}]` : host;
 }

@@ -6,6 +6,7 @@ import { Failure } from "../../shared/failure.ts";
 import type { Answer } from "../../shared/page.ts";
 import { assertPortFree } from "../../shared/ports.ts";
 import { pathAndQuery } from "../../shared/target.ts";
+import { ask } from "./bun-ask.ts";
 import { Faulted, forward } from "./bun-http.ts";
 import { listenTcp } from "./bun-tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./bun-websocket.ts";
@@ -19,6 +20,7 @@ export const bunEngine: Engine = {
   listen,
   listenTcp,
   reach: async (host, port) => (await reach(host, port)) === true,
+  ask,
 };
 
 // --- internal ---

@@ -135,6 +135,8 @@ export interface Engine {
   listenTcp(options: TcpListenOptions, core: Core): Listener;
   /** Resolves true when the address accepts a TCP connection within the connect limit. Never rejects. */
   reach: (host: string, port: number) => Promise<boolean>;
+  /** The status with which an address answers a GET within `ms` milliseconds. Rejects with what went wrong. */
+  ask: (host: string, port: number, path: string, ms: number) => Promise<number>;
 }
 
 export interface TcpListenOptions {

@@ -3,6 +3,7 @@
  * A set of routes is replaced as a whole between two requests; a route that stays keeps its record.
  */
 import type { Route } from "../../shared/schema/circuit.ts";
+import type { RouteStatus } from "../../shared/schema/health.ts";
 import { choose, type RoutePolicy, type Weighed } from "./policy.ts";
 
 /** Connects in a row that have to fail before a route is left out. */
@@ -32,6 +33,12 @@ export class Member implements Weighed {
   /** Since when it may be starting. Epoch milliseconds. */
   readonly since: number;
   removed = false;
+  /** What HTTP probes say of it; null where there are none, or none has said anything yet. */
+  status: RouteStatus = null;
+  /** Failed probes in a row that count. */
+  misses = 0;
+  /** Of the last probe. Epoch milliseconds. */
+  checkedAt: number | null = null;
 
   constructor(route: Route, since: number) {
     this.route = route;
@@ -87,6 +94,10 @@ export class RoutePool {
     return gone;
   }
 
+  get members(): readonly Member[] {
+    return this.#members;
+  }
+
   /** The next member that is not among `tried`; null when there is none. */
   pick(tried?: ReadonlySet<Member>): Member | null {
     const { policy, random } = this.#settings;
@@ -94,7 +105,9 @@ export class RoutePool {
     const left = (members: readonly Member[]) => members.filter((member) => tried?.has(member) !== true);
     const member = choose(left(this.#used), policy, random);
     if (member !== undefined) return member;
-    // All are out: a 503 without trying helps nobody.
+    // All are out: a 503 without trying helps nobody. Unwell ones still take connections.
+    const unwell = left(this.#members).filter(({ weight, outAt }) => weight > 0 && outAt === null);
+    if (unwell.length > 0) return choose(unwell, policy, random) ?? null;
     const resting = left(this.#members).filter(({ weight }) => weight > 0);
     return resting.toSorted((a, b) => (a.outAt ?? 0) - (b.outAt ?? 0))[0] ?? null;
   }
@@ -122,6 +135,12 @@ export class RoutePool {
     this.#renew();
   }
 
+  /** What a probe found. An unhealthy member is left out until one finds it healthy. */
+  judge(member: Member, status: RouteStatus): void {
+    member.status = status;
+    this.#renew();
+  }
+
   /** True for a young member that has never accepted a connection. */
   mayStart({ answered, since }: Member): boolean {
     return !answered && this.#settings.now() - since < START_MS;
@@ -143,7 +162,9 @@ export class RoutePool {
   // --- internal ---
 
   #renew(): void {
-    this.#used = this.#members.filter(({ weight, outAt }) => weight > 0 && outAt === null);
+    this.#used = this.#members.filter(
+      ({ weight, outAt, status }) => weight > 0 && outAt === null && status !== "unhealthy",
+    );
   }
 }
 

@@ -1,0 +1,77 @@
+/**
+ * Whether a worker serves a circuit as it is now: the wait after a commit that creation, reuse and endpoint calls share.
+ * What no worker acknowledges in time is taken back, so that nothing is left behind.
+ */
+import type { Acknowledgements } from "../acknowledge.ts";
+import { write } from "../db/open.ts";
+import type { Deps } from "../deps.ts";
+import type { Publisher } from "../publish.ts";
+import * as workers from "../workers/store.ts";
+import * as store from "./store.ts";
+
+/** A circuit as a request has found or made it. */
+export interface Found {
+  row: store.CircuitRow;
+  worker: workers.WorkerRow;
+  reuse: boolean;
+  /** What this request has done to it; the event of a change is on its way with the commit. */
+  state: "new" | "rerouted" | "as before";
+}
+
+/** `superseded`: it was moved, changed or removed meanwhile. `late`: no worker said that it serves it. */
+export type Served = "served" | "superseded" | "late";
+
+export interface Serving {
+  /** Waits until a worker serves the circuit as found. One that is late is taken back, unless it served before. */
+  wait(found: Found, requestId: string | null): Promise<Served>;
+}
+
+export function createServing(deps: Deps, publisher: Publisher, acknowledgements: Acknowledgements): Serving {
+  const { database, now, log, bus } = deps;
+  const { db } = database;
+
+  async function wait({ row, worker, state }: Found, requestId: string | null): Promise<Served> {
+    if (acknowledgements.has(row)) return "served";
+    // The original's workers do not acknowledge a change of routes.
+    if (state === "rerouted" && workers.isNameless(db, worker.id)) return "served";
+    if (state === "as before" && !acknowledgements.awaited(row)) {
+      // Perhaps changed before a restart and never acknowledged: its event may be long gone.
+      publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
+    }
+    const outcome = await acknowledgements.wait(row);
+    if (outcome === "superseded") return "superseded";
+    // Removed while its acknowledgement was on its way: there is nothing to send anybody to.
+    if (outcome === "acknowledged")
+      return store.getCircuit(db, row.id)?.workerId === row.workerId ? "served" : "superseded";
+    takeBack(row, requestId);
+    log.warn(
+      {
+        circuit: row.id,
+        worker: worker.authority,
+        origin_request_id: row.originRequestId,
+        events: bus.healthy() ? "connected" : "away",
+      },
+      "no worker acknowledged the circuit; it is taken back unless it served before",
+    );
+    return "late";
+  }
+
+  /** Forgets a circuit that never served, unless it was moved, changed or acknowledged meanwhile. */
+  function takeBack({ id, workerId, revision }: store.CircuitRow, requestId: string | null): void {
+    write(db, (tx) => {
+      const row = store.getCircuit(tx, id);
+      if (row?.workerId !== workerId || row.revision !== revision || acknowledgements.everServed(row)) return;
+      store.removeCircuit(tx, row, { requestId, now: now() });
+      acknowledgements.forget(id);
+    });
+    publisher.kick();
+  }
+
+  return { wait };
+}
+
+/** Whether a circuit's slot is still one of its worker, which may have come back with another range or mode. */
+export function fits({ frontendMode, port }: store.CircuitRow, worker: workers.WorkerRow): boolean {
+  if (frontendMode !== worker.frontendMode) return false;
+  return port === null || (port >= (worker.portLow ?? 0) && port <= (worker.portHigh ?? 0));
+}

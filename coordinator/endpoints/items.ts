@@ -1,0 +1,67 @@
+/** Entries of a call about many: each is judged on its own, and its faults become its own failure. Pure. */
+import type { Static, TSchema } from "@sinclair/typebox";
+import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { Failure } from "../../shared/failure.ts";
+import { hostFault } from "../../shared/kernel.ts";
+import {
+  DeleteItem,
+  EndpointItem,
+  RoutesItem,
+  UnregisterItem,
+  type BulkBody,
+  type RouteEntry,
+} from "../../shared/schema/endpoint.ts";
+import type { Route } from "../../shared/schema/circuit.ts";
+import "../../shared/schema/formats.ts";
+import { describeErrors } from "../validation.ts";
+
+/** An entry with its deployment's id in lower case; or why it can't be done. */
+export type Judged<T> = { id: string } & ({ item: T } | { failure: Failure });
+
+/** Throws invalid-api-params for entries that can't be answered, because they name no deployment. */
+export type Judge<T> = (body: BulkBody) => Judged<T>[];
+
+export const judgeEndpoints = judge(EndpointItem);
+export const judgeDeletions = judge(DeleteItem);
+export const judgeRoutes = judge(RoutesItem);
+export const judgeUnregistrations = judge(UnregisterItem);
+
+/** The routes of an entry, the last of those with one id. Throws invalid-api-params for a host that no kernel can have. */
+export function toRoutes(entries: readonly RouteEntry[]): Route[] {
+  const routes = new Map<string, Route>();
+  for (const [at, entry] of entries.entries()) {
+    const fault = hostFault(entry.kernel_host);
+    if (fault !== null) {
+      const got = JSON.stringify(entry.kernel_host);
+      throw new Failure("invalid-api-params", `routes.${at}.kernel_host: ${fault}, got ${got}`);
+    }
+    routes.set(entry.route_id.toLowerCase(), {
+      route_id: entry.route_id.toLowerCase(),
+      session_id: entry.session_id.toLowerCase(),
+      session_name: entry.session_name ?? null,
+      kernel_host: entry.kernel_host,
+      kernel_port: entry.kernel_port,
+      protocol: "http",
+      traffic_ratio: entry.traffic_ratio ?? 1,
+    });
+  }
+  return [...routes.values()];
+}
+
+// --- internal ---
+
+function judge<T extends TSchema>(schema: T): Judge<Static<T>> {
+  const check = TypeCompiler.Compile(schema);
+  const named = TypeCompiler.Compile(DeleteItem);
+  return ({ endpoints }) =>
+    endpoints.map((item, at) => {
+      if (!named.Check(item)) {
+        const fault = describeErrors(named.Errors(item))[0];
+        throw new Failure("invalid-api-params", `endpoints.${at}.${fault?.text ?? "deployment_id: wanted a UUID"}`);
+      }
+      const id = item.deployment_id.toLowerCase();
+      if (check.Check(item)) return { id, item };
+      const faults = describeErrors(check.Errors(item)).map((fault) => fault.text);
+      return { id, failure: new Failure("invalid-api-params", faults.join("; ")) };
+    });
+}

@@ -1,0 +1,277 @@
+/**
+ * Model services: each has one circuit, made or brought up to date by the same call, for one or for a thousand at once.
+ * What is decided from the database is decided in one transaction a call, and told in one publication.
+ */
+import { Failure, notFound } from "../../shared/failure.ts";
+import type { EndpointRequest } from "../../shared/schema/endpoint.ts";
+import { healthCheckOf, type HealthCheckWish } from "../../shared/schema/health-check.ts";
+import type { Acknowledgements } from "../acknowledge.ts";
+import { fits, type Found, type Serving } from "../circuits/serving.ts";
+import * as circuits from "../circuits/store.ts";
+import { write, type Db } from "../db/open.ts";
+import type { Deps } from "../deps.ts";
+import type { Publisher } from "../publish.ts";
+import { SlotChooser, type ChosenSlot } from "../slot.ts";
+import * as workers from "../workers/store.ts";
+import type { Judged } from "./items.ts";
+import { endpointUrl, slotOfUrl } from "./url.ts";
+
+export interface Synced {
+  url: string;
+  healthCheckEnabled: boolean;
+}
+
+/** What became of an entry. */
+export type Outcome<T> = T | Failure;
+
+export interface EndpointService {
+  /** Makes each endpoint's circuit, or brings it up to date. Gives the outcomes in order; nothing is left of a failed one. */
+  sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]>;
+  /** Removes endpoints with their circuits; those that are gone already are as good as removed. */
+  remove(ids: readonly string[], requestId: string | null): void;
+  /** Throws object-not-found. */
+  setHealthCheck(id: string, wish: HealthCheckWish | null, requestId: string | null): void;
+}
+
+interface Services {
+  publisher: Publisher;
+  acknowledgements: Acknowledgements;
+  serving: Serving;
+}
+
+/** An endpoint's circuit; `absent` when its worker is away for a while and may come back. */
+type Placed = Found & { absent: boolean };
+
+interface Pending {
+  at: number;
+  id: string;
+  item: EndpointRequest;
+}
+
+export function createEndpointService(
+  { config, database, now, newId, log }: Deps,
+  { publisher, acknowledgements, serving }: Services,
+): EndpointService {
+  const { db } = database;
+  const { circuit_ack_timeout: ackTimeout, endpoint_relocation_timeout: relocation } = config.proxy_coordinator;
+
+  async function sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]> {
+    const outcomes: Outcome<Synced>[] = items.map((one) => ("failure" in one ? one.failure : notResponding()));
+    let pending = items.flatMap((one, at): Pending[] => ("item" in one ? [{ at, id: one.id, item: one.item }] : []));
+    // What another request changes meanwhile is looked up anew, as in proxy/service.ts.
+    for (const end = performance.now() + ackTimeout * 1000; pending.length > 0 && performance.now() < end;) {
+      const round = pending;
+      const placed = write(db, (tx) => placeAll(tx, round, requestId));
+      publisher.kick();
+      const served = await Promise.all(placed.map((one) => settle(one, requestId)));
+      pending = [];
+      for (const [at, one] of round.entries()) {
+        const outcome = served[at];
+        if (outcome === undefined || outcome === "superseded") pending.push(one);
+        else outcomes[one.at] = outcome;
+      }
+      await Bun.sleep(0);
+    }
+    return outcomes;
+  }
+
+  function placeAll(tx: Db, items: readonly Pending[], requestId: string | null): Outcome<Placed>[] {
+    const chooser = new SlotChooser(tx, newId);
+    const cause = { requestId, now: now() };
+    return items.map(({ id, item }) => {
+      try {
+        return placeOne(tx, chooser, id, item, cause);
+      } catch (error) {
+        // It has written nothing; the others go on.
+        if (error instanceof Failure) return error;
+        throw error;
+      }
+    });
+  }
+
+  function placeOne(tx: Db, chooser: SlotChooser, id: string, item: EndpointRequest, cause: circuits.Cause): Placed {
+    const existing = circuits.circuitOfEndpoint(tx, id);
+    if (existing === undefined) return create(tx, chooser, id, item, cause);
+    const worker = mustFind(tx, existing.workerId);
+    const isAway = worker.status !== "ALIVE";
+    const isGone = isAway && cause.now - worker.lastSeenAt > relocation * 1000;
+    if (isGone || (!isAway && !fits(existing, worker))) {
+      const moved = move(tx, chooser, existing, item, cause);
+      if (moved !== null) return moved;
+    }
+    const change = changed(existing, item);
+    if (change === null) return { row: existing, worker, reuse: true, state: "as before", absent: isAway };
+    const row = circuits.updateCircuit(tx, existing, change, cause);
+    return { row, worker, reuse: true, state: "rerouted", absent: isAway };
+  }
+
+  function create(tx: Db, chooser: SlotChooser, id: string, item: EndpointRequest, cause: circuits.Cause): Placed {
+    const { authority: _authority, ...slot } = choose(chooser, id, item);
+    const row = circuits.insertCircuit(
+      tx,
+      {
+        id: newId(),
+        ...slot,
+        app: item.service_name,
+        protocol: "http",
+        appMode: "inference",
+        envs: {},
+        arguments: null,
+        openToPublic: item.open_to_public ?? false,
+        allowedClientIps: null,
+        userId: item.tags.session.user_uuid.toLowerCase(),
+        endpointId: id,
+        runtimeVariant: item.tags.endpoint.runtime_variant ?? null,
+        healthCheck: healthCheckOf(item.health_check),
+        acknowledgedAt: null,
+        acknowledgedRevision: null,
+        routeInfo: [],
+        originRequestId: cause.requestId,
+        createdAt: cause.now,
+        updatedAt: cause.now,
+      },
+      [],
+      cause,
+    );
+    return { row, worker: mustFind(tx, row.workerId), reuse: false, state: "new", absent: false };
+  }
+
+  /** To a living worker; null when none can take it. */
+  function move(
+    tx: Db,
+    chooser: SlotChooser,
+    existing: circuits.CircuitRow,
+    item: EndpointRequest,
+    cause: circuits.Cause,
+  ): Placed | null {
+    const chosen = chooseOrNull(chooser, existing, item);
+    if (chosen === null) return null;
+    const { authority, ...slot } = chosen;
+    const change = changed(existing, item);
+    const current = change === null ? existing : circuits.updateCircuit(tx, existing, change, cause);
+    log.warn(
+      { circuit: current.id, worker: authority, origin_request_id: current.originRequestId },
+      "endpoint moved, with another URL: its worker or its slot is gone",
+    );
+    const row = circuits.moveCircuit(tx, current, slot, cause);
+    return { row, worker: mustFind(tx, slot.workerId), reuse: true, state: "new", absent: false };
+  }
+
+  async function settle(placed: Outcome<Placed>, requestId: string | null): Promise<Outcome<Synced> | "superseded"> {
+    if (placed instanceof Failure) return placed;
+    const { row, worker, reuse, absent } = placed;
+    // It serves again when its worker is back; until then there is nobody to wait for.
+    const outcome = absent ? "served" : await serving.wait(placed, requestId);
+    if (outcome === "superseded") return "superseded";
+    if (outcome === "late") return notResponding();
+    const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
+    if (!reuse) log.info({ ...about, endpoint: row.endpointId, app: row.app }, "endpoint created");
+    return { url: endpointUrl(row, worker), healthCheckEnabled: row.healthCheck !== null };
+  }
+
+  return {
+    sync,
+    remove(ids, requestId) {
+      const removed = write(db, (tx) => {
+        const rows = [...new Set(ids)]
+          .map((id) => circuits.circuitOfEndpoint(tx, id))
+          .filter((row) => row !== undefined);
+        for (const row of rows) circuits.removeCircuit(tx, row, { requestId, now: now() });
+        return rows;
+      });
+      for (const row of removed) {
+        acknowledgements.forget(row.id);
+        log.info(
+          { circuit: row.id, endpoint: row.endpointId, origin_request_id: row.originRequestId, request_id: requestId },
+          "endpoint removed",
+        );
+      }
+      publisher.kick();
+    },
+    setHealthCheck(id, wish, requestId) {
+      write(db, (tx) => {
+        const row = circuits.circuitOfEndpoint(tx, id);
+        if (row === undefined) throw notFound("circuit");
+        const healthCheck = healthCheckOf(wish);
+        if (!same(row.healthCheck, healthCheck))
+          circuits.updateCircuit(tx, row, { healthCheck }, { requestId, now: now() });
+      });
+      publisher.kick();
+    },
+  };
+}
+
+// --- internal ---
+
+function notResponding(): Failure {
+  return new Failure("service-unavailable", "E10001: Proxy worker not responding");
+}
+
+function mustFind(tx: Db, workerId: string): workers.WorkerRow {
+  const row = workers.getWorker(tx, workerId);
+  if (row === undefined) throw new Failure("internal-server-error", "The circuit's worker is not recorded");
+  return row;
+}
+
+/** The slot of the URL that it had, when that is free; else as the request wishes. Throws what placement throws. */
+function choose(chooser: SlotChooser, id: string, item: EndpointRequest, label: string | null = null): ChosenSlot {
+  const { session, endpoint } = item.tags;
+  const projectId = session.project_id ?? session.group_id ?? null;
+  const url = endpoint.existing_url ?? "";
+  const old = url === "" ? null : slotOfUrl(url, chooser.candidates);
+  if (old !== null) {
+    try {
+      return chooser.chooseAt(old.worker, old.slot);
+    } catch (error) {
+      // Another circuit has its port by now: a new URL is better than none.
+      if (!(error instanceof Failure)) throw error;
+    }
+  }
+  return chooser.choose({
+    protocol: "http",
+    mode: "inference",
+    facts: {
+      "session.user_uuid": session.user_uuid.toLowerCase(),
+      ...(projectId === null ? {} : { "session.project_id": projectId }),
+      ...(session.domain_name == null ? {} : { "session.domain_name": session.domain_name }),
+      "endpoint.id": id,
+      ...(endpoint.runtime_variant == null ? {} : { "endpoint.runtime_variant": endpoint.runtime_variant }),
+      ...(url === "" ? {} : { "endpoint.existing_url": url }),
+    },
+    port: item.port ?? null,
+    // A service that moves keeps its name where it can.
+    subdomain: label ?? item.subdomain ?? item.service_name,
+    isLabel: label !== null,
+  });
+}
+
+/** As `choose`, for a circuit that would have to move; null when no living worker can take it. */
+function chooseOrNull(chooser: SlotChooser, row: circuits.CircuitRow, item: EndpointRequest): ChosenSlot | null {
+  try {
+    return choose(chooser, row.endpointId ?? "", item, row.subdomain);
+  } catch (error) {
+    if (error instanceof Failure) return null;
+    throw error;
+  }
+}
+
+/** What the Manager's newest word changes of a circuit; null for nothing. */
+function changed(row: circuits.CircuitRow, item: EndpointRequest): Partial<circuits.Content> | null {
+  const wanted = {
+    openToPublic: item.open_to_public ?? false,
+    runtimeVariant: item.tags.endpoint.runtime_variant ?? row.runtimeVariant,
+    healthCheck: healthCheckOf(item.health_check),
+  };
+  return same(wanted, {
+    openToPublic: row.openToPublic,
+    runtimeVariant: row.runtimeVariant,
+    healthCheck: row.healthCheck,
+  })
+    ? null
+    : wanted;
+}
+
+/** Of plain values whose keys have one order. */
+function same(one: unknown, other: unknown): boolean {
+  return Bun.deepEquals(one, other);
+}

@@ -1,0 +1,49 @@
+/** URLs of model services: the one that a circuit has, and what an old one says about where its circuit was. Pure. */
+import { Failure } from "../../shared/failure.ts";
+import type { CircuitRow } from "../circuits/store.ts";
+import type { SlotWish } from "../slot.ts";
+import type { LivingWorker, WorkerRow } from "../workers/store.ts";
+
+/** Where clients of a model service send their requests; ends with a slash, as the original's does. */
+export function endpointUrl(row: CircuitRow, worker: WorkerRow): string {
+  const scheme = worker.tlsListen || worker.tlsAdvertised ? "https" : "http";
+  if (row.frontendMode === "wildcard") {
+    const port = worker.wildcardTrafficPort === null ? "" : `:${worker.wildcardTrafficPort}`;
+    return new URL(`${scheme}://${row.subdomain ?? ""}${worker.wildcardDomain ?? ""}${port}`).toString();
+  }
+  const host = worker.hostname.includes(":") ? `[${worker.hostname}]` : worker.hostname;
+  return new URL(`${scheme}://${host}:${row.port ?? 0}`).toString();
+}
+
+/** Where a URL leads: a worker and its slot; null when no living worker that carries model services has it. */
+export function slotOfUrl(
+  url: string,
+  workers: readonly LivingWorker[],
+): { worker: LivingWorker; slot: Pick<SlotWish, "port" | "subdomain" | "isLabel"> } | null {
+  const { hostname, port: given, protocol } = parse(url);
+  const carrying = workers.filter((one) => one.protocol === "http" && one.acceptedTraffics.includes("inference"));
+  const dot = hostname.indexOf(".");
+  const parent = dot === -1 ? null : hostname.slice(dot);
+  const wildcard = carrying.find(
+    (one) => one.frontendMode === "wildcard" && parent !== null && one.wildcardDomain?.toLowerCase() === parent,
+  );
+  if (wildcard !== undefined)
+    return { worker: wildcard, slot: { port: null, subdomain: hostname.slice(0, dot), isLabel: true } };
+  const port = given === "" ? (protocol === "https:" ? 443 : 80) : Number(given);
+  const worker = carrying.find(
+    ({ frontendMode, hostname: host, portLow, portHigh }) =>
+      frontendMode === "port" && host.toLowerCase() === hostname && port >= (portLow ?? 1) && port <= (portHigh ?? 0),
+  );
+  return worker === undefined ? null : { worker, slot: { port, subdomain: null } };
+}
+
+// --- internal ---
+
+function parse(url: string): URL {
+  const parsed = URL.canParse(url) ? new URL(url) : null;
+  if (parsed !== null && /^https?:$/.test(parsed.protocol) && parsed.hostname !== "") return parsed;
+  throw new Failure(
+    "invalid-api-params",
+    `tags.endpoint.existing_url: wanted an http or https URL, got ${JSON.stringify(url.slice(0, 80))}`,
+  );
+}

@@ -1,0 +1,56 @@
+/** The coordinator's figures at `GET /metrics`, for the addresses in `metric_access_allowed_hosts`. */
+import { Elysia } from "elysia";
+import { Counter } from "prom-client";
+import { addressMatcher } from "../shared/addresses.ts";
+import { createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.ts";
+import type { AccessPlugin } from "./access.ts";
+import { circuitModes } from "./circuits/store.ts";
+import type { Deps } from "./deps.ts";
+import type { Publisher } from "./publish.ts";
+import { workerStatuses } from "./workers/store.ts";
+
+export interface Metrics {
+  /** A call was answered. `route` is its pattern. */
+  answered(method: string, route: string, status: number): void;
+  answer(peer: string | null): Promise<Response>;
+}
+
+export function createMetrics({ config, database: { db }, bus, live }: Deps, publisher: Publisher): Metrics {
+  const registry = createRegistry("appproxy-coordinator");
+  const allowed = addressMatcher(config.proxy_coordinator.metric_access_allowed_hosts);
+  const calls = new Counter({
+    name: "appproxy_coordinator_calls_total",
+    help: "Answered calls.",
+    labelNames: ["method", "route", "status"],
+    registers: [registry],
+  });
+  gauges(registry, "appproxy_coordinator_circuits", "Circuits.", "app_mode", () => circuitModes(db));
+  gauges(registry, "appproxy_coordinator_workers", "Workers.", "status", () => workerStatuses(db));
+  gauge(registry, "appproxy_coordinator_unpublished_changes", "Changes that workers have not been told of.", () =>
+    publisher.pending(),
+  );
+  gauge(registry, "appproxy_coordinator_events_connected", "1 while events can be sent and heard.", () =>
+    Number(bus.healthy()),
+  );
+  gauge(registry, "appproxy_coordinator_live_data_connected", "1 while usage can be read.", () =>
+    Number(live.healthy()),
+  );
+  return {
+    answered: (method, route, status) => calls.inc({ method, route, status }),
+    answer: (peer) => metricsAnswer(registry, peer, allowed),
+  };
+}
+
+export function metricsRoutes(access: AccessPlugin, metrics: Metrics) {
+  return new Elysia({ name: "metrics" })
+    .use(access)
+    .get("/metrics", ({ request, server }) => metrics.answer(server?.requestIP(request)?.address ?? null), {
+      access: "public",
+      detail: {
+        tags: ["Status"],
+        summary: "Figures for Prometheus",
+        description: "Only for the addresses in `metric_access_allowed_hosts`.",
+        responses: { 200: { description: "OK" }, 403: { description: "Forbidden" } },
+      },
+    });
+}

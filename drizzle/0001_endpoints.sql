@@ -1,0 +1,3 @@
+DROP TABLE `endpoints`;--> statement-breakpoint
+ALTER TABLE `circuits` ADD `health_check` text;--> statement-breakpoint
+ALTER TABLE `nodes` ADD `route_reports` text;

@@ -1,0 +1,101 @@
+/**
+ * Bearer tokens of model services: JWTs that the coordinator minted for one circuit. A client sends the same one with
+ * every request, so genuine ones are remembered for a while; checking a signature anew costs more than the rest.
+ */
+import { errors } from "jose";
+import { Failure } from "../shared/failure.ts";
+import { verifyJwt } from "../shared/jwt.ts";
+
+/** What counts of a genuine token. */
+interface Bearer {
+  circuitId: string;
+  /** Epoch seconds. */
+  exp: number;
+}
+
+export interface Bearers {
+  /**
+   * Lets the holder of the circuit's token in. At once where the token is known, else when its signature is checked.
+   * Throws or rejects with the failure (wire.md §3, E20006 to E20009).
+   */
+  admit(circuitId: string, authorization: string | null): undefined | Promise<void>;
+}
+
+/** Tokens of a generation; about 1.5 KB each. */
+const MAX_KNOWN = 10_000;
+/** As for all JWTs: clocks differ. Seconds. */
+const CLOCK_TOLERANCE = 5;
+
+/** `now` gives epoch milliseconds. */
+export function createBearers(jwtSecret: string, now: () => number): Bearers {
+  /** Genuine tokens seen lately, in two generations, so that the busy ones stay. */
+  let known = new Map<string, Bearer>();
+  let knownBefore = new Map<string, Bearer>();
+
+  function recall(token: string): Bearer | undefined {
+    const bearer = known.get(token);
+    if (bearer !== undefined) return bearer;
+    const old = knownBefore.get(token);
+    if (old !== undefined) remember(token, old);
+    return old;
+  }
+
+  function remember(token: string, bearer: Bearer): void {
+    if (known.size >= MAX_KNOWN) {
+      knownBefore = known;
+      known = new Map();
+    }
+    known.set(token, bearer);
+  }
+
+  async function learn(token: string): Promise<Bearer> {
+    const claims = await verifyJwt(token, jwtSecret, ["exp"]).catch((error: unknown) => {
+      throw invalid(why(error));
+    });
+    const bearer = { circuitId: String(claims["id"]).toLowerCase(), exp: claims.exp ?? 0 };
+    remember(token, bearer);
+    return bearer;
+  }
+
+  /** A known token may be over by now. */
+  function check(bearer: Bearer, circuitId: string): undefined {
+    if (bearer.exp + CLOCK_TOLERANCE <= now() / 1000) throw invalid(EXPIRED);
+    if (bearer.circuitId !== circuitId)
+      throw new Failure("invalid-credentials", "E20009: Authorization token mismatch");
+  }
+
+  return {
+    admit(circuitId, authorization) {
+      const token = tokenOf(authorization);
+      const bearer = recall(token);
+      if (bearer !== undefined) return check(bearer, circuitId);
+      return learn(token).then((fresh) => check(fresh, circuitId));
+    },
+  };
+}
+
+// --- internal ---
+
+const EXPIRED = "it has expired";
+
+/** RFC 9110 §11.1: schemes have no case. `BackendAI` is the platform's own name for the same. */
+function tokenOf(authorization: string | null): string {
+  if (authorization === null || authorization.trim() === "")
+    throw new Failure("invalid-credentials", "E20006: Authorization header not provided");
+  const [scheme = "", ...rest] = authorization.trim().split(" ");
+  if (!/^(bearer|backendai)$/i.test(scheme))
+    throw new Failure("invalid-credentials", `E20007: Unsupported authorization method ${scheme.slice(0, 40)}`);
+  return rest.join(" ").trim();
+}
+
+function invalid(reason: string): Failure {
+  return new Failure("invalid-credentials", `E20008: Invalid authorization token (${reason})`);
+}
+
+/** In a few words of ours: the library's may name claims, and a failed check must look the same each time. */
+function why(error: unknown): string {
+  if (error instanceof errors.JWTExpired) return EXPIRED;
+  if (error instanceof errors.JWSSignatureVerificationFailed) return "its signature is wrong";
+  if (error instanceof errors.JWTClaimValidationFailed) return `its claim ${error.claim} is missing or wrong`;
+  return "it cannot be read";
+}

@@ -1,0 +1,59 @@
+/** The worker's figures at `GET /metrics` of its API port, for the addresses in `metric_access_allowed_hosts`. */
+import { addressMatcher } from "../shared/addresses.ts";
+import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.ts";
+import { reportRoutes } from "./routes/health.ts";
+import type { SyncState } from "./sync.ts";
+import type { Table } from "./table.ts";
+import type { Usage } from "./usage.ts";
+
+export interface Metrics {
+  answer(peer: string): Promise<Response>;
+}
+
+interface MetricsDeps {
+  table: Table;
+  usage: Usage;
+  state: () => SyncState & { events: boolean };
+  /** Who may read them. */
+  allowed: readonly string[];
+}
+
+export function createMetrics({ table, usage, state, allowed }: MetricsDeps): Metrics {
+  const registry = createRegistry("appproxy-worker");
+  const mayRead = addressMatcher(allowed);
+  counter(
+    registry,
+    "appproxy_worker_requests_total",
+    "Requests, WebSockets and TCP connections that were let in.",
+    () => usage.requests(),
+  );
+  gauges(registry, "appproxy_worker_circuits", "Circuits.", "app_mode", () =>
+    countBy(table.all(), ({ circuit }) => circuit.app_mode),
+  );
+  gauge(registry, "appproxy_worker_open", "Open requests and connections to apps.", () =>
+    table.all().reduce((sum, { pool }) => sum + pool.open, 0),
+  );
+  gauges(registry, "appproxy_worker_inference_routes", "Kernels of model services.", "status", () => ({
+    healthy: 0,
+    unhealthy: 0,
+    unknown: 0,
+    ...countBy(Object.values(reportRoutes(table)).flat(), ([, status]) => status ?? "unknown"),
+  }));
+  gauge(registry, "appproxy_worker_circuits_known", "0 while changes may have been missed.", () =>
+    Number(state().known),
+  );
+  gauge(registry, "appproxy_worker_revision", "Of its circuits.", () => state().revision ?? Number.NaN);
+  gauge(registry, "appproxy_worker_coordinator_reachable", "1 when the last call succeeded.", () =>
+    Number(state().coordinator),
+  );
+  gauge(registry, "appproxy_worker_events_connected", "1 while events are heard.", () => Number(state().events));
+  return { answer: (peer) => metricsAnswer(registry, peer, mayRead) };
+}
+
+// --- internal ---
+
+function countBy<T>(all: readonly T[], key: (one: T) => string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const one of all) counts[key(one)] = (counts[key(one)] ?? 0) + 1;
+  return counts;
+}
