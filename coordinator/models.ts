@@ -1,17 +1,18 @@
 /** The contract's schemas under the names that OpenAPI shows, and the answers that a route documents. */
 import { Elysia } from "elysia";
-import { Type } from "@sinclair/typebox";
 import * as api from "../shared/schema/api.ts";
 import { Circuit } from "../shared/schema/circuit.ts";
 import * as endpoint from "../shared/schema/endpoint.ts";
 import * as health from "../shared/schema/health.ts";
 import { SlotsV1, WorkersV1 } from "../shared/schema/v1.ts";
-import { Heartbeat, Slot, Worker, WorkerCircuits, WorkerRegistration } from "../shared/schema/worker.ts";
-
-export const CircuitPage = Type.Object({
-  circuits: Type.Array(Circuit),
-  next: Type.Union([Type.String({ description: "Pass as `after` for the next page." }), Type.Null()]),
-});
+import {
+  Heartbeat,
+  SlotList,
+  Worker,
+  WorkerCircuits,
+  WorkerList,
+  WorkerRegistration,
+} from "../shared/schema/worker.ts";
 
 const schemas = {
   ConfRequest: api.ConfRequest,
@@ -24,10 +25,10 @@ const schemas = {
   CircuitStatistics: api.CircuitStatistics,
   Problem: api.ProblemSchema,
   Circuit,
-  CircuitPage,
+  CircuitPage: api.CircuitPage,
   Worker,
   WorkerRegistration,
-  WorkerList: Type.Object({ workers: Type.Array(Worker) }),
+  WorkerList,
   WorkerCircuits,
   Heartbeat,
   EndpointRequest: endpoint.EndpointRequest,
@@ -49,7 +50,7 @@ const schemas = {
   CircuitHealthAnswer: health.CircuitHealthAnswer,
   SlotsV1,
   WorkersV1,
-  SlotList: Type.Object({ slots: Type.Array(Slot) }),
+  SlotList,
 };
 
 export const models = new Elysia({ name: "models" }).model(schemas);

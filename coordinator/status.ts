@@ -1,6 +1,7 @@
 /** Routes that tell how the coordinator is: for load balancers, orchestrators and clients that look for it. */
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
+import { WhereaboutsAnswer } from "../shared/schema/api.ts";
 import { VERSION } from "../shared/version.ts";
 import type { AccessPlugin } from "./access.ts";
 
@@ -27,7 +28,7 @@ export function statusRoutes(access: AccessPlugin, baseUrl: () => string, readin
     })
     .get("/status", () => ({ api_version: "v2" as const, advertise_address: baseUrl() }), {
       access: "public",
-      response: Type.Object({ api_version: Type.Literal("v2"), advertise_address: Type.String() }),
+      response: WhereaboutsAnswer,
       detail: { tags, summary: "Where to reach it" },
     })
     .get("/health", health, { access: "public", response: Answer, detail: { tags, summary: "Health with its parts" } })

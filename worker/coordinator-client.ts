@@ -1,13 +1,14 @@
 /** Calls to the coordinator. Every failure becomes `coordinator-connection-error`, or the coordinator's own 404. */
-import { Type, type Static, type TSchema } from "@sinclair/typebox";
-import { TypeCompiler, type TypeCheck } from "@sinclair/typebox/compiler";
+import { Type, type Static } from "@sinclair/typebox";
+import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { fromPeer } from "../shared/bus/envelope.ts";
+import { CallFailed, createClient } from "../shared/client.ts";
 import { isRecord } from "../shared/config/fields.ts";
-import { Failure, notFound, reason } from "../shared/failure.ts";
-import { silentLog, type Log } from "../shared/log.ts";
+import { Failure, notFound } from "../shared/failure.ts";
+import type { Log } from "../shared/log.ts";
+import { operations } from "../shared/operations.ts";
 import { Circuit } from "../shared/schema/circuit.ts";
 import { WorkerCircuits, type Heartbeat, type WorkerRegistration } from "../shared/schema/worker.ts";
-import "../shared/schema/formats.ts";
 
 /** What the worker needs of a registration's answer; the original's has fewer fields than ours. */
 const Registered = Type.Object({ id: Type.String(), revision: Type.Optional(Type.Integer()) });
@@ -21,68 +22,31 @@ export interface CoordinatorClient {
   deregister(workerId: string, nodeId: string): Promise<void>;
 }
 
-const registeredCheck = TypeCompiler.Compile(Registered);
-/** Circuits are judged one by one. */
-const snapshotCheck = TypeCompiler.Compile(
-  Type.Object({ ...WorkerCircuits.properties, circuits: Type.Array(Type.Unknown()) }),
-);
+/** Of a coordinator of any version: circuits are judged one by one, and of other answers only what is needed counts. */
+const calls = {
+  register: { ...operations.registerWorker, answer: Registered },
+  heartbeat: { ...operations.heartbeat, answer: Registered },
+  circuits: {
+    ...operations.getWorkerCircuits,
+    answer: Type.Object({ ...WorkerCircuits.properties, circuits: Type.Array(Type.Unknown()) }),
+  },
+  deregister: { ...operations.deregisterWorker, answer: Type.Unknown() },
+};
 const circuitCheck = TypeCompiler.Compile(Circuit);
 const TIMEOUT_MS = 10_000;
 
 /** `endpoint` is the coordinator's URL, with or without a slash at the end. */
-export function createCoordinatorClient(
-  endpoint: string,
-  apiSecret: string,
-  log: Log = silentLog(),
-): CoordinatorClient {
-  const base = endpoint.replace(/\/+$/, "");
-
-  async function call<T extends TSchema>(
-    method: string,
-    path: string,
-    body: unknown,
-    check: TypeCheck<T>,
-  ): Promise<Static<T>> {
-    const answer = await send(method, path, body);
-    const value = fromPeer(await answer.json());
-    if (check.Check(value)) return value;
-    const fault = check.Errors(value).First();
-    throw unreachable(`${method} ${path} answered something else: ${fault?.path ?? ""} ${fault?.message ?? ""}`);
-  }
-
-  async function send(method: string, path: string, body: unknown): Promise<Response> {
-    let answer: Response;
-    try {
-      answer = await fetch(base + path, {
-        method,
-        headers: { "X-BackendAI-Token": apiSecret, Accept: "application/json", "Content-Type": "application/json" },
-        body: body === undefined ? null : JSON.stringify(body),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      });
-    } catch (error) {
-      throw unreachable(`${method} ${base}${path}: ${reason(error)}`, error);
-    }
-    if (answer.ok) return answer;
-    const text = (await answer.text()).slice(0, 500);
-    if (answer.status === 404) throw notFound("worker");
-    if (answer.status === 401 || answer.status === 403) {
-      throw new Failure(
-        "appproxy/worker-registration-error",
-        `the coordinator refuses this worker (${answer.status}); does secrets.api_secret differ?`,
-      );
-    }
-    throw unreachable(`${method} ${base}${path} answered ${answer.status}: ${text}`);
-  }
-
+export function createCoordinatorClient(endpoint: string, apiSecret: string, log: Log): CoordinatorClient {
+  const client = createClient(calls, { baseUrl: endpoint, secret: apiSecret, timeout: TIMEOUT_MS, read: fromPeer });
   return {
-    register: (wanted) => call("PUT", "/api/worker", wanted, registeredCheck),
-    heartbeat: (id, beat) => call("PATCH", `/api/worker/${id}`, beat, registeredCheck),
+    register: (wanted) => client.register({ body: wanted }).catch(refused),
+    heartbeat: (id, beat) => client.heartbeat({ worker_id: id, body: beat }).catch(refused),
     async circuits(id) {
-      const snapshot = await call("GET", `/api/worker/${id}/circuits`, undefined, snapshotCheck);
+      const snapshot = await client.circuits({ worker_id: id }).catch(refused);
       return { ...snapshot, circuits: snapshot.circuits.filter((circuit) => isReadable(circuit, log)) };
     },
     async deregister(id, nodeId) {
-      await send("DELETE", `/api/worker/${id}?node_id=${encodeURIComponent(nodeId)}`, undefined);
+      await client.deregister({ worker_id: id, query: { node_id: nodeId } }).catch(refused);
     },
   };
 }
@@ -101,6 +65,15 @@ function isReadable(circuit: unknown, log: Log): circuit is Circuit {
   return false;
 }
 
-function unreachable(msg: string, cause?: unknown): Failure {
-  return new Failure("appproxy/coordinator-connection-error", { msg, cause });
+/** What a failed call means to a worker. Always throws. */
+function refused(error: unknown): never {
+  if (!(error instanceof CallFailed)) throw error;
+  if (error.status === 404) throw notFound("worker");
+  if (error.status === 401 || error.status === 403) {
+    throw new Failure(
+      "appproxy/worker-registration-error",
+      `the coordinator refuses this worker (${error.status}); does secrets.api_secret differ?`,
+    );
+  }
+  throw new Failure("appproxy/coordinator-connection-error", { msg: error.message, cause: error });
 }

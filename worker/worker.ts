@@ -127,7 +127,7 @@ export function startWorker(deps: WorkerDeps): Worker {
   const sync = createSync({
     registration: registration(config, api.port, wildcardPort),
     nodeId: newId(),
-    coordinator: createCoordinatorClient(own.coordinator_endpoint, config.secrets.api_secret),
+    coordinator: createCoordinatorClient(own.coordinator_endpoint, config.secrets.api_secret, log),
     bus,
     table,
     frontends,

@@ -2,7 +2,7 @@
 import { Elysia } from "elysia";
 import { Type, type Static } from "@sinclair/typebox";
 import { Failure } from "../../shared/failure.ts";
-import { RequestIdHeader } from "../../shared/schema/api.ts";
+import { CircuitQuery, RequestIdHeader } from "../../shared/schema/api.ts";
 import { Uuid } from "../../shared/schema/basics.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
@@ -10,15 +10,6 @@ import type { Log } from "../../shared/log.ts";
 import { answers, models } from "../models.ts";
 import type { CircuitService } from "./service.ts";
 import type { CircuitFilter } from "./store.ts";
-
-const ListQuery = Type.Object({
-  origin_request_id: Type.Optional(Type.String({ description: "As received in X-Backend-Request-ID." })),
-  session_id: Type.Optional(Uuid),
-  app: Type.Optional(Type.String()),
-  worker: Type.Optional(Type.String({ description: "A worker's id or authority." })),
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
-  after: Type.Optional(Uuid),
-});
 
 const DeleteQuery = Type.Object({ circuit_ids: Type.Optional(Type.String({ description: "Ids with commas." })) });
 const params = Type.Object({ circuit_id: Uuid });
@@ -30,8 +21,8 @@ export function circuitRoutes(access: AccessPlugin, circuits: CircuitService, lo
     .use(models)
     .get("/api/circuits", ({ query }) => circuits.list(toFilter(query), query.limit ?? 100, query.after), {
       access: "api",
-      asked: ListQuery,
-      query: ListQuery,
+      asked: CircuitQuery,
+      query: CircuitQuery,
       response: answers("CircuitPage", 400, 401),
       detail: { tags, summary: "List circuits", description: "Oldest first, filtered and in pages." },
     })
@@ -102,7 +93,7 @@ function idsOf(given: readonly string[] | string | undefined): string[] {
   return ids;
 }
 
-function toFilter(query: Static<typeof ListQuery>): CircuitFilter {
+function toFilter(query: Static<typeof CircuitQuery>): CircuitFilter {
   return {
     originRequestId: query.origin_request_id,
     sessionId: query.session_id,

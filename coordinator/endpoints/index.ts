@@ -176,8 +176,9 @@ export function endpointRoutes(access: AccessPlugin, { endpoints, routes, tokens
 
 /** Older Managers write `endpoint_id` for `deployment_id`. */
 function renamed({ endpoints }: BulkBody): BulkBody {
-  const all: Record<string, unknown>[] = endpoints;
-  return { endpoints: all.map((one) => ({ deployment_id: one["endpoint_id"], ...one })) };
+  return {
+    endpoints: endpoints.map((one) => ("endpoint_id" in one ? { deployment_id: one.endpoint_id, ...one } : one)),
+  };
 }
 
 function created(id: string, outcome: Synced | Failure): CreatedItem {

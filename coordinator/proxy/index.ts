@@ -4,7 +4,7 @@ import { Type } from "@sinclair/typebox";
 import type { Log } from "../../shared/log.ts";
 import { listsJson } from "../../shared/page.ts";
 import { pathAndQuery } from "../../shared/target.ts";
-import { ProxyRequest, ProxyWish, RequestIdHeader, type ProxyAnswer } from "../../shared/schema/api.ts";
+import { CloseQuery, ProxyRequest, ProxyWish, RequestIdHeader, type ProxyAnswer } from "../../shared/schema/api.ts";
 import { Uuid } from "../../shared/schema/basics.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
@@ -13,7 +13,6 @@ import type { Opened, ProxyService } from "./service.ts";
 
 const tags = ["Apps"];
 const params = Type.Object({ token: Uuid, session_id: Uuid });
-const CloseQuery = Type.Object({ app: Type.String({ minLength: 1 }) });
 
 /** `baseUrl` is how others reach this coordinator, without a slash at its end. */
 export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: () => string, log: Log) {

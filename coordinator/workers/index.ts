@@ -2,7 +2,7 @@
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
 import { Uuid } from "../../shared/schema/basics.ts";
-import { NodeId } from "../../shared/schema/worker.ts";
+import { LeaveQuery } from "../../shared/schema/worker.ts";
 import type { AccessPlugin } from "../access.ts";
 import { RawBody } from "../body.ts";
 import { answers, models } from "../models.ts";
@@ -10,7 +10,6 @@ import type { WorkerService } from "./service.ts";
 
 const tags = ["Workers"];
 const params = Type.Object({ worker_id: Uuid });
-const LeaveQuery = Type.Object({ node_id: Type.Optional(NodeId) });
 const SlotQuery = Type.Object({
   wsproxy_host: Type.Optional(Type.String({ description: "A worker's authority or id." })),
   in_use: Type.Optional(Type.Boolean({ default: true, description: "Only those that carry a circuit." })),

@@ -89,6 +89,27 @@ export const RequestIdHeader = Type.Object({
   ),
 });
 
+/** Query of `/v2/proxy/{token}/{session_id}/delete`. */
+export const CloseQuery = Type.Object({ app: Type.String({ minLength: 1 }) });
+
+/** Answer of `GET /status`. */
+export const WhereaboutsAnswer = Type.Object({ api_version: Type.Literal("v2"), advertise_address: Type.String() });
+
+/** Query of `GET /api/circuits`. */
+export const CircuitQuery = Type.Object({
+  origin_request_id: Type.Optional(Type.String({ description: "As received in X-Backend-Request-ID." })),
+  session_id: Type.Optional(Uuid),
+  app: Type.Optional(Type.String()),
+  worker: Type.Optional(Type.String({ description: "A worker's id or authority." })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
+  after: Type.Optional(Uuid),
+});
+
+export const CircuitPage = Type.Object({
+  circuits: Type.Array(Circuit),
+  next: nullable(Type.String({ description: "Pass as `after` for the next page." })),
+});
+
 /** Body of `DELETE /api/circuit/_/bulk`; the same may be asked as a query. */
 export const CircuitIds = Type.Optional(
   Type.Object(

@@ -99,8 +99,8 @@ TypeRegistry.Set<TSchema>(
 );
 
 /** OpenAPI shows the entry's schema; the list's check takes any object in its place. */
-function bulk(item: TSchema, example: object) {
-  const later = Type.Unsafe<Record<string, unknown>>({ ...item, [Kind]: LATER });
+function bulk<T extends TSchema>(item: T, example: object) {
+  const later = Type.Unsafe<Static<T>>({ ...item, [Kind]: LATER });
   return Type.Object({ endpoints: Type.Array(later, { maxItems: 10_000 }) }, { example: { endpoints: [example] } });
 }
 
@@ -109,7 +109,10 @@ export const BulkEndpoints = bulk(EndpointItem, EndpointItem["example"] as objec
 export const BulkDelete = bulk(DeleteItem, { deployment_id: DEPLOYMENT_ID });
 export const BulkRoutes = bulk(RoutesItem, { deployment_id: DEPLOYMENT_ID, routes: [RouteEntry["example"]] });
 export const BulkUnregister = bulk(UnregisterItem, { deployment_id: DEPLOYMENT_ID, route_ids: [ROUTE_ID] });
-export type BulkBody = Static<typeof BulkDelete>;
+/** As it comes: the type of an entry is a promise that nobody has checked yet. */
+export interface BulkBody {
+  endpoints: readonly object[];
+}
 
 const Outcome = {
   deployment_id: Uuid,

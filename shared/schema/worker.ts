@@ -109,6 +109,12 @@ export const Worker = Type.Object({
 });
 export type Worker = Static<typeof Worker>;
 
+export const WorkerList = Type.Object({ workers: Type.Array(Worker) });
+export const SlotList = Type.Object({ slots: Type.Array(Slot) });
+
+/** Query of `DELETE /api/worker/{id}`: the node that leaves. */
+export const LeaveQuery = Type.Object({ node_id: Type.Optional(NodeId) });
+
 /** Answer of `GET /api/worker/{id}/circuits`: a whole snapshot. `revision` and `epoch` are ours. */
 export const WorkerCircuits = Type.Object({
   circuits: Type.Array(Circuit),
