@@ -130,8 +130,7 @@ function fill(path: string, input: Given): string {
 function queryOf(query: Record<string, unknown> | undefined): string {
   const pairs = Object.entries(query ?? {}).filter(([, value]) => value != null);
   const search = new URLSearchParams();
-  for (const [name, value] of pairs)
-    search.set(name, typeof value === "object" ? JSON.stringify(value) : String(value));
+  for (const [name, value] of pairs) search.set(name, typeof value === "string" ? value : JSON.stringify(value));
   return pairs.length === 0 ? "" : `?${search.toString()}`;
 }
 
