@@ -1,3 +1,4 @@
 DROP TABLE `endpoints`;--> statement-breakpoint
 ALTER TABLE `circuits` ADD `health_check` text;--> statement-breakpoint
-ALTER TABLE `nodes` ADD `route_reports` text;
+ALTER TABLE `nodes` ADD `route_reports` text;--> statement-breakpoint
+ALTER TABLE `workers` ADD `is_original` integer DEFAULT false NOT NULL;

@@ -10,7 +10,7 @@ import { COORDINATOR_ENV } from "../coordinator/config.ts";
 import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog } from "../shared/log.ts";
 import { isRecord } from "../shared/config/fields.ts";
-import { snakeKeys } from "../shared/config/load.ts";
+import { snakeKeys } from "../shared/keys.ts";
 import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
 import { newSecret } from "../shared/secrets.ts";
 import { startEmbedded } from "./embedded.ts";

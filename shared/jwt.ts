@@ -18,14 +18,20 @@ export interface SetupClaims {
 /** Seconds that a setup token lives: a redirect is followed at once. */
 export const SETUP_LIFETIME = 60;
 
+/** Seconds. */
+const CLOCK_DIFFERENCE = 10;
+
 /** Mints a setup token. No `aud` claim: the original's worker refuses one. */
 export function mintSetupToken(claims: SetupClaims, secret: string, jti: string, now: number): Promise<string> {
   const issued = Math.floor(now / 1000);
-  return new SignJWT({ ...claims, version: "v2", jti })
-    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
-    .setIssuedAt(issued)
-    .setExpirationTime(issued + SETUP_LIFETIME)
-    .sign(key(secret));
+  return (
+    new SignJWT({ ...claims, version: "v2", jti })
+      .setProtectedHeader({ alg: "HS256", typ: "JWT" })
+      // The original refuses a token from the future, and its clock may be behind ours.
+      .setIssuedAt(issued - CLOCK_DIFFERENCE)
+      .setExpirationTime(issued + SETUP_LIFETIME)
+      .sign(key(secret))
+  );
 }
 
 /** Mints a token with which clients use a model service. `exp` in epoch seconds. */

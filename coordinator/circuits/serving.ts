@@ -6,13 +6,13 @@ import type { Acknowledgements } from "../acknowledge.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
-import * as workers from "../workers/store.ts";
+import type { WorkerRow } from "../workers/store.ts";
 import * as store from "./store.ts";
 
 /** A circuit as a request has found or made it. */
 export interface Found {
   row: store.CircuitRow;
-  worker: workers.WorkerRow;
+  worker: WorkerRow;
   reuse: boolean;
   /** What this request has done to it; the event of a change is on its way with the commit. */
   state: "new" | "rerouted" | "as before";
@@ -33,7 +33,7 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
   async function wait({ row, worker, state }: Found, requestId: string | null): Promise<Served> {
     if (acknowledgements.has(row)) return "served";
     // The original's workers do not acknowledge a change of routes.
-    if (state === "rerouted" && workers.isNameless(db, worker.id)) return "served";
+    if (state === "rerouted" && worker.isOriginal) return "served";
     if (state === "as before" && !acknowledgements.awaited(row)) {
       // Perhaps changed before a restart and never acknowledged: its event may be long gone.
       publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
@@ -71,7 +71,7 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
 }
 
 /** Whether a circuit's slot is still one of its worker, which may have come back with another range or mode. */
-export function fits({ frontendMode, port }: store.CircuitRow, worker: workers.WorkerRow): boolean {
+export function fits({ frontendMode, port }: store.CircuitRow, worker: WorkerRow): boolean {
   if (frontendMode !== worker.frontendMode) return false;
   return port === null || (port >= (worker.portLow ?? 0) && port <= (worker.portHigh ?? 0));
 }

@@ -31,6 +31,8 @@ export const workers = sqliteTable(
     wildcardTrafficPort: integer("wildcard_traffic_port"),
     acceptedTraffics: text("accepted_traffics", { mode: "json" }).$type<AppMode[]>().notNull(),
     filteredAppsOnly: integer("filtered_apps_only", { mode: "boolean" }).notNull(),
+    /** Registered without a node id: the original, which speaks only what that speaks. */
+    isOriginal: integer("is_original", { mode: "boolean" }).notNull().default(false),
     traefikLastUsedMarkerPath: text("traefik_last_used_marker_path"),
     status: text("status").$type<"ALIVE" | "LOST" | "TERMINATED">().notNull(),
     /** Grows by one with each change of this worker's circuits. */

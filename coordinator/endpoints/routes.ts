@@ -16,7 +16,7 @@ import * as circuits from "../circuits/store.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
-import * as workers from "../workers/store.ts";
+import { getWorker } from "../workers/store.ts";
 import { toRoutes, type Judged } from "./items.ts";
 
 export interface RouteService {
@@ -85,7 +85,8 @@ export function createRouteService(
     const awaited = rows.filter(({ workerId }) => {
       const known = answering.get(workerId);
       if (known !== undefined) return known;
-      const answers = workers.getWorker(db, workerId)?.status === "ALIVE" && !workers.isNameless(db, workerId);
+      const worker = getWorker(db, workerId);
+      const answers = worker?.status === "ALIVE" && !worker.isOriginal;
       answering.set(workerId, answers);
       return answers;
     });

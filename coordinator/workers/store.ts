@@ -36,6 +36,7 @@ export function upsertWorker(db: Db, wanted: WorkerRegistration, newId: string, 
     acceptedTraffics: wanted.accepted_traffics,
     filteredAppsOnly: wanted.filtered_apps_only,
     traefikLastUsedMarkerPath: wanted.traefik_last_used_marker_path ?? null,
+    isOriginal: wanted.node_id == null,
     status: "ALIVE" as const,
     lastSeenAt: now,
     updatedAt: now,
@@ -97,11 +98,6 @@ export function hasNode(db: Db, workerId: string, nodeId: string): boolean {
 
 /** Nodes of the original's workers have no ids: they are one node per authority under this name. */
 export const NAMELESS_NODE = "(unnamed)";
-
-/** True when the worker is the original's: it speaks only what that speaks. */
-export function isNameless(db: Db, workerId: string): boolean {
-  return hasNode(db, workerId, NAMELESS_NODE);
-}
 
 /** How many nodes with a live lease serve a worker. */
 export function liveNodes(db: Db, workerId: string, now: number): number {

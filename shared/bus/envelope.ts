@@ -6,6 +6,7 @@ import { createHmac } from "node:crypto";
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { isRecord } from "../config/fields.ts";
+import { snakeKeys, USERS_OWN } from "../keys.ts";
 import { Circuit, Route } from "../schema/circuit.ts";
 import "../schema/formats.ts";
 import { sameSecret } from "../secrets.ts";
@@ -47,7 +48,7 @@ export const WORKER_EVENTS: AppProxyEvent["name"][] = ["appproxy_worker_circuit_
  * as Python does. What has no plain meaning stays as it is: the check that follows refuses it and names the field.
  */
 export function fromPeer(value: unknown): unknown {
-  const given = kebabToSnake(value);
+  const given = snakeKeys(value, USERS_OWN);
   if (!isRecord(given)) return given;
   const { circuits, circuit, routes } = given;
   if (Array.isArray(circuits)) given["circuits"] = circuits.map(circuitFromPeer);
@@ -195,16 +196,4 @@ function utc(time: unknown): unknown {
   const zoned = /[+-]\d\d:\d\d$/.test(time) ? time : `${time}Z`;
   const at = Date.parse(zoned.replace(" ", "T"));
   return Number.isNaN(at) ? time : new Date(at).toISOString();
-}
-
-/** Older peers may write route keys with hyphens; `envs` belong to the user and stay as they are. */
-function kebabToSnake(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(kebabToSnake);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [
-      key.replaceAll("-", "_"),
-      key === "envs" ? inner : kebabToSnake(inner),
-    ]),
-  );
 }

@@ -4,6 +4,7 @@
  */
 import { parse as parseToml, TomlError } from "smol-toml";
 import { reason } from "../failure.ts";
+import { snakeKeys } from "../keys.ts";
 import { isRecord, type Field } from "./fields.ts";
 
 /** Sections of fields, at most two deep, as in the TOML file. */
@@ -154,22 +155,6 @@ function put(root: Record<string, unknown>, key: string, value: unknown): void {
     at = isRecord(next) ? next : (at[name] = {});
   }
   at[last] = value;
-}
-
-/** Operators' files use either `snake_case` or `kebab-case`, or both: `[proxy_worker]` and `[proxy-worker.port-proxy]` are one. */
-export function snakeKeys(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(snakeKeys);
-  if (!isRecord(value) || value instanceof Date) return value;
-  return Object.entries(value)
-    .map(([key, inner]) => ({ [key.replaceAll("-", "_")]: snakeKeys(inner) }))
-    .reduce<Record<string, unknown>>(merge, {});
-}
-
-function merge(one: Record<string, unknown>, other: Record<string, unknown>): Record<string, unknown> {
-  return Object.entries(other).reduce((all, [key, value]) => {
-    const there = all[key];
-    return { ...all, [key]: isRecord(there) && isRecord(value) ? merge(there, value) : value };
-  }, one);
 }
 
 function leaves(value: Record<string, unknown>, path: string[] = []): string[] {

@@ -144,7 +144,8 @@ export function reportRoutes(table: Table): RouteReports {
   let left = MAX_REPORTED;
   for (const { circuit, pool } of table.all()) {
     if (circuit.app_mode !== "inference" || pool.members.length === 0) continue;
-    const routes = pool.members.flatMap(reportOf).slice(0, left);
+    const isProbed = circuit.health_check != null;
+    const routes = pool.members.flatMap((member) => reportOf(member, isProbed)).slice(0, left);
     left -= routes.length;
     reports[circuit.id] = routes;
     if (left <= 0) break;
@@ -159,9 +160,11 @@ function about({ circuit }: Entry, { route }: Member) {
 }
 
 /** Without probes a kernel is as well as its last connection. */
-function reportOf({ route, status, outAt, answered, misses, failures, checkedAt }: Member): RouteReport[] {
+function reportOf(member: Member, isProbed: boolean): RouteReport[] {
+  const { route, status, outAt, answered, misses, failures, checkedAt } = member;
   if (route.route_id === null) return [];
-  const seen = outAt !== null ? "unhealthy" : (status ?? (answered ? "healthy" : null));
+  const known = isProbed ? status : answered ? "healthy" : null;
+  const seen = outAt === null ? known : "unhealthy";
   return [[route.route_id, seen, checkedAt === null ? null : checkedAt / 1000, Math.max(misses, failures)]];
 }
 
