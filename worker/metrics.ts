@@ -37,7 +37,10 @@ export function createMetrics({ table, usage, state, allowed }: MetricsDeps): Me
     healthy: 0,
     unhealthy: 0,
     unknown: 0,
-    ...countBy(Object.values(reportRoutes(table)).flat(), ([, status]) => status ?? "unknown"),
+    ...countBy(
+      reportRoutes(table).flatMap(({ routes }) => routes),
+      ([, status]) => status ?? "unknown",
+    ),
   }));
   gauge(registry, "appproxy_worker_circuits_known", "0 while changes may have been missed.", () =>
     Number(state().known),

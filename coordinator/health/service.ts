@@ -26,13 +26,12 @@ export function createHealthService({ database: { db }, now }: Deps): HealthServ
   /** What all living nodes say of every route, by circuit and route. */
   function reports(): (circuitId: string, routeId: string) => RouteReport | undefined {
     const known = new Map<string, RouteReport>();
-    for (const report of workers.liveReports(db, now()))
-      for (const [circuitId, routes] of Object.entries(report)) {
-        for (const route of routes) {
-          const key = `${circuitId} ${route[0]}`;
-          known.set(key, worse(known.get(key), route));
-        }
+    for (const { circuit_id: circuitId, routes } of workers.liveReports(db, now()).flat()) {
+      for (const route of routes) {
+        const key = `${circuitId} ${route[0]}`;
+        known.set(key, worse(known.get(key), route));
       }
+    }
     return (circuitId, routeId) => known.get(`${circuitId} ${routeId}`);
   }
 

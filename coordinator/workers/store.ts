@@ -75,7 +75,7 @@ export function liveReports(db: Db, now: number): RouteReports[] {
     .from(nodes)
     .where(and(gt(nodes.leaseUntil, now), isNotNull(nodes.routeReports)))
     .all()
-    .map(({ reports }) => reports ?? {});
+    .map(({ reports }) => reports ?? []);
 }
 
 /** Ends a node's lease; gives how many live ones the worker has left. */

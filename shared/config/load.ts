@@ -110,11 +110,29 @@ function isField(entry: Field<unknown> | Table): entry is Field<unknown> {
 
 function readToml(source: string, toml: string): Record<string, unknown> {
   try {
-    const parsed = snakeKeys(parseToml(toml));
-    return isRecord(parsed) ? parsed : {};
+    return snakeTables(parseToml(toml));
   } catch (error) {
     throw new ConfigError(source, [{ key: "(file)", message: `is not TOML: ${tomlFault(error)}` }]);
   }
+}
+
+/** Keys in snake_case. A table that is written in both forms is one: `[proxy_worker]` and `[proxy-worker.port-proxy]`. */
+function snakeTables(table: Record<string, unknown>): Record<string, unknown> {
+  return Object.entries(table)
+    .map(([key, value]) => ({ [key.replaceAll("-", "_")]: isTable(value) ? snakeTables(value) : snakeKeys(value) }))
+    .reduce<Record<string, unknown>>(merge, {});
+}
+
+function merge(one: Record<string, unknown>, other: Record<string, unknown>): Record<string, unknown> {
+  return Object.entries(other).reduce((all, [key, value]) => {
+    const there = all[key];
+    return { ...all, [key]: isTable(there) && isTable(value) ? merge(there, value) : value };
+  }, one);
+}
+
+/** A date of TOML is an object too. */
+function isTable(value: unknown): value is Record<string, unknown> {
+  return isRecord(value) && !(value instanceof Date);
 }
 
 /** The library's message quotes the lines around the fault, which may hold a secret; only its first line and place are told. */
@@ -161,7 +179,7 @@ function leaves(value: Record<string, unknown>, path: string[] = []): string[] {
   return Object.entries(value).flatMap(([name, inner]) => {
     // As TOML writes it: [logging.pkg-ns] of the original has the keys "" and "ai.backend".
     const here = [...path, /^\w+$/.test(name) ? name : JSON.stringify(name)];
-    return isRecord(inner) ? leaves(inner, here) : [here.join(".")];
+    return isTable(inner) ? leaves(inner, here) : [here.join(".")];
   });
 }
 

@@ -10,10 +10,9 @@ export type RouteStatus = Static<typeof RouteStatus>;
 export const RouteReport = Type.Tuple([Uuid, RouteStatus, nullable(Type.Number()), Type.Integer({ minimum: 0 })]);
 export type RouteReport = Static<typeof RouteReport>;
 
-/** By circuit id. */
-export const RouteReports = Type.Record(Type.String(), Type.Array(RouteReport), {
-  description:
-    "By circuit id: [route id, healthy | unhealthy | null, epoch seconds of the last probe, failures in a row].",
+/** What a node found of all routes. Not by circuit id: keys are read with their hyphens as underscores. */
+export const RouteReports = Type.Array(Type.Object({ circuit_id: Uuid, routes: Type.Array(RouteReport) }), {
+  description: "Each route: [id, healthy | unhealthy | null, epoch seconds of the last probe, failures in a row].",
 });
 export type RouteReports = Static<typeof RouteReports>;
 

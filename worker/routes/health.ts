@@ -140,14 +140,14 @@ const MAX_REPORTED = 100_000;
 
 /** What this node knows of the kernels of model services, for the heartbeat. */
 export function reportRoutes(table: Table): RouteReports {
-  const reports: RouteReports = {};
+  const reports: RouteReports = [];
   let left = MAX_REPORTED;
   for (const { circuit, pool } of table.all()) {
     if (circuit.app_mode !== "inference" || pool.members.length === 0) continue;
     const isProbed = circuit.health_check != null;
     const routes = pool.members.flatMap((member) => reportOf(member, isProbed)).slice(0, left);
     left -= routes.length;
-    reports[circuit.id] = routes;
+    reports.push({ circuit_id: circuit.id, routes });
     if (left <= 0) break;
   }
   return reports;
