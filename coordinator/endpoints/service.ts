@@ -46,6 +46,8 @@ interface Pending {
   at: number;
   id: string;
   item: EndpointRequest;
+  /** It was done already, and another request has changed it since. */
+  again: boolean;
 }
 
 export function createEndpointService(
@@ -57,7 +59,9 @@ export function createEndpointService(
 
   async function sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]> {
     const outcomes: Outcome<Synced>[] = items.map((one) => ("failure" in one ? one.failure : notResponding()));
-    let pending = items.flatMap((one, at): Pending[] => ("item" in one ? [{ at, id: one.id, item: one.item }] : []));
+    let pending = items.flatMap((one, at): Pending[] =>
+      "item" in one ? [{ at, id: one.id, item: one.item, again: false }] : [],
+    );
     // What another request changes meanwhile is looked up anew, as in proxy/service.ts.
     for (const end = performance.now() + ackTimeout * 1000; pending.length > 0 && performance.now() < end;) {
       const round = pending;
@@ -67,7 +71,7 @@ export function createEndpointService(
       pending = [];
       for (const [at, one] of round.entries()) {
         const outcome = served[at];
-        if (outcome === undefined || outcome === "superseded") pending.push(one);
+        if (outcome === undefined || outcome === "superseded") pending.push({ ...one, again: true });
         else outcomes[one.at] = outcome;
       }
       await Bun.sleep(0);
@@ -78,9 +82,9 @@ export function createEndpointService(
   function placeAll(tx: Db, items: readonly Pending[], requestId: string | null): Outcome<Placed>[] {
     const chooser = new SlotChooser(tx, newId);
     const cause = { requestId, now: now() };
-    return items.map(({ id, item }) => {
+    return items.map((one) => {
       try {
-        return placeOne(tx, chooser, id, item, cause);
+        return placeOne(tx, chooser, one, cause);
       } catch (error) {
         // It has written nothing; the others go on.
         if (error instanceof Failure) return error;
@@ -89,7 +93,7 @@ export function createEndpointService(
     });
   }
 
-  function placeOne(tx: Db, chooser: SlotChooser, id: string, item: EndpointRequest, cause: circuits.Cause): Placed {
+  function placeOne(tx: Db, chooser: SlotChooser, { id, item, again }: Pending, cause: circuits.Cause): Placed {
     const existing = circuits.circuitOfEndpoint(tx, id);
     if (existing === undefined) return create(tx, chooser, id, item, cause);
     const worker = mustFind(tx, existing.workerId);
@@ -99,7 +103,8 @@ export function createEndpointService(
       const moved = move(tx, chooser, existing, item, cause);
       if (moved !== null) return moved;
     }
-    const change = changed(existing, item);
+    // What another request has made of it meanwhile is accepted, so that two never undo each other in turn.
+    const change = again ? null : changed(existing, item);
     if (change === null) return { row: existing, worker, reuse: true, state: "as before", absent: isAway };
     const row = circuits.updateCircuit(tx, existing, change, cause);
     return { row, worker, reuse: true, state: "rerouted", absent: isAway };

@@ -5,6 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { loadavg } from "node:os";
 import { join } from "node:path";
+import { benchBulk, judgeBulk } from "./bulk.ts";
 import { benchCircuits, judgeCircuits } from "./circuits.ts";
 import { missingPrograms } from "./cores.ts";
 import { benchCreation, judge } from "./creation.ts";
@@ -28,6 +29,10 @@ interface Result {
 
 const BENCHMARKS: Record<string, () => Promise<Result>> = {
   creation,
+  bulk: async () => {
+    const figures = await benchBulk();
+    return { figures, table: table(figures), summary: judgeBulk(figures) };
+  },
   http: () => traffic(benchHttp, judgeHttp),
   stream: () => traffic(benchStream, judgeStream),
   transfer: () => traffic(benchTransfer, judgeTransfer),
@@ -40,7 +45,7 @@ const ARTEFACTS = join(import.meta.dir, "../artefacts");
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => BENCHMARKS[name] === undefined);
 if (unknown.length > 0) fail(`no benchmark ${unknown.join(", ")}; there are ${Object.keys(BENCHMARKS).join(", ")}`);
-if (wanted.length === 0 || wanted.some((name) => name !== "creation")) {
+if (wanted.length === 0 || wanted.some((name) => name !== "creation" && name !== "bulk")) {
   const missing = missingPrograms();
   if (missing !== null) fail(missing);
 }
