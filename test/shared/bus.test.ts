@@ -137,6 +137,21 @@ describe.each([
     expect(ears.map(({ revisions }) => revisions)).toEqual([upTo(500), upTo(500), upTo(500)]);
   });
 
+  test("sends many at once in their order, and among those of others", async () => {
+    const [publisher, other] = [place.bus(), place.bus()];
+    const ear = await listen(place.bus());
+    const batches = upTo(20).map((at) => upTo(50).map((of) => created(at * 100 + of)));
+    const sent = batches.map((batch, at) => (at % 2 === 0 ? publisher : other).publish(...batch));
+    await Promise.all(sent);
+    await until(() => ear.events.length >= 1000);
+    for (const parity of [0, 1]) {
+      const mine = batches.filter((_, at) => at % 2 === parity).flat();
+      const heard = ear.revisions.filter((one) => Math.floor((one ?? 0) / 100) % 2 !== parity);
+      expect(heard).toEqual(mine.map(({ payload }) => payload.revision));
+    }
+    await publisher.publish();
+  });
+
   test("carries the four kinds of events whole, with the request's id", async () => {
     const bus = place.bus();
     const ear = await listen(bus);

@@ -83,6 +83,39 @@ test.each([
   expect([ids(), replica.state().revision]).toEqual([["b"], 4]);
 });
 
+/** One event about several changes. */
+function together(first: number, circuits: Circuit[], kind: "created" | "removed" = "created"): AppProxyEvent {
+  const revision = first + circuits.length - 1;
+  const payload = { target_worker_authority: "w", circuits, first_revision: first, revision, epoch: "mine" };
+  return { name: `appproxy_circuit_${kind}_event`, source: "appproxy-coordinator", payload, requestId: null };
+}
+
+test("an event that tells of several changes is the next one when its first is", async () => {
+  const three = [one("a", 0, 4), one("b", 1, 5), one("c", 2, 6)];
+  replica.receive(together(4, three));
+  await until(() => ids().length === 3);
+  replica.receive(together(7, three.slice(0, 2), "removed"));
+  await until(() => ids().length === 1);
+  expect([fetches, ids(), replica.state().revision]).toEqual([0, ["c"], 8]);
+});
+
+test("an event about changes of which some are known already is applied", async () => {
+  const [a, b] = [one("a", 0, 4), one("b", 1, 5)];
+  replica.receive(created(a, 4));
+  replica.receive(together(4, [a, b]));
+  await until(() => ids().length === 2);
+  expect([fetches, ids(), replica.state().revision]).toEqual([0, ["a", "b"], 5]);
+});
+
+test("an event whose first change is not the next one shows a gap", async () => {
+  const [a, b, c] = [one("a", 0, 4), one("b", 1, 5), one("c", 2, 6)];
+  snapshot = { circuits: [a, b, c], revision: 6, epoch: "mine" };
+  replica.receive(together(5, [b, c]));
+  await until(() => ids().length === 3);
+  await settled();
+  expect([fetches, replica.state().revision]).toEqual([1, 6]);
+});
+
 test("a gap is filled from the snapshot, and what came meanwhile is not applied twice", async () => {
   const [a, b] = [one("a", 0, 4), one("b", 1, 5)];
   snapshot = { circuits: [a, b], revision: 5, epoch: "mine" };
