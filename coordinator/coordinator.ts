@@ -121,7 +121,7 @@ export function createApp(
       access,
       {
         endpoints: createEndpointService(deps, { publisher, acknowledgements, serving }),
-        routes: createRouteService(deps, publisher, acknowledgements),
+        routes: createRouteService(deps, publisher, serving),
         tokens: createEndpointTokens(deps),
       },
       log,

@@ -27,12 +27,14 @@ interface SchemaError {
   path: string;
   value?: unknown;
   schema?: unknown;
+  /** Of a union: what each branch says. */
+  errors?: Iterable<SchemaError>[];
 }
 
 /** The faults of a value, one a field. `whole` names the value itself. */
 export function describeErrors(errors: Iterable<SchemaError>, whole = "body"): FieldFault[] {
   const faults = new Map<string, FieldFault>();
-  for (const { path, schema, value } of errors) {
+  for (const { path, schema, value } of inside(errors)) {
     if (faults.size >= MAX_FAULTS) break;
     const field = path.slice(1).replaceAll("/", ".") || whole;
     if (faults.has(field)) continue;
@@ -88,6 +90,22 @@ function text(schema: Record<string, unknown>): string {
   if (typeof schema["pattern"] === "string") return `text like ${schema["pattern"]}`;
   const length = range(schema["minLength"], schema["maxLength"]);
   return length === "" ? "text" : `text of length${length.replace(" of", "")}`;
+}
+
+/** An object where a union has one branch for objects is judged by that branch: "an object or null" would tell nothing. */
+function* inside(errors: Iterable<SchemaError>): Iterable<SchemaError> {
+  for (const error of errors) {
+    const branches = isRecord(error.schema) && isRecord(error.value) ? error.schema["anyOf"] : undefined;
+    const objects = Array.isArray(branches) ? branches.flatMap((one: unknown, at) => (isObject(one) ? [at] : [])) : [];
+    const [only, ...others] = objects;
+    const nested = only === undefined || others.length > 0 ? undefined : error.errors?.[only];
+    if (nested === undefined) yield error;
+    else yield* inside(nested);
+  }
+}
+
+function isObject(schema: unknown): boolean {
+  return isRecord(schema) && schema["type"] === "object";
 }
 
 /** What was given, in words; lists and objects are only named, because a secret may be anywhere in them. */

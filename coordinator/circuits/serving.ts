@@ -6,7 +6,7 @@ import type { Acknowledgements } from "../acknowledge.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
-import type { WorkerRow } from "../workers/store.ts";
+import { getWorker, type WorkerRow } from "../workers/store.ts";
 import * as store from "./store.ts";
 
 /** A circuit as a request has found or made it. */
@@ -24,7 +24,11 @@ export type Served = "served" | "superseded" | "late";
 export interface Serving {
   /** Waits until a worker serves the circuit as found. One that is late is taken back, unless it served before. */
   wait(found: Found, requestId: string | null): Promise<Served>;
+  /** Resolves when the circuits' workers do as these rows say, a second later at the latest: who is late does so soon. */
+  applied(rows: readonly store.CircuitRow[]): Promise<void>;
 }
+
+const SETTLE_MS = 1000;
 
 export function createServing(deps: Deps, publisher: Publisher, acknowledgements: Acknowledgements): Serving {
   const { database, now, log, bus } = deps;
@@ -32,8 +36,9 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
 
   async function wait({ row, worker, state }: Found, requestId: string | null): Promise<Served> {
     if (acknowledgements.has(row)) return "served";
-    // The original's workers do not acknowledge a change of routes.
-    if (state === "rerouted" && worker.isOriginal) return "served";
+    // The original's workers acknowledge what is new to them, and no change of routes.
+    if (worker.isOriginal && (state === "rerouted" || (state === "as before" && acknowledgements.everServed(row))))
+      return "served";
     if (state === "as before" && !acknowledgements.awaited(row)) {
       // Perhaps changed before a restart and never acknowledged: its event may be long gone.
       publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
@@ -67,7 +72,39 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     publisher.kick();
   }
 
-  return { wait };
+  async function applied(rows: readonly store.CircuitRow[]): Promise<void> {
+    const awaited = rows.filter(answersTo());
+    if (awaited.length === 0) return;
+    const late = Promise.withResolvers<void>();
+    const end = performance.now() + SETTLE_MS;
+    const timer = setTimeout(late.resolve, SETTLE_MS);
+    await Promise.race([Promise.all(awaited.map((row) => follow(row, end))), late.promise]);
+    clearTimeout(timer);
+  }
+
+  /** Tells of rows whose worker is alive and says when it has changed a circuit. */
+  function answersTo(): (row: store.CircuitRow) => boolean {
+    const known = new Map<string, boolean>();
+    return ({ workerId }) => {
+      const answers = known.get(workerId) ?? isAttentive(getWorker(db, workerId));
+      known.set(workerId, answers);
+      return answers;
+    };
+  }
+
+  /** Resolves when the worker does as this row says, or as a newer one that another call has made of it. */
+  async function follow(row: store.CircuitRow, end: number): Promise<void> {
+    for (let state: store.CircuitRow | undefined = row; state !== undefined && performance.now() < end;) {
+      if (acknowledgements.has(state) || (await acknowledgements.wait(state)) !== "superseded") return;
+      state = store.getCircuit(db, row.id);
+    }
+  }
+
+  return { wait, applied };
+}
+
+function isAttentive(worker: WorkerRow | undefined): boolean {
+  return worker?.status === "ALIVE" && !worker.isOriginal;
 }
 
 /** Whether a circuit's slot is still one of its worker, which may have come back with another range or mode. */

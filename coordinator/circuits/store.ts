@@ -143,18 +143,28 @@ export function removeCircuit(db: Db, row: CircuitRow, cause: Cause): void {
   releasePort(db, row, cause.now);
 }
 
-/** Gives a circuit another slot, perhaps at another worker: removed there, created here. */
+/**
+ * Gives a circuit another slot, perhaps at another worker: removed there, created here. One that has `served` anywhere is
+ * not taken back when the new worker is late: what it leads to would be lost with it.
+ */
 export function moveCircuit(
   db: Db,
   row: CircuitRow,
   slot: Pick<NewCircuit, "workerId" | "frontendMode" | "port" | "subdomain">,
+  served: boolean,
   cause: Cause,
 ): CircuitRow {
   recordChange(db, { ...row, revision: nextRevision(db, row.workerId) }, "removed", cause);
   const revision = nextRevision(db, slot.workerId);
   const moved = db
     .update(circuits)
-    .set({ ...slot, revision, acknowledgedAt: null, acknowledgedRevision: null, updatedAt: cause.now })
+    .set({
+      ...slot,
+      revision,
+      acknowledgedAt: served ? (row.acknowledgedAt ?? cause.now) : null,
+      acknowledgedRevision: null,
+      updatedAt: cause.now,
+    })
     .where(eq(circuits.id, row.id))
     .returning()
     .get();

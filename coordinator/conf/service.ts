@@ -32,7 +32,7 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
         kernelPort: request.kernel_port,
         sessionId: session.id.toLowerCase(),
         userId: session.user_uuid.toLowerCase(),
-        projectId: session.project_id ?? session.group_id ?? null,
+        projectId: (session.project_id ?? session.group_id)?.toLowerCase() ?? null,
         accessKey: session.access_key ?? "",
         domainName: session.domain_name ?? null,
         originRequestId: requestId,

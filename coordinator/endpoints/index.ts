@@ -142,8 +142,8 @@ export function endpointRoutes(access: AccessPlugin, { endpoints, routes, tokens
     )
     .put(
       "/v2/endpoints/:endpoint_id/health-check",
-      ({ params: { endpoint_id: id }, body, request }) => {
-        endpoints.setHealthCheck(id.toLowerCase(), body.health_check, idOf(request));
+      async ({ params: { endpoint_id: id }, body, request }) => {
+        await endpoints.setHealthCheck(id.toLowerCase(), body.health_check, idOf(request));
         return { success: true };
       },
       {
@@ -177,7 +177,10 @@ export function endpointRoutes(access: AccessPlugin, { endpoints, routes, tokens
 /** Older Managers write `endpoint_id` for `deployment_id`. */
 function renamed({ endpoints }: BulkBody): BulkBody {
   return {
-    endpoints: endpoints.map((one) => ("endpoint_id" in one ? { deployment_id: one.endpoint_id, ...one } : one)),
+    endpoints: endpoints.map((one: { deployment_id?: unknown; endpoint_id?: unknown }) => ({
+      ...one,
+      deployment_id: one.deployment_id === undefined ? one.endpoint_id : one.deployment_id,
+    })),
   };
 }
 

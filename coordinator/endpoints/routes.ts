@@ -11,12 +11,11 @@ import type {
   UnregisteredItem,
   UnregisterItem,
 } from "../../shared/schema/endpoint.ts";
-import type { Acknowledgements } from "../acknowledge.ts";
+import type { Serving } from "../circuits/serving.ts";
 import * as circuits from "../circuits/store.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
-import { getWorker } from "../workers/store.ts";
 import { toRoutes, type Judged } from "./items.ts";
 
 export interface RouteService {
@@ -28,20 +27,13 @@ export interface RouteService {
   unregister(items: readonly Judged<UnregisterItem>[], requestId: string | null): Promise<UnregisteredItem[]>;
 }
 
-/** So long an answer waits for workers to route as it says: a late one routes so soon after. Milliseconds. */
-const SETTLE_MS = 1000;
-
 /** A new table, and what the answer says of it. */
 interface Decision<Extra> {
   routes: Route[];
   extra: Extra;
 }
 
-export function createRouteService(
-  { database, now, log }: Deps,
-  publisher: Publisher,
-  acknowledgements: Acknowledgements,
-): RouteService {
+export function createRouteService({ database, now, log }: Deps, publisher: Publisher, serving: Serving): RouteService {
   const { db } = database;
 
   /** Decides every entry's new table in one transaction. `nothing` is what a failed entry says. */
@@ -60,7 +52,7 @@ export function createRouteService(
         if (row === undefined) return failed("No circuit registered for this endpoint yet.");
         try {
           const { routes, extra } = decide(one.item, row.routeInfo);
-          if (!Bun.deepEquals(routes, row.routeInfo))
+          if (!isSameTable(routes, row.routeInfo))
             changed.set(row.id, circuits.updateRoutes(tx, row, routes, { requestId, now: now() }));
           return { deployment_id: one.id, success: true, ...extra, error: null };
         } catch (error) {
@@ -75,26 +67,8 @@ export function createRouteService(
       const { id: circuit, originRequestId: origin_request_id, endpointId: endpoint } = row;
       log.info({ circuit, endpoint, origin_request_id, request_id: requestId, routes: row.routeInfo.length }, "routes changed"); // prettier-ignore
     }
-    await settle([...changed.values()]);
+    await serving.applied([...changed.values()]);
     return outcomes;
-  }
-
-  /** Living workers of ours say within milliseconds that they route so. */
-  async function settle(rows: readonly circuits.CircuitRow[]): Promise<void> {
-    const answering = new Map<string, boolean>();
-    const awaited = rows.filter(({ workerId }) => {
-      const known = answering.get(workerId);
-      if (known !== undefined) return known;
-      const worker = getWorker(db, workerId);
-      const answers = worker?.status === "ALIVE" && !worker.isOriginal;
-      answering.set(workerId, answers);
-      return answers;
-    });
-    if (awaited.length === 0) return;
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, SETTLE_MS);
-    await Promise.race([Promise.all(awaited.map((row) => acknowledgements.wait(row))), late.promise]);
-    clearTimeout(timer);
   }
 
   return {
@@ -108,6 +82,13 @@ export function createRouteService(
 }
 
 // --- internal ---
+
+/** In any order: Managers read their rows as they come. */
+function isSameTable(one: readonly Route[], other: readonly Route[]): boolean {
+  const sorted = (routes: readonly Route[]) =>
+    routes.toSorted((a, b) => (a.route_id ?? "").localeCompare(b.route_id ?? ""));
+  return one.length === other.length && Bun.deepEquals(sorted(one), sorted(other));
+}
 
 function register(
   { routes: wanted }: RoutesItem,

@@ -29,8 +29,8 @@ export interface EndpointService {
   sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]>;
   /** Removes endpoints with their circuits; those that are gone already are as good as removed. */
   remove(ids: readonly string[], requestId: string | null): void;
-  /** Throws object-not-found. */
-  setHealthCheck(id: string, wish: HealthCheckWish | null, requestId: string | null): void;
+  /** Rejects with object-not-found. */
+  setHealthCheck(id: string, wish: HealthCheckWish | null, requestId: string | null): Promise<void>;
 }
 
 interface Services {
@@ -42,12 +42,11 @@ interface Services {
 /** An endpoint's circuit; `absent` when its worker is away for a while and may come back. */
 type Placed = Found & { absent: boolean };
 
-interface Pending {
-  at: number;
+interface Wish {
   id: string;
   item: EndpointRequest;
   /** It was done already, and another request has changed it since. */
-  again: boolean;
+  again?: boolean;
 }
 
 export function createEndpointService(
@@ -58,42 +57,51 @@ export function createEndpointService(
   const { circuit_ack_timeout: ackTimeout, endpoint_relocation_timeout: relocation } = config.proxy_coordinator;
 
   async function sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]> {
-    const outcomes: Outcome<Synced>[] = items.map((one) => ("failure" in one ? one.failure : notResponding()));
-    let pending = items.flatMap((one, at): Pending[] =>
-      "item" in one ? [{ at, id: one.id, item: one.item, again: false }] : [],
-    );
-    // What another request changes meanwhile is looked up anew, as in proxy/service.ts.
-    for (const end = performance.now() + ackTimeout * 1000; pending.length > 0 && performance.now() < end;) {
-      const round = pending;
-      const placed = write(db, (tx) => placeAll(tx, round, requestId));
-      publisher.kick();
-      const served = await Promise.all(placed.map((one) => settle(one, requestId)));
-      pending = [];
-      for (const [at, one] of round.entries()) {
-        const outcome = served[at];
-        if (outcome === undefined || outcome === "superseded") pending.push({ ...one, again: true });
-        else outcomes[one.at] = outcome;
-      }
-      await Bun.sleep(0);
-    }
-    return outcomes;
-  }
-
-  function placeAll(tx: Db, items: readonly Pending[], requestId: string | null): Outcome<Placed>[] {
-    const chooser = new SlotChooser(tx, newId);
-    const cause = { requestId, now: now() };
-    return items.map((one) => {
-      try {
-        return placeOne(tx, chooser, one, cause);
-      } catch (error) {
-        // It has written nothing; the others go on.
-        if (error instanceof Failure) return error;
-        throw error;
-      }
+    const end = performance.now() + ackTimeout * 1000;
+    const placed = write(db, (tx) => {
+      const chooser = new SlotChooser(tx, newId);
+      const cause = { requestId, now: now() };
+      return items.map((one) => ("item" in one ? tryToPlace(tx, chooser, one, cause) : one.failure));
     });
+    publisher.kick();
+    return Promise.all(items.map((one, at) => follow(one, placed[at], requestId, end)));
   }
 
-  function placeOne(tx: Db, chooser: SlotChooser, { id, item, again }: Pending, cause: circuits.Cause): Placed {
+  /** Nothing is written for one that fails, so that the others go on. */
+  function tryToPlace(tx: Db, chooser: SlotChooser, wish: Wish, cause: circuits.Cause): Outcome<Placed> {
+    try {
+      return placeOne(tx, chooser, wish, cause);
+    } catch (error) {
+      if (error instanceof Failure) return error;
+      throw error;
+    }
+  }
+
+  /** Waits until it is served. What another request changes meanwhile is looked up anew, as in proxy/service.ts. */
+  async function follow(
+    one: Judged<EndpointRequest>,
+    first: Outcome<Placed> | undefined,
+    requestId: string | null,
+    end: number,
+  ): Promise<Outcome<Synced>> {
+    if ("failure" in one || first === undefined) return first instanceof Failure ? first : notResponding();
+    for (let placed = first; ;) {
+      const outcome = await settle(placed, requestId);
+      if (outcome !== "superseded") return outcome;
+      // Events and other requests have their turn before the next look.
+      await Bun.sleep(0);
+      const cause = { requestId, now: now() };
+      placed = write(db, (tx) => tryToPlace(tx, new SlotChooser(tx, newId), { ...one, again: true }, cause));
+      publisher.kick();
+      if (performance.now() > end && !isServed(placed)) return notResponding();
+    }
+  }
+
+  function isServed(placed: Outcome<Placed>): boolean {
+    return placed instanceof Failure || placed.absent || acknowledgements.has(placed.row);
+  }
+
+  function placeOne(tx: Db, chooser: SlotChooser, { id, item, again }: Wish, cause: circuits.Cause): Placed {
     const existing = circuits.circuitOfEndpoint(tx, id);
     if (existing === undefined) return create(tx, chooser, id, item, cause);
     const worker = mustFind(tx, existing.workerId);
@@ -158,7 +166,7 @@ export function createEndpointService(
       { circuit: current.id, worker: authority, origin_request_id: current.originRequestId },
       "endpoint moved, with another URL: its worker or its slot is gone",
     );
-    const row = circuits.moveCircuit(tx, current, slot, cause);
+    const row = circuits.moveCircuit(tx, current, slot, acknowledgements.everServed(existing), cause);
     return { row, worker: mustFind(tx, slot.workerId), reuse: true, state: "new", absent: false };
   }
 
@@ -193,15 +201,16 @@ export function createEndpointService(
       }
       publisher.kick();
     },
-    setHealthCheck(id, wish, requestId) {
-      write(db, (tx) => {
+    async setHealthCheck(id, wish, requestId) {
+      const changed = write(db, (tx) => {
         const row = circuits.circuitOfEndpoint(tx, id);
         if (row === undefined) throw notFound("circuit");
         const healthCheck = healthCheckOf(wish);
-        if (!same(row.healthCheck, healthCheck))
-          circuits.updateCircuit(tx, row, { healthCheck }, { requestId, now: now() });
+        if (same(row.healthCheck, healthCheck)) return [];
+        return [circuits.updateCircuit(tx, row, { healthCheck }, { requestId, now: now() })];
       });
       publisher.kick();
+      await serving.applied(changed);
     },
   };
 }
@@ -221,7 +230,7 @@ function mustFind(tx: Db, workerId: string): workers.WorkerRow {
 /** The slot of the URL that it had, when that is free; else as the request wishes. Throws what placement throws. */
 function choose(chooser: SlotChooser, id: string, item: EndpointRequest, label: string | null = null): ChosenSlot {
   const { session, endpoint } = item.tags;
-  const projectId = session.project_id ?? session.group_id ?? null;
+  const projectId = (session.project_id ?? session.group_id)?.toLowerCase() ?? null;
   const url = endpoint.existing_url ?? "";
   const old = url === "" ? null : slotOfUrl(url, chooser.candidates);
   if (old !== null) {
@@ -245,19 +254,23 @@ function choose(chooser: SlotChooser, id: string, item: EndpointRequest, label: 
     },
     port: item.port ?? null,
     // A service that moves keeps its name where it can.
-    subdomain: label ?? item.subdomain ?? item.service_name,
+    subdomain: label ?? (item.subdomain || item.service_name),
     isLabel: label !== null,
   });
 }
 
-/** As `choose`, for a circuit that would have to move; null when no living worker can take it. */
+/** As `choose`, for a circuit that would have to move: any slot is better than a dead one. Null when there is none. */
 function chooseOrNull(chooser: SlotChooser, row: circuits.CircuitRow, item: EndpointRequest): ChosenSlot | null {
-  try {
-    return choose(chooser, row.endpointId ?? "", item, row.subdomain);
-  } catch (error) {
-    if (error instanceof Failure) return null;
-    throw error;
+  const { tags } = item;
+  const modest = { ...item, port: null, tags: { ...tags, endpoint: { ...tags.endpoint, existing_url: null } } };
+  for (const wish of [item, modest]) {
+    try {
+      return choose(chooser, row.endpointId ?? "", wish, row.subdomain);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+    }
   }
+  return null;
 }
 
 /** What the Manager's newest word changes of a circuit; null for nothing. */

@@ -65,6 +65,10 @@ function fromText(given: string): number | null {
   if (/^\d+(\.\d+)?$/.test(given)) return fromNumber(Number(given));
   if (!/^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}/.test(given)) return null;
   const iso = given.replace(" ", "T");
+  // Date.parse takes the 30th of February for the 2nd of March.
+  const day = iso.slice(0, 10);
+  const midnight = Date.parse(`${day}T00:00:00Z`);
+  if (Number.isNaN(midnight) || !new Date(midnight).toISOString().startsWith(day)) return null;
   // Without an offset it is UTC, as the platform's servers are.
   return Date.parse(/(Z|[+-]\d{2}:?\d{2})$/i.test(iso) ? iso : `${iso}Z`) / 1000;
 }

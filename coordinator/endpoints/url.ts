@@ -24,20 +24,31 @@ export function slotOfUrl(
   const carrying = workers.filter((one) => one.protocol === "http" && one.acceptedTraffics.includes("inference"));
   const dot = hostname.indexOf(".");
   const parent = dot === -1 ? null : hostname.slice(dot);
+  const label = hostname.slice(0, Math.max(0, dot));
   const wildcard = carrying.find(
-    (one) => one.frontendMode === "wildcard" && parent !== null && one.wildcardDomain?.toLowerCase() === parent,
+    (one) =>
+      one.frontendMode === "wildcard" && parent !== null && normal(one.wildcardDomain?.slice(1)) === parent.slice(1),
   );
   if (wildcard !== undefined)
-    return { worker: wildcard, slot: { port: null, subdomain: hostname.slice(0, dot), isLabel: true } };
+    return LABEL.test(label) ? { worker: wildcard, slot: { port: null, subdomain: label, isLabel: true } } : null;
   const port = given === "" ? (protocol === "https:" ? 443 : 80) : Number(given);
   const worker = carrying.find(
     ({ frontendMode, hostname: host, portLow, portHigh }) =>
-      frontendMode === "port" && host.toLowerCase() === hostname && port >= (portLow ?? 1) && port <= (portHigh ?? 0),
+      frontendMode === "port" && normal(host) === hostname && port >= (portLow ?? 1) && port <= (portHigh ?? 0),
   );
   return worker === undefined ? null : { worker, slot: { port, subdomain: null } };
 }
 
 // --- internal ---
+
+/** RFC 1035 §2.3.1, with digits first as RFC 1123 §2.1 has it. */
+const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** A host as URLs have it: lower case, punycode, IPv6 in brackets. */
+function normal(host = ""): string {
+  const url = `http://${host.includes(":") && !host.startsWith("[") ? `[${host}]` : host}`;
+  return URL.canParse(url) ? new URL(url).hostname : host.toLowerCase();
+}
 
 function parse(url: string): URL {
   const parsed = URL.canParse(url) ? new URL(url) : null;

@@ -135,7 +135,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       { circuit: current.id, worker: authority, origin_request_id: current.originRequestId },
       "circuit moved: its worker or its slot is gone",
     );
-    const row = circuits.moveCircuit(tx, current, slot, cause);
+    const row = circuits.moveCircuit(tx, current, slot, false, cause);
     return { row, worker: mustFind(tx, slot.workerId), reuse: true, state: "new" };
   }
 
