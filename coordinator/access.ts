@@ -4,10 +4,14 @@
  */
 import { Elysia } from "elysia";
 import type { TSchema } from "@sinclair/typebox";
+import { isRecord } from "../shared/config/fields.ts";
+import { Failure } from "../shared/failure.ts";
 import { snakeKeys, USERS_OWN } from "../shared/keys.ts";
 import type { Authenticator } from "./auth.ts";
 import { RawBody } from "./body.ts";
+import { peerOf, type PeerSource } from "./peer.ts";
 import { readQuery } from "./query.ts";
+import { shown } from "./validation.ts";
 
 export type Access = "public" | "api" | "manager";
 
@@ -19,7 +23,7 @@ export const SECURITY = {
 
 interface Call {
   request: Request;
-  server: { requestIP(request: Request): { address: string } | null } | null;
+  server: PeerSource | null;
   body: unknown;
   query: Record<string, unknown>;
 }
@@ -33,11 +37,10 @@ export function accessPlugin(authenticator: Authenticator) {
         // Elysia types the context of each route; the macro needs only what all have.
         const call = context as Call;
         if (access === "api") await authenticator.api(call.request.headers);
-        if (access === "manager") await authenticator.manager(call.request.headers, peer(call));
+        if (access === "manager") await authenticator.manager(call.request.headers, peerOf(call.request, call.server));
         // No body at all is for the route's schema to judge: a DELETE has none, an old worker's heartbeat neither.
         // Older callers write keys with hyphens.
-        if (call.body instanceof RawBody)
-          call.body = call.body.text.trim() === "" ? undefined : snakeKeys(call.body.decode(), USERS_OWN);
+        if (call.body instanceof RawBody) call.body = call.body.text.trim() === "" ? undefined : readBody(call.body);
       },
     }),
     asked: (schema: TSchema) => ({
@@ -53,6 +56,9 @@ export type AccessPlugin = ReturnType<typeof accessPlugin>;
 
 // --- internal ---
 
-function peer(call: Call): string | null {
-  return call.server?.requestIP(call.request)?.address ?? null;
+/** All bodies are objects. Throws invalid-api-params here, because defaults in a schema would make an object of a list. */
+function readBody(body: RawBody): unknown {
+  const value = snakeKeys(body.decode(), USERS_OWN);
+  if (isRecord(value)) return value;
+  throw new Failure("invalid-api-params", `body: wanted an object, got ${shown("body", value)}`);
 }

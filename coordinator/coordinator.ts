@@ -29,6 +29,7 @@ import { healthRoutes } from "./health/index.ts";
 import { createHealthService } from "./health/service.ts";
 import { createMetrics, metricsRoutes } from "./metrics.ts";
 import { overridden } from "./method-override.ts";
+import { inPlaceOf } from "./peer.ts";
 import { proxyRoutes } from "./proxy/index.ts";
 import { createProxyService } from "./proxy/service.ts";
 import { createPublisher, type Publisher } from "./publish.ts";
@@ -147,9 +148,11 @@ export function createApp(
     for (const [name, value] of CORS_HEADERS) set.headers[name] = value;
     return request.method === "OPTIONS" ? preflight() : undefined;
   });
-  app.onRequest(async ({ request }) => {
+  app.onRequest(async ({ request, server }) => {
     const meant = await overridden(request, authenticator);
-    return meant === null ? undefined : app.handle(meant);
+    if (meant === null) return undefined;
+    inPlaceOf(meant, request, server);
+    return app.handle(meant);
   });
   const isTrusted = (request: Request) =>
     authenticator.api(request.headers).then(
@@ -186,9 +189,8 @@ function listen(app: Elysia, { config }: Deps): Address {
       // Elysia's default shares the port: a second coordinator would get half of the calls without a word.
       reusePort: false,
       development: false,
-      // Bodies are limited by readBody with a clear answer; this is only the far limit.
-      maxRequestBodySize:
-        2 * Math.max(config.proxy_coordinator.max_body_bytes, config.proxy_coordinator.max_bulk_body_bytes),
+      // Bodies are limited by readBody, with an answer of ours.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
       // A creation may wait 15 s for its acknowledgement; Bun's default would cut it at 12 s.
       idleTimeout: 120,
       ...(tls && cert !== null && key !== null ? { tls: { cert: readFileSync(cert), key: readFileSync(key) } } : {}),

@@ -1,6 +1,6 @@
 /**
- * `X-Method-Override` on a POST, for callers behind proxies that let only GET and POST pass. It counts only from callers who
- * hold the api_secret: for anybody else a POST is a POST.
+ * `X-Method-Override` on a POST, for callers behind proxies that let only GET and POST pass. Only callers who hold the
+ * api_secret may use it.
  */
 import { Failure } from "../shared/failure.ts";
 import { pathAndQuery } from "../shared/target.ts";

@@ -6,6 +6,7 @@ import { createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.
 import type { AccessPlugin } from "./access.ts";
 import { circuitModes } from "./circuits/store.ts";
 import type { Deps } from "./deps.ts";
+import { peerOf } from "./peer.ts";
 import type { Publisher } from "./publish.ts";
 import { workerStatuses } from "./workers/store.ts";
 
@@ -44,7 +45,7 @@ export function createMetrics({ config, database: { db }, bus, live }: Deps, pub
 export function metricsRoutes(access: AccessPlugin, metrics: Metrics) {
   return new Elysia({ name: "metrics" })
     .use(access)
-    .get("/metrics", ({ request, server }) => metrics.answer(server?.requestIP(request)?.address ?? null), {
+    .get("/metrics", ({ request, server }) => metrics.answer(peerOf(request, server)), {
       access: "public",
       detail: {
         tags: ["Status"],

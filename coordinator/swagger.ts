@@ -25,6 +25,9 @@ const START = `window.ui = SwaggerUIBundle({ url: "/swagger/json", dom_id: "#swa
 // Everything is ours; styles are set by the UI's scripts, and its icons are data URLs.
 const CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 
+/** For the `detail` of a call whose body may be left out: Elysia documents every body as required. */
+export const BODY_IS_OPTIONAL = { "x-body-is-optional": true };
+
 /** The routes under /swagger, for an app that has the routes of `described`. */
 export function swaggerRoutes(described: readonly AnyElysia[]) {
   let made: Promise<unknown> | null = null;
@@ -112,6 +115,9 @@ const DOCUMENT = {
 function describeAnswers(paths: Record<string, unknown>): void {
   for (const operation of Object.values(paths).filter(isRecord).flatMap(Object.values)) {
     if (!isRecord(operation) || !isRecord(operation["responses"])) continue;
+    if (operation["x-body-is-optional"] === true && isRecord(operation["requestBody"]))
+      operation["requestBody"]["required"] = false;
+    delete operation["x-body-is-optional"];
     for (const [status, answer] of Object.entries(operation["responses"])) {
       if (!isRecord(answer)) continue;
       answer["description"] = STATUS_CODES[status] ?? "OK";

@@ -109,7 +109,7 @@ function isObject(schema: unknown): boolean {
 }
 
 /** What was given, in words; lists and objects are only named, because a secret may be anywhere in them. */
-function shown(field: string, value: unknown): string {
+export function shown(field: string, value: unknown): string {
   if (value === undefined) return "nothing";
   if (SECRET_NAME.test(field)) return "[hidden]";
   if (typeof value === "object" && value !== null)

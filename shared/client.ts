@@ -81,7 +81,8 @@ async function send(
   const value = read(text);
   if (status >= 200 && status < 300) return options.read === undefined ? value : options.read(value);
   const problem = isProblem(value) ? value : null;
-  const said = problem === null ? text.slice(0, 200) : [problem.title, problem.msg].filter(Boolean).join(" ");
+  // Other text may show what was sent, the secret too.
+  const said = problem === null ? "no problem document" : [problem.title, problem.msg].filter(Boolean).join(" ");
   throw new CallFailed(`${nameOf(operation, options)} answered ${status}: ${said}`, status, problem);
 }
 
@@ -117,13 +118,18 @@ function baseOf({ baseUrl }: ClientOptions): string {
   return baseUrl.replace(/\/+$/, "");
 }
 
-/** Without its parameters: a token may be among them. */
+/** Without its parameters, and without a password in the URL: a token may be among them. */
 function nameOf({ method, path }: Operation, options: ClientOptions): string {
-  return `${method} ${baseOf(options)}${path}`;
+  return `${method} ${baseOf(options).replace(/\/\/[^/@]*@/, "//")}${path}`;
 }
 
+/** Throws for a value that would make another path: dots and nothing are part of a path's syntax. */
 function fill(path: string, input: Given): string {
-  return path.replace(/\{(\w+)\}/g, (_whole, name: string) => encodeURIComponent(String(input[name])));
+  return path.replace(/\{(\w+)\}/g, (_whole, name: string) => {
+    const value = String(input[name]);
+    if (/^\.{0,2}$/.test(value)) throw new CallFailed(`${path}: ${name} can't be ${JSON.stringify(value)}`, null);
+    return encodeURIComponent(value);
+  });
 }
 
 /** Objects go as JSON; what is undefined or null is left out. */

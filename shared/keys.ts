@@ -1,15 +1,17 @@
 /** Keys of peers and operators: older ones write them with hyphens. */
 import { isRecord } from "./config/fields.ts";
 
-/** The same value with `snake_case` keys everywhere but below the keys in `untouched`, which belong to somebody else. */
+/**
+ * The same value with `snake_case` keys everywhere but below the keys in `untouched`, which belong to somebody else. Names
+ * that every object has (`constructor`, `__proto__`) are nobody's fields, and libraries trip over them: they are left out.
+ */
 export function snakeKeys(value: unknown, untouched: ReadonlySet<string> = NONE): unknown {
   if (Array.isArray(value)) return value.map((one: unknown) => snakeKeys(one, untouched));
   if (!isRecord(value) || value instanceof Date) return value;
   return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [
-      key.replaceAll("-", "_"),
-      untouched.has(key) ? inner : snakeKeys(inner, untouched),
-    ]),
+    Object.entries(value)
+      .filter(([key]) => !(key in Object.prototype))
+      .map(([key, inner]) => [key.replaceAll("-", "_"), untouched.has(key) ? inner : snakeKeys(inner, untouched)]),
   );
 }
 

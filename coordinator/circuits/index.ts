@@ -4,10 +4,12 @@ import { Type, type Static } from "@sinclair/typebox";
 import { Failure } from "../../shared/failure.ts";
 import { CircuitQuery, RequestIdHeader } from "../../shared/schema/api.ts";
 import { Uuid } from "../../shared/schema/basics.ts";
+import { pathAndQuery } from "../../shared/target.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
 import type { Log } from "../../shared/log.ts";
 import { answers, models } from "../models.ts";
+import { BODY_IS_OPTIONAL } from "../swagger.ts";
 import type { CircuitService } from "./service.ts";
 import type { CircuitFilter } from "./store.ts";
 
@@ -44,8 +46,8 @@ export function circuitRoutes(access: AccessPlugin, circuits: CircuitService, lo
     })
     .delete(
       "/api/circuit/_/bulk",
-      ({ body, query, request }) => {
-        circuits.removeAll(idsOf(body?.circuit_ids ?? query.circuit_ids), requestIdentity(request.headers, log));
+      ({ body, request }) => {
+        circuits.removeAll(idsOf(body?.circuit_ids ?? asked(request)), requestIdentity(request.headers, log));
         return { success: true };
       },
       {
@@ -54,7 +56,12 @@ export function circuitRoutes(access: AccessPlugin, circuits: CircuitService, lo
         query: DeleteQuery,
         body: "CircuitIds",
         response: answers("Success", 400, 401, 413),
-        detail: { tags, summary: "Delete circuits", description: "Those that are gone already count as deleted." },
+        detail: {
+          tags,
+          summary: "Delete circuits",
+          description: "Those that are gone already count as deleted.",
+          ...BODY_IS_OPTIONAL,
+        },
       },
     )
     .delete(
@@ -75,22 +82,29 @@ export function circuitRoutes(access: AccessPlugin, circuits: CircuitService, lo
 
 // --- internal ---
 
-const UUID = new RegExp(`^${"[0-9a-f]{4}-?".repeat(8).slice(0, -2)}$`, "i");
+const UUID = /^([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})$/i;
 
-/** A list of ids, or one text with commas. */
+/** The name may come more than once; a parsed query has the last one only. */
+function asked(request: Request): string | undefined {
+  const given = new URLSearchParams(pathAndQuery(request.url).split("?")[1]).getAll("circuit_ids");
+  return given.length === 0 ? undefined : given.join(",");
+}
+
+/** A list of ids, or one text with commas; with hyphens, as they are kept. */
 function idsOf(given: readonly string[] | string | undefined): string[] {
   if (given === undefined)
     throw new Failure(
       "invalid-api-params",
       "circuit_ids: wanted a list of UUIDs or a text of them with commas, got nothing",
     );
-  const ids = (typeof given === "string" ? given.split(",") : [...given])
-    .map((id) => id.trim())
-    .filter((id) => id !== "");
-  const bad = ids.find((id) => !UUID.test(id));
-  if (bad !== undefined)
-    throw new Failure("invalid-api-params", `circuit_ids: wanted UUIDs, got ${JSON.stringify(bad.slice(0, 80))}`);
-  return ids;
+  const texts = (typeof given === "string" ? given.split(",") : given).map((id) => id.trim());
+  return texts
+    .filter((id) => id !== "")
+    .map((id) => {
+      const parts = UUID.exec(id)?.slice(1);
+      if (parts !== undefined) return parts.join("-");
+      throw new Failure("invalid-api-params", `circuit_ids: wanted UUIDs, got ${JSON.stringify(id.slice(0, 80))}`);
+    });
 }
 
 function toFilter(query: Static<typeof CircuitQuery>): CircuitFilter {

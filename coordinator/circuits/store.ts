@@ -329,7 +329,7 @@ function conditions(db: Db, filter: CircuitFilter): (SQL | undefined)[] {
           db
             .select({ id: workers.id })
             .from(workers)
-            .where(or(eq(workers.id, filter.worker), eq(workers.authority, filter.worker))),
+            .where(or(eq(workers.id, filter.worker.toLowerCase()), eq(workers.authority, filter.worker))),
         ),
   ];
 }

@@ -3,9 +3,11 @@ import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
 import { Uuid } from "../../shared/schema/basics.ts";
 import { LeaveQuery } from "../../shared/schema/worker.ts";
+import { Failure } from "../../shared/failure.ts";
 import type { AccessPlugin } from "../access.ts";
 import { RawBody } from "../body.ts";
 import { answers, models } from "../models.ts";
+import { BODY_IS_OPTIONAL } from "../swagger.ts";
 import type { WorkerService } from "./service.ts";
 
 const tags = ["Workers"];
@@ -22,7 +24,11 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
     .put("/api/worker", ({ body }) => workers.register(body), {
       access: "api",
       body: "WorkerRegistration",
-      response: answers("Worker", 400, 401),
+      // The schema's defaults would make an object of nothing.
+      transform: (context) => {
+        if (isEmpty(context.body)) throw new Failure("invalid-api-params", "body: wanted an object, got nothing");
+      },
+      response: answers("Worker", 400, 401, 413),
       detail: {
         tags,
         summary: "Register a worker",
@@ -51,8 +57,13 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
         transform: (context) => {
           if (isEmpty(context.body)) context.body = {};
         },
-        response: answers("Worker", 400, 401, 404),
-        detail: { tags, summary: "Heartbeat", description: "Every 10 s. 404 means: register again." },
+        response: answers("Worker", 400, 401, 404, 413),
+        detail: {
+          tags,
+          summary: "Heartbeat",
+          description: "Every 10 s. 404 means: register again.",
+          ...BODY_IS_OPTIONAL,
+        },
       },
     )
     .delete(

@@ -72,7 +72,8 @@ export function createWorkerService(deps: Deps): WorkerService {
         return alive;
       });
       log.info({ worker: row.authority, node: nodeId, nodes: left }, "worker node deregistered");
-      if (left === 0) announce("worker_terminated", row.authority, "deregistered");
+      // The same said twice is announced once.
+      if (left === 0 && row.status !== "TERMINATED") announce("worker_terminated", row.authority, "deregistered");
     },
     get: (id) => store.toWorker(db, known(id), now()),
     list: () => store.listWorkers(db).map((row) => store.toWorker(db, row, now())),
@@ -115,11 +116,23 @@ function checkRegistration(wanted: WorkerRegistration): void {
       `port_range: wanted [first, last] for a worker in port mode, got ${JSON.stringify(range)}`,
     );
   }
+  const { hostname } = wanted;
+  if (!isUsable(hostname.includes(":") ? `[${hostname}]` : hostname)) {
+    throw new Failure(
+      "invalid-api-params",
+      `hostname: wanted a host name or an IP address, got ${JSON.stringify(hostname)}`,
+    );
+  }
   const domain = wanted.wildcard_domain ?? null;
-  if (wanted.frontend_mode === "wildcard" && (domain === null || !domain.startsWith("."))) {
+  if (wanted.frontend_mode === "wildcard" && (domain?.startsWith(".") !== true || !isUsable(`app${domain}`))) {
     throw new Failure(
       "invalid-api-params",
       `wildcard_domain: wanted a domain that starts with a dot, got ${JSON.stringify(domain)}`,
     );
   }
+}
+
+/** Whether a host can stand in a URL, and nothing but a host: circuits' URLs are made of it. */
+function isUsable(host: string): boolean {
+  return !/[\s/?#@\\]/.test(host) && URL.canParse(`http://${host}:1/`);
 }

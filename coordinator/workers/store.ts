@@ -5,7 +5,7 @@ import type { Worker, WorkerRegistration } from "../../shared/schema/worker.ts";
 import { isoTime } from "../deps.ts";
 import type { Db } from "../db/open.ts";
 import { prepared } from "../db/prepared.ts";
-import { appFilters, circuits, freePorts, nodes, workers } from "../db/schema.ts";
+import { appFilters, circuits, nodes, workers } from "../db/schema.ts";
 import type { Candidate } from "../placement.ts";
 
 import { slotsOf, syncFreePorts } from "./slots.ts";
@@ -203,7 +203,7 @@ export function findWorkers(db: Db, name?: string): WorkerRow[] {
   return db
     .select()
     .from(workers)
-    .where(or(eq(workers.id, name), eq(workers.authority, name)))
+    .where(or(eq(workers.id, name.toLowerCase()), eq(workers.authority, name)))
     .all();
 }
 
@@ -231,8 +231,9 @@ const selectLiving = prepared((db) =>
       portHigh: workers.portHigh,
       hostname: workers.hostname,
       wildcardDomain: workers.wildcardDomain,
-      available: sql<number>`(SELECT count(*) FROM ${freePorts} WHERE ${freePorts.workerId} = ${workers.id})`,
-      occupied: sql<number>`(SELECT count(*) FROM ${circuits} WHERE ${circuits.workerId} = ${workers.id})`,
+      // Drizzle writes columns without their table here: `id` alone would be the circuit's.
+      available: sql<number>`(SELECT count(*) FROM free_ports WHERE free_ports.worker_id = workers.id)`,
+      occupied: sql<number>`(SELECT count(*) FROM circuits WHERE circuits.worker_id = workers.id)`,
     })
     .from(workers)
     .where(eq(workers.status, "ALIVE"))

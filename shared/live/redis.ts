@@ -44,8 +44,10 @@ export function createRedisLive(redis: Redis): LiveData {
     },
     async circuitUse(id) {
       const [access, requests] = await redis.mget(liveKeys.circuitAccess(id), liveKeys.circuitRequests(id));
-      if (access === null || access === undefined) return null;
-      return { lastAccess: Number(access), requests: Number(requests ?? 0) };
+      // Others may write there too: what is no number is not known.
+      const [lastAccess, count] = [Number.parseFloat(access ?? ""), Number(requests ?? 0)];
+      if (!Number.isFinite(lastAccess)) return null;
+      return { lastAccess, requests: Number.isSafeInteger(count) ? count : 0 };
     },
     async burn(id, ttl) {
       return (await redis.set(liveKeys.burned(id), "1", "EX", Math.max(1, Math.ceil(ttl)), "NX")) === "OK";

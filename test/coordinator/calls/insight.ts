@@ -1,0 +1,106 @@
+/** Calls that tell how the coordinator and what it knows are. */
+import { expect } from "bun:test";
+import { VERSION } from "../../../shared/version.ts";
+import type { Plan } from "./plan.ts";
+
+type Insight =
+  | "hello"
+  | "whereabouts"
+  | "health"
+  | "isAlive"
+  | "isReady"
+  | "readMetrics"
+  | "workersStatus"
+  | "healthSummary"
+  | "endpointsHealth"
+  | "circuitHealth";
+
+const nothing = async () => ({});
+const HEALTHY = { status: "healthy", component: "appproxy-coordinator", version: VERSION };
+
+export const insight: { [N in Insight]: Plan<N> } = {
+  hello: {
+    good: nothing,
+    so: (answer) => expect(answer).toEqual({ component: "appproxy-coordinator", version: VERSION, api_version: "v2" }),
+  },
+  whereabouts: {
+    good: nothing,
+    so: (answer, _input, { manager }) =>
+      expect(answer).toEqual({ api_version: "v2", advertise_address: manager.baseUrl }),
+  },
+  health: {
+    good: nothing,
+    so: (answer) =>
+      expect(answer).toMatchObject({ ...HEALTHY, checks: { events: "connected", live_data: "connected" } }),
+    same: ({ checks: _checks, ...rest }: Record<string, unknown>) => rest,
+  },
+  isAlive: { good: nothing, so: (answer) => expect(answer).toEqual({ status: "healthy" }) },
+  isReady: {
+    good: nothing,
+    so: (answer) => expect(answer).toMatchObject(HEALTHY),
+    same: ({ checks: _checks, ...rest }: Record<string, unknown>) => rest,
+    others: [
+      {
+        place: "adrift",
+        status: 503,
+        what: "Redis away",
+        ask: () => ({}),
+        says: ({ body }) =>
+          expect(body).toMatchObject({ status: "degraded", checks: { events: "away", live_data: "away" } }),
+      },
+    ],
+  },
+  readMetrics: {
+    good: nothing,
+    so: (answer) => expect(answer).toContain("\nappproxy_coordinator_circuits{"),
+    same: () => "other figures",
+    refused: [
+      {
+        place: "closed",
+        kind: "generic-forbidden",
+        what: "a reader at another address",
+        msg: "metric_access_allowed_hosts does not name this address",
+      },
+    ],
+  },
+
+  workersStatus: {
+    good: nothing,
+    so({ coordinator_version: version, workers }) {
+      expect(version).toBe(VERSION);
+      expect(workers.map(({ authority }) => authority)).toContain("worker-1");
+    },
+  },
+  healthSummary: {
+    async good(stage) {
+      await stage.endpoint(2);
+      return {};
+    },
+    async so({ success, summary }, _input, { client }) {
+      const { endpoints } = await client.endpointsHealth({});
+      const routes = endpoints.reduce((sum, one) => sum + one.total_routes, 0);
+      expect([success, summary.total_endpoints, summary.total_routes]).toEqual([true, endpoints.length, routes]);
+      expect(summary.healthy_routes + summary.unhealthy_routes + summary.unknown_routes).toBe(routes);
+    },
+  },
+  endpointsHealth: {
+    async good(stage) {
+      await stage.endpoint(2);
+      return {};
+    },
+    so({ success, endpoints }) {
+      expect([success, endpoints.some((one) => one.total_routes === 2)]).toEqual([true, true]);
+      for (const { total_routes: total, unknown_routes: unknown, routes } of endpoints)
+        expect([total, unknown]).toEqual([routes.length, routes.length]);
+    },
+  },
+  circuitHealth: {
+    good: async (stage) => ({ circuit_id: (await stage.endpoint(2)).circuit.id }),
+    so({ success, circuits }, { circuit_id: id }) {
+      expect([success, circuits.map((one) => [one.circuit_id, one.total_routes, one.all_routes.length])]).toEqual([
+        true,
+        [[id, 2, 2]],
+      ]);
+    },
+  },
+};

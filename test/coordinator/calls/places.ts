@@ -1,0 +1,72 @@
+/** The coordinators that examples of refusals are for, each as a test's file starts it. */
+import { startCluster } from "../../support/cluster.ts";
+import { startFakeWorker } from "../../support/fake-worker.ts";
+import { startLoneCoordinator } from "../../support/lone-coordinator.ts";
+import { startRedis } from "../../support/redis.ts";
+import { until } from "../../support/until.ts";
+import { LIMITS } from "./implied.ts";
+import type { Place } from "./plan.ts";
+import { Stage } from "./stage.ts";
+
+export interface Started {
+  stage: Stage;
+  /** Of the worker's own API; of a worker that only acknowledges, none. */
+  workerApi: string;
+  stop(): Promise<void>;
+}
+
+/** A coordinator with a real worker, over a real Redis. `ports` for so many circuits at once; `names` as in stage.ts. */
+export async function startUsual(
+  ports: number,
+  coordinator: Record<string, unknown> = {},
+  names?: number,
+): Promise<Started> {
+  const redis = await startRedis();
+  // The other workers that tests register send no heartbeats.
+  const patient = { worker_heartbeat_timeout: 3600, ...coordinator };
+  const cluster = await startCluster({ redisPort: redis.port, ports, coordinator: patient });
+  const { workerApi } = cluster;
+  // Until both hear events a creation would wait for the next heartbeat.
+  await until(async () => (await fetch(`${cluster.coordinator.baseUrl}/health/readyz`)).ok);
+  await until(async () => (await (await fetch(`${workerApi}/health`)).text()).includes('"healthy"'));
+  return {
+    stage: new Stage(cluster.manager, names),
+    workerApi,
+    async stop() {
+      await cluster.stop();
+      await redis.stop();
+    },
+  };
+}
+
+export const places: Record<Place, () => Promise<Started>> = {
+  usual: () => startUsual(300, LIMITS),
+  empty: () => startLone({}),
+  deaf: () => startLone({ circuit_ack_timeout: 0.1 }, "deaf"),
+  adrift: () => startLone({}, "adrift"),
+  closed: () => startLone({ metric_access_allowed_hosts: ["192.0.2.0/24"] }),
+};
+
+// --- internal ---
+
+/** Beside it a worker that only acknowledges; `deaf`: not even that; `adrift`: when it has, Redis goes. */
+async function startLone(coordinator: Record<string, unknown>, fault?: "deaf" | "adrift"): Promise<Started> {
+  const lone = await startLoneCoordinator({ coordinator });
+  const stage = new Stage(lone.manager);
+  const both = { authority: "worker-1", accepted_traffics: ["interactive", "inference"] };
+  const worker = fault === undefined ? null : await startFakeWorker(lone.manager, lone.redis.port, both);
+  if (worker !== null && fault === "deaf") worker.answers = false;
+  if (fault === "adrift") {
+    await stage.circuit();
+    await lone.redis.stop();
+    await until(async () => (await stage.send("isReady", {})).status === 503);
+  }
+  return {
+    stage,
+    workerApi: "",
+    async stop() {
+      await worker?.stop();
+      await lone.stop();
+    },
+  };
+}
