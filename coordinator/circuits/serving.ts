@@ -2,8 +2,9 @@
  * Whether a worker serves a circuit as it is now: the wait after a commit that creation, reuse and endpoint calls share.
  * What no worker acknowledges in time is taken back, so that nothing is left behind.
  */
+import { Failure } from "../../shared/failure.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
-import { write } from "../db/open.ts";
+import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
 import { getWorker, type WorkerRow } from "../workers/store.ts";
@@ -103,12 +104,26 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
   return { wait, applied };
 }
 
-function isAttentive(worker: WorkerRow | undefined): boolean {
-  return worker?.status === "ALIVE" && !worker.isOriginal;
+/** No worker has said in time that it serves a circuit. */
+export function notResponding(): Failure {
+  return new Failure("service-unavailable", "E10001: Proxy worker not responding");
+}
+
+/** The worker of a circuit; the database holds no circuit without one. */
+export function mustFind(db: Db, workerId: string): WorkerRow {
+  const row = getWorker(db, workerId);
+  if (row === undefined) throw new Failure("internal-server-error", "The circuit's worker is not recorded");
+  return row;
 }
 
 /** Whether a circuit's slot is still one of its worker, which may have come back with another range or mode. */
 export function fits({ frontendMode, port }: store.CircuitRow, worker: WorkerRow): boolean {
   if (frontendMode !== worker.frontendMode) return false;
   return port === null || (port >= (worker.portLow ?? 0) && port <= (worker.portHigh ?? 0));
+}
+
+// --- internal ---
+
+function isAttentive(worker: WorkerRow | undefined): boolean {
+  return worker?.status === "ALIVE" && !worker.isOriginal;
 }

@@ -6,13 +6,12 @@ import { Failure, notFound } from "../../shared/failure.ts";
 import type { EndpointRequest } from "../../shared/schema/endpoint.ts";
 import { healthCheckOf, type HealthCheckWish } from "../../shared/schema/health-check.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
-import { fits, type Found, type Serving } from "../circuits/serving.ts";
+import { fits, mustFind, notResponding, type Found, type Serving } from "../circuits/serving.ts";
 import * as circuits from "../circuits/store.ts";
 import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
 import { SlotChooser, type ChosenSlot } from "../slot.ts";
-import * as workers from "../workers/store.ts";
 import type { Judged } from "./items.ts";
 import { endpointUrl, slotOfUrl } from "./url.ts";
 
@@ -216,16 +215,6 @@ export function createEndpointService(
 }
 
 // --- internal ---
-
-function notResponding(): Failure {
-  return new Failure("service-unavailable", "E10001: Proxy worker not responding");
-}
-
-function mustFind(tx: Db, workerId: string): workers.WorkerRow {
-  const row = workers.getWorker(tx, workerId);
-  if (row === undefined) throw new Failure("internal-server-error", "The circuit's worker is not recorded");
-  return row;
-}
 
 /** The slot of the URL that it had, when that is free; else as the request wishes. Throws what placement throws. */
 function choose(chooser: SlotChooser, id: string, item: EndpointRequest, label: string | null = null): ChosenSlot {

@@ -2,12 +2,11 @@
  * A person comes with a token and wants an app: find the circuit or make one, wait until a worker serves it,
  * and say where to go. Everything that is decided from the database is decided in one transaction.
  */
-import { Failure } from "../../shared/failure.ts";
 import { mintSetupToken } from "../../shared/jwt.ts";
 import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
 import type { ProxyRequest, ProxyWish } from "../../shared/schema/api.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
-import { fits, type Found, type Serving } from "../circuits/serving.ts";
+import { fits, mustFind, notResponding, type Found, type Serving } from "../circuits/serving.ts";
 import * as circuits from "../circuits/store.ts";
 import type { ConfService } from "../conf/service.ts";
 import type { TokenRow } from "../conf/store.ts";
@@ -194,16 +193,4 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       return closed.length;
     },
   };
-}
-
-// --- internal ---
-
-function notResponding(): Failure {
-  return new Failure("service-unavailable", "E10001: Proxy worker not responding");
-}
-
-function mustFind(tx: Db, workerId: string): workers.WorkerRow {
-  const row = workers.getWorker(tx, workerId);
-  if (row === undefined) throw new Failure("internal-server-error", "The circuit's worker is not recorded");
-  return row;
 }
