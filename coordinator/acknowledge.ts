@@ -23,8 +23,8 @@ export interface Acknowledgements {
   wait(row: CircuitRow): Promise<Outcome>;
   /** True when a worker has served the circuit in any state: people may be using it. */
   everServed(row: CircuitRow): boolean;
-  /** Ends the wait for a circuit that is gone; its waiters look anew. */
-  forget(circuitId: string): void;
+  /** Ends the wait for a circuit that is gone. Its waiters look anew, or hear that no worker serves it. */
+  forget(circuitId: string, outcome?: "superseded" | "late"): void;
   /** True while someone waits for this state of the circuit. */
   awaited(row: CircuitRow): boolean;
   /** The circuits that are waited for. */
@@ -81,7 +81,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
   return {
     has,
     everServed: (row) => row.acknowledgedAt !== null || unnoted.get(row.id)?.workerId === row.workerId,
-    forget: (id) => waiting.get(id)?.settle("superseded"),
+    forget: (id, outcome = "superseded") => waiting.get(id)?.settle(outcome),
     awaited: (row) => isSame(waiting.get(row.id)?.row, row),
     wait(row) {
       if (stopped) return Promise.resolve("late");

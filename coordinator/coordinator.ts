@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Elysia } from "elysia";
 import { lt } from "drizzle-orm";
+import type { AppProxyEvent } from "../shared/bus/events.ts";
 import { hostPort, type Address } from "../shared/config/fields.ts";
 import { reason } from "../shared/failure.ts";
 import { stopServer } from "../shared/process.ts";
@@ -14,7 +15,7 @@ import { readBody } from "./body.ts";
 import { circuitRoutes } from "./circuits/index.ts";
 import { createServing } from "./circuits/serving.ts";
 import { createCircuitService } from "./circuits/service.ts";
-import { toCircuit } from "./circuits/store.ts";
+import { getCircuit, toCircuit } from "./circuits/store.ts";
 import { confRoutes } from "./conf/index.ts";
 import { createConfService } from "./conf/service.ts";
 import { deleteExpired } from "./conf/store.ts";
@@ -50,7 +51,8 @@ export interface Coordinator {
 }
 
 const SWEEP_MS = 2000;
-const CHANGES_KEPT_MS = 24 * 3600 * 1000;
+/** Published changes are of use to nobody yet, and a table of a thousand routes that changes each second is 20 GB a day. */
+const CHANGES_KEPT_MS = 10 * 60 * 1000;
 
 /** Starts a coordinator. Rejects when its address can't be opened. */
 export async function startCoordinator(deps: Deps): Promise<Coordinator> {
@@ -66,7 +68,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   // Redis may be away now: events are heard as soon as it is there, and /health/readyz says so meanwhile.
   bus
     .subscribe({
-      event: (event) => event.name === "appproxy_worker_circuit_added_event" && acknowledgements.receive(event),
+      event: (event) => hear(event, deps, acknowledgements),
       unknown: () => askAgain(deps, publisher, acknowledgements),
     })
     .then(
@@ -167,6 +169,13 @@ export function createApp(
 }
 
 // --- internal ---
+
+function hear(event: AppProxyEvent, { database: { db } }: Deps, acknowledgements: Acknowledgements): void {
+  if (event.name === "appproxy_worker_circuit_added_event") acknowledgements.receive(event);
+  if (event.name !== "appproxy_circuit_removed_event") return;
+  // Another coordinator may have removed what is waited for here; a circuit that has only moved is still there.
+  for (const { id } of event.payload.circuits) if (getCircuit(db, id) === undefined) acknowledgements.forget(id);
+}
 
 /** Acknowledgements may have been missed: workers are told of the circuits that are waited for once more. */
 function askAgain({ database: { db }, log }: Deps, publisher: Publisher, acknowledgements: Acknowledgements): void {

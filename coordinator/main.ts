@@ -1,5 +1,5 @@
 /** The coordinator's process: `bun run coordinator [--config FILE] [--check]`. */
-import { createCodec, WORKER_EVENTS } from "../shared/bus/envelope.ts";
+import { createCodec, HEARD_BY_COORDINATORS } from "../shared/bus/envelope.ts";
 import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
 import { secretFaults } from "../shared/config/common.ts";
 import { hostPort } from "../shared/config/fields.ts";
@@ -38,7 +38,7 @@ await runMain(async () => {
   shutdown.add(() => database.close());
   const messengers = redisMessengers(
     config.redis,
-    createCodec(config.secrets.api_secret, config.events.accept_unsigned, WORKER_EVENTS),
+    createCodec(config.secrets.api_secret, config.events.accept_unsigned, HEARD_BY_COORDINATORS),
     log,
   );
   shutdown.add(() => messengers.close());

@@ -4,9 +4,14 @@ import ipaddr from "ipaddr.js";
 /** Ranges that no kernel is in: this host's "any" address, link-local (cloud metadata), multicast, broadcast. */
 const REFUSED = new Set(["unspecified", "broadcast", "multicast", "linkLocal"]);
 
+/** An IPv6 address without the brackets that it has in a URL. */
+export function bareHost(host: string): string {
+  return host.replace(/^\[(.*)\]$/, "$1");
+}
+
 /** What is wrong with a `kernel_host`, or null. Names are taken as they are; only their form is judged. */
 export function hostFault(host: string): string | null {
-  const bare = host.replace(/^\[(.*)\]$/, "$1");
+  const bare = bareHost(host);
   if (!ipaddr.isValid(bare)) {
     return /^[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?$/i.test(host) ? null : "wanted a host name or an IP address";
   }

@@ -2,7 +2,7 @@
  * Bearer tokens of model services: JWTs that the coordinator minted for one circuit. A client sends the same one with
  * every request, so genuine ones are remembered for a while; checking a signature anew costs more than the rest.
  */
-import { errors } from "jose";
+import { decodeJwt, errors } from "jose";
 import { Failure } from "../shared/failure.ts";
 import { verifyJwt } from "../shared/jwt.ts";
 
@@ -74,9 +74,26 @@ export function createBearers(jwtSecret: string, now: () => number): Bearers {
   };
 }
 
+/**
+ * Whether a client of a public model service sends one of our tokens all the same, left over from when it was private. It
+ * is not checked there, and it is not for the app to see: it may be good again.
+ */
+export function isOurs(circuitId: string, authorization: string | null): boolean {
+  const [scheme = "", token = ""] = (authorization ?? "").trim().split(/ +/);
+  if (/^backendai$/i.test(scheme)) return true;
+  if (!/^bearer$/i.test(scheme) || !JWT.test(token)) return false;
+  try {
+    return decodeJwt(token)["id"] === circuitId;
+  } catch {
+    return false; // something else that looks like one
+  }
+}
+
 // --- internal ---
 
 const EXPIRED = "it has expired";
+const UNREADABLE = "it cannot be read";
+const JWT = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 
 /** RFC 9110 §11.1: schemes have no case. `BackendAI` is the platform's own name for the same. */
 function tokenOf(authorization: string | null): string {
@@ -85,7 +102,10 @@ function tokenOf(authorization: string | null): string {
   const [scheme = "", ...rest] = authorization.trim().split(" ");
   if (!/^(bearer|backendai)$/i.test(scheme))
     throw new Failure("invalid-credentials", `E20007: Unsupported authorization method ${scheme.slice(0, 40)}`);
-  return rest.join(" ").trim();
+  const token = rest.join(" ").trim();
+  // One spelling only: each would be remembered.
+  if (!JWT.test(token)) throw invalid(UNREADABLE);
+  return token;
 }
 
 function invalid(reason: string): Failure {
@@ -97,5 +117,5 @@ function why(error: unknown): string {
   if (error instanceof errors.JWTExpired) return EXPIRED;
   if (error instanceof errors.JWSSignatureVerificationFailed) return "its signature is wrong";
   if (error instanceof errors.JWTClaimValidationFailed) return `its claim ${error.claim} is missing or wrong`;
-  return "it cannot be read";
+  return UNREADABLE;
 }

@@ -40,7 +40,16 @@ export function createCoordinatorClient(endpoint: string, apiSecret: string, log
   const client = createClient(calls, { baseUrl: endpoint, secret: apiSecret, timeout: TIMEOUT_MS, read: fromPeer });
   return {
     register: (wanted) => client.register({ body: wanted }).catch(refused),
-    heartbeat: (id, beat) => client.heartbeat({ worker_id: id, body: beat }).catch(refused),
+    heartbeat: (id, beat) =>
+      client
+        .heartbeat({ worker_id: id, body: beat })
+        .catch((error: unknown) => {
+          // Better a worker whose kernels nobody knows than one that is thought dead.
+          if (!(error instanceof CallFailed) || error.status !== 413 || beat.routes == null) throw error;
+          log.warn("the heartbeat is too long for the coordinator, or a proxy before it: sent without route reports");
+          return client.heartbeat({ worker_id: id, body: { ...beat, routes: null } });
+        })
+        .catch(refused),
     async circuits(id) {
       const snapshot = await client.circuits({ worker_id: id }).catch(refused);
       return { ...snapshot, circuits: snapshot.circuits.filter((circuit) => isReadable(circuit, log)) };

@@ -8,6 +8,7 @@ import type { Log } from "../shared/log.ts";
 import { isHost, isTarget } from "../shared/target.ts";
 import { admit, checkAddress, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
+import { isOurs } from "./bearer.ts";
 import { clientOf, type Client } from "./client.ts";
 import type { Core, Decision, RequestHead } from "./engine/engine.ts";
 import { enter, isEnter } from "./enter.ts";
@@ -82,7 +83,7 @@ function onward(
   answerHeaders: [string, string][],
   usage: Usage,
 ): Decision {
-  const { app, app_mode: mode, open_to_public: isPublic } = entry.circuit;
+  const { id, app, app_mode: mode, open_to_public: isPublic } = entry.circuit;
   const use = useOf(entry, usage);
   const passage = pick(entry, use.moved);
   use.request();
@@ -90,7 +91,12 @@ function onward(
     kind: "forward",
     passage,
     // What was checked here ends here; the key of a public model service is its own (security 2).
-    edits: requestEdits(head, client, app, mode === "interactive" || isPublic),
+    edits: requestEdits(
+      head,
+      client,
+      app,
+      mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
+    ),
     answerHeaders,
     cookie: guardSetCookie,
   };

@@ -65,7 +65,9 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
     sessions = new Map();
     // Writing costs as much as carrying a request: ten thousand busy circuits are told of every five seconds.
     notBefore =
-      performance.now() + Math.min(LONGEST_PAUSE_MS, (batch.circuits.size / SMALL_BATCH) * FLUSH_MS) - FLUSH_MS / 2;
+      performance.now() +
+      Math.min(LONGEST_PAUSE_MS, ((batch.circuits.size + batch.sessions.size) / SMALL_BATCH) * FLUSH_MS) -
+      FLUSH_MS / 2;
     try {
       await live.record(batch);
     } catch (error) {

@@ -16,7 +16,7 @@ export interface Found {
   worker: WorkerRow;
   reuse: boolean;
   /** What this request has done to it; the event of a change is on its way with the commit. */
-  state: "new" | "rerouted" | "as before";
+  state: "new" | "rerouted" | "replaced" | "as before";
 }
 
 /** `superseded`: it was moved, changed or removed meanwhile. `late`: no worker said that it serves it. */
@@ -36,11 +36,12 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
   const { db } = database;
 
   async function wait({ row, worker, state }: Found, requestId: string | null): Promise<Served> {
-    if (acknowledgements.has(row)) return "served";
+    // An old worker's acknowledgement names no revision: one of a moment ago may be of what this replaces.
+    if (state !== "replaced" && acknowledgements.has(row)) return "served";
     // The original's workers acknowledge what is new to them, and no change of routes.
     if (worker.isOriginal && (state === "rerouted" || (state === "as before" && acknowledgements.everServed(row))))
       return "served";
-    if (state === "as before" && !acknowledgements.awaited(row)) {
+    if (state === "replaced" || (state === "as before" && !acknowledgements.awaited(row))) {
       // Perhaps changed before a restart and never acknowledged: its event may be long gone.
       publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
     }
@@ -49,7 +50,7 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     // Removed while its acknowledgement was on its way: there is nothing to send anybody to.
     if (outcome === "acknowledged")
       return store.getCircuit(db, row.id)?.workerId === row.workerId ? "served" : "superseded";
-    takeBack(row, requestId);
+    await takeBack(row, requestId);
     log.warn(
       {
         circuit: row.id,
@@ -62,14 +63,29 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     return "late";
   }
 
-  /** Forgets a circuit that never served, unless it was moved, changed or acknowledged meanwhile. */
-  function takeBack({ id, workerId, revision }: store.CircuitRow, requestId: string | null): void {
-    write(db, (tx) => {
-      const row = store.getCircuit(tx, id);
-      if (row?.workerId !== workerId || row.revision !== revision || acknowledgements.everServed(row)) return;
-      store.removeCircuit(tx, row, { requestId, now: now() });
-      acknowledgements.forget(id);
-    });
+  /** Circuits that are to be taken back with the next commit: thousands of a call are late together. */
+  let late: { row: store.CircuitRow; requestId: string | null }[] = [];
+  let takingBack: Promise<void> | null = null;
+
+  function takeBack(row: store.CircuitRow, requestId: string | null): Promise<void> {
+    late.push({ row, requestId });
+    return (takingBack ??= Bun.sleep(0).then(takeAllBack));
+  }
+
+  /** Forgets those that never served, unless they were moved, changed or acknowledged meanwhile. */
+  function takeAllBack(): void {
+    const all = late;
+    late = [];
+    takingBack = null;
+    const gone = write(db, (tx) =>
+      all.filter(({ row: { id, workerId, revision }, requestId }) => {
+        const row = store.getCircuit(tx, id);
+        if (row?.workerId !== workerId || row.revision !== revision || acknowledgements.everServed(row)) return false;
+        store.removeCircuit(tx, row, { requestId, now: now() });
+        return true;
+      }),
+    );
+    for (const { row } of gone) acknowledgements.forget(row.id, "late");
     publisher.kick();
   }
 

@@ -1,6 +1,6 @@
 /** `POST /v2/conf`: the Manager names a kernel and gets a token with which a person may open circuits to it. */
 import { Failure } from "../../shared/failure.ts";
-import { hostFault } from "../../shared/kernel.ts";
+import { bareHost, hostFault } from "../../shared/kernel.ts";
 import type { ConfRequest } from "../../shared/schema/api.ts";
 import type { Deps } from "../deps.ts";
 import { getToken, insertToken, type TokenRow } from "./store.ts";
@@ -28,7 +28,7 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
       insertToken(database.db, {
         id,
         loginSessionToken: request.login_session_token ?? null,
-        kernelHost: request.kernel_host,
+        kernelHost: bareHost(request.kernel_host),
         kernelPort: request.kernel_port,
         sessionId: session.id.toLowerCase(),
         userId: session.user_uuid.toLowerCase(),

@@ -30,8 +30,9 @@ export function openDb(path: string, newId: () => string): OpenDb {
       // Drizzle wraps what SQLite says.
       const fault = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
       if (!(fault instanceof SQLiteError)) throw error;
-      // "already exists": another process has just made that table.
-      const passing = fault.code?.startsWith("SQLITE_BUSY") === true || fault.message.includes("already exists");
+      // Another process has just done the same step of a migration.
+      const isDone = /already exists|no such table|duplicate column/.test(fault.message);
+      const passing = fault.code?.startsWith("SQLITE_BUSY") === true || isDone;
       if (passing && performance.now() < end) continue;
       throw new Error(`Cannot open the database ${path}: ${fault.message}`, { cause: error });
     }

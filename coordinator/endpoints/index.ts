@@ -43,7 +43,8 @@ export function endpointRoutes(access: AccessPlugin, { endpoints, routes, tokens
         detail: {
           tags,
           summary: "Create or update many",
-          description: "Answers in the order of the request. An entry that failed has `url: null` and says why.",
+          description:
+            "Answers in the order of the request. An entry that failed says why; without a circuit its `url` is null.",
         },
       },
     )
@@ -110,6 +111,7 @@ export function endpointRoutes(access: AccessPlugin, { endpoints, routes, tokens
       async ({ params: { endpoint_id: id }, body, request }) => {
         const [outcome] = await endpoints.sync([{ id: id.toLowerCase(), item: body }], idOf(request));
         if (outcome === undefined || outcome instanceof Failure) throw outcome ?? new Failure("internal-server-error");
+        if (outcome.failure !== undefined) throw outcome.failure;
         return { success: true, endpoint: outcome.url, health_check_enabled: outcome.healthCheckEnabled };
       },
       {
@@ -187,6 +189,7 @@ function renamed({ endpoints }: BulkBody): BulkBody {
 function created(id: string, outcome: Synced | Failure): CreatedItem {
   if (outcome instanceof Failure)
     return { deployment_id: id, url: null, health_check_enabled: false, success: false, error: outcome.message };
-  const { url, healthCheckEnabled } = outcome;
-  return { deployment_id: id, url, health_check_enabled: healthCheckEnabled, success: true, error: null };
+  const { url, healthCheckEnabled, failure } = outcome;
+  const error = failure?.message ?? null;
+  return { deployment_id: id, url, health_check_enabled: healthCheckEnabled, success: error === null, error };
 }

@@ -18,6 +18,8 @@ import { endpointUrl, slotOfUrl } from "./url.ts";
 export interface Synced {
   url: string;
   healthCheckEnabled: boolean;
+  /** Set where the endpoint is there and something is wrong all the same. */
+  failure?: Failure | undefined;
 }
 
 /** What became of an entry. */
@@ -38,8 +40,12 @@ interface Services {
   serving: Serving;
 }
 
-/** An endpoint's circuit; `absent` when its worker is away for a while and may come back. */
-type Placed = Found & { absent: boolean };
+interface Placed extends Found {
+  /** Its worker is away for a while and may come back: there is nobody to wait for. */
+  absent: boolean;
+  /** It can't work where it is, nor be anywhere else. */
+  failure?: Failure;
+}
 
 interface Wish {
   id: string;
@@ -54,13 +60,15 @@ export function createEndpointService(
 ): EndpointService {
   const { db } = database;
   const { circuit_ack_timeout: ackTimeout, endpoint_relocation_timeout: relocation } = config.proxy_coordinator;
+  /** Nobody could be heard of before. */
+  const startedAt = now();
 
   async function sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]> {
     const end = performance.now() + ackTimeout * 1000;
     const placed = write(db, (tx) => {
       const chooser = new SlotChooser(tx, newId);
       const cause = { requestId, now: now() };
-      return items.map((one) => ("item" in one ? tryToPlace(tx, chooser, one, cause) : one.failure));
+      return items.map((one) => ("item" in one ? tryToPlace(tx, chooser, one, cause) : refused(tx, one)));
     });
     publisher.kick();
     return Promise.all(items.map((one, at) => follow(one, placed[at], requestId, end)));
@@ -83,21 +91,28 @@ export function createEndpointService(
     requestId: string | null,
     end: number,
   ): Promise<Outcome<Synced>> {
-    if ("failure" in one || first === undefined) return first instanceof Failure ? first : notResponding();
-    for (let placed = first; ;) {
+    for (let placed: Outcome<Placed> = first ?? notResponding(); ;) {
       const outcome = await settle(placed, requestId);
       if (outcome !== "superseded") return outcome;
+      if ("failure" in one) return one.failure;
       // Events and other requests have their turn before the next look.
       await Bun.sleep(0);
       const cause = { requestId, now: now() };
-      placed = write(db, (tx) => tryToPlace(tx, new SlotChooser(tx, newId), { ...one, again: true }, cause));
+      const next = write(db, (tx) =>
+        circuits.circuitOfEndpoint(tx, one.id) === undefined
+          ? null
+          : tryToPlace(tx, new SlotChooser(tx, newId), { ...one, again: true }, cause),
+      );
       publisher.kick();
+      // Whoever deletes has the last word: it was there, and is not made again.
+      if (next === null) return placed instanceof Failure ? placed : answerOf(placed);
+      placed = next;
       if (performance.now() > end && !isServed(placed)) return notResponding();
     }
   }
 
   function isServed(placed: Outcome<Placed>): boolean {
-    return placed instanceof Failure || placed.absent || acknowledgements.has(placed.row);
+    return placed instanceof Failure || isSettled(placed) || acknowledgements.has(placed.row);
   }
 
   function placeOne(tx: Db, chooser: SlotChooser, { id, item, again }: Wish, cause: circuits.Cause): Placed {
@@ -105,16 +120,20 @@ export function createEndpointService(
     if (existing === undefined) return create(tx, chooser, id, item, cause);
     const worker = mustFind(tx, existing.workerId);
     const isAway = worker.status !== "ALIVE";
-    const isGone = isAway && cause.now - worker.lastSeenAt > relocation * 1000;
-    if (isGone || (!isAway && !fits(existing, worker))) {
+    const isGone = isAway && cause.now - Math.max(worker.lastSeenAt, startedAt) > relocation * 1000;
+    const isMisplaced = !isAway && !fits(existing, worker);
+    if (isGone || isMisplaced) {
       const moved = move(tx, chooser, existing, item, cause);
       if (moved !== null) return moved;
     }
+    const place = { worker, reuse: true, absent: isAway, ...(isMisplaced ? { failure: misplaced() } : {}) };
     // What another request has made of it meanwhile is accepted, so that two never undo each other in turn.
     const change = again ? null : changed(existing, item);
-    if (change === null) return { row: existing, worker, reuse: true, state: "as before", absent: isAway };
+    if (change === null) return { ...place, row: existing, state: "as before" };
     const row = circuits.updateCircuit(tx, existing, change, cause);
-    return { row, worker, reuse: true, state: "rerouted", absent: isAway };
+    // Of a change of routes the original's workers take nothing but the routes.
+    const isNewToOriginal = worker.isOriginal && row.openToPublic !== existing.openToPublic;
+    return { ...place, row, state: isNewToOriginal ? "replaced" : "rerouted" };
   }
 
   function create(tx: Db, chooser: SlotChooser, id: string, item: EndpointRequest, cause: circuits.Cause): Placed {
@@ -171,14 +190,16 @@ export function createEndpointService(
 
   async function settle(placed: Outcome<Placed>, requestId: string | null): Promise<Outcome<Synced> | "superseded"> {
     if (placed instanceof Failure) return placed;
-    const { row, worker, reuse, absent } = placed;
-    // It serves again when its worker is back; until then there is nobody to wait for.
-    const outcome = absent ? "served" : await serving.wait(placed, requestId);
+    const { row, worker, reuse, failure } = placed;
+    const outcome = isSettled(placed) ? "served" : await serving.wait(placed, requestId);
     if (outcome === "superseded") return "superseded";
-    if (outcome === "late") return notResponding();
+    const isLate = outcome === "late";
+    if (isLate && circuits.getCircuit(db, row.id) === undefined) return notResponding();
     const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
     if (!reuse) log.info({ ...about, endpoint: row.endpointId, app: row.app }, "endpoint created");
-    return { url: endpointUrl(row, worker), healthCheckEnabled: row.healthCheck !== null };
+    // Late, and not taken back because it has served: it is there.
+    const fault = isLate ? notResponding() : failure;
+    return { ...answerOf(placed), failure: fault };
   }
 
   return {
@@ -215,6 +236,29 @@ export function createEndpointService(
 }
 
 // --- internal ---
+
+/** It serves again when its worker is back, or not at all: there is nobody to wait for. */
+function isSettled({ absent, failure }: Placed): boolean {
+  return absent || failure !== undefined;
+}
+
+/** An entry that can't be read: its endpoint stays as it is, and is told of. */
+function refused(tx: Db, { id, failure }: { id: string; failure: Failure }): Outcome<Placed> {
+  const row = circuits.circuitOfEndpoint(tx, id);
+  if (row === undefined) return failure;
+  return { row, worker: mustFind(tx, row.workerId), reuse: true, state: "as before", absent: false, failure };
+}
+
+function answerOf({ row, worker }: Placed): Synced {
+  return { url: endpointUrl(row, worker), healthCheckEnabled: row.healthCheck !== null };
+}
+
+function misplaced(): Failure {
+  return new Failure(
+    "appproxy/worker-not-available",
+    "Its worker does not have its slot any more, and no other can take it",
+  );
+}
 
 /** The slot of the URL that it had, when that is free; else as the request wishes. Throws what placement throws. */
 function choose(chooser: SlotChooser, id: string, item: EndpointRequest, label: string | null = null): ChosenSlot {

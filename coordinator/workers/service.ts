@@ -26,6 +26,8 @@ export interface WorkerService {
 export function createWorkerService(deps: Deps): WorkerService {
   const { database, config, now, newId, log } = deps;
   const { db } = database;
+  /** Nobody could be heard of before. */
+  const startedAt = now();
   const timeout = config.proxy_coordinator.worker_heartbeat_timeout * 1000;
   /** Half the time after which a worker is LOST, so that `nodes` tells of a crash before that. */
   const lease = timeout / 2;
@@ -91,6 +93,7 @@ export function createWorkerService(deps: Deps): WorkerService {
     },
     sweep() {
       store.dropExpiredNodes(db, now());
+      if (now() - startedAt < timeout) return;
       for (const row of store.silentWorkers(db, now() - timeout)) {
         store.setStatus(db, row.id, "LOST", now());
         log.warn({ worker: row.authority }, "worker lost: no heartbeat");

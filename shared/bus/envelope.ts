@@ -25,7 +25,7 @@ export interface Codec {
 export function createCodec(
   secret: string,
   acceptUnsigned: boolean,
-  heard: readonly AppProxyEvent["name"][] = COORDINATOR_EVENTS.concat(WORKER_EVENTS),
+  heard: readonly AppProxyEvent["name"][] = COORDINATOR_EVENTS.concat(HEARD_BY_COORDINATORS),
 ): Codec {
   return {
     encode: (event) => encode(event, secret),
@@ -40,8 +40,11 @@ export const COORDINATOR_EVENTS: AppProxyEvent["name"][] = [
   "appproxy_circuit_route_updated_event",
 ];
 
-/** What the coordinator listens to. */
-export const WORKER_EVENTS: AppProxyEvent["name"][] = ["appproxy_worker_circuit_added_event"];
+/** What a coordinator listens to: workers, and what another coordinator on the same database takes away. */
+export const HEARD_BY_COORDINATORS: AppProxyEvent["name"][] = [
+  "appproxy_worker_circuit_added_event",
+  "appproxy_circuit_removed_event",
+];
 
 /**
  * What a peer has sent, in our terms. The original leaves out, or has null for, what our schemas ask for, and writes times

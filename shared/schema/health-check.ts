@@ -2,27 +2,20 @@
 import { Type, type Static } from "@sinclair/typebox";
 import { optional } from "./basics.ts";
 
-/** How a model service is asked whether it is well, as its owner wrote it; what is left out has a default. */
+/**
+ * How a model service is asked whether it is well, as its owner wrote it. What is left out has a default, and what is out of
+ * range is brought into it: the Manager passes on what users write, many endpoints in one call.
+ */
 export const HealthCheckWish = Type.Object(
   {
     enable: optional(Type.Boolean()),
-    interval: optional(Type.Number({ minimum: 0.05, maximum: 86_400, description: "Seconds between probes; 10." })),
-    path: optional(
-      Type.String({ maxLength: 2048, pattern: "^[\\x21-\\x7e]*$", description: "Path of the probe; /health." }),
-    ),
-    max_retries: optional(
-      Type.Integer({ minimum: 0, maximum: 1000, description: "Failures in a row that are forgiven; 10." }),
-    ),
-    max_wait_time: optional(
-      Type.Number({ minimum: 0.05, maximum: 600, description: "Seconds that a probe may take; 15." }),
-    ),
-    expected_status_code: optional(Type.Integer({ minimum: 200, maximum: 599, description: "200." })),
+    interval: optional(Type.Number({ description: "Seconds between probes, from 1; default 10." })),
+    path: optional(Type.String({ maxLength: 2048, description: "Path of the probe; default /health." })),
+    max_retries: optional(Type.Integer({ description: "Failures in a row that are forgiven; default 10." })),
+    max_wait_time: optional(Type.Number({ description: "Seconds that a probe may take, up to 60; default 15." })),
+    expected_status_code: optional(Type.Integer({ description: "Default 200." })),
     initial_delay: optional(
-      Type.Number({
-        minimum: 0,
-        maximum: 86_400,
-        description: "Seconds in which a new kernel's failures do not count; 60.",
-      }),
+      Type.Number({ description: "Seconds in which a new kernel's failures do not count; default 60." }),
     ),
   },
   { example: { enable: true, interval: 10, path: "/health", max_retries: 3, expected_status_code: 200 } },
@@ -44,11 +37,25 @@ export type HealthCheck = Static<typeof HealthCheck>;
 export function healthCheckOf(wish: HealthCheckWish | null | undefined): HealthCheck | null {
   if (wish == null || wish.enable === false) return null;
   return {
-    interval: wish.interval ?? 10,
-    path: `/${(wish.path ?? "/health").replace(/^\/+/, "")}`,
-    max_retries: wish.max_retries ?? 10,
-    max_wait_time: wish.max_wait_time ?? 15,
+    interval: within(wish.interval ?? 10, 1, DAY),
+    path: `/${readable(wish.path ?? "health").replace(/^\/+/, "")}`,
+    max_retries: within(wish.max_retries ?? 10, 0, 1000),
+    // None at all would be no probe.
+    max_wait_time: within(wish.max_wait_time || 15, 0.05, 60),
     expected_status_code: wish.expected_status_code ?? 200,
-    initial_delay: wish.initial_delay ?? 60,
+    initial_delay: within(wish.initial_delay ?? 60, 0, DAY),
   };
+}
+
+// --- internal ---
+
+const DAY = 86_400;
+
+function within(value: number, least: number, most: number): number {
+  return Math.min(most, Math.max(least, value));
+}
+
+/** What a request line can't hold is encoded, as a browser does. */
+function readable(path: string): string {
+  return path.toWellFormed().replace(/[^\x21-\x7e]/gu, encodeURIComponent);
 }

@@ -142,6 +142,16 @@ describe("a model service", () => {
     expect(performance.now() - start).toBeLessThan(AT_ONCE);
   });
 
+  test("that becomes private is private at the worker when the call is answered, and has its kernels still", async () => {
+    const mine = await service({ open_to_public: true });
+    await route([mine, "a"]);
+    await untilPage(mine.port, {}, "200 a");
+    await call("POST", `/v2/endpoints/${mine.id}`, wanted(mine.id, { open_to_public: false }));
+    expect(await page(mine.port)).toBe("401 E20006: Authorization header not provided");
+    await call("POST", `/v2/endpoints/${mine.id}`, wanted(mine.id, { open_to_public: true }));
+    expect(await page(mine.port)).toBe("200 a");
+  });
+
   test("is made once, however often it is asked for, also after its routes have changed", async () => {
     const mine = await service({ open_to_public: true });
     await route([mine, "a"]);

@@ -8,7 +8,6 @@ import { parse } from "smol-toml";
 import { COORDINATOR_ENV } from "../../coordinator/config.ts";
 import { isRecord } from "../../shared/config/fields.ts";
 import { envName } from "../../shared/config/load.ts";
-import { snakeKeys } from "../../shared/keys.ts";
 import { WORKER_ENV } from "../../worker/config.ts";
 import { Manager } from "./manager.ts";
 import { freePort, freeRange } from "./ports.ts";
@@ -39,10 +38,12 @@ export function installed(name: string): string {
   return join(ROOT, "test/fixtures/config", name);
 }
 
-/** What the file says under a dotted key in snake_case. */
+/** What the file says under a dotted key in snake_case, whichever form the file is written in. */
 export function written(name: string, key: string): unknown {
-  const file = snakeKeys(parse(readFileSync(installed(name), "utf8")));
-  return key.split(".").reduce<unknown>((at, part) => (isRecord(at) ? at[part] : undefined), file);
+  const file: unknown = parse(readFileSync(installed(name), "utf8"));
+  const inside = (at: unknown, part: string) =>
+    isRecord(at) ? (at[part] ?? at[part.replaceAll("_", "-")]) : undefined;
+  return key.split(".").reduce(inside, file);
 }
 
 /** Starts a coordinator from the file `name`; its Manager knows the file's secret. */

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { SignJWT } from "jose";
 import { mintInferenceToken } from "../../shared/jwt.ts";
-import { createBearers } from "../../worker/bearer.ts";
+import { createBearers, isOurs } from "../../worker/bearer.ts";
 import { CIRCUIT, JWT_KEY, refused, type Refusal } from "../support/values.ts";
 
 const SOON = Math.floor(Date.now() / 1000) + 600;
@@ -78,6 +78,12 @@ describe("a request is told what is wrong with its credential:", () => {
     ["a bare token", token, `E20007: Unsupported authorization method ${token.slice(0, 40)}`],
     ["a scheme without a token", "Bearer", "E20008: Invalid authorization token (it cannot be read)"],
     ["text that is no token", "Bearer abc", "E20008: Invalid authorization token (it cannot be read)"],
+    ["a token with padding", `Bearer ${token}=`, "E20008: Invalid authorization token (it cannot be read)"],
+    [
+      "a token with spaces",
+      `Bearer ${token.slice(0, -4)} ${token.slice(-4)}`,
+      "E20008: Invalid authorization token (it cannot be read)",
+    ],
     ["two tokens", `Bearer ${token} ${token}`, "E20008: Invalid authorization token (it cannot be read)"],
     ["5 KB of text", `Bearer ${"a".repeat(5000)}`, "E20008: Invalid authorization token (it cannot be read)"],
   ])("%s", async (_what, header, msg) => {
@@ -105,4 +111,16 @@ describe("a request is told what is wrong with its credential:", () => {
     expect(msg).not.toContain("eyJ");
     expect(msg).not.toContain(JWT_KEY);
   });
+});
+
+test.each([
+  ["nothing", null, false],
+  ["a token of the circuit", `Bearer ${token}`, true],
+  ["any of the platform's", "BackendAI abc", true],
+  ["a token of another circuit", `Bearer ${await sign({ id: OTHER, exp: SOON })}`, false],
+  ["a key of the app's own", "Bearer sk-1234", false],
+  ["what only looks like a token", "Bearer a.b.c", false],
+  ["another scheme", "Basic dTpw", false],
+])("on a public model service %s is ours: %s", (_what, header, ours) => {
+  expect(isOurs(CIRCUIT, header)).toBe(ours);
 });

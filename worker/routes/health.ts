@@ -30,12 +30,16 @@ type Timer = ReturnType<typeof setTimeout>;
 /** What is done for an entry. */
 interface Watch {
   check: HealthCheck;
+  /** Its share of the probes at once: kernels that hang must not keep those of others waiting. */
+  share: Gate;
   /** The next probe of each member; null while one is under way. */
   timers: Map<Member, Timer | null>;
 }
 
 /** Probes at once: more would take the sockets of the traffic. The others wait. */
 const MAX_AT_ONCE = 512;
+/** The same of one model service. */
+const MAX_OF_ONE = 64;
 /** The first probes of many kernels are spread over this. Milliseconds. */
 const FIRST_WITHIN_MS = 1000;
 
@@ -54,7 +58,11 @@ export function createHealthChecks({ ask, log, now, random }: HealthCheckDeps): 
       if (left !== undefined) forget(entry, left);
       return;
     }
-    const watch = watches.get(entry) ?? { check, timers: new Map<Member, Timer | null>() };
+    const watch = watches.get(entry) ?? {
+      check,
+      share: createGate(MAX_OF_ONE),
+      timers: new Map<Member, Timer | null>(),
+    };
     watches.set(entry, watch);
     const wanted = new Set(members);
     for (const [member, timer] of watch.timers) {
@@ -88,7 +96,8 @@ export function createHealthChecks({ ask, log, now, random }: HealthCheckDeps): 
     const { check, timers } = watch;
     timers.set(member, null);
     const { kernel_host: host, kernel_port: port } = member.route;
-    const fault = await turn(() => timers.has(member) ? probe(host, port, check) : Promise.resolve(null)); // prettier-ignore
+    const ask = () => (timers.has(member) ? probe(host, port, check) : Promise.resolve(null));
+    const fault = await watch.share(() => turn(ask));
     // Gone, or checked otherwise meanwhile.
     if (!timers.has(member)) return;
     member.checkedAt = now();
@@ -168,8 +177,10 @@ function reportOf(member: Member, isProbed: boolean): RouteReport[] {
   return [[route.route_id, seen, checkedAt === null ? null : checkedAt / 1000, Math.max(misses, failures)]];
 }
 
-/** Runs at most `most` pieces of work at once, in order. */
-function createGate(most: number): <T>(work: () => Promise<T>) => Promise<T> {
+/** Runs pieces of work in order, only so many at once. */
+type Gate = <T>(work: () => Promise<T>) => Promise<T>;
+
+function createGate(most: number): Gate {
   const waiting: (() => void)[] = [];
   let running = 0;
   return async (work) => {

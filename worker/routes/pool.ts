@@ -137,8 +137,9 @@ export class RoutePool {
 
   /** What a probe found. An unhealthy member is left out until one finds it healthy. */
   judge(member: Member, status: RouteStatus): void {
+    const wasOut = member.status === "unhealthy";
     member.status = status;
-    this.#renew();
+    if (wasOut !== (status === "unhealthy")) this.#renew();
   }
 
   /** True for a young member that has never accepted a connection. */

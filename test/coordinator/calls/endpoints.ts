@@ -27,9 +27,12 @@ export const endpoints: { [N in Endpoints]: Plan<N> } = {
     refused: [
       {
         kind: "invalid-api-params",
-        what: "no name and a probe of a path with a space",
-        msg: /^service_name: wanted text of length from 1 to 255, got nothing; health_check\.path: wanted text like/,
-        spoil: (good) => ({ ...good, body: { ...good.body, service_name: undefined, health_check: { path: "a b" } } }),
+        what: "no name and a probe that is said to be needed with a word",
+        msg: 'service_name: wanted text of length from 1 to 255, got nothing; health_check.enable: wanted true or false or null, got "yes"',
+        spoil: (good) => ({
+          ...good,
+          body: { ...good.body, service_name: undefined, health_check: { enable: "yes" } },
+        }),
       },
       {
         kind: "invalid-api-params",
@@ -90,9 +93,9 @@ export const endpoints: { [N in Endpoints]: Plan<N> } = {
     refused: [
       {
         kind: "invalid-api-params",
-        what: "an interval of 0",
-        msg: /^health_check\.interval: wanted a number from 0\.05 to 86400 or null, got 0$/,
-        spoil: (good) => ({ ...good, body: { health_check: { interval: 0 } } }),
+        what: "an interval in words",
+        msg: 'health_check.interval: wanted a number or null, got "often"',
+        spoil: (good) => ({ ...good, body: { health_check: { interval: "often" } } }),
       },
     ],
   },

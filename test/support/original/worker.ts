@@ -94,7 +94,11 @@ export async function startOldWorker(settings: OldWorkerSettings): Promise<OldWo
     switch (name) {
       case "appproxy_circuit_created_event": {
         const created = asList(payload["circuits"]).map(readCircuit);
-        for (const circuit of created) await open(circuit);
+        for (const circuit of created) {
+          // One that is told again begins anew, with all that it cut.
+          await close(circuit.id);
+          await open(circuit);
+        }
         // What it did not understand of a circuit is not in what it says.
         await bus.publish("appproxy_worker_circuit_added_event", {
           target_worker_authority: authority,
@@ -103,8 +107,9 @@ export async function startOldWorker(settings: OldWorkerSettings): Promise<OldWo
         return;
       }
       case "appproxy_circuit_route_updated_event": {
-        const circuit = readCircuit(payload["circuit"]);
-        return open({ ...circuit, route_info: readRoutes(payload["routes"]) });
+        // Of the circuit it takes nothing but the routes.
+        const known = circuits.get(readCircuit(payload["circuit"]).id);
+        return known === undefined ? undefined : open({ ...known, route_info: readRoutes(payload["routes"]) });
       }
       case "appproxy_circuit_removed_event":
         for (const one of asList(payload["circuits"])) await close(readCircuit(one).id);

@@ -45,6 +45,11 @@ function put(wish: HealthCheckWish | null, routes: Route[] = both, over: Partial
   table.put(circuit({ app_mode: "inference", route_info: routes, health_check: check, ...over }));
 }
 
+/** One of several model services. */
+function service(at: number, wish: HealthCheckWish, routes: Route[]): void {
+  put(wish, routes, { id: `c1c1c1c1-0000-4000-8000-0000000000${10 + at}`, port: 10_205 + at });
+}
+
 const pool = () => {
   const entry = table.byId(CIRCUIT);
   if (entry === undefined) throw new Error("no circuit");
@@ -237,7 +242,7 @@ describe("of many kernels", () => {
     const many = Array.from({ length: 1200 }, (_, at) => kernel(crypto.randomUUID(), at + 1));
     for (const { kernel_port: port } of many)
       answers.set(port, () => new Promise((resolve) => open.push(() => resolve(200))));
-    put({ interval: 1000 }, many);
+    for (let at = 0; at < 12; at++) service(at, { interval: 1000 }, many.slice(at * 100, (at + 1) * 100));
     const seen: number[] = [];
     while (asked.length < many.length || open.length > 0) {
       await pass(1);
@@ -246,7 +251,18 @@ describe("of many kernels", () => {
     }
     expect(Math.max(...seen)).toBe(512);
     await pass(1);
-    expect(new Set(report()?.map(([, status]) => status))).toEqual(new Set(["healthy"]));
+    const statuses = reportRoutes(table).flatMap(({ routes }) => routes.map(([, status]) => status));
+    expect([statuses.length, new Set(statuses)]).toEqual([1200, new Set(["healthy"])]);
+  });
+
+  test("those of one service that hang do not keep another's waiting", async () => {
+    const hung = Array.from({ length: 600 }, (_, at) => kernel(crypto.randomUUID(), at + 1));
+    for (const { kernel_port: port } of hung) answers.set(port, () => new Promise(() => undefined));
+    service(0, { interval: 10 }, hung);
+    service(1, { interval: 10 }, [kernel(A, 1001)]);
+    await pass(31);
+    const ports = asked.map(({ port }) => port);
+    expect([ports.filter((port) => port <= 600).length, ports.filter((port) => port === 1001).length]).toEqual([64, 4]);
   });
 
   test("at most 100,000 are reported", () => {
