@@ -10,7 +10,7 @@ import { COORDINATOR_ENV } from "../coordinator/config.ts";
 import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog } from "../shared/log.ts";
 import { isRecord } from "../shared/config/fields.ts";
-import { snakeKeys } from "../shared/keys.ts";
+import { snakeTables } from "../shared/config/load.ts";
 import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
 import { newSecret } from "../shared/secrets.ts";
 import { startEmbedded } from "./embedded.ts";
@@ -59,9 +59,9 @@ await runMain(async () => {
 
 /** A service's configuration file, with the directory's secrets and database for what it leaves out. */
 function source(file: string | undefined, directory: string) {
-  const own = file === undefined ? {} : snakeKeys(parse(readFileSync(file, "utf8")));
+  const own = file === undefined ? {} : snakeTables(parse(readFileSync(file, "utf8")));
   const defaults = { db: { path: join(directory, "app-proxy.sqlite3") }, ...readSecrets(directory) };
-  return { source: file ?? directory, toml: stringify(fill(isRecord(own) ? own : {}, defaults)) };
+  return { source: file ?? directory, toml: stringify(fill(own, defaults)) };
 }
 
 /** What `own` has, and the defaults for what it has not. */

@@ -19,6 +19,8 @@ export interface ClientOptions {
   timeout?: number;
   /** Headers of every call, such as X-Backend-Request-ID. */
   headers?: Record<string, string>;
+  /** False: the coordinator's certificate is not verified, as with one that is self-signed. */
+  verifyTls?: boolean;
   /** What is made of an answer before it is checked: for older coordinators. */
   read?: (answer: unknown) => unknown;
 }
@@ -93,7 +95,7 @@ async function exchange(
   options: ClientOptions,
   headers: Record<string, string>,
 ): Promise<{ status: number; text: string }> {
-  const { secret, timeout = TIMEOUT_MS, headers: always = {} } = options;
+  const { secret, timeout = TIMEOUT_MS, headers: always = {}, verifyTls = true } = options;
   try {
     const answer = await fetch(url, {
       method: operation.method,
@@ -107,6 +109,7 @@ async function exchange(
       },
       body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(timeout),
+      tls: { rejectUnauthorized: verifyTls },
     });
     return { status: answer.status, text: await answer.text() };
   } catch (error) {

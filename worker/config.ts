@@ -28,6 +28,7 @@ export const workerTable = {
   redis: redisSection,
   proxy_worker: {
     coordinator_endpoint: f.text("http://127.0.0.1:10200", "URL of the coordinator"),
+    verify_coordinator_ssl_certificate: f.flag(true, "Whether the coordinator's certificate must be a trusted one"),
     authority: f.text("worker-1", "Name of this worker; nodes behind one virtual address share it"),
     frontend_mode: f.oneOf(FRONTEND_MODES, "port", "How circuits are reached: a port each, or a subdomain each"),
     protocol: f.oneOf(["http", "grpc", "h2", "tcp"], "http", "What its circuits speak"),

@@ -2,7 +2,7 @@
 import { Type, type Static } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { fromPeer } from "../shared/bus/envelope.ts";
-import { CallFailed, createClient } from "../shared/client.ts";
+import { CallFailed, createClient, type ClientOptions } from "../shared/client.ts";
 import { isRecord } from "../shared/config/fields.ts";
 import { Failure, notFound } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
@@ -35,9 +35,11 @@ const calls = {
 const circuitCheck = TypeCompiler.Compile(Circuit);
 const TIMEOUT_MS = 10_000;
 
-/** `endpoint` is the coordinator's URL, with or without a slash at the end. */
-export function createCoordinatorClient(endpoint: string, apiSecret: string, log: Log): CoordinatorClient {
-  const client = createClient(calls, { baseUrl: endpoint, secret: apiSecret, timeout: TIMEOUT_MS, read: fromPeer });
+export function createCoordinatorClient(
+  coordinator: Pick<ClientOptions, "baseUrl" | "secret" | "verifyTls">,
+  log: Log,
+): CoordinatorClient {
+  const client = createClient(calls, { ...coordinator, timeout: TIMEOUT_MS, read: fromPeer });
   return {
     register: (wanted) => client.register({ body: wanted }).catch(refused),
     heartbeat: (id, beat) =>

@@ -127,7 +127,14 @@ export function startWorker(deps: WorkerDeps): Worker {
   const sync = createSync({
     registration: registration(config, api.port, wildcardPort),
     nodeId: newId(),
-    coordinator: createCoordinatorClient(own.coordinator_endpoint, config.secrets.api_secret, log),
+    coordinator: createCoordinatorClient(
+      {
+        baseUrl: own.coordinator_endpoint,
+        secret: config.secrets.api_secret,
+        verifyTls: own.verify_coordinator_ssl_certificate,
+      },
+      log,
+    ),
     bus,
     table,
     frontends,

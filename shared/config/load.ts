@@ -116,8 +116,8 @@ function readToml(source: string, toml: string): Record<string, unknown> {
   }
 }
 
-/** Keys in snake_case. A table that is written in both forms is one: `[proxy_worker]` and `[proxy-worker.port-proxy]`. */
-function snakeTables(table: Record<string, unknown>): Record<string, unknown> {
+/** Of a configuration file: keys in snake_case. A table that is written in both forms is one: `[proxy_worker]` and `[proxy-worker.port-proxy]`. */
+export function snakeTables(table: Record<string, unknown>): Record<string, unknown> {
   return Object.entries(table)
     .map(([key, value]) => ({ [key.replaceAll("-", "_")]: isTable(value) ? snakeTables(value) : snakeKeys(value) }))
     .reduce<Record<string, unknown>>(merge, {});

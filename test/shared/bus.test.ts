@@ -140,6 +140,7 @@ describe.each([
   test("sends many at once in their order, and among those of others", async () => {
     const [publisher, other] = [place.bus(), place.bus()];
     const ear = await listen(place.bus());
+    await until(() => publisher.healthy() && other.healthy());
     const batches = upTo(20).map((at) => upTo(50).map((of) => created(at * 100 + of)));
     const sent = batches.map((batch, at) => (at % 2 === 0 ? publisher : other).publish(...batch));
     await Promise.all(sent);

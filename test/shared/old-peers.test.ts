@@ -141,7 +141,7 @@ describe("the worker's calls to an old coordinator", () => {
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) });
   let answer: unknown;
   const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => Response.json(answer) });
-  const client = createCoordinatorClient(`http://127.0.0.1:${server.port}/`, API_KEY, log);
+  const client = createCoordinatorClient({ baseUrl: `http://127.0.0.1:${server.port}/`, secret: API_KEY }, log);
   afterAll(() => server.stop(true));
   afterEach(() => void (lines.length = 0));
 
