@@ -88,6 +88,19 @@ export function modelServices(shape: Shape): void {
       expect((await ask(to, "/", { headers: [NO_COOKIE] })).head.status).toBe(200);
     });
 
+    test("that is open to the public shows its kernel none of its own tokens, which may be good again", async () => {
+      const to = await stage().open({ upstream: echo().port, appMode: "inference", public: true });
+      const other = await stage().open({ upstream: echo().port, appMode: "inference" });
+      const seen = async (credential: Pair[]) =>
+        told((await ask(to, "/", { headers: [NO_COOKIE, ...credential] })).body).pairs.filter(
+          ([name]) => name.toLowerCase() === "authorization",
+        );
+      expect([await seen([await bearer(to)]), await seen([await bearer(to, "BackendAI")])]).toEqual([[], []]);
+      // A program's own JWT is not ours to judge.
+      const own = await bearer(other);
+      expect(await seen([own])).toEqual([own]);
+    });
+
     test("takes a WebSocket with its token, and none without", async () => {
       const to = await open(webSocketApp((peer) => peer.send(TEXT, "welcome")));
       const { head } = await ask(to, "/", { headers: [NO_COOKIE, ...handshake()] });

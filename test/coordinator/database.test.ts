@@ -5,6 +5,8 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, syml
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/bun-sqlite";
+import { migrate } from "drizzle-orm/bun-sqlite/migrator";
 import { insertCircuit, type NewCircuit } from "../../coordinator/circuits/store.ts";
 import { openDb, write, type OpenDb } from "../../coordinator/db/open.ts";
 import { upsertWorker } from "../../coordinator/workers/store.ts";
@@ -166,6 +168,66 @@ describe("several connections", () => {
     const all = await Promise.all(opening);
     expect(all.map(({ code, error }) => [code, error])).toEqual(all.map(() => [0, ""]));
     expect(new Set(all.map(({ printed }) => printed))).toEqual(new Set([open().epoch]));
+  });
+});
+
+describe("a database of the first version", () => {
+  /** With a worker of the original and one of this project. */
+  function makeOld(): void {
+    const folder = join(directory, "migrations");
+    cpSync(join(ROOT, "drizzle"), folder, { recursive: true });
+    const journal = join(folder, "meta/_journal.json");
+    const { entries, ...rest } = JSON.parse(readFileSync(journal, "utf8")) as { entries: unknown[] };
+    writeFileSync(journal, JSON.stringify({ ...rest, entries: entries.slice(0, 1) }));
+    const sqlite = new Database(path, { create: true, strict: true });
+    migrate(drizzle(sqlite), { migrationsFolder: folder });
+    const insert = (table: string, row: Record<string, unknown>) => {
+      const keys = Object.keys(row);
+      const values = keys.map((key) => `$${key}`).join(", ");
+      sqlite.query(`INSERT INTO ${table} (${keys.join(", ")}) VALUES (${values})`).run(row as Record<string, string>);
+    };
+    const columns = (table: string) =>
+      sqlite.query<{ name: string; type: string; notnull: number }, []>(`PRAGMA table_info(${table})`).all();
+    /** What must not be null has anything. */
+    const filled = (table: string, row: Record<string, unknown>) => ({
+      ...Object.fromEntries(columns(table).filter((one) => one.notnull).map(({ name, type }) => [name, type === "text" ? "[]" : 0])),
+      ...row,
+    }); // prettier-ignore
+    for (const [id, node] of [
+      ["old", "(unnamed)"],
+      ["new", "n1"],
+    ]) {
+      insert("workers", filled("workers", { id, authority: id }));
+      insert("nodes", filled("nodes", { worker_id: id, node_id: node }));
+    }
+    sqlite.close();
+  }
+
+  test("is brought up to date, and its workers of the original are known as such", () => {
+    makeOld();
+    expect(open().db.all(sql`SELECT id, is_original AS original FROM workers ORDER BY id`)).toEqual([
+      { id: "new", original: 0 },
+      { id: "old", original: 1 },
+    ]);
+  });
+
+  test("is so for each of several coordinators that start at once", async () => {
+    for (let round = 0; round < 3; round++) {
+      rmSync(path, { force: true });
+      makeOld();
+      const start = Date.now() + 500;
+      const all = await Promise.all(
+        Array.from({ length: 4 }, () =>
+          elsewhere(`while (Date.now() < ${start}); console.log(openDb(path, () => crypto.randomUUID()).epoch);`),
+        ),
+      );
+      expect(all.map(({ code, error }) => [code, error])).toEqual(all.map(() => [0, ""]));
+      const { db, epoch } = open();
+      expect(new Set(all.map(({ printed }) => printed))).toEqual(new Set([epoch]));
+      expect(db.all(sql`SELECT sum(is_original) AS original FROM workers`)).toEqual([{ original: 1 }]);
+      close();
+      rmSync(join(directory, "migrations"), { recursive: true });
+    }
   });
 });
 

@@ -150,6 +150,29 @@ describe("the worker's calls to an old coordinator", () => {
     expect(await client.heartbeat(WORKER, { node_id: "n", revision: null })).toMatchObject({ id: WORKER });
   });
 
+  test("a heartbeat that is too long for it is sent again without reports, and told of; other refusals are not", async () => {
+    const beats: unknown[] = [];
+    let tooLong = 413;
+    using proxy = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      async fetch(request) {
+        const beat = (await request.json()) as { routes?: unknown };
+        beats.push(beat.routes);
+        return beat.routes == null ? Response.json({ id: WORKER }) : new Response("", { status: tooLong });
+      },
+    });
+    const client = createCoordinatorClient({ baseUrl: `http://127.0.0.1:${proxy.port}`, secret: API_KEY }, log);
+    const routes = [{ circuit_id: CIRCUIT, routes: [] }];
+    expect(await client.heartbeat(WORKER, { node_id: "n", revision: 1, routes })).toEqual({ id: WORKER });
+    expect([beats, lines.length]).toEqual([[routes, null], 1]);
+    tooLong = 500;
+    expect(await client.heartbeat(WORKER, { node_id: "n", revision: 1, routes }).catch(String)).toContain(
+      "answered 500",
+    );
+    expect(beats.length).toBe(3);
+  });
+
   test("give a snapshot without revision or epoch, in our terms", async () => {
     answer = { circuits: [old({ route_info: [{ session_id: SESSION, kernel_port: 9 }], updated_at: null })] };
     expect<unknown>(await client.circuits(WORKER)).toEqual({

@@ -126,6 +126,20 @@ describe("two coordinators on one database", () => {
   });
 });
 
+test("who waits for an endpoint's worker at one coordinator hears at once that another one has deleted it", async () => {
+  const silent = await stage.worker({ authority: "w" });
+  silent.answers = false;
+  const second = await stage.another();
+  const start = performance.now();
+  const created = sync();
+  await until(() => stage.told.length > 0);
+  await second.deleteEndpoint({ endpoint_id: ID });
+  expect((await created).success).toBe(true);
+  // Else it would wait for the acknowledgement, up to 15 s.
+  expect(performance.now() - start).toBeLessThan(5000);
+  expect(await all()).toEqual([]);
+});
+
 test("one endpoint that is created and deleted at once is there or not, for a real worker too", async () => {
   const cluster = await startCluster({ redisPort: stage.redis.port });
   stage.defer(() => cluster.stop());

@@ -45,6 +45,17 @@ describe("an endpoint", () => {
   }); // prettier-ignore
 });
 
+test("an entry that can't be read leaves the endpoint that is there as it is, and tells its URL", async () => {
+  const before = await stage.circuitOf(A);
+  const bad = { deployment_id: A, ...service({ open_to_public: true }), health_check: { interval: "often" } };
+  const { entries } = await send("POST", "bulk", [bad]);
+  const error = 'health_check.interval: wanted a number or null, got "often"';
+  expect(entries).toEqual([
+    { deployment_id: A, url: "http://worker.example:30000/", health_check_enabled: false, success: false, error },
+  ]);
+  expect(await stage.circuitOf(A)).toEqual(before);
+});
+
 describe("a table of routes", () => {
   const NO_KERNEL = "wanted an address that a kernel can have";
   const NO_HOST = "wanted a host name or an IP address";

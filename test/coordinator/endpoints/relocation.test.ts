@@ -74,6 +74,20 @@ describe("while its worker is away for a short time", () => {
   });
 });
 
+describe("after a long night without a coordinator", () => {
+  test("an endpoint is not moved before its worker could be heard of again", async () => {
+    const home = await worker("home");
+    await worker("away");
+    const url = await urlOf();
+    stage.later(RELOCATION * 10);
+    const morning = await stage.another();
+    const sync = async () => (await morning.syncEndpoint({ endpoint_id: ID, body: service() })).endpoint;
+    expect(await sync()).toBe(url);
+    await beat(home);
+    expect([await sync(), (await morning.getWorker({ worker_id: home.id })).status]).toEqual([url, "ALIVE"]);
+  });
+});
+
 describe("when its worker has been away for long", () => {
   test.each([
     ["lost", lose],
@@ -222,6 +236,23 @@ describe("a worker that comes back", () => {
     await worker("home", { port_range: [30_000, 30_099], hostname: "new.example" });
     expect(await urlOf()).toBe("http://new.example:30004/");
     expect((await stage.circuitOf(ID))?.revision).toBe(1);
+  });
+
+  test("with a range that is full fails it, tells its URL, and loses nothing", async () => {
+    await worker("home");
+    const old = await urlOf();
+    await route(1);
+    const other = crypto.randomUUID();
+    await worker("home", { port_range: [31_000, 31_000] });
+    expect(await urlOf(service(), other)).toBe("http://home.example:31000/");
+    const error = "Its worker does not have its slot any more, and no other can take it";
+    expect((await refusal(urlOf())).slice(1)).toEqual(["appproxy/worker-not-available", error]);
+    const entry = { deployment_id: ID, ...service() };
+    const { endpoints } = await stage.client.syncEndpoints({ body: { endpoints: [entry] } });
+    expect(endpoints).toMatchObject([{ url: old, success: false, error }]);
+    expect((await stage.circuitOf(ID))?.session_ids).toEqual([routeTo(1).session_id]);
+    await stage.client.deleteEndpoint({ endpoint_id: other });
+    expect(await urlOf()).toBe("http://home.example:31000/");
   });
 
   test("with a wildcard domain gives it a name", async () => {

@@ -87,6 +87,12 @@ describe("replacing", () => {
     expect(await idsOf(A)).toEqual([id(3)]);
   });
 
+  test("takes an IPv6 address with or without the brackets of a URL", async () => {
+    const hosts = ["[fd00::1]", "fd00::1"].map((kernel_host, at) => routeTo(at + 1, { kernel_host }));
+    await replace([[A, hosts]]);
+    expect((await routesOf(A))?.map(({ kernel_host: host }) => host)).toEqual(["fd00::1", "fd00::1"]);
+  });
+
   test("keeps what older Managers say: hyphens in keys, the endpoint's other name, shares of the traffic", async () => {
     const { route_id, session_id } = routeTo(1, { route_id: id(1).toUpperCase() });
     const route = { "route-id": route_id, "session-id": session_id, "session-name": "s1", "kernel-host": "k1.example", "kernel-port": 8000, "traffic-ratio": 0.25, protocol: "h2" }; // prettier-ignore

@@ -188,4 +188,27 @@ describe("without an acknowledgement", () => {
     expect(await sync(service({ open_to_public: true }))).toEqual(first);
     expect(await stage.circuitOf(ID)).toMatchObject({ open_to_public: true, revision: 2 });
   });
+
+  test("a change of many fails with the URL, because the endpoint is there, and says why", async () => {
+    await stage.stop();
+    stage = await startStage({ coordinator: { circuit_ack_timeout: 0.5 } });
+    const silent = await stage.worker({ authority: "w" });
+    const { endpoint: url } = await sync(service());
+    silent.answers = false;
+    const entry = { deployment_id: ID, ...service({ open_to_public: true, health_check: {} }) };
+    const { endpoints } = await stage.client.syncEndpoints({ body: { endpoints: [entry] } });
+    const error = "E10001: Proxy worker not responding";
+    expect(endpoints).toEqual([{ deployment_id: ID, url, health_check_enabled: true, success: false, error }]);
+  });
+
+  test("no caller is told of a circuit that was taken back while it waited too", async () => {
+    await stage.stop();
+    stage = await startStage({ coordinator: { circuit_ack_timeout: 0.5 } });
+    (await stage.worker({ authority: "w" })).answers = false;
+    const first = refusal(sync(service()));
+    await until(() => stage.told.length > 0);
+    const all = await Promise.all([first, ...Array.from({ length: 8 }, () => refusal(sync(service())))]);
+    expect(new Set(all.map(([status]) => status))).toEqual(new Set([503]));
+    expect(await stage.circuitOf(ID)).toBeUndefined();
+  });
 });

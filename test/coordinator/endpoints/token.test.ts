@@ -1,6 +1,6 @@
 /** `POST /v2/endpoints/{id}/token`: what clients of a model service send as `Authorization: Bearer`. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { jwtVerify } from "jose";
+import { decodeJwt, jwtVerify } from "jose";
 import { createClient } from "../../../shared/client.ts";
 import { operations } from "../../../shared/operations.ts";
 import { startApp } from "../../support/app.ts";
@@ -126,6 +126,20 @@ describe("its end", () => {
     const exp = `${new Date().getUTCFullYear() + 1}-02-30T00:00:00Z`;
     expect((await refusal(claimsOf(exp)))[0]).toBe(400);
   });
+});
+
+test("that would be too long for a worker says less", async () => {
+  const endpoint_id = crypto.randomUUID();
+  const domain = `.${"d".repeat(60)}.${"e".repeat(60)}.${"f".repeat(60)}.apps.example`;
+  await stage.worker({ authority: "wild", frontend_mode: "wildcard", wildcard_domain: domain, port_range: null });
+  const body = service({ service_name: "라".repeat(255) }, { runtime_variant: "마".repeat(255) });
+  const { endpoint: app_url } = await stage.client.syncEndpoint({ endpoint_id, body });
+  const routes = Array.from({ length: 50 }, (_, at) => routeTo(at));
+  const claims = async () =>
+    decodeJwt((await stage.client.mintToken({ endpoint_id, body: { user_uuid: USER, exp: AT } })).token);
+  expect(await claims()).toMatchObject({ app: body.service_name, session_ids: [], app_url });
+  await stage.client.replaceRoutes({ body: { endpoints: [{ deployment_id: endpoint_id, routes }] } });
+  expect(await claims()).toMatchObject({ app: "", runtime_variant: null, session_ids: [], endpoint_id, app_url, user: USER }); // prettier-ignore
 });
 
 test("with the longest names and 200 sessions it is short enough for a worker, which takes it for this service only", async () => {
