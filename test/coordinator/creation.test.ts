@@ -113,6 +113,21 @@ describe("reuse", () => {
     expect(updated.payload).toMatchObject({ revision: 2, routes: [{ kernel_port: 9999 }] });
   });
 
+  test("knows an IPv6 kernel with and without the brackets of a URL", async () => {
+    await worker({ authority: "w" });
+    const told: unknown[] = [];
+    for (const kernel_host of ["[fd00::1]", "fd00::1"]) {
+      const { token, sessionId } = await manager.conf({ kernel_port: 8888, kernel_host, session_id: session });
+      const { body } = await manager.auth(token, sessionId);
+      told.push([body["reuse"], (await circuits()).map(({ route_info: routes, revision }) => [routes, revision])]);
+    }
+    const routes = [expect.objectContaining({ kernel_host: "fd00::1", kernel_port: 8888 })];
+    expect(told).toEqual([
+      [false, [[routes, 1]]],
+      [true, [[routes, 1]]],
+    ]);
+  });
+
   test("of a circuit at a dead worker moves it to a living one", async () => {
     const dead = await worker({ authority: "dead" });
     const first = await open({}, {}, session);
