@@ -25,8 +25,8 @@ export interface Acknowledgements {
   everServed(row: CircuitRow): boolean;
   /** Ends the wait for a circuit that is gone. Its waiters look anew, or hear that no worker serves it. */
   forget(circuitId: string, outcome?: "superseded" | "late"): void;
-  /** True while someone waits for this state of the circuit. */
-  awaited(row: CircuitRow): boolean;
+  /** The state of a circuit that someone waits for. */
+  awaitedRow(circuitId: string): CircuitRow | undefined;
   /** The circuits that are waited for. */
   pending(): CircuitRow[];
   /** Takes a worker's event. */
@@ -82,7 +82,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
     has,
     everServed: (row) => row.acknowledgedAt !== null || unnoted.get(row.id)?.workerId === row.workerId,
     forget: (id, outcome = "superseded") => waiting.get(id)?.settle(outcome),
-    awaited: (row) => isSame(waiting.get(row.id)?.row, row),
+    awaitedRow: (id) => waiting.get(id)?.row,
     wait(row) {
       if (stopped) return Promise.resolve("late");
       const known = waiting.get(row.id);

@@ -15,7 +15,8 @@ import { readBody } from "./body.ts";
 import { circuitRoutes } from "./circuits/index.ts";
 import { createServing } from "./circuits/serving.ts";
 import { createCircuitService } from "./circuits/service.ts";
-import { getCircuit, toCircuit } from "./circuits/store.ts";
+import { getCircuit, wasWithdrawn } from "./circuits/find.ts";
+import { toCircuit } from "./circuits/store.ts";
 import { confRoutes } from "./conf/index.ts";
 import { createConfService } from "./conf/service.ts";
 import { deleteExpired } from "./conf/store.ts";
@@ -173,8 +174,15 @@ export function createApp(
 function hear(event: AppProxyEvent, { database: { db } }: Deps, acknowledgements: Acknowledgements): void {
   if (event.name === "appproxy_worker_circuit_added_event") acknowledgements.receive(event);
   if (event.name !== "appproxy_circuit_removed_event") return;
-  // Another coordinator may have removed what is waited for here; a circuit that has only moved is still there.
-  for (const { id } of event.payload.circuits) if (getCircuit(db, id) === undefined) acknowledgements.forget(id);
+  // Another coordinator may have moved or removed what is waited for here.
+  for (const { id } of event.payload.circuits) {
+    const waited = acknowledgements.awaitedRow(id);
+    const row = getCircuit(db, id);
+    if (waited === undefined || row?.workerId === waited.workerId) continue;
+    // What was taken back there must not be called made here.
+    const isTakenBack = row === undefined && wasWithdrawn(db, waited.workerId, id);
+    acknowledgements.forget(id, isTakenBack ? "late" : "superseded");
+  }
 }
 
 /** Acknowledgements may have been missed: workers are told of the circuits that are waited for once more. */

@@ -4,7 +4,7 @@ import { Counter } from "prom-client";
 import { addressMatcher } from "../shared/addresses.ts";
 import { createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.ts";
 import type { AccessPlugin } from "./access.ts";
-import { circuitModes } from "./circuits/store.ts";
+import { circuitModes } from "./circuits/find.ts";
 import type { Deps } from "./deps.ts";
 import { peerOf } from "./peer.ts";
 import type { Publisher } from "./publish.ts";

@@ -204,6 +204,7 @@ function toEvent(group: readonly Row[], epoch: string): AppProxyEvent[] {
     case "created":
       return [{ ...common, name: "appproxy_circuit_created_event", payload: { ...where, circuits } }];
     case "removed":
+    case "withdrawn":
       return [{ ...common, name: "appproxy_circuit_removed_event", payload: { ...where, circuits } }];
     case "routes":
       return [

@@ -73,17 +73,39 @@ class LastingRedis extends Redis {
 }
 
 /**
- * Asks all Sentinels before it says that none has an answer, beginning with the one that answered last. ioredis goes on
- * where it was in the list, and takes its end for the end of all.
+ * Asks all Sentinels before it says that none has an answer, beginning with the one that answered last, unless the master
+ * that it named takes no connection: it may have missed a failover. ioredis goes on where it was in the list, and takes
+ * its end for the end of all.
  */
 class PatientSentinels extends SentinelConnector {
+  /** The connection to the master that was named last. */
+  #last: { isMade: boolean } | null = null;
+
   override async connect(
     report: Parameters<SentinelConnector["connect"]>[0],
   ): ReturnType<SentinelConnector["connect"]> {
-    this.sentinelIterator.reset(false);
+    this.#choose();
+    const last = { isMade: false };
     const stream = await super.connect(report);
-    this.sentinelIterator.reset(true);
+    stream.once("connect", () => (last.isMade = true));
+    this.#last = last;
     return stream;
+  }
+
+  override check(info: { role?: string }): boolean {
+    const isMaster = super.check(info);
+    // ioredis has put another one first.
+    if (!isMaster) this.#last = null;
+    return isMaster;
+  }
+
+  /** Who is asked first. */
+  #choose(): void {
+    const last = this.#last;
+    this.#last = null;
+    this.sentinelIterator.reset(last !== null);
+    const isAlone = (this.options.sentinels?.length ?? 0) < 2;
+    if (last?.isMade === false && !isAlone) this.sentinelIterator.next();
   }
 }
 
@@ -112,10 +134,8 @@ function watch(redis: LastingRedis, role: string, log: Log): void {
   const timer = setInterval(check, LOOK_MS);
   // Closed or not, it must not keep the process.
   timer.unref();
-  redis.on("ready", () => {
-    wasMaster = false;
-    check();
-  });
+  // Where the old master still has the address, one attempt a look is enough: it stays as it is for a while.
+  redis.on("ready", () => wasMaster || check());
 }
 
 /** Whether it is a master, for all we are told. Rejects when it does not answer. */

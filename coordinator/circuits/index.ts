@@ -11,7 +11,7 @@ import type { Log } from "../../shared/log.ts";
 import { answers, models } from "../models.ts";
 import { BODY_IS_OPTIONAL } from "../swagger.ts";
 import type { CircuitService } from "./service.ts";
-import type { CircuitFilter } from "./store.ts";
+import type { CircuitFilter } from "./find.ts";
 
 const DeleteQuery = Type.Object({ circuit_ids: Type.Optional(Type.String({ description: "Ids with commas." })) });
 const params = Type.Object({ circuit_id: Uuid });

@@ -7,12 +7,13 @@ import type { Deps } from "../deps.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
 import type { Publisher } from "../publish.ts";
 import { getWorker } from "../workers/store.ts";
+import { getCircuit, listCircuits, type CircuitFilter } from "./find.ts";
 import * as store from "./store.ts";
 
 export interface CircuitService {
   /** Throws object-not-found. */
   get(id: string): Circuit;
-  list(filter: store.CircuitFilter, limit: number, after?: string): { circuits: Circuit[]; next: string | null };
+  list(filter: CircuitFilter, limit: number, after?: string): { circuits: Circuit[]; next: string | null };
   /** The circuit with what is known of its use. Rejects with object-not-found, or service-unavailable while live data is away. */
   statistics(id: string): Promise<CircuitStatistics>;
   /** Throws object-not-found. `requestId` is that of the deleting request; it goes into the event. */
@@ -29,7 +30,7 @@ export function createCircuitService(
   const { unused_circuit_collection_timeout: lifetime } = config.proxy_coordinator;
 
   function mustFind(id: string): store.CircuitRow {
-    const row = store.getCircuit(db, id.toLowerCase());
+    const row = getCircuit(db, id.toLowerCase());
     if (row === undefined) throw notFound("circuit");
     return row;
   }
@@ -38,7 +39,7 @@ export function createCircuitService(
   function removeAll(ids: readonly string[], requestId: string | null): store.CircuitRow[] {
     const rows = write(db, (tx) => {
       const found = [...new Set(ids.map((id) => id.toLowerCase()))]
-        .map((id) => store.getCircuit(tx, id))
+        .map((id) => getCircuit(tx, id))
         .filter((row) => row !== undefined);
       for (const row of found) store.removeCircuit(tx, row, { requestId, now: now() });
       return found;
@@ -77,12 +78,12 @@ export function createCircuitService(
       };
     },
     list(filter, limit, after) {
-      const start = after === undefined ? undefined : store.getCircuit(db, after.toLowerCase());
+      const start = after === undefined ? undefined : getCircuit(db, after.toLowerCase());
       if (after !== undefined && start === undefined) {
         throw new Failure("invalid-api-params", `after: wanted the id of an existing circuit, got "${after}"`);
       }
       // One more than asked tells whether there is a next page.
-      const rows = store.listCircuits(db, { ...filter, sessionId: filter.sessionId?.toLowerCase() }, limit + 1, start);
+      const rows = listCircuits(db, { ...filter, sessionId: filter.sessionId?.toLowerCase() }, limit + 1, start);
       const page = rows.slice(0, limit);
       return { circuits: page.map(store.toCircuit), next: rows.length > limit ? (page.at(-1)?.id ?? null) : null };
     },

@@ -8,6 +8,7 @@ import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
 import { getWorker, type WorkerRow } from "../workers/store.ts";
+import { getCircuit } from "./find.ts";
 import * as store from "./store.ts";
 
 /** A circuit as a request has found or made it. */
@@ -41,16 +42,18 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     // The original's workers acknowledge what is new to them, and no change of routes.
     if (worker.isOriginal && (state === "rerouted" || (state === "as before" && acknowledgements.everServed(row))))
       return "served";
-    if (state === "replaced" || (state === "as before" && !acknowledgements.awaited(row))) {
+    if (state === "replaced" || (state === "as before" && !isAwaited(row))) {
       // Perhaps changed before a restart and never acknowledged: its event may be long gone.
       publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
     }
     const outcome = await acknowledgements.wait(row);
     if (outcome === "superseded") return "superseded";
     // Removed while its acknowledgement was on its way: there is nothing to send anybody to.
-    if (outcome === "acknowledged")
-      return store.getCircuit(db, row.id)?.workerId === row.workerId ? "served" : "superseded";
+    if (outcome === "acknowledged") return getCircuit(db, row.id)?.workerId === row.workerId ? "served" : "superseded";
     await takeBack(row, requestId);
+    // Acknowledged at the last moment, it was not.
+    const left = getCircuit(db, row.id);
+    if (left !== undefined && acknowledgements.has(left)) return "served";
     log.warn(
       {
         circuit: row.id,
@@ -61,6 +64,11 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
       "no worker acknowledged the circuit; it is taken back unless it served before",
     );
     return "late";
+  }
+
+  function isAwaited({ id, workerId, revision }: store.CircuitRow): boolean {
+    const awaited = acknowledgements.awaitedRow(id);
+    return awaited?.workerId === workerId && awaited.revision === revision;
   }
 
   /** Circuits that are to be taken back with the next commit: thousands of a call are late together. */
@@ -79,9 +87,9 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     takingBack = null;
     const gone = write(db, (tx) =>
       all.filter(({ row: { id, workerId, revision }, requestId }) => {
-        const row = store.getCircuit(tx, id);
+        const row = getCircuit(tx, id);
         if (row?.workerId !== workerId || row.revision !== revision || acknowledgements.everServed(row)) return false;
-        store.removeCircuit(tx, row, { requestId, now: now() });
+        store.removeCircuit(tx, row, { requestId, now: now() }, "withdrawn");
         return true;
       }),
     );
@@ -113,7 +121,7 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
   async function follow(row: store.CircuitRow, end: number): Promise<void> {
     for (let state: store.CircuitRow | undefined = row; state !== undefined && performance.now() < end;) {
       if (acknowledgements.has(state) || (await acknowledgements.wait(state)) !== "superseded") return;
-      state = store.getCircuit(db, row.id);
+      state = getCircuit(db, row.id);
     }
   }
 

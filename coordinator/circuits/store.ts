@@ -2,12 +2,11 @@
  * SQL of circuits, their slots and change records. Every function that writes must run inside `write()`:
  * circuit, slot and change record are one transaction.
  */
-import { and, asc, count, eq, gt, inArray, isNotNull, isNull, or, sql, type SQL } from "drizzle-orm";
-import type { ProxyProtocol } from "../../shared/schema/basics.ts";
-import type { AppMode, Circuit, Route } from "../../shared/schema/circuit.ts";
+import { and, eq, sql } from "drizzle-orm";
+import type { Circuit, Route } from "../../shared/schema/circuit.ts";
 import { isoTime } from "../deps.ts";
 import { write, type Db } from "../db/open.ts";
-import { circuits, circuitSessions, freePorts, workers, type ChangeKind } from "../db/schema.ts";
+import { circuits, freePorts, workers, type ChangeKind } from "../db/schema.ts";
 import {
   deleteFree,
   incrementRevision,
@@ -15,8 +14,6 @@ import {
   insertRow,
   deleteSession,
   insertSession,
-  selectByEndpoint,
-  selectById,
   selectOldestFree,
   updateAcknowledged,
   updateContent,
@@ -32,98 +29,6 @@ export interface Cause {
   now: number;
 }
 
-export interface ReuseKey {
-  sessionId: string;
-  app: string;
-  protocol: ProxyProtocol;
-  openToPublic: boolean;
-  allowedClientIps: string | null;
-}
-
-export interface CircuitFilter {
-  originRequestId?: string | undefined;
-  sessionId?: string | undefined;
-  app?: string | undefined;
-  /** A worker's id or authority. */
-  worker?: string | undefined;
-}
-
-export function getCircuit(db: Db, id: string): CircuitRow | undefined {
-  return selectById(db).get({ id });
-}
-
-/** The circuit of a model service. */
-export function circuitOfEndpoint(db: Db, endpointId: string): CircuitRow | undefined {
-  return selectByEndpoint(db).get({ endpointId });
-}
-
-/** The circuits of all model services. */
-export function inferenceCircuits(db: Db): CircuitRow[] {
-  return db.select().from(circuits).where(isNotNull(circuits.endpointId)).orderBy(asc(circuits.endpointId)).all();
-}
-
-/** The oldest circuit that a request with this key may share. */
-export function findReusable(db: Db, key: ReuseKey): CircuitRow | undefined {
-  return db
-    .select({ circuit: circuits })
-    .from(circuitSessions)
-    .innerJoin(circuits, eq(circuits.id, circuitSessions.circuitId))
-    .where(
-      and(
-        eq(circuitSessions.sessionId, key.sessionId),
-        eq(circuits.app, key.app),
-        eq(circuits.appMode, "interactive"),
-        eq(circuits.protocol, key.protocol),
-        eq(circuits.openToPublic, key.openToPublic),
-        key.allowedClientIps === null
-          ? isNull(circuits.allowedClientIps)
-          : eq(circuits.allowedClientIps, key.allowedClientIps),
-      ),
-    )
-    .orderBy(asc(circuits.createdAt), asc(circuits.id))
-    .limit(1)
-    .get()?.circuit;
-}
-
-/** The circuits of a session, by app when one is named. */
-export function circuitsOfSession(db: Db, sessionId: string, app?: string): CircuitRow[] {
-  const ids = db
-    .select({ id: circuitSessions.circuitId })
-    .from(circuitSessions)
-    .where(eq(circuitSessions.sessionId, sessionId));
-  return db
-    .select()
-    .from(circuits)
-    .where(and(inArray(circuits.id, ids), app === undefined ? undefined : eq(circuits.app, app)))
-    .all();
-}
-
-export function circuitsOfWorker(db: Db, workerId: string): CircuitRow[] {
-  return db.select().from(circuits).where(eq(circuits.workerId, workerId)).orderBy(asc(circuits.createdAt)).all();
-}
-
-/** How many circuits there are of each mode. */
-export function circuitModes(db: Db): Record<AppMode, number> {
-  const rows = db.select({ mode: circuits.appMode, circuits: count() }).from(circuits).groupBy(circuits.appMode).all();
-  return { interactive: 0, inference: 0, ...Object.fromEntries(rows.map((row) => [row.mode, row.circuits])) };
-}
-
-/** All circuits, those of a worker together. */
-export function circuitsByWorker(db: Db): CircuitRow[] {
-  return db.select().from(circuits).orderBy(asc(circuits.workerId), asc(circuits.createdAt), asc(circuits.id)).all();
-}
-
-/** A page of circuits, oldest first, after the circuit named by `after`. */
-export function listCircuits(db: Db, filter: CircuitFilter, limit: number, after?: CircuitRow): CircuitRow[] {
-  return db
-    .select()
-    .from(circuits)
-    .where(and(...conditions(db, filter), after === undefined ? undefined : isAfter(after)))
-    .orderBy(asc(circuits.createdAt), asc(circuits.id))
-    .limit(limit)
-    .all();
-}
-
 /** Records a new circuit, takes its port from the free ones, and writes the change. */
 export function insertCircuit(db: Db, fresh: NewCircuit, sessionIds: readonly string[], cause: Cause): CircuitRow {
   const revision = nextRevision(db, fresh.workerId);
@@ -136,9 +41,14 @@ export function insertCircuit(db: Db, fresh: NewCircuit, sessionIds: readonly st
 }
 
 /** Forgets a circuit and frees its slot. */
-export function removeCircuit(db: Db, row: CircuitRow, cause: Cause): void {
+export function removeCircuit(
+  db: Db,
+  row: CircuitRow,
+  cause: Cause,
+  kind: Extract<ChangeKind, "removed" | "withdrawn"> = "removed",
+): void {
   const removed = { ...row, revision: nextRevision(db, row.workerId) };
-  recordChange(db, removed, "removed", cause);
+  recordChange(db, removed, kind, cause);
   db.delete(circuits).where(eq(circuits.id, row.id)).run();
   releasePort(db, row, cause.now);
 }
@@ -307,33 +217,4 @@ function releasePort(db: Db, row: CircuitRow, now: number): void {
     .get();
   if (worker?.low == null || worker.high === null || row.port < worker.low || row.port > worker.high) return;
   db.insert(freePorts).values({ workerId: row.workerId, port: row.port, releasedAt: now }).onConflictDoNothing().run();
-}
-
-function conditions(db: Db, filter: CircuitFilter): (SQL | undefined)[] {
-  return [
-    filter.originRequestId === undefined ? undefined : eq(circuits.originRequestId, filter.originRequestId),
-    filter.app === undefined ? undefined : eq(circuits.app, filter.app),
-    filter.sessionId === undefined
-      ? undefined
-      : inArray(
-          circuits.id,
-          db
-            .select({ id: circuitSessions.circuitId })
-            .from(circuitSessions)
-            .where(eq(circuitSessions.sessionId, filter.sessionId)),
-        ),
-    filter.worker === undefined
-      ? undefined
-      : inArray(
-          circuits.workerId,
-          db
-            .select({ id: workers.id })
-            .from(workers)
-            .where(or(eq(workers.id, filter.worker.toLowerCase()), eq(workers.authority, filter.worker))),
-        ),
-  ];
-}
-
-function isAfter(row: CircuitRow): SQL | undefined {
-  return or(gt(circuits.createdAt, row.createdAt), and(eq(circuits.createdAt, row.createdAt), gt(circuits.id, row.id)));
 }

@@ -164,7 +164,8 @@ export const tokens = sqliteTable(
   (t) => [index("tokens_expiry").on(t.expiresAt), index("tokens_session").on(t.sessionId)],
 );
 
-export type ChangeKind = "created" | "removed" | "routes";
+/** `withdrawn`: removed because no worker has ever acknowledged it. */
+export type ChangeKind = "created" | "removed" | "withdrawn" | "routes";
 
 /** What happened to a worker's circuits, in order; events are published from here, so that a crash loses none. */
 export const changes = sqliteTable(

@@ -12,6 +12,7 @@ import type {
   UnregisterItem,
 } from "../../shared/schema/endpoint.ts";
 import type { Serving } from "../circuits/serving.ts";
+import { circuitOfEndpoint } from "../circuits/find.ts";
 import * as circuits from "../circuits/store.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
@@ -48,7 +49,7 @@ export function createRouteService({ database, now, log }: Deps, publisher: Publ
       items.map((one) => {
         const failed = (error: string) => ({ deployment_id: one.id, success: false, ...nothing, error });
         if ("failure" in one) return failed(one.failure.message);
-        const row = circuits.circuitOfEndpoint(tx, one.id);
+        const row = circuitOfEndpoint(tx, one.id);
         if (row === undefined) return failed("No circuit registered for this endpoint yet.");
         try {
           const { routes, extra } = decide(one.item, row.routeInfo);

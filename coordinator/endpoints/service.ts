@@ -7,13 +7,15 @@ import type { EndpointRequest } from "../../shared/schema/endpoint.ts";
 import { healthCheckOf, type HealthCheckWish } from "../../shared/schema/health-check.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../circuits/serving.ts";
+import { circuitOfEndpoint, getCircuit } from "../circuits/find.ts";
 import * as circuits from "../circuits/store.ts";
 import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
-import { SlotChooser, type ChosenSlot } from "../slot.ts";
+import { SlotChooser } from "../slot.ts";
 import type { Judged } from "./items.ts";
-import { endpointUrl, slotOfUrl } from "./url.ts";
+import { choose, chooseOrNull } from "./place.ts";
+import { endpointUrl } from "./url.ts";
 
 export interface Synced {
   url: string;
@@ -99,7 +101,7 @@ export function createEndpointService(
       await Bun.sleep(0);
       const cause = { requestId, now: now() };
       const next = write(db, (tx) =>
-        circuits.circuitOfEndpoint(tx, one.id) === undefined
+        circuitOfEndpoint(tx, one.id) === undefined
           ? null
           : tryToPlace(tx, new SlotChooser(tx, newId), { ...one, again: true }, cause),
       );
@@ -116,7 +118,7 @@ export function createEndpointService(
   }
 
   function placeOne(tx: Db, chooser: SlotChooser, { id, item, again }: Wish, cause: circuits.Cause): Placed {
-    const existing = circuits.circuitOfEndpoint(tx, id);
+    const existing = circuitOfEndpoint(tx, id);
     if (existing === undefined) return create(tx, chooser, id, item, cause);
     const worker = mustFind(tx, existing.workerId);
     const isAway = worker.status !== "ALIVE";
@@ -194,7 +196,7 @@ export function createEndpointService(
     const outcome = isSettled(placed) ? "served" : await serving.wait(placed, requestId);
     if (outcome === "superseded") return "superseded";
     const isLate = outcome === "late";
-    if (isLate && circuits.getCircuit(db, row.id) === undefined) return notResponding();
+    if (isLate && getCircuit(db, row.id) === undefined) return notResponding();
     const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
     if (!reuse) log.info({ ...about, endpoint: row.endpointId, app: row.app }, "endpoint created");
     // Late, and not taken back because it has served: it is there.
@@ -206,9 +208,7 @@ export function createEndpointService(
     sync,
     remove(ids, requestId) {
       const removed = write(db, (tx) => {
-        const rows = [...new Set(ids)]
-          .map((id) => circuits.circuitOfEndpoint(tx, id))
-          .filter((row) => row !== undefined);
+        const rows = [...new Set(ids)].map((id) => circuitOfEndpoint(tx, id)).filter((row) => row !== undefined);
         for (const row of rows) circuits.removeCircuit(tx, row, { requestId, now: now() });
         return rows;
       });
@@ -223,7 +223,7 @@ export function createEndpointService(
     },
     async setHealthCheck(id, wish, requestId) {
       const changed = write(db, (tx) => {
-        const row = circuits.circuitOfEndpoint(tx, id);
+        const row = circuitOfEndpoint(tx, id);
         if (row === undefined) throw notFound("circuit");
         const healthCheck = healthCheckOf(wish);
         if (same(row.healthCheck, healthCheck)) return [];
@@ -244,7 +244,7 @@ function isSettled({ absent, failure }: Placed): boolean {
 
 /** An entry that can't be read: its endpoint stays as it is, and is told of. */
 function refused(tx: Db, { id, failure }: { id: string; failure: Failure }): Outcome<Placed> {
-  const row = circuits.circuitOfEndpoint(tx, id);
+  const row = circuitOfEndpoint(tx, id);
   if (row === undefined) return failure;
   return { row, worker: mustFind(tx, row.workerId), reuse: true, state: "as before", absent: false, failure };
 }
@@ -258,52 +258,6 @@ function misplaced(): Failure {
     "appproxy/worker-not-available",
     "Its worker does not have its slot any more, and no other can take it",
   );
-}
-
-/** The slot of the URL that it had, when that is free; else as the request wishes. Throws what placement throws. */
-function choose(chooser: SlotChooser, id: string, item: EndpointRequest, label: string | null = null): ChosenSlot {
-  const { session, endpoint } = item.tags;
-  const projectId = (session.project_id ?? session.group_id)?.toLowerCase() ?? null;
-  const url = endpoint.existing_url ?? "";
-  const old = url === "" ? null : slotOfUrl(url, chooser.candidates);
-  if (old !== null) {
-    try {
-      return chooser.chooseAt(old.worker, old.slot);
-    } catch (error) {
-      // Another circuit has its port by now: a new URL is better than none.
-      if (!(error instanceof Failure)) throw error;
-    }
-  }
-  return chooser.choose({
-    protocol: "http",
-    mode: "inference",
-    facts: {
-      "session.user_uuid": session.user_uuid.toLowerCase(),
-      ...(projectId === null ? {} : { "session.project_id": projectId }),
-      ...(session.domain_name == null ? {} : { "session.domain_name": session.domain_name }),
-      "endpoint.id": id,
-      ...(endpoint.runtime_variant == null ? {} : { "endpoint.runtime_variant": endpoint.runtime_variant }),
-      ...(url === "" ? {} : { "endpoint.existing_url": url }),
-    },
-    port: item.port ?? null,
-    // A service that moves keeps its name where it can.
-    subdomain: label ?? (item.subdomain || item.service_name),
-    isLabel: label !== null,
-  });
-}
-
-/** As `choose`, for a circuit that would have to move: any slot is better than a dead one. Null when there is none. */
-function chooseOrNull(chooser: SlotChooser, row: circuits.CircuitRow, item: EndpointRequest): ChosenSlot | null {
-  const { tags } = item;
-  const modest = { ...item, port: null, tags: { ...tags, endpoint: { ...tags.endpoint, existing_url: null } } };
-  for (const wish of [item, modest]) {
-    try {
-      return choose(chooser, row.endpointId ?? "", wish, row.subdomain);
-    } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-    }
-  }
-  return null;
 }
 
 /** What the Manager's newest word changes of a circuit; null for nothing. */

@@ -2,7 +2,8 @@
 import { Failure, notFound } from "../../shared/failure.ts";
 import { MAX_JWT_BYTES, mintInferenceToken } from "../../shared/jwt.ts";
 import type { TokenRequest } from "../../shared/schema/endpoint.ts";
-import { circuitOfEndpoint, toCircuit } from "../circuits/store.ts";
+import { circuitOfEndpoint } from "../circuits/find.ts";
+import { toCircuit } from "../circuits/store.ts";
 import type { Deps } from "../deps.ts";
 import { getWorker } from "../workers/store.ts";
 import { endpointUrl } from "./url.ts";

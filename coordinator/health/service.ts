@@ -10,7 +10,8 @@ import type {
   StatusAnswer,
 } from "../../shared/schema/health.ts";
 import { VERSION } from "../../shared/version.ts";
-import * as circuits from "../circuits/store.ts";
+import { getCircuit, inferenceCircuits } from "../circuits/find.ts";
+import type * as circuits from "../circuits/store.ts";
 import { isoTime, type Deps } from "../deps.ts";
 import * as workers from "../workers/store.ts";
 
@@ -37,7 +38,7 @@ export function createHealthService({ database: { db }, now }: Deps): HealthServ
 
   function endpoints(): EndpointHealth[] {
     const reported = reports();
-    return circuits.inferenceCircuits(db).map((row) => {
+    return inferenceCircuits(db).map((row) => {
       const routes = routesOf(row, reported);
       const count = (status: RouteHealth["health_status"]) =>
         routes.filter((route) => route.health_status === status).length;
@@ -78,7 +79,7 @@ export function createHealthService({ database: { db }, now }: Deps): HealthServ
       };
     },
     circuit(id) {
-      const row = circuits.getCircuit(db, id.toLowerCase());
+      const row = getCircuit(db, id.toLowerCase());
       if (row === undefined) throw notFound("circuit");
       // Apps of sessions are not probed: their routes count as well, as with the original.
       if (row.endpointId === null) {

@@ -7,6 +7,7 @@ import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
 import type { ProxyRequest, ProxyWish } from "../../shared/schema/api.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../circuits/serving.ts";
+import { circuitsOfSession, findReusable, getCircuit } from "../circuits/find.ts";
 import * as circuits from "../circuits/store.ts";
 import type { ConfService } from "../conf/service.ts";
 import type { TokenRow } from "../conf/store.ts";
@@ -113,9 +114,9 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     token: TokenRow,
     before: Found | null,
   ): circuits.CircuitRow | undefined {
-    const mine = before === null ? undefined : circuits.getCircuit(tx, before.row.id);
+    const mine = before === null ? undefined : getCircuit(tx, before.row.id);
     if (mine !== undefined || request.no_reuse === true) return mine;
-    return circuits.findReusable(tx, reuseKey(request, token));
+    return findReusable(tx, reuseKey(request, token));
   }
 
   function move(
@@ -175,9 +176,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     close(tokenId, sessionId, app, requestId) {
       const token = conf.redeem(tokenId, sessionId);
       const closed = write(db, (tx) => {
-        const rows = circuits
-          .circuitsOfSession(tx, token.sessionId, app)
-          .filter((row) => row.appMode === "interactive");
+        const rows = circuitsOfSession(tx, token.sessionId, app).filter((row) => row.appMode === "interactive");
         for (const row of rows)
           circuits.removeCircuit(tx, row, { requestId: requestId ?? token.originRequestId, now: now() });
         return rows;

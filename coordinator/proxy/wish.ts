@@ -5,7 +5,7 @@ import { Failure } from "../../shared/failure.ts";
 import { redirectPath } from "../../shared/redirect.ts";
 import type { ProxyWish } from "../../shared/schema/api.ts";
 import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
-import type { ReuseKey } from "../circuits/store.ts";
+import type { ReuseKey } from "../circuits/find.ts";
 import type { TokenRow } from "../conf/store.ts";
 import type { SlotWish } from "../slot.ts";
 

@@ -7,7 +7,7 @@ import { Uuid } from "../../shared/schema/basics.ts";
 import type { SlotsV1, WorkersV1 } from "../../shared/schema/v1.ts";
 import type { AccessPlugin } from "../access.ts";
 import type { CircuitService } from "../circuits/service.ts";
-import { circuitsByWorker } from "../circuits/store.ts";
+import { circuitsByWorker } from "../circuits/find.ts";
 import type { Db } from "../db/open.ts";
 import { isoTime } from "../deps.ts";
 import { requestIdentity } from "../identity.ts";

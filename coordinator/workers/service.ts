@@ -2,7 +2,8 @@
 import { Failure, notFound, reason } from "../../shared/failure.ts";
 import type { RouteReports } from "../../shared/schema/health.ts";
 import type { Heartbeat, Slot, Worker, WorkerCircuits, WorkerRegistration } from "../../shared/schema/worker.ts";
-import { circuitsOfWorker, toCircuit } from "../circuits/store.ts";
+import { circuitsOfWorker } from "../circuits/find.ts";
+import { toCircuit } from "../circuits/store.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import { slotsOf } from "./slots.ts";
@@ -69,7 +70,9 @@ export function createWorkerService(deps: Deps): WorkerService {
     deregister(id, nodeId) {
       const row = known(id);
       const left = write(db, (tx) => {
-        const alive = store.endLease(tx, id, nodeId ?? store.NAMELESS_NODE, now());
+        // Leases that ran out while there was no coordinator say nothing of their nodes.
+        const asOf = now() - startedAt < lease ? 0 : now();
+        const alive = store.endLease(tx, id, nodeId ?? store.NAMELESS_NODE, asOf);
         if (alive === 0) store.setStatus(tx, id, "TERMINATED", now());
         return alive;
       });
@@ -92,8 +95,8 @@ export function createWorkerService(deps: Deps): WorkerService {
       return found.flatMap((row) => slotsOf(db, row)).filter((slot) => slot.in_use || !inUse);
     },
     sweep() {
-      store.dropExpiredNodes(db, now());
       if (now() - startedAt < timeout) return;
+      store.dropExpiredNodes(db, now());
       for (const row of store.silentWorkers(db, now() - timeout)) {
         store.setStatus(db, row.id, "LOST", now());
         log.warn({ worker: row.authority }, "worker lost: no heartbeat");

@@ -41,8 +41,8 @@ export function healthCheckOf(wish: HealthCheckWish | null | undefined): HealthC
     path: `/${readable(wish.path ?? "health").replace(/^\/+/, "")}`,
     max_retries: within(wish.max_retries ?? 10, 0, 1000),
     // None at all would be no probe.
-    max_wait_time: within(wish.max_wait_time || 15, 0.05, 60),
-    expected_status_code: wish.expected_status_code ?? 200,
+    max_wait_time: (wish.max_wait_time ?? 0) > 0 ? within(wish.max_wait_time ?? 15, 0.05, 60) : 15,
+    expected_status_code: isStatus(wish.expected_status_code) ? wish.expected_status_code : 200,
     initial_delay: within(wish.initial_delay ?? 60, 0, DAY),
   };
 }
@@ -53,6 +53,10 @@ const DAY = 86_400;
 
 function within(value: number, least: number, most: number): number {
   return Math.min(most, Math.max(least, value));
+}
+
+function isStatus(code: number | null | undefined): code is number {
+  return code != null && code >= 200 && code <= 599;
 }
 
 /** What a request line can't hold is encoded, as a browser does. */

@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "drizzle-orm";
+import { getCircuit } from "../../coordinator/circuits/find.ts";
 import {
-  getCircuit,
   insertCircuit,
   removeCircuit,
   toCircuit,

@@ -4,6 +4,7 @@ import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import type { Redis } from "ioredis";
 import { pino } from "pino";
 import { connectRedis, type RedisSettings } from "../../shared/redis.ts";
+import { freePort } from "../support/ports.ts";
 import { startRedis, type RedisServer } from "../support/redis.ts";
 import { SERVICE, startSentinel, type SentinelGroup } from "../support/sentinel.ts";
 import { until } from "../support/until.ts";
@@ -93,6 +94,25 @@ describe("by Sentinel", () => {
   }, 60_000);
 });
 
+test("a Sentinel that has missed a failover keeps nobody from the others", async () => {
+  const master = await startRedis();
+  stack.defer(() => master.stop());
+  const [nobody, asked] = [await freePort(), [0, 0]];
+  const sentinel = [nobody, master.port].map((port, at) => {
+    const server = sentinelThatNames(port, () => void (asked[at] = (asked[at] ?? 0) + 1));
+    stack.defer(() => server.stop(true));
+    return { host: "127.0.0.1", port: server.port };
+  });
+  const { redis } = open({ sentinel });
+  await until(answers(redis));
+  expect([await serverOf(redis), asked]).toEqual([master.port, [1, 1]]);
+  // The one whose word was good comes first.
+  redis.disconnect(true);
+  await until(() => redis.status !== "ready");
+  await until(answers(redis));
+  expect(asked).toEqual([1, 2]);
+});
+
 describe("by address", () => {
   let [first, second] = [] as unknown as [RedisServer, RedisServer];
   let target = 0;
@@ -124,6 +144,16 @@ describe("by address", () => {
     expect(await redis.set("here", "1")).toBe("OK");
   }, 40_000);
 
+  test("a master that was made a replica is left also when the address follows late", async () => {
+    const opened = () => redis.info("clients").then(() => redis.stream.localPort);
+    target = first.port;
+    const before = await opened();
+    await until(async () => redis.status === "ready" && (await opened().catch(() => before)) !== before, 20_000);
+    expect(await redis.role()).toContain("slave");
+    target = second.port;
+    await until(async () => (await serverOf(redis).catch(() => 0)) === second.port, 20_000);
+  }, 50_000);
+
   test("a master that was made a replica is left at the first write that it refuses", async () => {
     const refused = await redis.set("here", "1").then(String, String);
     expect(refused).toContain("READONLY");
@@ -140,6 +170,24 @@ async function command({ port }: RedisServer, [name = "", ...args]: string[]): P
   await until(answers(redis));
   await redis.call(name, ...args);
   redis.disconnect();
+}
+
+/** Says of every master that it is there, with RESP as Redis speaks it. */
+function sentinelThatNames(port: number, asked: () => void): Bun.TCPSocketListener {
+  return Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: {
+      data(socket, bytes) {
+        for (const command of bytes.toString().split(/(?=\*\d+\r\n)/)) {
+          const isQuestion = /get-master-addr-by-name/i.test(command);
+          if (isQuestion) asked();
+          const named = `*2\r\n$9\r\n127.0.0.1\r\n$${String(port).length}\r\n${port}\r\n`;
+          socket.write(isQuestion ? named : "+OK\r\n");
+        }
+      },
+    },
+  });
 }
 
 /** An address that stands before several servers: each new connection is led to `target`. Gives its port. */

@@ -1,0 +1,57 @@
+/** Where a model service goes: the slot that it had, the one that is wished for, or another one. */
+import { Failure } from "../../shared/failure.ts";
+import type { EndpointRequest } from "../../shared/schema/endpoint.ts";
+import type { CircuitRow } from "../circuits/store.ts";
+import type { ChosenSlot, SlotChooser } from "../slot.ts";
+import { slotOfUrl } from "./url.ts";
+
+/** The slot of the URL that it had, when that is free; else as the request wishes. Throws what placement throws. */
+export function choose(
+  chooser: SlotChooser,
+  id: string,
+  item: EndpointRequest,
+  label: string | null = null,
+): ChosenSlot {
+  const { session, endpoint } = item.tags;
+  const projectId = (session.project_id ?? session.group_id)?.toLowerCase() ?? null;
+  const url = endpoint.existing_url ?? "";
+  const old = url === "" ? null : slotOfUrl(url, chooser.candidates);
+  if (old !== null) {
+    try {
+      return chooser.chooseAt(old.worker, old.slot);
+    } catch (error) {
+      // Another circuit has its port by now: a new URL is better than none.
+      if (!(error instanceof Failure)) throw error;
+    }
+  }
+  return chooser.choose({
+    protocol: "http",
+    mode: "inference",
+    facts: {
+      "session.user_uuid": session.user_uuid.toLowerCase(),
+      ...(projectId === null ? {} : { "session.project_id": projectId }),
+      ...(session.domain_name == null ? {} : { "session.domain_name": session.domain_name }),
+      "endpoint.id": id,
+      ...(endpoint.runtime_variant == null ? {} : { "endpoint.runtime_variant": endpoint.runtime_variant }),
+      ...(url === "" ? {} : { "endpoint.existing_url": url }),
+    },
+    port: item.port ?? null,
+    // A service that moves keeps its name where it can.
+    subdomain: label ?? (item.subdomain || item.service_name),
+    isLabel: label !== null,
+  });
+}
+
+/** As `choose`, for a circuit that would have to move: any slot is better than a dead one. Null when there is none. */
+export function chooseOrNull(chooser: SlotChooser, row: CircuitRow, item: EndpointRequest): ChosenSlot | null {
+  const { tags } = item;
+  const modest = { ...item, port: null, tags: { ...tags, endpoint: { ...tags.endpoint, existing_url: null } } };
+  for (const wish of [item, modest]) {
+    try {
+      return choose(chooser, row.endpointId ?? "", wish, row.subdomain);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+    }
+  }
+  return null;
+}

@@ -1,0 +1,76 @@
+/** Leases of workers' nodes when a coordinator starts after a while: nobody could renew them. A real SQLite file; the clock is the test's. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadCoordinatorConfig } from "../../coordinator/config.ts";
+import { openDb, type OpenDb } from "../../coordinator/db/open.ts";
+import { createWorkerService, type WorkerService } from "../../coordinator/workers/service.ts";
+import { createCodec } from "../../shared/bus/envelope.ts";
+import { silentLog } from "../../shared/log.ts";
+import { memoryMessengers } from "../../shared/messengers.ts";
+import type { WorkerRegistration } from "../../shared/schema/worker.ts";
+import { API_SECRET } from "../support/manager.ts";
+import { coordinatorToml } from "../support/toml.ts";
+
+const WORKER: WorkerRegistration = {
+  authority: "w",
+  frontend_mode: "port",
+  protocol: "http",
+  hostname: "worker.example",
+  tls_listen: false,
+  tls_advertised: false,
+  api_port: 5050,
+  port_range: [30_000, 30_009],
+  accepted_traffics: ["interactive"],
+  filtered_apps_only: false,
+};
+const TIMEOUT = 30;
+
+let directory: string;
+let database: OpenDb;
+let now: number;
+let id: string;
+let service: WorkerService;
+
+/** What a coordinator starts with on the database. */
+function start(): WorkerService {
+  const toml = coordinatorToml("unused", { coordinator: { worker_heartbeat_timeout: TIMEOUT } });
+  const config = loadCoordinatorConfig("test", toml, {}).values;
+  const { bus, live } = memoryMessengers(silentLog())(createCodec(API_SECRET, false));
+  const newId = () => crypto.randomUUID();
+  return createWorkerService({ config, database, bus, live, log: silentLog(), now: () => now, newId });
+}
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "app-proxy-leases-"));
+  database = openDb(join(directory, "db.sqlite3"), () => crypto.randomUUID());
+  now = 1_787_000_000_000;
+  service = start();
+  for (const node_id of ["n1", "n2"]) ({ id } = service.register({ ...WORKER, node_id }));
+  now += 600_000;
+  service = start();
+});
+
+afterEach(() => {
+  database.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+test("a worker lives on when one of its nodes leaves before the other could say that it is there", () => {
+  service.sweep();
+  service.heartbeat(id, { node_id: "n1" });
+  service.deregister(id, "n1");
+  expect(service.get(id).status).toBe("ALIVE");
+  service.heartbeat(id, { node_id: "n2" });
+  expect(service.get(id)).toMatchObject({ status: "ALIVE", nodes: 1 });
+});
+
+test("a worker is lost when it says nothing for as long as at any other time", () => {
+  now += TIMEOUT * 1000 - 1;
+  service.sweep();
+  expect(service.get(id).status).toBe("ALIVE");
+  now += 1;
+  service.sweep();
+  expect(service.get(id).status).toBe("LOST");
+});
