@@ -1,4 +1,5 @@
 /** The coordinator's process: `bun run coordinator [--config FILE] [--check]`. */
+import { resolve } from "node:path";
 import { createCodec, HEARD_BY_COORDINATORS } from "../shared/bus/envelope.ts";
 import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
 import { secretFaults } from "../shared/config/common.ts";
@@ -23,7 +24,7 @@ await runMain(async () => {
     {
       config: file.source,
       redis: config.redis.sentinel ?? hostPort(config.redis.addr),
-      database: config.db.path,
+      database: resolve(config.db.path),
       ...(ignored.length > 0 ? { ignored_keys: ignored } : {}),
     },
     "configuration read",

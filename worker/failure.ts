@@ -25,7 +25,9 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | un
   // Who was not let in learns nothing of the app.
   const about = entry === undefined || failure.httpStatus < 500 ? { errorId } : { app: entry.circuit.app, errorId };
   const isStarting = failure.kind === "appproxy/container-starting";
-  const form = listsJson(head.header("accept")) ? "json" : "html";
+  // Clients of model services are programs, which often say that they accept anything.
+  const isProgram = entry?.circuit.app_mode === "inference" && !listsHtml(head);
+  const form = isProgram || listsJson(head.header("accept")) ? "json" : "html";
   const answer = failureAnswer(failure, form, { ...about, reload: isStarting && isNavigation(head) });
   if (isStarting) return { ...answer, headers: [...answer.headers, ["Retry-After", "1"]] };
   // RFC 9110 §11.6.1: a 401 says which credential is wanted. A browser's page would ask for no token, so only here.
@@ -57,5 +59,9 @@ function isNavigation(head: RequestHead): boolean {
   if (head.method !== "GET" || head.upgrade) return false;
   const mode = head.header("sec-fetch-mode");
   // Browsers leave it out on plain http from elsewhere than localhost.
-  return mode === null ? (head.header("accept") ?? "").includes("text/html") : mode === "navigate";
+  return mode === null ? listsHtml(head) : mode === "navigate";
+}
+
+function listsHtml(head: RequestHead): boolean {
+  return (head.header("accept") ?? "").includes("text/html");
 }

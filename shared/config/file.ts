@@ -1,6 +1,7 @@
 /** The command line of a service and where its configuration file lies. Called by the two main.ts. */
 import { existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { unread } from "./load.ts";
 
 export interface ConfigFile {
   /** The file's name, or a word for "there is none". */
@@ -38,9 +39,7 @@ Every key can be overridden by an environment variable: ${prefix}__SECTION__KEY.
 
 /** What `--check` prints for a valid configuration: keys that nothing reads are named, they may be typing errors. */
 export function checkedText(source: string, ignored: readonly string[]): string {
-  return [`${source}: the configuration is valid`, ...ignored.map((key) => `  ${key}: nothing reads this key`)]
-    .join("\n")
-    .concat("\n");
+  return [`${source}: the configuration is valid`, ...ignored.map((key) => `  ${unread(key)}`)].join("\n").concat("\n");
 }
 
 // --- internal ---

@@ -24,10 +24,10 @@ export interface Fault {
 export class ConfigError extends Error {
   readonly faults: Fault[];
 
-  constructor(source: string, faults: Fault[]) {
-    super(
-      `${source}: ${faults.length === 1 ? "1 fault" : `${faults.length} faults`}\n${faults.map((f) => `  ${f.key}: ${f.message}`).join("\n")}`,
-    );
+  /** `ignored`: keys that nothing reads. What is missing may be one of them, misspelt. */
+  constructor(source: string, faults: Fault[], ignored: readonly string[] = []) {
+    const lines = [...faults.map((f) => `${f.key}: ${f.message}`), ...ignored.map(unread)].map((line) => `  ${line}`);
+    super([`${source}: ${faults.length === 1 ? "1 fault" : `${faults.length} faults`}`, ...lines].join("\n"));
     this.name = "ConfigError";
     this.faults = faults;
   }
@@ -82,11 +82,14 @@ export function loadConfig<const T extends Table>(
   // A value that could not be read stands at its default here; what that default lacks is not told as well.
   const named = new Set(faults.map(({ key }) => key));
   faults.push(...options.check(whole).filter(({ key }) => !named.has(key)));
-  if (faults.length > 0) throw new ConfigError(options.source, faults);
-  return {
-    values: freeze(whole),
-    ignored: [...leaves(file).filter((key) => !isRead(key, seen)), ...strayVariables(table, options)],
-  };
+  const ignored = [...leaves(file).filter((key) => !isRead(key, seen)), ...strayVariables(table, options)];
+  if (faults.length > 0) throw new ConfigError(options.source, faults, ignored);
+  return { values: freeze(whole), ignored };
+}
+
+/** How a key that nothing reads is told of. */
+export function unread(key: string): string {
+  return `${key}: nothing reads this key`;
 }
 
 /** The name of the environment variable of a key: `APP_PROXY_WORKER__SECRETS__API_SECRET`. */

@@ -76,6 +76,9 @@ export function modelServices(shape: Shape): void {
           ]); // prettier-ignore
           expect([head.get("www-authenticate"), head.get("access-control-allow-origin")]).toEqual(["Bearer", "*"]);
         }
+      // What programs say that take anything.
+      const any = await ask(to, "/", { headers: [NO_COOKIE, ["Accept", "*/*"]] });
+      expect([any.head.status, any.head.get("content-type")]).toEqual([401, "application/problem+json"]);
       const page = await ask(to, "/", { headers: [NO_COOKIE, ["Accept", "text/html"]] });
       expect([page.head.status, page.head.get("content-type")]).toEqual([401, "text/html; charset=utf-8"]);
       expect(upstream.asked).toHaveLength(0);

@@ -31,6 +31,12 @@ describe("faults", () => {
     expect(error.message).toBe(["w.toml: 4 faults", ...error.faults.map((f) => `  ${f.key}: ${f.message}`)].join("\n"));
   });
 
+  test("are told with the keys that nothing reads: what is missing may be misspelt", () => {
+    const { message } = configError(() => loadWorkerConfig("w.toml", '[secrets]\napi_secrt = "a-secret-of-32"', {}));
+    expect(message).toEndWith("\n  secrets.api_secrt: nothing reads this key");
+    expect(message).not.toContain("a-secret-of-32");
+  });
+
   test("never show a secret", () => {
     const toml =
       "[secrets]\napi_secret = 135792468\n[permit_hash]\nprevious_secrets = [135792468]\n[redis]\npassword = 135792468";

@@ -170,10 +170,10 @@ function about({ circuit }: Entry, { route }: Member) {
 
 /** Without probes a kernel is as well as its last connection. */
 function reportOf(member: Member, isProbed: boolean): RouteReport[] {
-  const { route, status, outAt, answered, misses, failures, checkedAt } = member;
+  const { route, status, refuses, answered, misses, failures, checkedAt } = member;
   if (route.route_id === null) return [];
   const known = isProbed ? status : answered ? "healthy" : null;
-  const seen = outAt === null ? known : "unhealthy";
+  const seen = refuses ? "unhealthy" : known;
   return [[route.route_id, seen, checkedAt === null ? null : checkedAt / 1000, Math.max(misses, failures)]];
 }
 

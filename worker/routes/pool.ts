@@ -49,6 +49,11 @@ export class Member implements Weighed {
   get open(): number {
     return this.carried.size;
   }
+
+  /** It takes no connections; the only one of a circuit is used all the same. */
+  get refuses(): boolean {
+    return this.outAt !== null || this.failures >= FAILURES_TO_LEAVE;
+  }
 }
 
 export interface PoolSettings {

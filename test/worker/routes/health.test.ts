@@ -175,6 +175,17 @@ describe("refused connections, besides", () => {
     ]);
   });
 
+  test("show also the only kernel as unhealthy, which is used all the same", async () => {
+    put({ interval: 10, max_retries: 5 }, [kernel(A, 1)]);
+    await pass(1);
+    const [only] = pool().members;
+    if (only === undefined) throw new Error("no member");
+    for (let failure = 0; failure < 3; failure++) pool().failed(only);
+    expect([report()?.[0]?.[1], used()]).toEqual(["unhealthy", [1]]);
+    pool().reached(only);
+    expect(report()?.[0]?.[1]).toBe("healthy");
+  });
+
   test("are all that is known of kernels without a check", () => {
     put(null);
     expect(report()?.map(([, status]) => status)).toEqual([null, null]);
