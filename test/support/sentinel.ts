@@ -20,7 +20,7 @@ export interface SentinelGroup {
   signal(port: number, name: NodeJS.Signals): Promise<void>;
   /** Wakes who sleeps and starts dead servers again, as replicas; resolves when one can be promoted. */
   heal(): Promise<void>;
-  /** Asks Sentinel for another master while the present one lives on; gives the new one's port. */
+  /** Asks Sentinel for another master while the present one lives on as its replica; gives the new one's port. */
   failover(): Promise<number>;
   /** A command to the server on this port. */
   ask(port: number, db: number, command: string, ...args: string[]): Promise<unknown>;
@@ -38,6 +38,8 @@ const DOWN_AFTER_MS = 1500;
 const PACE = ["info-period", "1000", "publish-period", "250", "tilt-period", "1000"];
 /** Elections and replicas take their time on a busy machine. */
 const PATIENCE_MS = 60_000;
+/** While a master steps down by order nobody dies: a busy machine's pause must not make the Sentinels go back to it. */
+const NOBODY_IS_DOWN_MS = 10 * PATIENCE_MS;
 
 /** `sentinelPassword`: the Sentinels want the servers' password too. */
 export async function startSentinel(password: string, { sentinelPassword = false } = {}): Promise<SentinelGroup> {
@@ -102,6 +104,7 @@ export async function startSentinel(password: string, { sentinelPassword = false
       },
       async heal() {
         for (const child of processes.values()) child.kill("SIGCONT");
+        await downAfter(clients, DOWN_AFTER_MS);
         const of = await master();
         for (const port of servers)
           if (processes.get(port)?.signalCode === "SIGKILL") await startOn(port, server(of)(port), processes);
@@ -109,10 +112,17 @@ export async function startSentinel(password: string, { sentinelPassword = false
       },
       async failover() {
         const before = await master();
+        await downAfter(clients, NOBODY_IS_DOWN_MS);
         // Refused while an earlier failover ends (INPROG) or no replica is known to be well (NOGOODSLAVE).
         const ordered = () => clients[0]?.call("SENTINEL", "FAILOVER", SERVICE).then(isOk, () => false);
         await until(() => ordered() ?? false, PATIENCE_MS, "Sentinel takes the order");
-        return master(before);
+        const after = await master(before);
+        const isReplica = async () => String(await ask(before, 0, "ROLE")).startsWith("slave");
+        await until(isReplica, PATIENCE_MS).catch(async () => {
+          const views = await Promise.all(clients.map(view));
+          throw new Error(`the old master does not serve the new one; the Sentinels see: ${views.join("; ")}`);
+        });
+        return after;
       },
       stop: () => stack.disposeAsync(),
     };
@@ -192,6 +202,12 @@ async function isCalm(sentinels: Redis[]): Promise<void> {
     return views.every((one) => one === views[0] && one.endsWith(" master slave ok slave 2"));
   };
   await until(() => calm().catch(() => false), PATIENCE_MS, "Sentinels that agree and see nothing wrong");
+}
+
+/** Until the next `heal` a master may be silent for this long. */
+async function downAfter(sentinels: Redis[], ms: number): Promise<void> {
+  const set = (one: Redis) => one.call("SENTINEL", "SET", SERVICE, "down-after-milliseconds", String(ms));
+  await until(() => Promise.all(sentinels.map(set)).catch(() => false), PATIENCE_MS, "Sentinels that can be told");
 }
 
 /** What a Sentinel sees in one line: epoch, master's port and flags, the replica's flags, link and role, other Sentinels. */
