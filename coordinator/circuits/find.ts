@@ -3,7 +3,7 @@ import { and, asc, count, desc, eq, gt, inArray, isNotNull, isNull, or, type SQL
 import type { ProxyProtocol } from "../../shared/schema/basics.ts";
 import type { AppMode } from "../../shared/schema/circuit.ts";
 import type { Db } from "../db/open.ts";
-import { changes, circuits, circuitSessions, workers } from "../db/schema.ts";
+import { changes, circuits, circuitRoutes, workers } from "../db/schema.ts";
 import { selectByEndpoint, selectById } from "./statements.ts";
 import type { CircuitRow } from "./store.ts";
 
@@ -53,11 +53,11 @@ export function inferenceCircuits(db: Db): CircuitRow[] {
 export function findReusable(db: Db, key: ReuseKey): CircuitRow | undefined {
   return db
     .select({ circuit: circuits })
-    .from(circuitSessions)
-    .innerJoin(circuits, eq(circuits.id, circuitSessions.circuitId))
+    .from(circuitRoutes)
+    .innerJoin(circuits, eq(circuits.id, circuitRoutes.circuitId))
     .where(
       and(
-        eq(circuitSessions.sessionId, key.sessionId),
+        eq(circuitRoutes.sessionId, key.sessionId),
         eq(circuits.app, key.app),
         eq(circuits.appMode, "interactive"),
         eq(circuits.protocol, key.protocol),
@@ -75,9 +75,9 @@ export function findReusable(db: Db, key: ReuseKey): CircuitRow | undefined {
 /** The circuits of a session, by app when one is named. */
 export function circuitsOfSession(db: Db, sessionId: string, app?: string): CircuitRow[] {
   const ids = db
-    .select({ id: circuitSessions.circuitId })
-    .from(circuitSessions)
-    .where(eq(circuitSessions.sessionId, sessionId));
+    .select({ id: circuitRoutes.circuitId })
+    .from(circuitRoutes)
+    .where(eq(circuitRoutes.sessionId, sessionId));
   return db
     .select()
     .from(circuits)
@@ -122,9 +122,9 @@ function conditions(db: Db, filter: CircuitFilter): (SQL | undefined)[] {
       : inArray(
           circuits.id,
           db
-            .select({ id: circuitSessions.circuitId })
-            .from(circuitSessions)
-            .where(eq(circuitSessions.sessionId, filter.sessionId)),
+            .select({ id: circuitRoutes.circuitId })
+            .from(circuitRoutes)
+            .where(eq(circuitRoutes.sessionId, filter.sessionId)),
         ),
     filter.worker === undefined
       ? undefined

@@ -1,7 +1,7 @@
 /** The prepared statements of creating and acknowledging circuits: the hot path of store.ts. */
 import { and, asc, eq, sql } from "drizzle-orm";
 import { prepared, rowOf } from "../db/prepared.ts";
-import { changes, circuits, circuitSessions, freePorts, workers } from "../db/schema.ts";
+import { changes, circuits, circuitRoutes, freePorts, workers } from "../db/schema.ts";
 
 const arg = sql.placeholder;
 const { id: _changeId, ...changeRow } = rowOf(changes);
@@ -21,13 +21,20 @@ export const selectByEndpoint = prepared((db) =>
     .prepare(),
 );
 export const insertRow = prepared((db) => db.insert(circuits).values(rowOf(circuits)).prepare());
-export const insertSession = prepared((db) =>
-  db.insert(circuitSessions).values(rowOf(circuitSessions)).onConflictDoNothing().prepare(),
+export const insertRoute = prepared((db) =>
+  db.insert(circuitRoutes).values(rowOf(circuitRoutes)).onConflictDoNothing().prepare(),
 );
-export const deleteSession = prepared((db) =>
+export const deleteRoute = prepared((db) =>
   db
-    .delete(circuitSessions)
-    .where(and(eq(circuitSessions.sessionId, arg("sessionId")), eq(circuitSessions.circuitId, arg("circuitId"))))
+    .delete(circuitRoutes)
+    .where(
+      and(
+        eq(circuitRoutes.circuitId, arg("circuitId")),
+        eq(circuitRoutes.sessionId, arg("sessionId")),
+        eq(circuitRoutes.kernelHost, arg("kernelHost")),
+        eq(circuitRoutes.kernelPort, arg("kernelPort")),
+      ),
+    )
     .prepare(),
 );
 /** JSON columns get their text. */
@@ -52,6 +59,14 @@ export const incrementRevision = prepared((db) =>
     .set({ revision: sql`${workers.revision} + 1` })
     .where(eq(workers.id, arg("workerId")))
     .returning({ revision: workers.revision })
+    .prepare(),
+);
+/** XOR: what both have is in `|` once and is taken off with `&`. */
+export const mixDigest = prepared((db) =>
+  db
+    .update(workers)
+    .set({ digest: sql`(${workers.digest} | ${arg("hash")}) - (${workers.digest} & ${arg("hash")})` })
+    .where(eq(workers.id, arg("workerId")))
     .prepare(),
 );
 export const selectOldestFree = prepared((db) =>

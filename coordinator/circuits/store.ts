@@ -3,17 +3,19 @@
  * circuit, slot and change record are one transaction.
  */
 import { and, eq, sql } from "drizzle-orm";
+import { circuitHash } from "../../shared/digest.ts";
 import type { Circuit, Route } from "../../shared/schema/circuit.ts";
 import { isoTime } from "../deps.ts";
 import { write, type Db } from "../db/open.ts";
-import { circuits, freePorts, workers, type ChangeKind } from "../db/schema.ts";
+import { circuitRoutes, circuits, freePorts, workers, type ChangeKind } from "../db/schema.ts";
 import {
   deleteFree,
   incrementRevision,
   insertChange,
   insertRow,
-  deleteSession,
-  insertSession,
+  deleteRoute,
+  insertRoute,
+  mixDigest,
   selectOldestFree,
   updateAcknowledged,
   updateContent,
@@ -30,11 +32,12 @@ export interface Cause {
 }
 
 /** Records a new circuit, takes its port from the free ones, and writes the change. */
-export function insertCircuit(db: Db, fresh: NewCircuit, sessionIds: readonly string[], cause: Cause): CircuitRow {
+export function insertCircuit(db: Db, fresh: NewCircuit, cause: Cause): CircuitRow {
   const revision = nextRevision(db, fresh.workerId);
   const row: CircuitRow = { ...fresh, revision };
   insertRow(db).run(row);
-  for (const sessionId of sessionIds) insertSession(db).run({ sessionId, circuitId: row.id });
+  for (const leads of leadsOf(row).values()) insertRoute(db).run(leads);
+  putIn(db, row);
   takePort(db, row);
   recordChange(db, row, "created", cause);
   return row;
@@ -49,6 +52,7 @@ export function removeCircuit(
 ): void {
   const removed = { ...row, revision: nextRevision(db, row.workerId) };
   recordChange(db, removed, kind, cause);
+  takeOut(db, row);
   db.delete(circuits).where(eq(circuits.id, row.id)).run();
   releasePort(db, row, cause.now);
 }
@@ -65,6 +69,7 @@ export function moveCircuit(
   cause: Cause,
 ): CircuitRow {
   recordChange(db, { ...row, revision: nextRevision(db, row.workerId) }, "removed", cause);
+  takeOut(db, row);
   const revision = nextRevision(db, slot.workerId);
   const moved = db
     .update(circuits)
@@ -78,6 +83,7 @@ export function moveCircuit(
     .where(eq(circuits.id, row.id))
     .returning()
     .get();
+  putIn(db, moved);
   releasePort(db, row, cause.now);
   takePort(db, moved);
   recordChange(db, moved, "created", cause);
@@ -105,7 +111,9 @@ export function updateCircuit(db: Db, row: CircuitRow, change: Partial<Content>,
     runtimeVariant: updated.runtimeVariant,
     healthCheck: updated.healthCheck === null ? null : JSON.stringify(updated.healthCheck),
   });
-  if (change.routeInfo !== undefined) moveSessions(db, row, updated);
+  takeOut(db, row);
+  putIn(db, updated);
+  if (change.routeInfo !== undefined) moveRoutes(db, row, updated);
   recordChange(db, updated, "routes", cause);
   return updated;
 }
@@ -194,12 +202,26 @@ function recordChange(db: Db, row: CircuitRow, kind: ChangeKind, cause: Cause): 
   });
 }
 
-/** A model service's circuit leads to the sessions of its routes. */
-function moveSessions(db: Db, before: CircuitRow, after: CircuitRow): void {
-  const old = new Set(before.routeInfo.map((route) => route.session_id));
-  const now = new Set(after.routeInfo.map((route) => route.session_id));
-  for (const sessionId of now.difference(old)) insertSession(db).run({ sessionId, circuitId: after.id });
-  for (const sessionId of old.difference(now)) deleteSession(db).run({ sessionId, circuitId: after.id });
+/** The circuit as it is now counts in its worker's digest. */
+function putIn(db: Db, { id, workerId, revision }: CircuitRow): void {
+  mixDigest(db).run({ workerId, hash: circuitHash(id, revision) });
+}
+
+/** The circuit as it was counts no more. */
+const takeOut = putIn;
+
+/** Where a circuit leads to, each once. */
+function leadsOf({ id: circuitId, routeInfo }: CircuitRow): Map<string, typeof circuitRoutes.$inferSelect> {
+  const keyed = routeInfo.map(({ session_id: sessionId, kernel_host: kernelHost, kernel_port: kernelPort }) => {
+    return [`${sessionId} ${kernelHost} ${kernelPort}`, { circuitId, sessionId, kernelHost, kernelPort }] as const;
+  });
+  return new Map(keyed);
+}
+
+function moveRoutes(db: Db, before: CircuitRow, after: CircuitRow): void {
+  const [old, now] = [leadsOf(before), leadsOf(after)];
+  for (const [key, leads] of now) if (!old.has(key)) insertRoute(db).run(leads);
+  for (const [key, leads] of old) if (!now.has(key)) deleteRoute(db).run(leads);
 }
 
 function takePort(db: Db, row: CircuitRow): void {

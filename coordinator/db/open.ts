@@ -5,8 +5,10 @@
 import { Database, SQLiteError } from "bun:sqlite";
 import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { eq } from "drizzle-orm";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { migrate } from "drizzle-orm/bun-sqlite/migrator";
+import { digestOf } from "../../shared/digest.ts";
 import * as schema from "./schema.ts";
 
 export type Db = BunSQLiteDatabase<typeof schema>;
@@ -65,6 +67,7 @@ function openOnce(path: string, newId: () => string): OpenDb {
     sqlite.run("PRAGMA foreign_keys = ON");
     const db = drizzle(sqlite, { schema });
     migrate(db, { migrationsFolder: MIGRATIONS });
+    renewDigests(db);
     return { db, epoch: readEpoch(db, newId), close: () => close(sqlite) };
   } catch (error) {
     sqlite.close();
@@ -95,6 +98,28 @@ function refuseNewer(sqlite: Database, path: string): void {
         `wanted that version, or a backup from before the upgrade`,
     );
   }
+}
+
+/**
+ * Reckons the workers' digests from their circuits: a database of an earlier version has none, and one that was edited by
+ * hand has wrong ones. Nothing is written when they are right. 100,000 circuits take 0.1 s.
+ */
+function renewDigests(db: Db): void {
+  write(db, (tx) => {
+    const { id, workerId, revision } = schema.circuits;
+    const circuits = Map.groupBy(
+      tx.select({ id, workerId, revision }).from(schema.circuits).all(),
+      (one) => one.workerId,
+    );
+    for (const worker of tx
+      .select({ id: schema.workers.id, digest: schema.workers.digest })
+      .from(schema.workers)
+      .all()) {
+      const digest = digestOf(circuits.get(worker.id) ?? []);
+      if (digest !== worker.digest)
+        tx.update(schema.workers).set({ digest }).where(eq(schema.workers.id, worker.id)).run();
+    }
+  });
 }
 
 function readEpoch(db: Db, newId: () => string): string {

@@ -37,6 +37,8 @@ export const workers = sqliteTable(
     status: text("status").$type<"ALIVE" | "LOST" | "TERMINATED">().notNull(),
     /** Grows by one with each change of this worker's circuits. */
     revision: integer("revision").notNull().default(0),
+    /** Of its circuits (shared/digest.ts): kept with each change, reckoned anew at each start. */
+    digest: integer("digest").notNull().default(0),
     lastSeenAt: integer("last_seen_at").notNull(),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
@@ -55,6 +57,10 @@ export const nodes = sqliteTable(
     leaseUntil: integer("lease_until").notNull(),
     /** The revision that the node last said it has. */
     revision: integer("revision"),
+    /** Whether its table was then equal to the database's; null when that can't be said. */
+    agrees: integer("agrees", { mode: "boolean" }),
+    /** It could not write users' activity to Redis: what Redis says of its circuits may be old. */
+    usageDelayed: integer("usage_delayed", { mode: "boolean" }).notNull().default(false),
     /** What it last said of the kernels of model services. */
     routeReports: text("route_reports", { mode: "json" }).$type<RouteReports>(),
     registeredAt: integer("registered_at").notNull(),
@@ -120,6 +126,8 @@ export const circuits = sqliteTable(
     acknowledgedAt: integer("acknowledged_at"),
     /** The newest revision of it that a node said it serves. */
     acknowledgedRevision: integer("acknowledged_revision"),
+    /** When it was last known to be in use or asked for, within a tenth of the time after which it is collected. */
+    usedAt: integer("used_at").notNull().default(0),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
   },
@@ -127,21 +135,28 @@ export const circuits = sqliteTable(
     uniqueIndex("circuits_port").on(t.workerId, t.port),
     uniqueIndex("circuits_subdomain").on(t.workerId, t.subdomain),
     index("circuits_order").on(t.createdAt, t.id),
+    index("circuits_revision").on(t.workerId, t.revision),
     index("circuits_origin").on(t.originRequestId),
     uniqueIndex("circuits_endpoint").on(t.endpointId),
   ],
 );
 
-/** Which sessions a circuit leads to. */
-export const circuitSessions = sqliteTable(
-  "circuit_sessions",
+/** Where circuits lead to: `route_info` by session and by kernel. */
+export const circuitRoutes = sqliteTable(
+  "circuit_routes",
   {
-    sessionId: text("session_id").notNull(),
     circuitId: text("circuit_id")
       .notNull()
       .references(() => circuits.id, { onDelete: "cascade" }),
+    sessionId: text("session_id").notNull(),
+    kernelHost: text("kernel_host").notNull(),
+    kernelPort: integer("kernel_port").notNull(),
   },
-  (t) => [primaryKey({ columns: [t.sessionId, t.circuitId] }), index("circuit_sessions_circuit").on(t.circuitId)],
+  (t) => [
+    primaryKey({ columns: [t.circuitId, t.sessionId, t.kernelHost, t.kernelPort] }),
+    index("circuit_routes_session").on(t.sessionId),
+    index("circuit_routes_kernel").on(t.kernelHost, t.kernelPort),
+  ],
 );
 
 /** Permissions of `POST /v2/conf`: whoever holds one may open circuits to that kernel until it expires. */
@@ -190,3 +205,10 @@ export const changes = sqliteTable(
     index("changes_unpublished").on(t.publishedAt, t.id),
   ],
 );
+
+/** Periodic work that only one of several coordinators does; it is its until the time runs out. */
+export const leases = sqliteTable("leases", {
+  name: text("name").primaryKey(),
+  holder: text("holder").notNull(),
+  until: integer("until").notNull(),
+});

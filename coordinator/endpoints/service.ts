@@ -160,10 +160,10 @@ export function createEndpointService(
         acknowledgedRevision: null,
         routeInfo: [],
         originRequestId: cause.requestId,
+        usedAt: cause.now,
         createdAt: cause.now,
         updatedAt: cause.now,
       },
-      [],
       cause,
     );
     return { row, worker: mustFind(tx, row.workerId), reuse: false, state: "new", absent: false };

@@ -161,10 +161,10 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
         acknowledgedRevision: null,
         routeInfo: [route],
         originRequestId: cause.requestId,
+        usedAt: cause.now,
         createdAt: cause.now,
         updatedAt: cause.now,
       },
-      [token.sessionId],
       cause,
     );
     return { row, worker: mustFind(tx, row.workerId), reuse: false, state: "new" };

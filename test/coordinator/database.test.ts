@@ -240,7 +240,7 @@ describe("the schema", () => {
     for (const [authority, id] of [["w1", WORKER], ["w2", "w2"]] as const) upsertWorker(db, registration(authority), id, NOW); // prettier-ignore
   });
 
-  const insert = (over: Partial<NewCircuit>) => write(db, (tx) => insertCircuit(tx, fresh(over), [], cause));
+  const insert = (over: Partial<NewCircuit>) => write(db, (tx) => insertCircuit(tx, fresh(over), cause));
   const counts = () =>
     db.all(sql`SELECT (SELECT count(*) FROM circuits) AS circuits, (SELECT count(*) FROM changes) AS changes,
       (SELECT count(*) FROM free_ports) AS free, (SELECT sum(revision) FROM workers) AS revision`);
@@ -313,6 +313,6 @@ function fresh(over: Partial<NewCircuit>): NewCircuit {
     port: null, subdomain: null, envs: {}, arguments: null, openToPublic: false, allowedClientIps: null, userId: USER, endpointId: null,
     runtimeVariant: null,
     healthCheck: null, routeInfo: [route()], originRequestId: null, acknowledgedAt: null,
-    acknowledgedRevision: null, createdAt: NOW, updatedAt: NOW, ...over,
+    acknowledgedRevision: null, usedAt: NOW, createdAt: NOW, updatedAt: NOW, ...over,
   };
 }

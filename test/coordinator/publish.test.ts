@@ -77,7 +77,7 @@ function withoutMac(event: AppProxyEvent): AppProxyEvent {
 }
 
 function create(port: number, requestId: string | null = null, workerId = WORKER): CircuitRow {
-  return write(database.db, (tx) => insertCircuit(tx, fresh(port, workerId), [], { requestId, now: NOW }));
+  return write(database.db, (tx) => insertCircuit(tx, fresh(port, workerId), { requestId, now: NOW }));
 }
 
 function remove({ id }: CircuitRow, requestId: string | null = null): void {
@@ -164,7 +164,7 @@ describe("changes", () => {
     const made = publisher(await inMemory());
     const failing = () =>
       write(database.db, (tx) => {
-        insertCircuit(tx, fresh(10_205, WORKER), [], { requestId: "never", now: NOW });
+        insertCircuit(tx, fresh(10_205, WORKER), { requestId: "never", now: NOW });
         throw new Error("rolled back");
       });
     expect(failing).toThrow("rolled back");
@@ -289,6 +289,6 @@ function fresh(port: number, workerId: string): NewCircuit {
     id: crypto.randomUUID(), workerId, app: "jupyter", protocol: "http", appMode: "interactive", frontendMode: "port",
     port, subdomain: null, envs: {}, arguments: null, openToPublic: false, allowedClientIps: null, userId: USER, endpointId: null,
     runtimeVariant: null, healthCheck: null, routeInfo: [route()], originRequestId: null, acknowledgedAt: null,
-    acknowledgedRevision: null, createdAt: NOW, updatedAt: NOW,
+    acknowledgedRevision: null, usedAt: NOW, createdAt: NOW, updatedAt: NOW,
   };
 }
