@@ -20,9 +20,12 @@ export interface Operation<Path extends string = string> {
 
 type Parameter<Path> = Path extends `${string}{${infer Name}}${infer Rest}` ? Name | Parameter<Rest> : never;
 
+/** A query of which nothing is needed may be left out. */
+type Query<Asked> = Partial<Asked> extends Asked ? { query?: Asked } : { query: Asked };
+
 /** What a call is given: its path's parameters by name, a query and a body as it has them. */
 export type Input<O extends Operation> = { [Name in Parameter<O["path"]>]: string } & (O["query"] extends TSchema
-  ? { query: Static<O["query"]> }
+  ? Query<Static<O["query"]>>
   : unknown) &
   (O["body"] extends TSchema ? { body: Static<O["body"]> } : unknown);
 
@@ -79,7 +82,10 @@ export const operations = {
   deregisterWorker: op("DELETE", "/api/worker/{worker_id}", { query: worker.LeaveQuery, answer: Success }),
   listWorkers: op("GET", "/api/worker", { answer: worker.WorkerList }),
   getWorker: op("GET", "/api/worker/{worker_id}", { answer: worker.Worker }),
-  getWorkerCircuits: op("GET", "/api/worker/{worker_id}/circuits", { answer: worker.WorkerCircuits }),
+  getWorkerCircuits: op("GET", "/api/worker/{worker_id}/circuits", {
+    query: worker.CircuitsQuery,
+    answer: worker.WorkerCircuits,
+  }),
   listSlots: op("GET", "/api/slots", { query: InUse, answer: worker.SlotList }),
 
   workersStatus: op("GET", "/health/status", { answer: health.StatusAnswer }),

@@ -11,14 +11,25 @@ import { Circuit } from "../shared/schema/circuit.ts";
 import { WorkerCircuits, type Heartbeat, type WorkerRegistration } from "../shared/schema/worker.ts";
 
 /** What the worker needs of a registration's answer; the original's has fewer fields than ours. */
-const Registered = Type.Object({ id: Type.String(), revision: Type.Optional(Type.Integer()) });
+const Registered = Type.Object({
+  id: Type.String(),
+  revision: Type.Optional(Type.Integer()),
+  digest: Type.Optional(Type.Integer()),
+});
 export type Registered = Static<typeof Registered>;
+
+/** The revision that a node has, and of which database. */
+export interface Known {
+  since: number;
+  epoch: string;
+}
 
 export interface CoordinatorClient {
   register(wanted: WorkerRegistration): Promise<Registered>;
   /** Throws object-not-found when the worker must register again. */
   heartbeat(workerId: string, beat: Heartbeat): Promise<Registered>;
-  circuits(workerId: string): Promise<WorkerCircuits>;
+  /** All circuits; of what is known already, only what has changed, when the coordinator can say so. */
+  circuits(workerId: string, known: Known | null): Promise<WorkerCircuits>;
   deregister(workerId: string, nodeId: string): Promise<void>;
 }
 
@@ -52,9 +63,12 @@ export function createCoordinatorClient(
           return client.heartbeat({ worker_id: id, body: { ...beat, routes: null } });
         })
         .catch(refused),
-    async circuits(id) {
-      const snapshot = await client.circuits({ worker_id: id }).catch(refused);
-      return { ...snapshot, circuits: snapshot.circuits.filter((circuit) => isReadable(circuit, log)) };
+    async circuits(id, known) {
+      const { digest, ...answer } = await client.circuits({ worker_id: id, query: known ?? {} }).catch(refused);
+      const readable = answer.circuits.filter((circuit) => isReadable(circuit, log));
+      // Of circuits that are left out there is no digest.
+      const isWhole = readable.length === answer.circuits.length;
+      return { ...answer, circuits: readable, ...(isWhole && digest !== undefined ? { digest } : {}) };
     },
     async deregister(id, nodeId) {
       await client.deregister({ worker_id: id, query: { node_id: nodeId } }).catch(refused);

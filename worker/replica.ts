@@ -1,68 +1,88 @@
 /**
- * The worker's copy of its circuits: applies events in order, acknowledges, and fetches a snapshot whenever events may
+ * The worker's copy of its circuits: applies events in order, acknowledges, and fetches what it lacks whenever events may
  * have been missed. What is served goes on being served meanwhile. sync.ts owns the registration around it.
  */
-import type { Bus } from "../shared/bus/bus.ts";
 import type { AppProxyEvent } from "../shared/bus/events.ts";
 import { reason } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
 import type { Circuit } from "../shared/schema/circuit.ts";
 import type { WorkerCircuits } from "../shared/schema/worker.ts";
-import type { Frontends } from "./frontends.ts";
+import { createAcknowledger, type AcknowledgerDeps } from "./acknowledge.ts";
+import type { Known } from "./coordinator-client.ts";
+import { createServed } from "./served.ts";
 import type { Table } from "./table.ts";
 
-export interface ReplicaDeps {
-  authority: string;
-  /** Fetches the snapshot; rejects while the coordinator is away. */
-  fetch: () => Promise<WorkerCircuits>;
+export interface ReplicaDeps extends AcknowledgerDeps {
+  /** Fetches what has changed since what is known, or everything; rejects while the coordinator is away. */
+  fetch: (known: Known | null) => Promise<WorkerCircuits>;
   /** A fetch has failed: try again soon. */
   failed: () => void;
-  bus: Bus;
   table: Table;
-  frontends: Frontends;
-  log: Log;
+}
+
+export interface ReplicaState {
+  /** False while events may have been missed. */
+  known: boolean;
+  /** Null before the first fetch, and with the original's coordinator. */
+  revision: number | null;
+  epoch: string | null;
+  /** Of the table; null when it can't be compared with the coordinator's. */
+  digest: number | null;
+  /** When everything was last fetched; performance.now() milliseconds. */
+  fetchedAt: number;
+  /** When it was last known to be as the coordinator's; performance.now() milliseconds. */
+  syncedAt: number;
 }
 
 export interface Replica {
   receive(event: AppProxyEvent): void;
   /** Events may have been missed; a fetch that is under way may be too early to have them. */
   lose(): void;
-  /** Fetches everything now. Rejects when that fails. */
+  /** The table was found to differ though no event was missed: everything is fetched anew. */
+  distrust(): void;
+  /** Fetches what is lacking now. Rejects when that fails. */
   refresh(): Promise<void>;
+  /** Finds out whether something was missed without a sign of it: the last event before a silence. Rejects when it can't. */
+  look(): Promise<void>;
+  /** Takes circuits that were saved before; what has changed since is fetched when that can be done. */
+  restore(saved: WorkerCircuits): Promise<void>;
   /** Opens ports that could not be opened before, and acknowledges their circuits. */
   retryPorts(): Promise<void>;
-  state(): { known: boolean; revision: number | null; fetchedAt: number };
+  state(): ReplicaState;
   /** Resolves when circuits are known for the first time. */
   ready: Promise<void>;
   /** Hears nothing any more; resolves when what was heard is done. */
   stop(): Promise<void>;
 }
 
-/** An event that waits for a snapshot. */
+/** An event that waits for a fetch. */
 interface Held {
   event: AppProxyEvent;
-  /** How many fetches had begun when it was heard: a snapshot asked for later must have what it tells. */
+  /** How many fetches had begun when it was heard: one that was asked for later must have what it tells. */
   begun: number;
 }
 
 /** Events that wait while the state is being fetched; more than this and it is fetched once more. */
 const MAX_HELD = 10_000;
-/** Circuits in one acknowledgement, so that a snapshot of thousands is no message of megabytes. */
-const ACK_BATCH = 100;
-/** Together about as long as a coordinator waits. */
-const ACK_ATTEMPTS = 60;
-const ACK_RETRY_MS = 250;
 /** Between fetches, growing: nobody can make a worker fetch without a pause. Milliseconds. */
 const PAUSE_MS = { first: 100, most: 2000 };
 
-export function createReplica({ authority, fetch, failed, bus, table, frontends, log }: ReplicaDeps): Replica {
+export function createReplica(deps: ReplicaDeps): Replica {
+  const { authority, fetch, failed, table, frontends, log } = deps;
+  const acknowledger = createAcknowledger(deps);
+  const served = createServed(table, frontends);
   let revision: number | null = null;
   let epoch: string | undefined;
   let known = false;
-  /** How often events may have been missed: a snapshot counts only when none were since it was asked for. */
+  /** The coordinator tells digests, and of all circuits that are here. */
+  let comparable = false;
+  /** Changes alone would not mend the table. */
+  let suspect = true;
+  let tellsChanges = true;
+  /** How often events may have been missed: a fetch counts only when none were since it was asked for. */
   let losses = 0;
   let begun = 0;
   let fetchedAt = -Infinity;
+  let syncedAt = -Infinity;
   let stopped = false;
   let held: Held[] = [];
   /** All changes of the table follow each other. */
@@ -77,7 +97,7 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
     if (!known) return hold(heard);
     inLine(() => live(heard)).catch((error: unknown) => {
       log.error({ reason: reason(error) }, "cannot apply a change; fetching everything");
-      lose();
+      distrust();
     });
   }
 
@@ -95,6 +115,11 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
     losses++;
     known = false;
     refresh().catch((error: unknown) => log.debug({ reason: reason(error) }, "cannot fetch circuits yet"));
+  }
+
+  function distrust(): void {
+    suspect = true;
+    lose();
   }
 
   /** An event in its turn. */
@@ -130,8 +155,7 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
       case "appproxy_circuit_created_event":
         return add(event.payload.circuits, event.requestId);
       case "appproxy_circuit_removed_event":
-        await Promise.all(event.payload.circuits.map(({ id }) => drop(id)));
-        return;
+        return served.drop(event.payload.circuits.map(({ id }) => id));
       case "appproxy_circuit_route_updated_event":
         return add([{ ...event.payload.circuit, route_info: event.payload.routes }], event.requestId);
       case "appproxy_worker_circuit_added_event":
@@ -144,7 +168,7 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
     if (event.name !== "appproxy_circuit_created_event") return true;
     const { circuits } = event.payload;
     const mine = circuits.map(({ id }) => table.byId(id)?.circuit).filter((circuit) => circuit !== undefined);
-    acknowledge(
+    acknowledger.send(
       mine.filter((circuit) => frontends.serves(circuit)),
       event.requestId,
     );
@@ -152,45 +176,12 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
   }
 
   async function add(circuits: readonly Circuit[], requestId: string | null): Promise<void> {
-    const served = await Promise.all(circuits.map(addOne));
-    acknowledge(
-      circuits.filter((_, at) => served[at]),
-      requestId,
-    );
+    acknowledger.send(await served.add(circuits), requestId);
   }
 
-  async function addOne(circuit: Circuit): Promise<boolean> {
-    const before = table.byId(circuit.id)?.circuit;
-    const replaced = table.put(circuit);
-    if (replaced !== null) await frontends.close(replaced);
-    if (before !== undefined && before.port !== circuit.port) await frontends.close(before);
-    return frontends.open(circuit);
-  }
-
-  async function drop(id: string): Promise<void> {
-    const removed = table.remove(id);
-    if (removed !== null) await frontends.close(removed);
-  }
-
-  function acknowledge(circuits: Circuit[], requestId: string | null, attempt = 1): void {
-    for (let at = 0; at < circuits.length; at += ACK_BATCH) {
-      const batch = circuits.slice(at, at + ACK_BATCH);
-      const payload = { target_worker_authority: authority, circuits: batch };
-      bus
-        .publish({ name: "appproxy_worker_circuit_added_event", source: "appproxy-worker", payload, requestId })
-        .catch((error: unknown) => {
-          log.debug({ reason: reason(error), attempt }, "cannot acknowledge circuits");
-          if (attempt >= ACK_ATTEMPTS || stopped) return;
-          // Somebody waits for it: after an outage events may be heard before they can be sent.
-          const again = () =>
-            acknowledge(
-              batch.filter((circuit) => frontends.serves(circuit)),
-              requestId,
-              attempt + 1,
-            );
-          setTimeout(again, ACK_RETRY_MS).unref();
-        });
-    }
+  /** What a fetch can build on. */
+  function position(): Known | null {
+    return suspect || revision === null || epoch === undefined ? null : { since: revision, epoch };
   }
 
   function refresh(): Promise<void> {
@@ -202,12 +193,12 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
     try {
       await Bun.sleep(Math.max(0, fetchedAt + PAUSE_MS.first - performance.now()));
       for (let pause = PAUSE_MS.first; !stopped; pause = Math.min(pause * 2, PAUSE_MS.most)) {
-        // From here on events are held: the snapshot may or may not hold what they tell.
+        // From here on events are held: the answer may or may not have what they tell.
         known = false;
         begun++;
         const seen = losses;
-        const snapshot = await fetch();
-        await inLine(() => applySnapshot(snapshot, seen));
+        const answer = await fetch(position());
+        await inLine(() => take(answer, seen));
         if (known) break;
         await Bun.sleep(pause);
       }
@@ -224,28 +215,58 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
     ready.resolve();
   }
 
-  async function applySnapshot(snapshot: WorkerCircuits, seen: number): Promise<void> {
+  /** Takes what a fetch has brought, and then what was heard meanwhile. */
+  async function take(answer: WorkerCircuits, seen: number): Promise<void> {
     if (stopped) return;
-    const wanted = new Set(snapshot.circuits.map((circuit) => circuit.id));
-    const gone = table.all().filter(({ circuit }) => !wanted.has(circuit.id));
-    await Promise.all(gone.map(({ circuit }) => drop(circuit.id)));
-    await add(snapshot.circuits.filter(isNews), null);
-    revision = snapshot.revision ?? null;
-    epoch = snapshot.epoch;
+    await (answer.since === undefined ? applyAll(answer) : applyChanges(answer));
+    if (suspect) return;
     fetchedAt = performance.now();
     if (held.length >= MAX_HELD) losses++;
     known = losses === seen;
+    if (known) syncedAt = fetchedAt;
     const waiting = held;
     held = [];
     for (const heard of waiting) await replay(heard);
   }
 
-  /** An event that waited for the snapshot which has now been applied. */
+  async function applyAll(snapshot: WorkerCircuits): Promise<void> {
+    const wanted = new Set(snapshot.circuits.map((circuit) => circuit.id));
+    await served.drop(table.ids().filter((id) => !wanted.has(id)));
+    await add(snapshot.circuits.filter(served.isNews), null);
+    revision = snapshot.revision ?? null;
+    epoch = snapshot.epoch;
+    suspect = false;
+    comparable = revision !== null && snapshot.digest === table.digest;
+    if (revision !== null && snapshot.digest !== undefined && !comparable)
+      log.error({ revision, circuits: table.size }, "the coordinator's digest is not that of its circuits");
+  }
+
+  /** Distrusts the table when the changes do not lead to what the coordinator has. */
+  async function applyChanges(changes: WorkerCircuits): Promise<void> {
+    const { since = Infinity, revision: theirs = 0, removed = [], circuits } = changes;
+    if (revision === null || revision < since || changes.epoch !== epoch) return void (suspect = true);
+    // Events may have been faster.
+    if (revision > theirs) return;
+    if (revision < theirs) {
+      await served.drop(removed);
+      await add(circuits.filter(served.isNews), null);
+      revision = theirs;
+    }
+    if (!differs(changes)) return;
+    log.warn({ revision }, "the circuits differ from the coordinator's; fetching everything");
+    suspect = true;
+  }
+
+  function differs({ revision: theirs, digest }: WorkerCircuits): boolean {
+    return comparable && theirs === revision && digest !== undefined && digest !== table.digest;
+  }
+
+  /** An event that waited for the fetch of which the answer has now been applied. */
   async function replay(heard: Held): Promise<void> {
     const where = place(heard.event);
     if (where === "next") return apply(heard.event);
     if (where === "old") return void acknowledgeAgain(heard.event);
-    // Heard before this snapshot was asked for, and not in it: it is of another database, or a replay of one.
+    // Heard before this answer was asked for, and not in it: it is of another database, or a replay of one.
     if (heard.begun < begun)
       return log.info(
         { revision, event_revision: heard.event.payload.revision },
@@ -256,23 +277,53 @@ export function createReplica({ authority, fetch, failed, bus, table, frontends,
     hold(heard);
   }
 
-  function isNews(circuit: Circuit): boolean {
-    const mine = table.byId(circuit.id)?.circuit;
-    if (mine === undefined || mine.revision !== circuit.revision || mine.revision === undefined) return true;
-    return !frontends.serves(mine);
+  async function look(): Promise<void> {
+    const mine = position();
+    if (!known || !tellsChanges || mine === null) return;
+    const answer = await fetch(mine);
+    await inLine(async () => {
+      // What was found out meanwhile is newer.
+      if (stopped || !known) return;
+      if (answer.since === undefined) {
+        // A version that does not know `since`, or changes that are not recorded any more.
+        tellsChanges = answer.epoch !== epoch || answer.revision !== revision;
+        return tellsChanges ? lose() : undefined;
+      }
+      const before = revision;
+      await applyChanges(answer);
+      if (suspect) return lose();
+      syncedAt = performance.now();
+      if (revision !== before) log.info({ revision, was: before }, "changes were fetched of which no event came");
+    });
   }
 
   return {
     receive,
     lose,
+    distrust,
     refresh,
+    look,
+    restore: (saved) =>
+      inLine(async () => {
+        if (revision !== null || stopped) return;
+        await applyAll(saved);
+        ready.resolve();
+      }),
     async retryPorts() {
-      acknowledge(await frontends.retry(), null);
+      acknowledger.send(await frontends.retry(), null);
     },
-    state: () => ({ known, revision, fetchedAt }),
+    state: () => ({
+      known,
+      revision,
+      epoch: epoch ?? null,
+      digest: comparable ? table.digest : null,
+      fetchedAt,
+      syncedAt,
+    }),
     ready: ready.promise,
     stop() {
       stopped = true;
+      acknowledger.stop();
       return line;
     },
   };

@@ -7,9 +7,9 @@ import { Failure, reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
 import type { RouteReports } from "../shared/schema/health.ts";
 import type { WorkerRegistration } from "../shared/schema/worker.ts";
-import type { CoordinatorClient } from "./coordinator-client.ts";
+import type { CoordinatorClient, Known } from "./coordinator-client.ts";
 import type { Frontends } from "./frontends.ts";
-import { createReplica } from "./replica.ts";
+import { createReplica, type ReplicaState } from "./replica.ts";
 import type { Table } from "./table.ts";
 
 export interface SyncDeps {
@@ -22,17 +22,16 @@ export interface SyncDeps {
   log: Log;
   /** How the kernels of model services are. */
   report: () => RouteReports;
+  /** Whether users' activity could not be written yet. */
+  usageDelayed: () => boolean;
   /** Milliseconds between heartbeats. */
   period: number;
 }
 
-export interface SyncState {
+export interface SyncState extends Omit<ReplicaState, "fetchedAt"> {
   workerId: string | null;
   /** True once the circuits were known; they are served from then on. */
   ready: boolean;
-  /** False while events may have been missed. */
-  known: boolean;
-  revision: number | null;
   /** True when the last call to the coordinator succeeded. */
   coordinator: boolean;
 }
@@ -52,6 +51,11 @@ const RETRY_MS = 1000;
 const REFRESH_MS = 1000;
 /** An older coordinator's events carry no revision, so losses go unseen: fetch every so often. */
 const BLIND_RESYNC_MS = 30_000;
+/**
+ * How often it is looked whether an event was lost of which nothing else tells: the last one before a silence. Together
+ * with the time that a fetch takes it is what lies between a lost event and its circuit, so it is well below 5 s.
+ */
+const LOOK_MS = 2500;
 
 export function createSync(deps: SyncDeps): Sync {
   const { coordinator, bus, log, registration, period } = deps;
@@ -62,6 +66,8 @@ export function createSync(deps: SyncDeps): Sync {
   let complaint: string | null = null;
   let timer: ReturnType<typeof setTimeout> | null = null;
   let beating: Promise<void> | null = null;
+  let looking: Promise<void> = Promise.resolve();
+  let lookTimer: ReturnType<typeof setTimeout> | null = null;
   /** When the next beat comes; performance.now() milliseconds. */
   let dueAt = Infinity;
   const replica = createReplica({
@@ -71,10 +77,10 @@ export function createSync(deps: SyncDeps): Sync {
     failed: () => schedule(RETRY_MS),
   });
 
-  async function fetchCircuits() {
+  async function fetchCircuits(known: Known | null) {
     const id = workerId;
     if (id === null) throw new Failure("service-unavailable", "not registered yet");
-    return call(() => coordinator.circuits(id));
+    return call(() => coordinator.circuits(id, known));
   }
 
   async function call<T>(work: () => Promise<T>): Promise<T> {
@@ -107,13 +113,22 @@ export function createSync(deps: SyncDeps): Sync {
   }
 
   async function heartbeat(id: string): Promise<void> {
-    const { revision } = replica.state();
+    const { known, revision, digest } = replica.state();
+    const said = {
+      node_id: deps.nodeId,
+      revision,
+      digest: known ? digest : null,
+      usage_delayed: deps.usageDelayed(),
+      routes: deps.report(),
+    };
     try {
-      const answer = await call(() =>
-        coordinator.heartbeat(id, { node_id: deps.nodeId, revision, routes: deps.report() }),
-      );
-      const mine = replica.state().revision;
+      const answer = await call(() => coordinator.heartbeat(id, said));
+      const { revision: mine, digest: ours } = replica.state();
       if (answer.revision === undefined || revision === null || mine === null) return;
+      if (answer.revision === mine && ours !== null && answer.digest !== undefined && answer.digest !== ours) {
+        log.warn({ revision }, "the circuits differ from the coordinator's; fetching everything");
+        return replica.distrust();
+      }
       // More than we have by now: an event never came. Fewer than we had when we asked: the database was put back from
       // a backup. An event that is on its way costs a needless fetch at worst.
       if (answer.revision > mine || answer.revision < revision) replica.lose();
@@ -152,6 +167,25 @@ export function createSync(deps: SyncDeps): Sync {
       });
   }
 
+  /** Looks, and again some time after it knows. */
+  async function lookOften(): Promise<void> {
+    const was = reachable;
+    try {
+      await replica.look();
+      // It was away: this node's lease may have run out.
+      if (!was && reachable) schedule(0);
+    } catch (error) {
+      // Unknown to it: the next beat registers again.
+      if (reachable) schedule(0);
+      log.debug({ reason: reason(error) }, "cannot look for missed changes");
+    }
+    if (!stopped) lookTimer = setTimeout(lookAgain, LOOK_MS);
+  }
+
+  function lookAgain(): void {
+    looking = lookOften();
+  }
+
   /** One line a kind of trouble, not one a second. */
   function complain(why: string): void {
     if (why === complaint) return;
@@ -163,8 +197,8 @@ export function createSync(deps: SyncDeps): Sync {
   return {
     ready,
     state() {
-      const { known, revision } = replica.state();
-      return { workerId, ready: isReady, known, revision, coordinator: reachable };
+      const { fetchedAt: _fetchedAt, ...state } = replica.state();
+      return { ...state, workerId, ready: isReady, coordinator: reachable };
     },
     async refresh() {
       const { known, fetchedAt } = replica.state();
@@ -180,12 +214,14 @@ export function createSync(deps: SyncDeps): Sync {
         (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
       );
       start();
+      lookTimer = setTimeout(lookAgain, LOOK_MS);
     },
     async stop() {
       stopped = true;
       if (timer !== null) clearTimeout(timer);
+      if (lookTimer !== null) clearTimeout(lookTimer);
       await replica.stop();
-      await beating;
+      await Promise.all([beating, looking]);
       if (workerId === null) return;
       await coordinator.deregister(workerId, deps.nodeId).catch((error: unknown) => {
         log.warn({ reason: reason(error) }, "cannot deregister; the lease will run out");

@@ -4,6 +4,7 @@
  * what runs over routes and circuits that are gone.
  */
 import { addressMatcher, type AddressMatcher } from "../shared/addresses.ts";
+import { circuitHash, mix } from "../shared/digest.ts";
 import type { AppMode, Circuit } from "../shared/schema/circuit.ts";
 import { RoutePool, type Member } from "./routes/pool.ts";
 import type { RoutePolicy } from "./routes/policy.ts";
@@ -42,6 +43,7 @@ export class Table {
   readonly #byPort = new Map<number, Entry>();
   readonly #bySubdomain = new Map<string, Entry>();
   readonly #settings: TableSettings;
+  #digest = 0;
 
   constructor(settings: TableSettings) {
     this.#settings = settings;
@@ -49,6 +51,11 @@ export class Table {
 
   get size(): number {
     return this.#byId.size;
+  }
+
+  /** Of the circuits that are in it (shared/digest.ts). */
+  get digest(): number {
+    return this.#digest;
   }
 
   byId(id: string): Entry | undefined {
@@ -63,6 +70,10 @@ export class Table {
     return this.#bySubdomain.get(subdomain);
   }
 
+  ids(): string[] {
+    return [...this.#byId.keys()];
+  }
+
   all(): Entry[] {
     return [...this.#byId.values()];
   }
@@ -73,6 +84,8 @@ export class Table {
     const holder = this.#holder(circuit);
     if (known !== undefined) this.#unslot(known);
     if (holder !== undefined && holder.circuit.id !== circuit.id) this.remove(holder.circuit.id);
+    if (known !== undefined) this.#count(known.circuit);
+    this.#count(circuit);
     const entry = known ?? { circuit, allowed: null, pool: this.#newPool(circuit), use: null };
     entry.circuit = circuit;
     this.#route(entry, known === undefined);
@@ -90,6 +103,7 @@ export class Table {
     const entry = this.#byId.get(id);
     if (entry === undefined) return null;
     this.#byId.delete(id);
+    this.#count(entry.circuit);
     this.#unslot(entry);
     const open = [...entry.pool.carried()];
     entry.pool.set([], 0);
@@ -99,6 +113,11 @@ export class Table {
   }
 
   // --- internal ---
+
+  /** A circuit comes in or, the same, goes out. */
+  #count({ id, revision }: Circuit): void {
+    this.#digest = mix(this.#digest, circuitHash(id, revision ?? 0));
+  }
 
   #newPool({ app_mode: mode }: Circuit): RoutePool {
     const { policies, now, random, out } = this.#settings;

@@ -21,6 +21,8 @@ export interface Usage {
   of(circuit: Circuit): CircuitUsage;
   /** Requests since the start, of all circuits. */
   requests(): number;
+  /** True while there is activity that could not be written: what the platform reads of it is old. */
+  delayed(): boolean;
   /** Writes what is gathered and stops. */
   stop(): Promise<void>;
 }
@@ -38,6 +40,7 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
   let sessions = new Map<string, number>();
   let flushing: Promise<void> | null = null;
   let notBefore = 0;
+  let delayed = false;
   const total = { requests: 0 };
   const timer = setInterval(() => {
     if (performance.now() < notBefore) return;
@@ -70,7 +73,9 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
       FLUSH_MS / 2;
     try {
       await live.record(batch);
+      delayed = false;
     } catch (error) {
+      delayed = true;
       log.debug({ reason: reason(error) }, "usage kept for later: live data is away");
       putBack(batch);
     }
@@ -88,6 +93,7 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
   return {
     of: (circuit) => new Gathered(circuit, now, total, (use) => busy.push(use)),
     requests: () => total.requests,
+    delayed: () => delayed,
     async stop() {
       clearInterval(timer);
       await flushing;

@@ -140,6 +140,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     frontends,
     log,
     report: () => reportRoutes(table),
+    usageDelayed: () => usage.delayed(),
     period: own.heartbeat_period * 1000,
   });
   const unwatch =

@@ -7,7 +7,7 @@ import { circuitHash } from "../../shared/digest.ts";
 import type { Circuit, Route } from "../../shared/schema/circuit.ts";
 import { isoTime } from "../deps.ts";
 import { write, type Db } from "../db/open.ts";
-import { circuitRoutes, circuits, freePorts, workers, type ChangeKind } from "../db/schema.ts";
+import { circuits, freePorts, workers, type ChangeKind, type circuitRoutes } from "../db/schema.ts";
 import {
   deleteFree,
   incrementRevision,

@@ -2,7 +2,7 @@
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
 import { Uuid } from "../../shared/schema/basics.ts";
-import { LeaveQuery } from "../../shared/schema/worker.ts";
+import { CircuitsQuery, LeaveQuery } from "../../shared/schema/worker.ts";
 import { Failure } from "../../shared/failure.ts";
 import type { AccessPlugin } from "../access.ts";
 import { RawBody } from "../body.ts";
@@ -85,12 +85,24 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
         },
       },
     )
-    .get("/api/worker/:worker_id/circuits", ({ params: { worker_id: id } }) => workers.circuits(id.toLowerCase()), {
-      access: "api",
-      params,
-      response: answers("WorkerCircuits", 400, 401, 404),
-      detail: { tags, summary: "Circuits of a worker", description: "A whole snapshot with its revision." },
-    })
+    .get(
+      "/api/worker/:worker_id/circuits",
+      ({ params: { worker_id: id }, query: { since, epoch } }) =>
+        workers.circuits(id.toLowerCase(), since === undefined || epoch === undefined ? null : { since, epoch }),
+      {
+        access: "api",
+        asked: CircuitsQuery,
+        params,
+        query: CircuitsQuery,
+        response: answers("WorkerCircuits", 400, 401, 404),
+        detail: {
+          tags,
+          summary: "Circuits of a worker",
+          description:
+            "Everything with its revision; with `since` and `epoch` what has changed since then, as long as that is recorded (ten minutes).",
+        },
+      },
+    )
     .get("/api/slots", ({ query }) => ({ slots: workers.slots(query.wsproxy_host, query.in_use ?? true) }), {
       access: "api",
       asked: SlotQuery,

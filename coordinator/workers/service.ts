@@ -1,11 +1,9 @@
 /** Workers' lives: registration, heartbeats, leases, loss. */
 import { Failure, notFound, reason } from "../../shared/failure.ts";
-import type { RouteReports } from "../../shared/schema/health.ts";
 import type { Heartbeat, Slot, Worker, WorkerCircuits, WorkerRegistration } from "../../shared/schema/worker.ts";
-import { circuitsOfWorker } from "../circuits/find.ts";
-import { toCircuit } from "../circuits/store.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
+import { circuitsFor, type Position } from "./circuits.ts";
 import { slotsOf } from "./slots.ts";
 import * as store from "./store.ts";
 
@@ -17,7 +15,8 @@ export interface WorkerService {
   deregister(id: string, nodeId: string | null): void;
   get(id: string): Worker;
   list(): Worker[];
-  circuits(id: string): WorkerCircuits;
+  /** All circuits of a worker, or what has changed since a node's revision. Throws object-not-found. */
+  circuits(id: string, known: Position | null): WorkerCircuits;
   /** Slots of one worker (by authority or id) or of all; the used ones, or all. Throws object-not-found. */
   slots(worker: string | undefined, inUse: boolean): Slot[];
   /** Periodic: drops dead leases and calls silent workers LOST. */
@@ -33,11 +32,7 @@ export function createWorkerService(deps: Deps): WorkerService {
   /** Half the time after which a worker is LOST, so that `nodes` tells of a crash before that. */
   const lease = timeout / 2;
 
-  function beat(
-    row: store.WorkerRow,
-    nodeId: string | null | undefined,
-    said: { revision: number | null; routeReports: RouteReports | null },
-  ): void {
+  function beat(row: store.WorkerRow, nodeId: string | null | undefined, said: store.Said): void {
     store.renewLease(db, row.id, nodeId ?? store.NAMELESS_NODE, said, now() + lease, now());
     deps.live.workerSeen(row.authority, now() / 1000).catch((error: unknown) => {
       log.debug({ worker: row.authority, reason: reason(error) }, "cannot note in Redis that the worker was seen");
@@ -54,17 +49,20 @@ export function createWorkerService(deps: Deps): WorkerService {
     register(wanted) {
       checkRegistration(wanted);
       const row = write(db, (tx) => store.upsertWorker(tx, wanted, newId(), now()));
-      beat(row, wanted.node_id, { revision: null, routeReports: null });
+      beat(row, wanted.node_id, { revision: null, agrees: null, usageDelayed: false, routeReports: null });
       log.info({ worker: row.authority, node: wanted.node_id ?? null }, "worker registered");
       return store.toWorker(db, known(row.id), now());
     },
-    heartbeat(id, { node_id: nodeId, revision, routes }) {
+    heartbeat(id, { node_id: nodeId, revision = null, digest = null, usage_delayed: usageDelayed, routes }) {
       const row = known(id);
       // A node that left, or was thought dead long ago, starts anew: its registration may have changed meanwhile.
       if (row.status === "TERMINATED" && !store.hasNode(db, id, nodeId ?? store.NAMELESS_NODE))
         throw notFound("worker");
       if (row.status === "LOST") log.info({ worker: row.authority }, "lost worker is back");
-      beat(row, nodeId, { revision: revision ?? null, routeReports: routes ?? null });
+      // Of another revision it can't be said: events are on their way.
+      const agrees = digest === null || revision !== row.revision ? null : digest === row.digest;
+      if (agrees === false) log.warn({ worker: row.authority, node: nodeId, revision }, "a node's circuits differ");
+      beat(row, nodeId, { revision, agrees, usageDelayed: usageDelayed ?? false, routeReports: routes ?? null });
       return store.toWorker(db, known(id), now());
     },
     deregister(id, nodeId) {
@@ -82,12 +80,9 @@ export function createWorkerService(deps: Deps): WorkerService {
     },
     get: (id) => store.toWorker(db, known(id), now()),
     list: () => store.listWorkers(db).map((row) => store.toWorker(db, row, now())),
-    circuits(id) {
+    circuits(id, have) {
       // One transaction, so that the circuits and the revision belong together.
-      return db.transaction((): WorkerCircuits => {
-        const row = known(id);
-        return { circuits: circuitsOfWorker(db, id).map(toCircuit), revision: row.revision, epoch: database.epoch };
-      });
+      return db.transaction(() => circuitsFor(db, known(id), database.epoch, have));
     },
     slots(worker, inUse) {
       const found = store.findWorkers(db, worker);

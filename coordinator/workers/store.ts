@@ -52,12 +52,15 @@ export function upsertWorker(db: Db, wanted: WorkerRegistration, newId: string, 
   return row;
 }
 
+/** What a node says of itself with a heartbeat; see the table's columns. */
+export type Said = Pick<typeof nodes.$inferSelect, "revision" | "agrees" | "usageDelayed" | "routeReports">;
+
 /** Renews a node's lease, and with it the worker's life. */
 export function renewLease(
   db: Db,
   workerId: string,
   nodeId: string,
-  said: { revision: number | null; routeReports: RouteReports | null },
+  said: Said,
   leaseUntil: number,
   now: number,
 ): void {
@@ -175,6 +178,7 @@ export function toWorker(db: Db, row: WorkerRow, now: number): Worker {
     occupied_slots: occupied,
     nodes: liveNodes(db, row.id, now),
     revision: row.revision,
+    digest: row.digest,
     slots,
   };
 }

@@ -62,14 +62,24 @@ export const WorkerRegistration = Type.Object(
 );
 export type WorkerRegistration = Static<typeof WorkerRegistration>;
 
+/** See shared/digest.ts. */
+const Digest = Type.Integer({
+  minimum: 0,
+  description: "XOR over the circuits of the lowest 52 bits of xxHash64(`<id> <revision>`); the same on both sides.",
+});
+
 /** Body of the heartbeat; the original's workers send none. */
 export const Heartbeat = Type.Object(
   {
     node_id: Type.Optional(nullable(NodeId)),
     revision: Type.Optional(nullable(Type.Integer({ minimum: 0 }))),
+    digest: Type.Optional(nullable(Digest)),
+    usage_delayed: Type.Optional(
+      nullable(Type.Boolean({ description: "Users' activity could not be written to Redis yet." })),
+    ),
     routes: Type.Optional(nullable(RouteReports)),
   },
-  { example: { node_id: "node-1", revision: 42 } },
+  { example: { node_id: "node-1", revision: 42, digest: 1_125_899_906_842_597 } },
 );
 export type Heartbeat = Static<typeof Heartbeat>;
 
@@ -105,6 +115,7 @@ export const Worker = Type.Object({
   occupied_slots: Type.Integer(),
   nodes: Type.Integer({ description: "Nodes with a live lease." }),
   revision: Type.Integer({ description: "Grows by one with each change of its circuits." }),
+  digest: Digest,
   slots: Type.Array(Slot),
 });
 export type Worker = Static<typeof Worker>;
@@ -115,10 +126,22 @@ export const SlotList = Type.Object({ slots: Type.Array(Slot) });
 /** Query of `DELETE /api/worker/{id}`: the node that leaves. */
 export const LeaveQuery = Type.Object({ node_id: Type.Optional(NodeId) });
 
-/** Answer of `GET /api/worker/{id}/circuits`: a whole snapshot. `revision` and `epoch` are ours. */
+/** Query of `GET /api/worker/{id}/circuits`: what the node has. The original's workers send none, and get everything. */
+export const CircuitsQuery = Type.Object({
+  since: Type.Optional(Type.Integer({ minimum: 0, description: "The revision that is known." })),
+  epoch: Type.Optional(Type.String({ maxLength: 128, description: "Of the database that it is of." })),
+});
+
+/**
+ * Answer of `GET /api/worker/{id}/circuits`. With `since` it is what has changed since then: `circuits` are new or in
+ * another state, `removed` are gone. Without it, it is everything. All but `circuits` is ours.
+ */
 export const WorkerCircuits = Type.Object({
   circuits: Type.Array(Circuit),
+  removed: Type.Optional(Type.Array(Uuid)),
+  since: Type.Optional(Type.Integer()),
   revision: Type.Optional(Type.Integer()),
   epoch: Type.Optional(Type.String()),
+  digest: Type.Optional(Digest),
 });
 export type WorkerCircuits = Static<typeof WorkerCircuits>;

@@ -10,11 +10,10 @@ import { migrate } from "drizzle-orm/bun-sqlite/migrator";
 import { insertCircuit, type NewCircuit } from "../../coordinator/circuits/store.ts";
 import { openDb, write, type OpenDb } from "../../coordinator/db/open.ts";
 import { upsertWorker } from "../../coordinator/workers/store.ts";
-import type { WorkerRegistration } from "../../shared/schema/worker.ts";
+import { newCircuit, NOW, portRegistration } from "../support/rows.ts";
 import { ROOT } from "../support/spawned.ts";
-import { route, USER, WORKER } from "../support/values.ts";
+import { WORKER } from "../support/values.ts";
 
-const NOW = 1_787_000_000_000;
 const newId = () => crypto.randomUUID();
 
 let directory: string;
@@ -237,10 +236,10 @@ describe("the schema", () => {
 
   beforeEach(() => {
     ({ db } = open());
-    for (const [authority, id] of [["w1", WORKER], ["w2", "w2"]] as const) upsertWorker(db, registration(authority), id, NOW); // prettier-ignore
+    for (const [authority, id] of [["w1", WORKER], ["w2", "w2"]] as const) upsertWorker(db, portRegistration(authority), id, NOW); // prettier-ignore
   });
 
-  const insert = (over: Partial<NewCircuit>) => write(db, (tx) => insertCircuit(tx, fresh(over), cause));
+  const insert = (over: Partial<NewCircuit>) => write(db, (tx) => insertCircuit(tx, newCircuit(over), cause));
   const counts = () =>
     db.all(sql`SELECT (SELECT count(*) FROM circuits) AS circuits, (SELECT count(*) FROM changes) AS changes,
       (SELECT count(*) FROM free_ports) AS free, (SELECT sum(revision) FROM workers) AS revision`);
@@ -297,22 +296,3 @@ describe("the migrations", () => {
     expect(added).toEqual([expect.stringMatching(/^\d{4}_missing\.sql$/)]);
   });
 });
-
-function registration(authority: string): WorkerRegistration {
-  // prettier-ignore
-  return {
-    authority, frontend_mode: "port", protocol: "http", hostname: "worker.example", tls_listen: false, tls_advertised: false,
-    api_port: 5050, port_range: [10_205, 10_214], accepted_traffics: ["interactive"], filtered_apps_only: false,
-  };
-}
-
-function fresh(over: Partial<NewCircuit>): NewCircuit {
-  // prettier-ignore
-  return {
-    id: newId(), workerId: WORKER, app: "jupyter", protocol: "http", appMode: "interactive", frontendMode: "port",
-    port: null, subdomain: null, envs: {}, arguments: null, openToPublic: false, allowedClientIps: null, userId: USER, endpointId: null,
-    runtimeVariant: null,
-    healthCheck: null, routeInfo: [route()], originRequestId: null, acknowledgedAt: null,
-    acknowledgedRevision: null, usedAt: NOW, createdAt: NOW, updatedAt: NOW, ...over,
-  };
-}

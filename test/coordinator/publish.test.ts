@@ -11,7 +11,6 @@ import {
   toCircuit,
   updateRoutes,
   type CircuitRow,
-  type NewCircuit,
 } from "../../coordinator/circuits/store.ts";
 import { openDb, write, type OpenDb } from "../../coordinator/db/open.ts";
 import { createPublisher, type Publisher } from "../../coordinator/publish.ts";
@@ -20,12 +19,11 @@ import { createCodec } from "../../shared/bus/envelope.ts";
 import type { AppProxyEvent } from "../../shared/bus/events.ts";
 import { silentLog } from "../../shared/log.ts";
 import { memoryMessengers, redisMessengers, type Messengers } from "../../shared/messengers.ts";
-import type { WorkerRegistration } from "../../shared/schema/worker.ts";
+import { newCircuit, NOW, portRegistration } from "../support/rows.ts";
 import { startRedis, type RedisServer } from "../support/redis.ts";
 import { until } from "../support/until.ts";
-import { API_KEY, coordinatorConfig, route, USER, WORKER } from "../support/values.ts";
+import { API_KEY, coordinatorConfig, route, WORKER } from "../support/values.ts";
 
-const NOW = 1_787_000_000_000;
 const codec = createCodec(API_KEY, false);
 
 let directory: string;
@@ -38,8 +36,8 @@ beforeEach(() => {
   heard = [];
   stops = [];
   reopen();
-  upsertWorker(database.db, registration("w1"), WORKER, NOW);
-  upsertWorker(database.db, registration("w2"), "w2", NOW);
+  upsertWorker(database.db, portRegistration("w1", { port_range: [10_205, 11_000] }), WORKER, NOW);
+  upsertWorker(database.db, portRegistration("w2", { port_range: [10_205, 11_000] }), "w2", NOW);
 });
 
 afterEach(async () => {
@@ -77,7 +75,7 @@ function withoutMac(event: AppProxyEvent): AppProxyEvent {
 }
 
 function create(port: number, requestId: string | null = null, workerId = WORKER): CircuitRow {
-  return write(database.db, (tx) => insertCircuit(tx, fresh(port, workerId), { requestId, now: NOW }));
+  return write(database.db, (tx) => insertCircuit(tx, newCircuit({ port, workerId }), { requestId, now: NOW }));
 }
 
 function remove({ id }: CircuitRow, requestId: string | null = null): void {
@@ -164,7 +162,7 @@ describe("changes", () => {
     const made = publisher(await inMemory());
     const failing = () =>
       write(database.db, (tx) => {
-        insertCircuit(tx, fresh(10_205, WORKER), { requestId: "never", now: NOW });
+        insertCircuit(tx, newCircuit({ port: 10_205 }), { requestId: "never", now: NOW });
         throw new Error("rolled back");
       });
     expect(failing).toThrow("rolled back");
@@ -274,21 +272,3 @@ describe("on Redis", () => {
     await until(async () => (await unpublished()) === 0);
   });
 });
-
-function registration(authority: string): WorkerRegistration {
-  // prettier-ignore
-  return {
-    authority, frontend_mode: "port", protocol: "http", hostname: "worker.example", tls_listen: false, tls_advertised: false,
-    api_port: 5050, port_range: [10_205, 11_000], accepted_traffics: ["interactive"], filtered_apps_only: false,
-  };
-}
-
-function fresh(port: number, workerId: string): NewCircuit {
-  // prettier-ignore
-  return {
-    id: crypto.randomUUID(), workerId, app: "jupyter", protocol: "http", appMode: "interactive", frontendMode: "port",
-    port, subdomain: null, envs: {}, arguments: null, openToPublic: false, allowedClientIps: null, userId: USER, endpointId: null,
-    runtimeVariant: null, healthCheck: null, routeInfo: [route()], originRequestId: null, acknowledgedAt: null,
-    acknowledgedRevision: null, usedAt: NOW, createdAt: NOW, updatedAt: NOW,
-  };
-}

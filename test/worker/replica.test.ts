@@ -1,5 +1,5 @@
 /** The worker's copy of its circuits, by itself: events out of place must neither be applied nor make it fetch for ever. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createCodec } from "../../shared/bus/envelope.ts";
 import type { AppProxyEvent } from "../../shared/bus/events.ts";
 import { createMemoryBus, MemoryHub } from "../../shared/bus/memory.ts";
@@ -7,6 +7,8 @@ import { Failure } from "../../shared/failure.ts";
 import { silentLog } from "../../shared/log.ts";
 import type { Circuit } from "../../shared/schema/circuit.ts";
 import type { WorkerCircuits } from "../../shared/schema/worker.ts";
+import { digestOf } from "../../shared/digest.ts";
+import type { Known } from "../../worker/coordinator-client.ts";
 import type { Core } from "../../worker/engine/engine.ts";
 import { bunEngine } from "../../worker/engine/bun.ts";
 import { createPortFrontends, type Frontends } from "../../worker/frontends.ts";
@@ -19,6 +21,8 @@ import { circuit, newTable } from "../support/values.ts";
 let low: number;
 let snapshot: WorkerCircuits;
 let fetches: number;
+/** What each fetch said that is known. */
+let asked: (Known | null)[];
 let table: Table;
 let frontends: Frontends;
 let replica: Replica;
@@ -40,13 +44,16 @@ beforeEach(async () => {
     bunEngine.listen({ hostname: "127.0.0.1", port, tls: null, frontend: { mode: "port", port: seenAs } }, refusing);
   frontends = createPortFrontends({ log: silentLog(), listen, bindPort: (port) => port });
   const bus = createMemoryBus(new MemoryHub(), createCodec("replica-test-secret-01", false), silentLog());
-  const fetch = async () => {
+  asked = [];
+  const fetch = async (known: Known | null) => {
     fetches++;
+    asked.push(known);
     return snapshot;
   };
   replica = createReplica({ authority: "w", fetch, failed: () => undefined, bus, table, frontends, log: silentLog() });
   await replica.refresh();
   fetches = 0;
+  asked = [];
 });
 
 afterEach(async () => {
@@ -158,4 +165,80 @@ test("nothing is opened after a stop", async () => {
   replica.receive(created(late, 4));
   expect(await frontends.open(late)).toBe(false);
   expect(ids()).toEqual([]);
+});
+
+describe("changes instead of everything", () => {
+  /** The coordinator has these circuits; the replica knows of all but the last event. */
+  function changes(circuits: Circuit[], removed: Circuit[], since: number, revision: number): WorkerCircuits {
+    const gone = removed.map(({ id }) => id);
+    const all = [...table.all().map(({ circuit }) => circuit), ...circuits];
+    const left = new Map(all.map((circuit) => [circuit.id, circuit]));
+    for (const id of gone) left.delete(id);
+    return { circuits, removed: gone, since, revision, epoch: "mine", digest: digestOf(left.values()) };
+  }
+
+  beforeEach(async () => {
+    // From here on the coordinator tells digests.
+    snapshot = { ...snapshot, circuits: [one("a", 0, 2)], digest: digestOf([one("a", 0, 2)]) };
+    replica.distrust();
+    await until(() => fetches === 1 && replica.state().known);
+    fetches = 0;
+    asked = [];
+  });
+
+  test("are asked for when events were missed, and applied", async () => {
+    snapshot = changes([one("b", 1, 5)], [one("a", 0, 4)], 3, 5);
+    replica.lose();
+    await settled();
+    expect([asked, ids(), replica.state().revision]).toEqual([[{ since: 3, epoch: "mine" }], ["b"], 5]);
+    expect(replica.state().digest).toBe(digestOf([one("b", 1, 5)]));
+  });
+
+  test("that do not lead to the coordinator's digest are not trusted: everything is fetched", async () => {
+    const wrong = { ...changes([one("b", 1, 5)], [], 3, 5), digest: 1 };
+    const right = [one("a", 0, 2), one("b", 1, 5), one("c", 2, 4)];
+    snapshot = wrong;
+    replica.lose();
+    await until(() => fetches === 1);
+    snapshot = { circuits: right, revision: 5, epoch: "mine", digest: digestOf(right) };
+    await settled();
+    expect([asked.at(0), asked.at(-1), ids()]).toEqual([{ since: 3, epoch: "mine" }, null, ["a", "b", "c"]]);
+  });
+
+  test("are found by a look though no event told of them, and nothing is fetched when there are none", async () => {
+    snapshot = changes([], [], 3, 3);
+    const { syncedAt } = replica.state();
+    await replica.look();
+    expect([fetches, replica.state().known]).toEqual([1, true]);
+    expect(replica.state().syncedAt).toBeGreaterThan(syncedAt);
+    snapshot = changes([one("b", 1, 4)], [], 3, 4);
+    await replica.look();
+    expect([fetches, ids(), replica.state().revision]).toEqual([2, ["a", "b"], 4]);
+  });
+
+  test("that events have brought meanwhile are not applied twice", async () => {
+    snapshot = changes([one("b", 1, 4)], [], 3, 4);
+    const looking = replica.look();
+    replica.receive(created(one("b", 1, 4), 4));
+    replica.receive(removed(one("b", 1, 5), 5));
+    await looking;
+    await until(() => replica.state().revision === 5);
+    expect([ids(), replica.state().known]).toEqual([["a"], true]);
+  });
+
+  test("of another database make it fetch everything", async () => {
+    const other = [one("d", 3, 1)];
+    snapshot = { circuits: other, revision: 1, epoch: "another", digest: digestOf(other) };
+    await replica.look();
+    await until(() => ids().join() === "d");
+    await settled();
+    expect(replica.state()).toMatchObject({ epoch: "another", revision: 1 });
+  });
+
+  test("are not looked for at a coordinator that can't tell them", async () => {
+    snapshot = { circuits: [one("a", 0, 2)], revision: 3, epoch: "mine" };
+    await replica.look();
+    await replica.look();
+    expect([fetches, replica.state().known]).toEqual([1, true]);
+  });
 });

@@ -211,7 +211,13 @@ describe("what was missed", () => {
     expect(await served()).toEqual(["a", null, "b", null]);
     // Events may be heard only after that; it fetches once more then.
     await until(() => after.state().known);
-    expect(after.state()).toEqual({ workerId: other.id, ready: true, known: true, revision: 6, coordinator: true });
+    expect(after.state()).toMatchObject({
+      workerId: other.id,
+      ready: true,
+      known: true,
+      revision: 6,
+      coordinator: true,
+    });
   });
 
   test("while the connection to Redis was broken is made up for when it is back", async () => {

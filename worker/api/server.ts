@@ -113,7 +113,7 @@ const ROUTES: Record<string, Handler> = {
 };
 
 function health({ state }: ApiDeps) {
-  const { workerId, known, revision, coordinator, circuits, events } = state();
+  const { workerId, known, revision, digest, syncedAt, coordinator, circuits, events } = state();
   return {
     status: known && coordinator && events ? "healthy" : "degraded",
     component: "appproxy-worker",
@@ -126,6 +126,9 @@ function health({ state }: ApiDeps) {
     },
     circuits,
     revision,
+    digest,
+    /** Seconds since the circuits were last known to be as the coordinator's; null for never. */
+    seconds_since_sync: Number.isFinite(syncedAt) ? Math.round((performance.now() - syncedAt) / 100) / 10 : null,
   };
 }
 

@@ -21,7 +21,7 @@ export const circuits: { [N in Circuits]: Plan<N> } = {
       return { query: { session_id: sessions[0] ?? "", limit: 10 } };
     },
     so({ circuits: found, next }, { query }) {
-      expect(found.map((one) => one.session_ids)).toEqual([[query.session_id ?? ""]]);
+      expect(found.map((one) => one.session_ids)).toEqual([[query?.session_id ?? ""]]);
       expect(next).toBeNull();
     },
     refused: [

@@ -1,0 +1,62 @@
+/** What a worker's node gets when it asks for its circuits: all of them, or what has changed since a revision that it has. */
+import { and, asc, count, eq, gt, notExists, sql } from "drizzle-orm";
+import type { WorkerCircuits } from "../../shared/schema/worker.ts";
+import { circuitsOfWorker } from "../circuits/find.ts";
+import { toCircuit } from "../circuits/store.ts";
+import type { Db } from "../db/open.ts";
+import { changes, circuits } from "../db/schema.ts";
+import type { WorkerRow } from "./store.ts";
+
+/** What a node has: a revision of a database. */
+export interface Position {
+  since: number;
+  epoch: string;
+}
+
+/**
+ * The changes since `have`, when all of them are still recorded; else everything. Runs in a transaction, so that circuits,
+ * revision and digest belong together.
+ */
+export function circuitsFor(db: Db, worker: WorkerRow, epoch: string, have: Position | null): WorkerCircuits {
+  const { id, revision, digest } = worker;
+  const now = { revision, epoch, digest };
+  if (have === null || !isRecorded(db, worker, epoch, have))
+    return { circuits: circuitsOfWorker(db, id).map(toCircuit), ...now };
+  const { since } = have;
+  if (since === revision) return { circuits: [], removed: [], since, ...now };
+  const changed = db
+    .select()
+    .from(circuits)
+    .where(and(eq(circuits.workerId, id), gt(circuits.revision, since)))
+    .orderBy(asc(circuits.revision))
+    .all();
+  return { circuits: changed.map(toCircuit), removed: goneSince(db, id, since), since, ...now };
+}
+
+// --- internal ---
+
+/** Changes are numbered without gaps and forgotten from the oldest on: they are all there when their number is right. */
+function isRecorded(db: Db, worker: WorkerRow, epoch: string, have: Position): boolean {
+  if (have.epoch !== epoch || have.since > worker.revision) return false;
+  if (have.since === worker.revision) return true;
+  const recorded = db
+    .select({ changes: count() })
+    .from(changes)
+    .where(and(eq(changes.workerId, worker.id), gt(changes.revision, have.since)))
+    .get();
+  return recorded?.changes === worker.revision - have.since;
+}
+
+/** Circuits that were this worker's after `since`, or then, and are no more. */
+function goneSince(db: Db, workerId: string, since: number): string[] {
+  const isHere = db
+    .select({ one: sql`1` })
+    .from(circuits)
+    .where(and(eq(circuits.id, changes.circuitId), eq(circuits.workerId, workerId)));
+  return db
+    .selectDistinct({ id: changes.circuitId })
+    .from(changes)
+    .where(and(eq(changes.workerId, workerId), gt(changes.revision, since), notExists(isHere)))
+    .all()
+    .map(({ id }) => id);
+}

@@ -1,0 +1,47 @@
+/** Tells the coordinator which circuits are served: somebody waits for it. Called by replica.ts. */
+import type { Bus } from "../shared/bus/bus.ts";
+import { reason } from "../shared/failure.ts";
+import type { Log } from "../shared/log.ts";
+import type { Circuit } from "../shared/schema/circuit.ts";
+import type { Frontends } from "./frontends.ts";
+
+export interface AcknowledgerDeps {
+  authority: string;
+  bus: Bus;
+  frontends: Frontends;
+  log: Log;
+}
+
+export interface Acknowledger {
+  /** Acknowledges circuits; while the bus is away it is tried for as long as a coordinator waits. */
+  send(circuits: readonly Circuit[], requestId: string | null): void;
+  stop(): void;
+}
+
+/** Circuits in one acknowledgement, so that a snapshot of thousands is no message of megabytes. */
+const BATCH = 100;
+/** Together about as long as a coordinator waits. */
+const ATTEMPTS = 60;
+const RETRY_MS = 250;
+
+export function createAcknowledger({ authority, bus, frontends, log }: AcknowledgerDeps): Acknowledger {
+  let stopped = false;
+
+  function send(circuits: readonly Circuit[], requestId: string | null, attempt = 1): void {
+    for (let at = 0; at < circuits.length; at += BATCH) {
+      const batch = circuits.slice(at, at + BATCH);
+      const payload = { target_worker_authority: authority, circuits: batch };
+      bus
+        .publish({ name: "appproxy_worker_circuit_added_event", source: "appproxy-worker", payload, requestId })
+        .catch((error: unknown) => {
+          log.debug({ reason: reason(error), attempt }, "cannot acknowledge circuits");
+          if (attempt >= ATTEMPTS || stopped) return;
+          // After an outage events may be heard before they can be sent.
+          const again = () => send(batch.filter((circuit) => frontends.serves(circuit)), requestId, attempt + 1); // prettier-ignore
+          setTimeout(again, RETRY_MS).unref();
+        });
+    }
+  }
+
+  return { send, stop: () => void (stopped = true) };
+}
