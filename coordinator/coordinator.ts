@@ -1,7 +1,6 @@
 /** Puts the coordinator together and runs it: services, routes, events, periodic work. Called by main.ts, all-in-one and tests. */
 import { readFileSync } from "node:fs";
 import { Elysia } from "elysia";
-import { lt } from "drizzle-orm";
 import type { AppProxyEvent } from "../shared/bus/events.ts";
 import { hostPort, type Address } from "../shared/config/fields.ts";
 import { reason } from "../shared/failure.ts";
@@ -13,14 +12,13 @@ import { createAcknowledgements, type Acknowledgements } from "./acknowledge.ts"
 import { createAuthenticator } from "./auth.ts";
 import { readBody } from "./body.ts";
 import { circuitRoutes } from "./circuits/index.ts";
+import { createCollector, type Collector } from "./circuits/collector.ts";
 import { createServing } from "./circuits/serving.ts";
 import { createCircuitService } from "./circuits/service.ts";
 import { getCircuit, wasWithdrawn } from "./circuits/find.ts";
 import { toCircuit } from "./circuits/store.ts";
 import { confRoutes } from "./conf/index.ts";
 import { createConfService } from "./conf/service.ts";
-import { deleteExpired } from "./conf/store.ts";
-import { changes } from "./db/schema.ts";
 import type { Deps } from "./deps.ts";
 import { endpointRoutes } from "./endpoints/index.ts";
 import { createRouteService } from "./endpoints/routes.ts";
@@ -29,9 +27,12 @@ import { createEndpointTokens } from "./endpoints/token.ts";
 import { answerFailure } from "./errors.ts";
 import { healthRoutes } from "./health/index.ts";
 import { createHealthService } from "./health/service.ts";
+import { createLease } from "./lease.ts";
+import { createListening, type Listening } from "./listening.ts";
 import { createMetrics, metricsRoutes } from "./metrics.ts";
 import { overridden } from "./method-override.ts";
 import { inPlaceOf } from "./peer.ts";
+import { startPeriodic } from "./periodic.ts";
 import { proxyRoutes } from "./proxy/index.ts";
 import { createProxyService } from "./proxy/service.ts";
 import { createPublisher, type Publisher } from "./publish.ts";
@@ -51,18 +52,14 @@ export interface Coordinator {
   stop(): Promise<void>;
 }
 
-const SWEEP_MS = 2000;
-/** Published changes are of use to nobody yet, and a table of a thousand routes that changes each second is 20 GB a day. */
-const CHANGES_KEPT_MS = 10 * 60 * 1000;
-
 /** Starts a coordinator. Rejects when its address can't be opened. */
 export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   const { config, log, bus } = deps;
-  const publisher = createPublisher(deps);
-  const acknowledgements = createAcknowledgements(deps);
-  const workers = createWorkerService(deps);
+  const services = createServices(deps);
+  const { publisher, acknowledgements } = services;
+  const lease = createLease(deps.database.db, "periodic", deps.newId(), deps.now);
   let baseUrl = "";
-  const app = createApp(deps, { publisher, acknowledgements, workers }, () => baseUrl);
+  const app = createApp(deps, services, () => baseUrl);
   const address = listen(app, deps);
   baseUrl = advertised(config.proxy_coordinator, address);
 
@@ -77,14 +74,14 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
       (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
     );
   publisher.kick();
-  const sweeper = setInterval(() => sweep(deps, workers), SWEEP_MS);
+  const periodic = startPeriodic(deps, { ...services, lease });
   log.info({ address: hostPort(address), advertised: baseUrl }, "coordinator is up");
 
   return {
     address,
     baseUrl,
     async stop() {
-      clearInterval(sweeper);
+      await periodic.stop();
       acknowledgements.stop();
       if (app.server !== null) await stopServer(app.server);
       await publisher.stop();
@@ -93,16 +90,30 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   };
 }
 
+/** What the routes and the periodic work share. */
+export interface Services {
+  publisher: Publisher;
+  acknowledgements: Acknowledgements;
+  listening: Listening;
+  workers: WorkerService;
+  collector: Collector;
+}
+
+export function createServices(deps: Deps): Services {
+  const publisher = createPublisher(deps);
+  const acknowledgements = createAcknowledgements(deps);
+  const listening = createListening(deps.now);
+  const workers = createWorkerService(deps, listening);
+  const collector = createCollector(deps, { publisher, acknowledgements });
+  return { publisher, acknowledgements, listening, workers, collector };
+}
+
 /** The routes of a coordinator, for the server and for the OpenAPI document. */
-export function createApp(
-  deps: Deps,
-  services: { publisher: Publisher; acknowledgements: Acknowledgements; workers: WorkerService },
-  baseUrl: () => string,
-) {
+export function createApp(deps: Deps, services: Services, baseUrl: () => string) {
   const { config, log, database, bus, live } = deps;
-  const { publisher, acknowledgements, workers } = services;
+  const { publisher, acknowledgements, workers, collector } = services;
   const conf = createConfService(deps);
-  const metrics = createMetrics(deps, publisher);
+  const metrics = createMetrics(deps, publisher, collector);
   const circuits = createCircuitService(deps, publisher, acknowledgements);
   const serving = createServing(deps, publisher, acknowledgements);
   const authenticator = createAuthenticator(config);
@@ -220,18 +231,6 @@ function listen(app: Elysia, { config }: Deps): Address {
 
 function advertised(settings: Deps["config"]["proxy_coordinator"], address: Address): string {
   return `${settings.tls_advertised ? "https" : "http"}://${hostPort(settings.advertised_addr ?? address)}`;
-}
-
-function sweep({ database: { db }, now, log }: Deps, workers: WorkerService): void {
-  try {
-    workers.sweep();
-    deleteExpired(db, now());
-    db.delete(changes)
-      .where(lt(changes.publishedAt, now() - CHANGES_KEPT_MS))
-      .run();
-  } catch (error) {
-    log.error({ reason: reason(error) }, "periodic work failed; it is tried again");
-  }
 }
 
 function preflight(): Response {

@@ -2,9 +2,10 @@
 import { Elysia } from "elysia";
 import { Counter } from "prom-client";
 import { addressMatcher } from "../shared/addresses.ts";
-import { createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.ts";
+import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.ts";
 import type { AccessPlugin } from "./access.ts";
 import { circuitModes } from "./circuits/find.ts";
+import type { Collector } from "./circuits/collector.ts";
 import type { Deps } from "./deps.ts";
 import { peerOf } from "./peer.ts";
 import type { Publisher } from "./publish.ts";
@@ -16,7 +17,11 @@ export interface Metrics {
   answer(peer: string | null): Promise<Response>;
 }
 
-export function createMetrics({ config, database: { db }, bus, live }: Deps, publisher: Publisher): Metrics {
+export function createMetrics(
+  { config, database: { db }, bus, live }: Deps,
+  publisher: Publisher,
+  collector: Collector,
+): Metrics {
   const registry = createRegistry("appproxy-coordinator");
   const allowed = addressMatcher(config.proxy_coordinator.metric_access_allowed_hosts);
   const calls = new Counter({
@@ -29,6 +34,9 @@ export function createMetrics({ config, database: { db }, bus, live }: Deps, pub
   gauges(registry, "appproxy_coordinator_workers", "Workers.", "status", () => workerStatuses(db));
   gauge(registry, "appproxy_coordinator_unpublished_changes", "Changes that workers have not been told of.", () =>
     publisher.pending(),
+  );
+  counter(registry, "appproxy_coordinator_collected_circuits_total", "Circuits that nobody used.", () =>
+    collector.collected(),
   );
   gauge(registry, "appproxy_coordinator_events_connected", "1 while events can be sent and heard.", () =>
     Number(bus.healthy()),

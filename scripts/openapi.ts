@@ -2,11 +2,8 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadCoordinatorConfig } from "../coordinator/config.ts";
-import { createApp } from "../coordinator/coordinator.ts";
-import { createAcknowledgements } from "../coordinator/acknowledge.ts";
+import { createApp, createServices } from "../coordinator/coordinator.ts";
 import { openDb } from "../coordinator/db/open.ts";
-import { createPublisher } from "../coordinator/publish.ts";
-import { createWorkerService } from "../coordinator/workers/service.ts";
 import { createCodec } from "../shared/bus/envelope.ts";
 import { silentLog } from "../shared/log.ts";
 import { memoryMessengers } from "../shared/messengers.ts";
@@ -28,12 +25,7 @@ export async function currentOpenApi(): Promise<unknown> {
       now: Date.now,
       newId,
     };
-    const services = {
-      publisher: createPublisher(deps),
-      acknowledgements: createAcknowledgements(deps),
-      workers: createWorkerService(deps),
-    };
-    const app = createApp(deps, services, () => "http://127.0.0.1:10200");
+    const app = createApp(deps, createServices(deps), () => "http://127.0.0.1:10200");
     return await (await app.handle(new Request("http://localhost/swagger/json"))).json();
   } finally {
     database.close();

@@ -4,7 +4,7 @@ import type { ProxyProtocol } from "../../shared/schema/basics.ts";
 import type { AppMode } from "../../shared/schema/circuit.ts";
 import type { Db } from "../db/open.ts";
 import { changes, circuits, circuitRoutes, workers } from "../db/schema.ts";
-import { selectByEndpoint, selectById } from "./statements.ts";
+import { selectByEndpoint, selectById, selectInteractive } from "./statements.ts";
 import type { CircuitRow } from "./store.ts";
 
 export interface ReuseKey {
@@ -87,6 +87,14 @@ export function circuitsOfSession(db: Db, sessionId: string, app?: string): Circ
 
 export function circuitsOfWorker(db: Db, workerId: string): CircuitRow[] {
   return db.select().from(circuits).where(eq(circuits.workerId, workerId)).orderBy(asc(circuits.createdAt)).all();
+}
+
+/** What the collector needs of a circuit. */
+export type Idle = Pick<CircuitRow, "id" | "workerId" | "usedAt">;
+
+/** Interactive circuits by id, after one id. */
+export function interactivePage(db: Db, after: string, limit: number): Idle[] {
+  return selectInteractive(db).all({ after, limit });
 }
 
 /** How many circuits there are of each mode. */

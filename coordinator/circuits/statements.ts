@@ -1,5 +1,5 @@
 /** The prepared statements of creating and acknowledging circuits: the hot path of store.ts. */
-import { and, asc, eq, sql } from "drizzle-orm";
+import { and, asc, eq, gt, sql } from "drizzle-orm";
 import { prepared, rowOf } from "../db/prepared.ts";
 import { changes, circuits, circuitRoutes, freePorts, workers } from "../db/schema.ts";
 
@@ -18,6 +18,22 @@ export const selectByEndpoint = prepared((db) =>
     .select()
     .from(circuits)
     .where(eq(circuits.endpointId, arg("endpointId")))
+    .prepare(),
+);
+export const selectInteractive = prepared((db) =>
+  db
+    .select({ id: circuits.id, workerId: circuits.workerId, usedAt: circuits.usedAt })
+    .from(circuits)
+    .where(and(eq(circuits.appMode, "interactive"), gt(circuits.id, arg("after"))))
+    .orderBy(asc(circuits.id))
+    .limit(arg("limit"))
+    .prepare(),
+);
+export const updateUsed = prepared((db) =>
+  db
+    .update(circuits)
+    .set({ usedAt: sql`${arg("now")}` })
+    .where(sql`${circuits.id} IN (SELECT value FROM json_each(${arg("ids")}))`)
     .prepare(),
 );
 export const insertRow = prepared((db) => db.insert(circuits).values(rowOf(circuits)).prepare());

@@ -19,6 +19,7 @@ import {
   selectOldestFree,
   updateAcknowledged,
   updateContent,
+  updateUsed,
 } from "./statements.ts";
 
 export type CircuitRow = typeof circuits.$inferSelect;
@@ -116,6 +117,11 @@ export function updateCircuit(db: Db, row: CircuitRow, change: Partial<Content>,
   if (change.routeInfo !== undefined) moveRoutes(db, row, updated);
   recordChange(db, updated, "routes", cause);
   return updated;
+}
+
+/** Notes that circuits are in use or asked for; nobody has to be told of that. */
+export function touchAll(db: Db, ids: readonly string[], now: number): void {
+  updateUsed(db).run({ ids: JSON.stringify(ids), now });
 }
 
 export function subdomainTaken(db: Db, workerId: string, subdomain: string): boolean {

@@ -41,6 +41,9 @@ interface Services {
   serving: Serving;
 }
 
+/** How exact it is noted when a circuit was asked for. Milliseconds; collection is after seconds at the very least. */
+const TOUCH_MS = 500;
+
 export function createProxyService(deps: Deps, { conf, publisher, acknowledgements, serving }: Services): ProxyService {
   const { config, database, now, newId, log } = deps;
   const { db } = database;
@@ -101,6 +104,8 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     const route = routeTo(token, request);
     const existing = findExisting(tx, request, token, before);
     if (existing === undefined) return create(tx, request, token, route, cause);
+    // So that it is not collected while its user is on the way; a commit each time would be another wait for the disk.
+    if (cause.now - existing.usedAt > TOUCH_MS) circuits.touchAll(tx, [existing.id], cause.now);
     const worker = mustFind(tx, existing.workerId);
     if (worker.status !== "ALIVE" || !fits(existing, worker)) return move(tx, existing, request, token, route, cause);
     if (before !== null || sameKernel(existing.routeInfo, route))

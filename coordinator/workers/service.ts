@@ -4,6 +4,7 @@ import type { Heartbeat, Slot, Worker, WorkerCircuits, WorkerRegistration } from
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import { circuitsFor, type Position } from "./circuits.ts";
+import type { Listening } from "../listening.ts";
 import { slotsOf } from "./slots.ts";
 import * as store from "./store.ts";
 
@@ -23,11 +24,10 @@ export interface WorkerService {
   sweep(): void;
 }
 
-export function createWorkerService(deps: Deps): WorkerService {
+/** `listening`: since when a worker could be heard of. */
+export function createWorkerService(deps: Deps, listening: Pick<Listening, "since">): WorkerService {
   const { database, config, now, newId, log } = deps;
   const { db } = database;
-  /** Nobody could be heard of before. */
-  const startedAt = now();
   const timeout = config.proxy_coordinator.worker_heartbeat_timeout * 1000;
   /** Half the time after which a worker is LOST, so that `nodes` tells of a crash before that. */
   const lease = timeout / 2;
@@ -69,7 +69,7 @@ export function createWorkerService(deps: Deps): WorkerService {
       const row = known(id);
       const left = write(db, (tx) => {
         // Leases that ran out while there was no coordinator say nothing of their nodes.
-        const asOf = now() - startedAt < lease ? 0 : now();
+        const asOf = now() - listening.since() < lease ? 0 : now();
         const alive = store.endLease(tx, id, nodeId ?? store.NAMELESS_NODE, asOf);
         if (alive === 0) store.setStatus(tx, id, "TERMINATED", now());
         return alive;
@@ -90,7 +90,8 @@ export function createWorkerService(deps: Deps): WorkerService {
       return found.flatMap((row) => slotsOf(db, row)).filter((slot) => slot.in_use || !inUse);
     },
     sweep() {
-      if (now() - startedAt < timeout) return;
+      store.clampToNow(db, now(), lease);
+      if (now() - listening.since() < timeout) return;
       store.dropExpiredNodes(db, now());
       for (const row of store.silentWorkers(db, now() - timeout)) {
         store.setStatus(db, row.id, "LOST", now());

@@ -117,6 +117,26 @@ export function setStatus(db: Db, workerId: string, status: WorkerRow["status"],
   db.update(workers).set({ status, updatedAt: now }).where(eq(workers.id, workerId)).run();
 }
 
+/** What a clock that was ahead has written would count for hours after it was set right. */
+export function clampToNow(db: Db, now: number, lease: number): void {
+  db.update(nodes)
+    .set({ leaseUntil: now + lease })
+    .where(gt(nodes.leaseUntil, now + lease))
+    .run();
+  db.update(workers).set({ lastSeenAt: now }).where(gt(workers.lastSeenAt, now)).run();
+}
+
+/** Workers of whose circuits it is not known whether they are in use: nobody hears of them, or they had no Redis. */
+export function unknownUse(db: Db, now: number): Set<string> {
+  const lost = db.select({ id: workers.id }).from(workers).where(eq(workers.status, "LOST")).all();
+  const delayed = db
+    .selectDistinct({ id: nodes.workerId })
+    .from(nodes)
+    .where(and(eq(nodes.usageDelayed, true), gt(nodes.leaseUntil, now)))
+    .all();
+  return new Set([...lost, ...delayed].map(({ id }) => id));
+}
+
 export function dropExpiredNodes(db: Db, now: number): void {
   db.delete(nodes).where(lte(nodes.leaseUntil, now)).run();
 }

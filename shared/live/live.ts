@@ -23,6 +23,8 @@ export interface LiveData {
   workerSeen(authority: string, at: number): Promise<void>;
   /** What is known about a circuit's use; null means unknown, not idle. */
   circuitUse(circuitId: string): Promise<CircuitUse | null>;
+  /** When bytes last moved over each of these circuits, epoch seconds; null where that is not known. In one round trip. */
+  lastAccesses(circuitIds: readonly string[]): Promise<(number | null)[]>;
   /** True for the first caller with this id within `seconds`: single-use tokens. */
   burn(id: string, seconds: number): Promise<boolean>;
   /** Remembers a knock (a circuit and an address) for `seconds`. */

@@ -29,6 +29,9 @@ export function createMemoryLive(now: () => number): LiveData {
     async circuitUse(id) {
       return circuits.get(id) ?? null;
     },
+    async lastAccesses(ids) {
+      return ids.map((id) => circuits.get(id)?.lastAccess ?? null);
+    },
     async burn(id, seconds) {
       for (const [old, until] of burned) if (until <= now()) burned.delete(old);
       if (burned.has(id)) return false;

@@ -43,11 +43,15 @@ export function createRedisLive(redis: Redis): LiveData {
       await redis.hset(liveKeys.workers, authority, seconds(at));
     },
     async circuitUse(id) {
-      const [access, requests] = await redis.mget(liveKeys.circuitAccess(id), liveKeys.circuitRequests(id));
-      // Others may write there too: what is no number is not known.
-      const [lastAccess, count] = [Number.parseFloat(access ?? ""), Number(requests ?? 0)];
-      if (!Number.isFinite(lastAccess)) return null;
+      const [at, requests] = await redis.mget(liveKeys.circuitAccess(id), liveKeys.circuitRequests(id));
+      const [lastAccess, count] = [access(at ?? null), Number(requests ?? 0)];
+      if (lastAccess === null) return null;
       return { lastAccess, requests: Number.isSafeInteger(count) ? count : 0 };
+    },
+    async lastAccesses(ids) {
+      if (ids.length === 0) return [];
+      const told = await redis.mget(ids.map((id) => liveKeys.circuitAccess(id)));
+      return told.map(access);
     },
     async burn(id, ttl) {
       return (await redis.set(liveKeys.burned(id), "1", "EX", Math.max(1, Math.ceil(ttl)), "NX")) === "OK";
@@ -69,6 +73,12 @@ export function createRedisLive(redis: Redis): LiveData {
 
 function slices<T>(all: readonly T[]): T[][] {
   return Array.from({ length: Math.ceil(all.length / SLICE) }, (_, at) => all.slice(at * SLICE, (at + 1) * SLICE));
+}
+
+/** Others may write there too: what is no number is not known. */
+function access(told: string | null): number | null {
+  const at = Number.parseFloat(told ?? "");
+  return Number.isFinite(at) ? at : null;
 }
 
 /** The platform parses a decimal number of seconds. */

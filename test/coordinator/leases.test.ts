@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
 import { openDb, type OpenDb } from "../../coordinator/db/open.ts";
+import { createListening } from "../../coordinator/listening.ts";
 import { createWorkerService, type WorkerService } from "../../coordinator/workers/service.ts";
 import { createCodec } from "../../shared/bus/envelope.ts";
 import { silentLog } from "../../shared/log.ts";
@@ -39,7 +40,8 @@ function start(): WorkerService {
   const config = loadCoordinatorConfig("test", toml, {}).values;
   const { bus, live } = memoryMessengers(silentLog())(createCodec(API_SECRET, false));
   const newId = () => crypto.randomUUID();
-  return createWorkerService({ config, database, bus, live, log: silentLog(), now: () => now, newId });
+  const deps = { config, database, bus, live, log: silentLog(), now: () => now, newId };
+  return createWorkerService(deps, createListening(deps.now));
 }
 
 beforeEach(() => {
@@ -73,4 +75,27 @@ test("a worker is lost when it says nothing for as long as at any other time", (
   now += 1;
   service.sweep();
   expect(service.get(id).status).toBe("LOST");
+});
+
+test("what a clock ahead has written does not outlive its being set right", () => {
+  now += 7 * 3_600_000;
+  service.heartbeat(id, { node_id: "n1" });
+  now -= 7 * 3_600_000;
+  service.sweep();
+  expect(service.get(id)).toMatchObject({ status: "ALIVE", nodes: 1 });
+  now += TIMEOUT * 1000 + 1;
+  service.sweep();
+  expect(service.get(id)).toMatchObject({ status: "LOST", nodes: 0 });
+});
+
+test("a heartbeat says whether the node's circuits are the database's", () => {
+  const { revision, digest } = service.get(id);
+  const agrees = (beat: object) => {
+    service.heartbeat(id, { node_id: "n1", ...beat });
+    return database.db.query.nodes.findFirst({ where: (node, { eq }) => eq(node.nodeId, "n1") }).sync()?.agrees;
+  };
+  expect(agrees({ revision, digest })).toBe(true);
+  expect(agrees({ revision, digest: digest + 1 })).toBe(false);
+  expect(agrees({ revision: revision + 1, digest: digest + 1 })).toBeNull();
+  expect(agrees({ revision })).toBeNull();
 });

@@ -1,0 +1,152 @@
+/**
+ * Collects interactive circuits that nobody uses (consistency 8). A false silence would cut a user's work, so silence
+ * counts only where it is known: a circuit goes when Redis, asked again and again, has told no new use of it, and the
+ * circuit's worker had nothing left to write. What is missing in Redis is unknown, and its time begins anew.
+ *
+ * Times of use are noted in `circuits.used_at` by this coordinator's clock, so that a worker's clock does not matter and a
+ * restart forgets nothing; what was noted is exact to a tenth of the timeout.
+ */
+import { reason } from "../../shared/failure.ts";
+import type { Acknowledgements } from "../acknowledge.ts";
+import { write } from "../db/open.ts";
+import type { Deps } from "../deps.ts";
+import type { Publisher } from "../publish.ts";
+import { unknownUse } from "../workers/store.ts";
+import { getCircuit, interactivePage, type Idle } from "./find.ts";
+import * as store from "./store.ts";
+
+export interface Collector {
+  /** Looks at all interactive circuits. Never rejects. */
+  pass(): Promise<void>;
+  /** What was seen so far does not count: this process was not there, or its clock was set. */
+  forget(clockWasSet: boolean): void;
+  /** How many circuits it has collected. */
+  collected(): number;
+}
+
+/** Circuits that are looked at together; between two pages others have their turn. */
+const PAGE = 1000;
+/** A silence is watched for so long at least: Redis may be back before the workers have written what they had. */
+const WATCH_MS = 30_000;
+
+interface Seen {
+  /** What Redis said; null when it had nothing. */
+  lastAccess: number | null;
+  /** Since when it says so, by the steady clock. */
+  since: number;
+}
+
+interface Services {
+  publisher: Publisher;
+  acknowledgements: Acknowledgements;
+  /** Milliseconds of a clock that nobody sets. */
+  steady?: () => number;
+}
+
+export function createCollector(
+  { config, database: { db }, live, now, log }: Deps,
+  { publisher, acknowledgements, steady = () => performance.now() }: Services,
+): Collector {
+  const timeout = config.proxy_coordinator.unused_circuit_collection_timeout * 1000;
+  const watch = Math.min(timeout, WATCH_MS);
+  /** What was seen of each circuit at the last pass. */
+  let seen = new Map<string, Seen>();
+  let collected = 0;
+  /** Nothing was idle before: epoch milliseconds. */
+  let notBefore = -Infinity;
+  let isAway = false;
+
+  async function look(): Promise<void> {
+    const next = new Map<string, Seen>();
+    const unknown = unknownUse(db, now());
+    for (let after = ""; ;) {
+      const page = interactivePage(db, after, PAGE);
+      const told = await live.lastAccesses(page.map(({ id }) => id));
+      judge(page, told, next, unknown);
+      const last = page.at(-1);
+      if (last === undefined || page.length < PAGE) break;
+      after = last.id;
+    }
+    seen = next;
+  }
+
+  function judge(
+    page: readonly Idle[],
+    told: readonly (number | null)[],
+    next: Map<string, Seen>,
+    unknown: ReadonlySet<string>,
+  ): void {
+    const used: string[] = [];
+    const idle: string[] = [];
+    for (const [at, { id, workerId, usedAt }] of page.entries()) {
+      const lastAccess = told[at] ?? null;
+      const before = seen.get(id);
+      const isSame = before !== undefined && before.lastAccess === lastAccess;
+      const entry = isSame ? before : { lastAccess, since: steady() };
+      next.set(id, entry);
+      if (isUse(before, lastAccess, usedAt)) {
+        if (now() - usedAt > timeout / 10) used.push(id);
+      } else if (!unknown.has(workerId) && isIdle(usedAt, entry)) idle.push(id);
+    }
+    if (used.length > 0) store.touchAll(db, used, now());
+    if (idle.length > 0) collect(idle);
+  }
+
+  /** Whether what Redis says means that the circuit may have been in use since `usedAt`. */
+  function isUse(before: Seen | undefined, lastAccess: number | null, usedAt: number): boolean {
+    // Missing is unknown: its time begins when that is first known, and so after every loss.
+    if (lastAccess === null) return before === undefined || before.lastAccess !== null;
+    return before === undefined ? lastAccess * 1000 > usedAt : lastAccess !== before.lastAccess;
+  }
+
+  function isIdle(usedAt: number, { since }: Seen): boolean {
+    return now() - Math.max(usedAt, notBefore) > timeout && steady() - since >= watch;
+  }
+
+  function collect(ids: readonly string[]): void {
+    const gone = write(db, (tx) =>
+      ids
+        .map((id) => getCircuit(tx, id))
+        .filter((row) => row !== undefined)
+        // Somebody may have asked for it since the page was read.
+        .filter((row) => now() - row.usedAt > timeout)
+        .map((row) => {
+          store.removeCircuit(tx, row, { requestId: null, now: now() });
+          return row;
+        }),
+    );
+    publisher.kick();
+    collected += gone.length;
+    for (const row of gone) {
+      acknowledgements.forget(row.id);
+      log.info(
+        {
+          circuit: row.id,
+          origin_request_id: row.originRequestId,
+          unused_for_s: Math.round((now() - row.usedAt) / 1000),
+        },
+        "circuit collected: nobody has used it",
+      );
+    }
+  }
+
+  return {
+    async pass() {
+      try {
+        await look();
+        isAway = false;
+      } catch (error) {
+        seen = new Map();
+        // One line an outage.
+        if (!isAway)
+          log.warn({ reason: reason(error) }, "it is not known which circuits are in use; none is collected");
+        isAway = true;
+      }
+    },
+    forget(clockWasSet) {
+      seen = new Map();
+      if (clockWasSet) notBefore = now();
+    },
+    collected: () => collected,
+  };
+}
