@@ -235,14 +235,16 @@ test("a circuit is not collected that somebody has asked for since it was read",
   await use(id);
   now += 2 * TIMEOUT * 1000;
   const { live } = messengers;
+  let isAsked = false;
   const askedFor: typeof live.lastAccesses = async (ids) => {
     const told = await live.lastAccesses(ids);
-    touchAll(database.db, [id], now);
+    if (isAsked) touchAll(database.db, [id], now);
     return told;
   };
   messengers = { ...messengers, live: { ...live, lastAccesses: askedFor } };
   collector = start();
   await collector.pass();
+  isAsked = true;
   now += 120_000;
   steady += 120_000;
   await collector.pass();
@@ -250,8 +252,13 @@ test("a circuit is not collected that somebody has asked for since it was read",
 });
 
 test("more circuits than a page has are all looked at", async () => {
-  upsertWorker(database.db, portRegistration("wide", { port_range: [20_000, 24_000] }), "wide", NOW);
-  const ids = Array.from({ length: 2500 }, (_, at) => open({ workerId: "wide", port: 20_000 + at }));
+  upsertWorker(database.db, portRegistration("wide", { port_range: [20_000, 22_000] }), "wide", NOW);
+  const ids = write(database.db, (tx) =>
+    Array.from({ length: 1100 }, (_, at) => {
+      const fresh = newCircuit({ workerId: "wide", port: 20_000 + at, usedAt: now });
+      return insertCircuit(tx, fresh, { requestId: null, now });
+    }),
+  );
   await collector.pass();
   now += 2 * TIMEOUT * 1000;
   steady += 2 * TIMEOUT * 1000;
