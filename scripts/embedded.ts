@@ -46,7 +46,12 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
   shutdown.add(() => coordinator.stop());
   const config = {
     ...right,
-    proxy_worker: { ...right.proxy_worker, coordinator_endpoint: ownEndpoint(left, coordinator) },
+    proxy_worker: {
+      ...right.proxy_worker,
+      coordinator_endpoint: ownEndpoint(left, coordinator),
+      // Its coordinator is never away.
+      snapshot_dir: "",
+    },
   };
   const worker = startWorker({ ...common, config, engine: bunEngine, ...messengers(right) });
   shutdown.add(() => worker.stop());

@@ -43,6 +43,16 @@ export const workerTable = {
     trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For is believed"),
     announce_addr: f.optionalAddress("Accepted for the original's files; not used"),
     shutdown_timeout: f.number(30, [0, 3600], "seconds", "How long requests may finish after SIGTERM"),
+    snapshot_dir: f.text(
+      ".",
+      "Folder of a small file with the circuits, for a start while the coordinator is away; empty: none is kept",
+    ),
+    snapshot_max_age: f.number(
+      600,
+      [1, 31_536_000],
+      "seconds",
+      "That file counts for so long after its worker was last alive: kernels may have been given to others since",
+    ),
     tcp_auth: f.oneOf(
       TCP_AUTH,
       "setup-address",

@@ -6,7 +6,7 @@ import type { Bus } from "../shared/bus/bus.ts";
 import { Failure, reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
 import type { RouteReports } from "../shared/schema/health.ts";
-import type { WorkerRegistration } from "../shared/schema/worker.ts";
+import type { WorkerCircuits, WorkerRegistration } from "../shared/schema/worker.ts";
 import type { CoordinatorClient, Known } from "./coordinator-client.ts";
 import type { Frontends } from "./frontends.ts";
 import { createReplica, type ReplicaState } from "./replica.ts";
@@ -24,6 +24,8 @@ export interface SyncDeps {
   report: () => RouteReports;
   /** Whether users' activity could not be written yet. */
   usageDelayed: () => boolean;
+  /** Circuits that were saved before; null when there are none. Asked for when the coordinator gives none at the start. */
+  saved: () => WorkerCircuits | null;
   /** Milliseconds between heartbeats. */
   period: number;
 }
@@ -56,6 +58,8 @@ const BLIND_RESYNC_MS = 30_000;
  * with the time that a fetch takes it is what lies between a lost event and its circuit, so it is well below 5 s.
  */
 const LOOK_MS = 2500;
+/** A coordinator that says nothing for so long at the start is away. Milliseconds. */
+const PATIENCE_MS = 3000;
 
 export function createSync(deps: SyncDeps): Sync {
   const { coordinator, bus, log, registration, period } = deps;
@@ -63,11 +67,13 @@ export function createSync(deps: SyncDeps): Sync {
   let reachable = false;
   let isReady = false;
   let stopped = false;
+  let isRestored = false;
   let complaint: string | null = null;
   let timer: ReturnType<typeof setTimeout> | null = null;
   let beating: Promise<void> | null = null;
   let looking: Promise<void> = Promise.resolve();
   let lookTimer: ReturnType<typeof setTimeout> | null = null;
+  let impatient: ReturnType<typeof setTimeout> | undefined;
   /** When the next beat comes; performance.now() milliseconds. */
   let dueAt = Infinity;
   const replica = createReplica({
@@ -159,6 +165,9 @@ export function createSync(deps: SyncDeps): Sync {
         (error: unknown) => {
           complain(reason(error));
           schedule(Math.min(period, RETRY_MS));
+          // One that refuses this worker is not away.
+          const isRefused = error instanceof Failure && error.kind === "appproxy/worker-registration-error";
+          return isRefused ? undefined : restore();
         },
       )
       .finally(() => {
@@ -184,6 +193,19 @@ export function createSync(deps: SyncDeps): Sync {
 
   function lookAgain(): void {
     looking = lookOften();
+  }
+
+  /** At the start: what was served before is served again, until the coordinator says what has changed. */
+  async function restore(): Promise<void> {
+    if (isReady || isRestored || stopped) return;
+    isRestored = true;
+    const saved = deps.saved();
+    if (saved === null) return;
+    log.warn(
+      { circuits: saved.circuits.length, revision: saved.revision },
+      "the coordinator is away: serving the circuits that were saved",
+    );
+    await replica.restore(saved);
   }
 
   /** One line a kind of trouble, not one a second. */
@@ -214,12 +236,16 @@ export function createSync(deps: SyncDeps): Sync {
         (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
       );
       start();
+      impatient = setTimeout(() => {
+        restore().catch((error: unknown) => log.error({ reason: reason(error) }, "cannot serve the saved circuits"));
+      }, PATIENCE_MS);
       lookTimer = setTimeout(lookAgain, LOOK_MS);
     },
     async stop() {
       stopped = true;
       if (timer !== null) clearTimeout(timer);
       if (lookTimer !== null) clearTimeout(lookTimer);
+      clearTimeout(impatient);
       await replica.stop();
       await Promise.all([beating, looking]);
       if (workerId === null) return;

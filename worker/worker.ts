@@ -21,6 +21,7 @@ import { createMetrics } from "./metrics.ts";
 import { PermitAuthority } from "./permit.ts";
 import { createHealthChecks, reportRoutes } from "./routes/health.ts";
 import { createProber } from "./routes/prober.ts";
+import { createSnapshots, snapshotPath } from "./snapshot.ts";
 import { createSync, type SyncState } from "./sync.ts";
 import { Table } from "./table.ts";
 import { bindPort, circuitOrigin } from "./urls.ts";
@@ -141,8 +142,21 @@ export function startWorker(deps: WorkerDeps): Worker {
     log,
     report: () => reportRoutes(table),
     usageDelayed: () => usage.delayed(),
+    saved: () => snapshots?.load() ?? null,
     period: own.heartbeat_period * 1000,
   });
+  const snapshots =
+    own.snapshot_dir === ""
+      ? null
+      : createSnapshots({
+          path: snapshotPath(own.snapshot_dir, own.authority),
+          authority: own.authority,
+          maxAge: own.snapshot_max_age * 1000,
+          table,
+          state: () => sync.state(),
+          log,
+          now,
+        });
   const unwatch =
     files === null || tls === null
       ? () => undefined
@@ -162,6 +176,7 @@ export function startWorker(deps: WorkerDeps): Worker {
       await Promise.all([sync.stop(), drain(frontends, table, own.shutdown_timeout * 1000)]);
       prober.stop();
       checks.stop();
+      await snapshots?.stop();
       await api.stop();
       await usage.stop();
       log.info("worker is down");

@@ -78,6 +78,7 @@ export async function startInstalledWorker(
     "proxy_worker.coordinator_endpoint": coordinator.url,
     "proxy_worker.api_bind_addr": `127.0.0.1:${apiPort}`,
     "proxy_worker.api_advertised_addr": `127.0.0.1:${apiPort}`,
+    "proxy_worker.snapshot_dir": "",
     "proxy_worker.port_proxy.bind_host": "127.0.0.1",
     "proxy_worker.port_proxy.advertised_host": "127.0.0.1",
     "proxy_worker.port_proxy.bind_port_range": ports,

@@ -39,6 +39,7 @@ export function workerToml(
       api_bind_addr: "127.0.0.1:0",
       heartbeat_period: 1,
       shutdown_timeout: 1,
+      snapshot_dir: "",
       port_proxy: { bind_port_range: [portLow, portLow + ports - 1] },
       ...worker,
     },

@@ -1,6 +1,6 @@
 /** A worker's circuits follow the coordinator's database, whatever was missed meanwhile. Real coordinator, Redis, listeners and apps. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, utimesSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "drizzle-orm";
@@ -93,8 +93,8 @@ interface Node extends Worker {
   health(path?: string): Promise<[status: number, body: Record<string, unknown>]>;
 }
 
-function node(heartbeat: number, endpoint = manager.baseUrl): Node {
-  const settings = { redisPort: redis.port, worker: { heartbeat_period: heartbeat } };
+function node(heartbeat: number, endpoint = manager.baseUrl, more: Record<string, unknown> = {}): Node {
+  const settings = { redisPort: redis.port, worker: { heartbeat_period: heartbeat, ...more } };
   const config = loadWorkerConfig("test", workerToml(endpoint, low, PORTS, settings), {}).values;
   const messengers = redisMessengers(config.redis, codec, silentLog());
   const { bus, live } = messengers;
@@ -404,5 +404,82 @@ describe("a coordinator", () => {
     await untilServed(["a", null, null, null]);
     await open("b", 1);
     expect(await served()).toEqual(["a", "b", null, null]);
+  });
+});
+
+describe("a start while the coordinator is away", () => {
+  const kept = (more = {}) => ({ snapshot_dir: directory, ...more });
+  const file = () => join(directory, "app-proxy-worker-worker-1.json");
+  const savedRevision = () =>
+    existsSync(file())
+      ? (JSON.parse(readFileSync(file(), "utf8")) as { circuits: { revision?: number } }).circuits.revision
+      : null;
+
+  /** A coordinator that is gone, and a worker that has served `a` and `b` and is gone too. */
+  async function bothGone(): Promise<{ port: number; circuit: Circuit; cookie: string }> {
+    redis = await startRedis();
+    stops.push(() => redis.stop());
+    const port = await freePort();
+    const first = await coordinatorAt(port, "db.sqlite3");
+    const worker = node(NEVER, manager.baseUrl, kept());
+    await worker.ready;
+    const circuit = await open("a", 0);
+    const { cookie } = await manager.enter({ kernel_port: apps.b }, { port: low + 1 });
+    await until(() => savedRevision() === 2);
+    await first.stop();
+    await worker.stop();
+    expect(await served()).toEqual([null, null, null, null]);
+    return { port, circuit, cookie };
+  }
+
+  test("serves what was served before, to the same people, and catches up when the coordinator is back", async () => {
+    const { port, circuit, cookie } = await bothGone();
+    const after = node(NEVER, undefined, kept());
+    await after.ready;
+    expect(after.state()).toMatchObject({ known: false, revision: 2, coordinator: false });
+    expect((await after.health("/health/readyz"))[0]).toBe(200);
+    expect((await after.health())[1]).toMatchObject({ status: "degraded", seconds_since_sync: null, circuits: 2 });
+    expect((await served())[0]).toBe("a");
+    const private_ = (headers = {}) => fetch(`http://127.0.0.1:${low + 1}/`, { headers, redirect: "manual" });
+    expect((await private_()).status).toBe(401);
+    expect(await (await private_({ cookie })).text()).toBe("b");
+    await coordinatorAt(port, "db.sqlite3");
+    await remove(circuit);
+    await until(() => after.state().known, 8000);
+    expect((await served())[0]).toBeNull();
+    expect(await (await private_({ cookie })).text()).toBe("b");
+    await until(() => savedRevision() === 3);
+  });
+
+  test("serves nothing when that is switched off, or when its worker was away for too long", async () => {
+    await bothGone();
+    const off = node(NEVER, undefined, kept({ snapshot_dir: "" }));
+    const late = node(NEVER, undefined, kept({ snapshot_max_age: 60, authority: "worker-1" }));
+    const old = Date.now() / 1000 - 120;
+    utimesSync(file(), old, old);
+    await until(async () => (await late.health())[1]["status"] === "degraded");
+    await Bun.sleep(500);
+    expect([off.state().ready, late.state().ready]).toEqual([false, false]);
+    expect(await served()).toEqual([null, null, null, null]);
+  });
+
+  test("serves nothing of what a coordinator that refuses the worker may have forgotten", async () => {
+    await bothGone();
+    const strict = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(null, { status: 401 }) });
+    stops.push(() => strict.stop(true));
+    const refused = node(NEVER, `http://127.0.0.1:${strict.port}`, kept());
+    await Bun.sleep(500);
+    expect(refused.state().ready).toBe(false);
+  });
+
+  test("waits no longer than some seconds for a coordinator that says nothing", async () => {
+    await bothGone();
+    const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+    const began = performance.now();
+    const waiting = node(NEVER, `http://127.0.0.1:${silent.port}`, kept());
+    await waiting.ready;
+    expect(performance.now() - began).toBeGreaterThan(2500);
+    expect((await served())[0]).toBe("a");
+    silent.stop(true);
   });
 });
