@@ -36,7 +36,7 @@ import { startPeriodic } from "./periodic.ts";
 import { proxyRoutes } from "./proxy/index.ts";
 import { createProxyService } from "./proxy/service.ts";
 import { createPublisher, type Publisher } from "./publish.ts";
-import { statusRoutes } from "./status.ts";
+import { createReadiness, statusRoutes } from "./status.ts";
 import { swaggerRoutes } from "./swagger.ts";
 import { v1Routes } from "./v1/index.ts";
 import { workerRoutes } from "./workers/index.ts";
@@ -110,7 +110,7 @@ export function createServices(deps: Deps): Services {
 
 /** The routes of a coordinator, for the server and for the OpenAPI document. */
 export function createApp(deps: Deps, services: Services, baseUrl: () => string) {
-  const { config, log, database, bus, live } = deps;
+  const { config, log, database } = deps;
   const { publisher, acknowledgements, workers, collector } = services;
   const conf = createConfService(deps);
   const metrics = createMetrics(deps, publisher, collector);
@@ -118,17 +118,8 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
   const serving = createServing(deps, publisher, acknowledgements);
   const authenticator = createAuthenticator(config);
   const access = accessPlugin(authenticator);
-  const readiness = () => ({
-    ready: bus.healthy() && live.healthy(),
-    checks: {
-      database: database.epoch,
-      events: bus.healthy() ? "connected" : "away",
-      live_data: live.healthy() ? "connected" : "away",
-      unpublished_changes: String(publisher.pending()),
-    },
-  });
   const routes = [
-    statusRoutes(access, baseUrl, readiness),
+    statusRoutes(access, baseUrl, createReadiness(deps, services)),
     confRoutes(access, conf, log),
     proxyRoutes(access, createProxyService(deps, { conf, publisher, acknowledgements, serving }), baseUrl, log),
     circuitRoutes(access, circuits, log),

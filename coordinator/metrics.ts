@@ -9,6 +9,7 @@ import type { Collector } from "./circuits/collector.ts";
 import type { Deps } from "./deps.ts";
 import { peerOf } from "./peer.ts";
 import type { Publisher } from "./publish.ts";
+import { agreement, type WorkerPosition } from "./workers/agreement.ts";
 import { workerStatuses } from "./workers/store.ts";
 
 export interface Metrics {
@@ -18,7 +19,7 @@ export interface Metrics {
 }
 
 export function createMetrics(
-  { config, database: { db }, bus, live }: Deps,
+  { config, database: { db }, bus, live, now }: Deps,
   publisher: Publisher,
   collector: Collector,
 ): Metrics {
@@ -35,6 +36,13 @@ export function createMetrics(
   gauge(registry, "appproxy_coordinator_unpublished_changes", "Changes that workers have not been told of.", () =>
     publisher.pending(),
   );
+  gauges(registry, "appproxy_coordinator_nodes", "Living nodes, by how far they were at their last heartbeat.", "state", () => agreement(db, now()).nodes); // prettier-ignore
+  byWorker("appproxy_coordinator_worker_revision", "Grows with each change of its circuits.", (one) => one.revision);
+  byWorker("appproxy_coordinator_worker_lag", "Revisions that its hindmost node lacked.", (one) => one.lag);
+  byWorker("appproxy_coordinator_worker_silent_seconds", "Since its last heartbeat.", (one) => (now() - one.heardAt) / 1000); // prettier-ignore
+  gauge(registry, "appproxy_coordinator_use_known", "1 while it is known which circuits are in use.", () =>
+    Number(collector.knows()),
+  );
   counter(registry, "appproxy_coordinator_collected_circuits_total", "Circuits that nobody used.", () =>
     collector.collected(),
   );
@@ -44,6 +52,16 @@ export function createMetrics(
   gauge(registry, "appproxy_coordinator_live_data_connected", "1 while usage can be read.", () =>
     Number(live.healthy()),
   );
+  function byWorker(name: string, help: string, read: (one: WorkerPosition) => number | null): void {
+    gauges(registry, name, help, "worker", () => {
+      const all = [...agreement(db, now()).workers].flatMap(([worker, position]) => {
+        const figure = read(position);
+        return figure === null ? [] : [[worker, figure] as const];
+      });
+      return Object.fromEntries(all);
+    });
+  }
+
   return {
     answered: (method, route, status) => calls.inc({ method, route, status }),
     answer: (peer) => metricsAnswer(registry, peer, allowed),

@@ -3,6 +3,9 @@ import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
 import { WhereaboutsAnswer } from "../shared/schema/api.ts";
 import { VERSION } from "../shared/version.ts";
+import type { Deps } from "./deps.ts";
+import type { Services } from "./coordinator.ts";
+import { agreement } from "./workers/agreement.ts";
 import type { AccessPlugin } from "./access.ts";
 
 const tags = ["Status"];
@@ -12,6 +15,34 @@ export interface Readiness {
   ready: boolean;
   /** One entry a thing that it needs. */
   checks: Record<string, string>;
+}
+
+/** What `/health` says of a coordinator, its workers and what it needs. */
+export function createReadiness(
+  { database, bus, live, now }: Deps,
+  { publisher, collector }: Pick<Services, "publisher" | "collector">,
+): () => Readiness {
+  return () => {
+    const { nodes, workers } = agreement(database.db, now());
+    const positions = [...workers.values()];
+    const most = (figures: readonly number[]) => (figures.length === 0 ? "none" : String(Math.max(...figures)));
+    return {
+      ready: bus.healthy() && live.healthy(),
+      checks: {
+        database: database.epoch,
+        events: bus.healthy() ? "connected" : "away",
+        live_data: live.healthy() ? "connected" : "away",
+        unpublished_changes: String(publisher.pending()),
+        revision: String(positions.reduce((sum, { revision }) => sum + revision, 0)),
+        nodes: Object.entries(nodes)
+          .map(([state, count]) => `${count} ${state}`)
+          .join(", "),
+        largest_lag: most(positions.flatMap(({ lag }) => lag ?? [])),
+        longest_silence_seconds: most(positions.map(({ heardAt }) => Math.round((now() - heardAt) / 100) / 10)),
+        use_of_circuits: collector.knows() ? "known" : "unknown",
+      },
+    };
+  };
 }
 
 export function statusRoutes(access: AccessPlugin, baseUrl: () => string, readiness: () => Readiness) {

@@ -46,6 +46,21 @@ export function createMetrics({ table, usage, state, allowed }: MetricsDeps): Me
     Number(state().known),
   );
   gauge(registry, "appproxy_worker_revision", "Of its circuits.", () => state().revision ?? Number.NaN);
+  gauge(
+    registry,
+    "appproxy_worker_lag",
+    "Changes of the coordinator that are not here yet.",
+    () => state().lag ?? Number.NaN,
+  );
+  gauge(
+    registry,
+    "appproxy_worker_seconds_since_sync",
+    "Since its circuits were last known to be as the coordinator's.",
+    () => (performance.now() - state().syncedAt) / 1000,
+  );
+  gauge(registry, "appproxy_worker_usage_delayed", "1 while users' activity could not be written to Redis.", () =>
+    Number(usage.delayed()),
+  );
   gauge(registry, "appproxy_worker_coordinator_reachable", "1 when the last call succeeded.", () =>
     Number(state().coordinator),
   );

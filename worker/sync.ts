@@ -34,6 +34,8 @@ export interface SyncState extends Omit<ReplicaState, "fetchedAt"> {
   workerId: string | null;
   /** True once the circuits were known; they are served from then on. */
   ready: boolean;
+  /** Changes that the coordinator was last known to have made and that are not here; null when that is not known. */
+  lag: number | null;
   /** True when the last call to the coordinator succeeded. */
   coordinator: boolean;
 }
@@ -65,6 +67,8 @@ export function createSync(deps: SyncDeps): Sync {
   const { coordinator, bus, log, registration, period } = deps;
   let workerId: string | null = null;
   let reachable = false;
+  /** The coordinator's revision, as it was last told. */
+  let latest: number | null = null;
   let isReady = false;
   let stopped = false;
   let isRestored = false;
@@ -86,7 +90,9 @@ export function createSync(deps: SyncDeps): Sync {
   async function fetchCircuits(known: Known | null) {
     const id = workerId;
     if (id === null) throw new Failure("service-unavailable", "not registered yet");
-    return call(() => coordinator.circuits(id, known));
+    const answer = await call(() => coordinator.circuits(id, known));
+    latest = answer.revision ?? null;
+    return answer;
   }
 
   async function call<T>(work: () => Promise<T>): Promise<T> {
@@ -129,6 +135,7 @@ export function createSync(deps: SyncDeps): Sync {
     };
     try {
       const answer = await call(() => coordinator.heartbeat(id, said));
+      latest = answer.revision ?? null;
       const { revision: mine, digest: ours } = replica.state();
       if (answer.revision === undefined || revision === null || mine === null) return;
       if (answer.revision === mine && ours !== null && answer.digest !== undefined && answer.digest !== ours) {
@@ -220,7 +227,8 @@ export function createSync(deps: SyncDeps): Sync {
     ready,
     state() {
       const { fetchedAt: _fetchedAt, ...state } = replica.state();
-      return { ...state, workerId, ready: isReady, coordinator: reachable };
+      const lag = latest === null || state.revision === null ? null : Math.max(0, latest - state.revision);
+      return { ...state, lag, workerId, ready: isReady, coordinator: reachable };
     },
     async refresh() {
       const { known, fetchedAt } = replica.state();

@@ -20,6 +20,8 @@ export interface Collector {
   pass(): Promise<void>;
   /** What was seen so far does not count: this process was not there, or its clock was set. */
   forget(clockWasSet: boolean): void;
+  /** False while Redis does not say which circuits are in use. */
+  knows(): boolean;
   /** How many circuits it has collected. */
   collected(): number;
 }
@@ -147,6 +149,7 @@ export function createCollector(
       seen = new Map();
       if (clockWasSet) notBefore = now();
     },
+    knows: () => !isAway,
     collected: () => collected,
   };
 }

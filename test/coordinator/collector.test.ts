@@ -162,10 +162,11 @@ test("while Redis is away nothing goes, and when it is back without its data the
   await redis.stop();
   await until(() => !messengers.live.healthy());
   await pass(2 * TIMEOUT);
-  expect(isThere(id)).toBe(true);
+  expect([isThere(id), collector.knows()]).toEqual([true, false]);
   await redis.start();
   await until(() => messengers.live.healthy());
   await pass(TIMEOUT - 60);
+  expect(collector.knows()).toBe(true);
   expect(isThere(id)).toBe(true);
   await pass(500);
   expect(isThere(id)).toBe(false);

@@ -166,6 +166,35 @@ describe("the coordinator tells", () => {
   }, 15_000);
 });
 
+describe("the coordinator tells how far its workers are", () => {
+  const node = (state: string) => `appproxy_coordinator_nodes{state="${state}"}`;
+  const of = (figure: string, worker = "worker-1") => `appproxy_coordinator_worker_${figure}{worker="${worker}"}`;
+  const checks = async () => (await stage.send("health", {})).body["checks"] as Record<string, string>;
+
+  test("in its figures and its health: equal, behind, different, unknown", async () => {
+    await stage.circuit();
+    await until(async () => (await figures("coordinator")).get(node("equal")) === 1);
+    const known = await figures("coordinator");
+    expect(known.get(of("revision"))).toBeGreaterThan(0);
+    expect(known.get(of("lag"))).toBe(0);
+    expect(known.get(of("silent_seconds"))).toBeWithin(-0.1, 2);
+    expect(await checks()).toMatchObject({
+      nodes: "1 equal, 0 behind, 0 different, 0 unknown",
+      largest_lag: "0",
+      use_of_circuits: "known",
+      unpublished_changes: "0",
+    });
+    const { id, digest } = await stage.worker();
+    const says = async (body: object) => {
+      await stage.client.heartbeat({ worker_id: id, body: { node_id: "node-1", ...body } });
+      return (await checks())["nodes"];
+    };
+    expect(await says({})).toBe("1 equal, 0 behind, 0 different, 1 unknown");
+    expect(await says({ revision: 0, digest })).toBe("2 equal, 0 behind, 0 different, 0 unknown");
+    expect(await says({ revision: 0, digest: digest + 1 })).toBe("1 equal, 0 behind, 1 different, 0 unknown");
+  });
+});
+
 describe("the worker tells", () => {
   const at = async (name: string) => (await figures("worker")).get(`appproxy_worker_${name}`);
 
@@ -187,6 +216,15 @@ describe("the worker tells", () => {
     expect([await at('circuits{app_mode="interactive"}'), await at('circuits{app_mode="inference"}')]).toEqual([1, 1]);
     await stage.clear();
     await until(async () => ((await at('circuits{app_mode="interactive"}')) ?? 0) === 0);
+  });
+
+  test("how far it is from the coordinator, and that users' activity is written", async () => {
+    await stage.circuit();
+    await until(async () => (await at("lag")) === 0 && ((await at("seconds_since_sync")) ?? 9) < 3, 8000);
+    expect(await at("usage_delayed")).toBe(0);
+    const health = (await (await fetch(`${sources.worker}/health`)).json()) as Record<string, unknown>;
+    expect(health).toMatchObject({ status: "healthy", lag: 0, digest: expect.any(Number) as number });
+    expect(health["seconds_since_sync"]).toBeNumber();
   });
 
   test("of what is open to apps now", async () => {

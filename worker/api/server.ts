@@ -113,7 +113,7 @@ const ROUTES: Record<string, Handler> = {
 };
 
 function health({ state }: ApiDeps) {
-  const { workerId, known, revision, digest, syncedAt, coordinator, circuits, events } = state();
+  const { workerId, known, revision, digest, lag, syncedAt, coordinator, circuits, events } = state();
   return {
     status: known && coordinator && events ? "healthy" : "degraded",
     component: "appproxy-worker",
@@ -127,9 +127,14 @@ function health({ state }: ApiDeps) {
     circuits,
     revision,
     digest,
+    lag,
     /** Seconds since the circuits were last known to be as the coordinator's; null for never. */
-    seconds_since_sync: Number.isFinite(syncedAt) ? Math.round((performance.now() - syncedAt) / 100) / 10 : null,
+    seconds_since_sync: secondsSince(syncedAt),
   };
+}
+
+function secondsSince(at: number): number | null {
+  return Number.isFinite(at) ? Math.round((performance.now() - at) / 100) / 10 : null;
 }
 
 function refused(request: Request, error: unknown, log: Log): Response {
