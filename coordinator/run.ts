@@ -1,0 +1,63 @@
+/**
+ * The life of a coordinator's process from its configuration file to SIGTERM. Called by main.ts; the fault harness of the
+ * tests starts the same process with parts that fail when they are told to.
+ */
+import { resolve } from "node:path";
+import { createCodec, HEARD_BY_COORDINATORS } from "../shared/bus/envelope.ts";
+import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
+import { secretFaults } from "../shared/config/common.ts";
+import { hostPort } from "../shared/config/fields.ts";
+import { createLog } from "../shared/log.ts";
+import { redisMessengers } from "../shared/messengers.ts";
+import { shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
+import { COORDINATOR_ENV, COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets } from "./config.ts";
+import { startCoordinator } from "./coordinator.ts";
+import { openDb } from "./db/open.ts";
+import type { Deps } from "./deps.ts";
+
+/** Reads the arguments and starts; `fitted` may put other parts in the place of the real ones. Rejects when it can't start. */
+export async function runCoordinator(fitted: (real: Deps) => Deps = (real) => real): Promise<void> {
+  const file = readConfigFile(COORDINATOR_FILE, process.argv.slice(2));
+  if (file === null) return void process.stdout.write(helpText("coordinator", COORDINATOR_FILE, COORDINATOR_ENV));
+  const { values: config, ignored } = loadCoordinatorConfig(file.source, file.toml, process.env);
+  if (file.check) return void process.stdout.write(checkedText(file.source, ignored));
+
+  const log = createLog("coordinator", config.logging.level);
+  surviveStrayErrors(log);
+  const shutdown = shutdownOnSignal(log);
+  log.info(
+    {
+      config: file.source,
+      redis: config.redis.sentinel ?? hostPort(config.redis.addr),
+      database: resolve(config.db.path),
+      ...(ignored.length > 0 ? { ignored_keys: ignored } : {}),
+    },
+    "configuration read",
+  );
+  for (const fault of secretFaults(namedSecrets(config)))
+    log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
+  if (config.proxy_coordinator.allow_unauthorized_configure_request)
+    log.warn("POST /v2/conf is taken from anywhere without a token");
+  if (config.db.type !== "sqlite") log.warn({ path: config.db.path }, "db.type is not supported: SQLite is used");
+
+  const database = openDb(config.db.path, () => crypto.randomUUID());
+  shutdown.add(() => database.close());
+  const messengers = redisMessengers(
+    config.redis,
+    createCodec(config.secrets.api_secret, config.events.accept_unsigned, HEARD_BY_COORDINATORS),
+    log,
+  );
+  shutdown.add(() => messengers.close());
+  const coordinator = await startCoordinator(
+    fitted({
+      config,
+      database,
+      bus: messengers.bus,
+      live: messengers.live,
+      log,
+      now: Date.now,
+      newId: () => crypto.randomUUID(),
+    }),
+  );
+  shutdown.add(() => coordinator.stop());
+}

@@ -1,0 +1,63 @@
+/**
+ * The life of a worker's process from its configuration file to SIGTERM. Called by main.ts; the fault harness of the tests
+ * starts the same process with parts that fail when they are told to.
+ */
+import { COORDINATOR_EVENTS, createCodec } from "../shared/bus/envelope.ts";
+import { secretFaults } from "../shared/config/common.ts";
+import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
+import { ConfigError } from "../shared/config/load.ts";
+import { hostPort } from "../shared/config/fields.ts";
+import { raiseHttpLimits } from "../shared/limits.ts";
+import { createLog } from "../shared/log.ts";
+import { redisMessengers } from "../shared/messengers.ts";
+import { ignoreProxySettings, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
+import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
+import { bunEngine } from "./engine/bun.ts";
+import { startWorker, type WorkerDeps } from "./worker.ts";
+
+/** Reads the arguments and starts; `fitted` may put other parts in the place of the real ones. Rejects when it can't start. */
+export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real) => real): Promise<void> {
+  // First: what is read from a pipe can't be read again.
+  const isRaised = raiseHttpLimits();
+  const file = readConfigFile(WORKER_FILE, process.argv.slice(2));
+  if (file === null) return void process.stdout.write(helpText("worker", WORKER_FILE, WORKER_ENV));
+  const { values: config, ignored } = loadWorkerConfig(file.source, file.toml, process.env);
+  const faults = [...unservedFaults(config), ...tlsFileFaults(config)];
+  if (faults.length > 0) throw new ConfigError(file.source, faults);
+  if (file.check) return void process.stdout.write(checkedText(file.source, ignored));
+
+  const log = createLog("worker", config.logging.level);
+  surviveStrayErrors(log);
+  if (!isRaised) log.warn("BUN_CONFIG_MAX_HTTP_REQUESTS is not set: this worker carries at most 256 requests at once");
+  const shutdown = shutdownOnSignal(log);
+  ignoreProxySettings();
+  log.info(
+    {
+      config: file.source,
+      redis: config.redis.sentinel ?? hostPort(config.redis.addr),
+      ...(ignored.length > 0 ? { ignored_keys: ignored } : {}),
+    },
+    "configuration read",
+  );
+  for (const fault of secretFaults(namedSecrets(config)))
+    log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
+
+  const messengers = redisMessengers(
+    config.redis,
+    createCodec(config.secrets.api_secret, config.events.accept_unsigned, COORDINATOR_EVENTS),
+    log,
+  );
+  shutdown.add(() => messengers.close());
+  const worker = startWorker(
+    fitted({
+      config,
+      engine: bunEngine,
+      bus: messengers.bus,
+      live: messengers.live,
+      log,
+      now: Date.now,
+      newId: () => crypto.randomUUID(),
+    }),
+  );
+  shutdown.add(() => worker.stop());
+}
