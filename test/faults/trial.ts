@@ -1,0 +1,127 @@
+/**
+ * One trial: tenants settle in, a fault happens while they go on, and when it is over everything has five seconds to be
+ * as it should. All of its choices come from its seed; it begins and ends with empty tables.
+ */
+import { createCalls } from "./calls.ts";
+import type { Cluster } from "./cluster.ts";
+import { AUTHORITIES } from "./cluster.ts";
+import { converge } from "./convergence.ts";
+import type { Fault, FaultContext } from "./fault.ts";
+import { checkInvariants } from "./invariants.ts";
+import { createKernels } from "./kernels.ts";
+import { leave, settle, settleIn } from "./seasons.ts";
+import { createRandom } from "./random.ts";
+import { openSurvivor, type Survivor } from "./survivors.ts";
+import { close, newTenant, open } from "./tenants.ts";
+import { createTimeline, type Timeline } from "./timeline.ts";
+import { createWiretap } from "./wiretap.ts";
+import { startWorkload } from "./workload.ts";
+
+export interface Verdict {
+  fault: string;
+  /** From the fault's end until nodes and database agreed. Milliseconds. */
+  after: number;
+  timeline: Timeline;
+}
+
+/** The promise that is tested. Milliseconds. */
+const LIMIT_MS = 5000;
+
+export async function runTrial(cluster: Cluster, seed: number, faults: readonly Fault[]): Promise<Verdict> {
+  const random = createRandom(seed);
+  const timeline = createTimeline();
+  const kernels = createKernels();
+  const wiretap = createWiretap(cluster.redis.port);
+  const stage: FaultContext = {
+    cluster,
+    calls: createCalls(cluster),
+    kernels,
+    timeline,
+    random,
+    apps: [],
+    services: [],
+    ghosts: [],
+    wiretap,
+  };
+  const fault = random.weighted(faults);
+  const verdict: Verdict = { fault: fault.name, after: 0, timeline };
+  timeline.note("trial", `seed ${seed}, ${fault.name}, ${JSON.stringify(cluster.profile)}`);
+  const survivors: Survivor[] = [];
+  try {
+    await settleIn(stage);
+    survivors.push(...(await openSurvivors(stage)));
+    verdict.after = await goThrough(stage, fault, survivors);
+  } catch (error) {
+    timeline.broken(`the trial broke off: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+  } finally {
+    for (const survivor of survivors) survivor.close();
+    wiretap.stop();
+    await kernels.stop();
+  }
+  return verdict;
+}
+
+// --- internal ---
+
+/** The fault and what comes after it. Gives how long the nodes took to agree with the database. */
+async function goThrough(stage: FaultContext, fault: Fault, survivors: readonly Survivor[]): Promise<number> {
+  const { cluster, timeline } = stage;
+  const workload = startWorkload(stage);
+  await fault.run({ ...stage, random: stage.random.fork("fault") });
+  const ended = performance.now();
+  const working = workload.stop();
+  const first = await converge(cluster, ended, LIMIT_MS);
+  if (typeof first === "string") timeline.broken(`${LIMIT_MS} ms after the fault: ${first}`);
+  else timeline.note("trial", `tables agree ${first.after.toFixed(0)} ms after the fault`);
+  await working;
+  timeline.note("trial", "every call has an outcome");
+  const before = await converge(cluster, performance.now(), LIMIT_MS);
+  if (typeof before === "string") timeline.broken(`when every call had its outcome: ${before}`);
+  else await checkInvariants(stage, before.stored, false);
+  await settle(stage, performance.now() + LIMIT_MS);
+  await proveService(stage, performance.now() + LIMIT_MS);
+  const last = await converge(cluster, performance.now(), LIMIT_MS);
+  if (typeof last === "string") timeline.broken(`when all was done again: ${last}`);
+  else await checkInvariants(stage, last.stored, true);
+  await Promise.all(survivors.map((survivor) => proveSurvival(survivor, timeline)));
+  await leave(stage);
+  return typeof first === "string" ? LIMIT_MS : first.after;
+}
+
+/** The apps of each worker that are kept get a WebSocket and a stream, each at one of its nodes. */
+async function openSurvivors(stage: FaultContext): Promise<Survivor[]> {
+  const kept = stage.apps.filter((app) => app.isKept);
+  const wanted = kept.flatMap((app) =>
+    stage.cluster.nodes.filter(({ authority }) => authority === app.slot?.authority).map((node) => ({ app, node })),
+  );
+  const opened = await Promise.all(
+    wanted.flatMap(({ app, node }) => [
+      openSurvivor(stage, app, node, "websocket"),
+      openSurvivor(stage, app, node, "stream"),
+    ]),
+  );
+  if (opened.includes(null)) stage.timeline.broken("a connection can't be opened before the fault");
+  return opened.filter((one) => one !== null);
+}
+
+async function proveSurvival({ what, node, generation, proveAlive }: Survivor, timeline: Timeline): Promise<void> {
+  // It ran over a process that is gone.
+  if (node.machine.generation !== generation) return;
+  await proveAlive(2000).catch((error: unknown) => timeline.broken(`${what} was cut without need: ${String(error)}`));
+}
+
+/** Somebody new is served at each worker. */
+async function proveService(stage: FaultContext, until: number): Promise<void> {
+  for (const domain of AUTHORITIES) {
+    const app = newTenant(stage, stage.random, domain);
+    const [kernel] = app.kernels;
+    if (kernel === undefined) continue;
+    while (!(await open(stage, app, kernel, (nodes) => stage.random.pick(nodes)))) {
+      if (performance.now() > until) return stage.timeline.broken(`nobody new is served at ${domain} after the fault`);
+      // Perhaps all ports are taken.
+      const leaving = stage.apps.find((one) => one.existence === "present" && !one.isKept && one.domain === domain);
+      if (leaving !== undefined) await close(stage, leaving, stage.random);
+      await Bun.sleep(100);
+    }
+  }
+}
