@@ -35,6 +35,7 @@ export interface Acknowledgements {
 }
 
 const NOTE_AFTER_MS = 50;
+const RETRY_MS = 500;
 
 interface Wait {
   row: CircuitRow;
@@ -56,8 +57,10 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
     try {
       markAcknowledged(database.db, all, now());
     } catch (error) {
-      // Without the note a circuit is only asked for once more when it is reused.
-      log.warn({ reason: reason(error) }, "cannot note acknowledgements");
+      // The disk may be full. Until it is noted it counts from memory: what people use must not be taken back.
+      for (const [id, before] of all) unnoted.set(id, newer(before, unnoted.get(id) ?? before));
+      if (!stopped) noteTimer ??= setTimeout(note, RETRY_MS);
+      log.warn({ reason: reason(error) }, "cannot note acknowledgements; trying again");
     }
   }
 

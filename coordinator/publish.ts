@@ -65,8 +65,9 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
     try {
       updatePublished(db).run({ now: now(), ids: JSON.stringify(ids) });
     } catch (error) {
-      // Noted with the next ones; unnoted ones are published once more at the next start, which harms nobody.
+      // The disk may be full. Unnoted ones are published once more at the next start, which harms nobody.
       unnoted = [...ids, ...unnoted];
+      if (!stopped) noteTimer ??= setTimeout(note, RETRY_MS);
       log.warn({ reason: reason(error) }, "cannot note published changes");
     }
   }

@@ -197,6 +197,19 @@ describe("changes", () => {
     await until(() => heard.length === 2);
   });
 
+  test("that can't be marked while the disk is full are marked when it is not, without another one", async () => {
+    const made = publisher(await inMemory());
+    create(10_205);
+    database.db.run(sql`PRAGMA query_only = ON`);
+    made.kick();
+    await until(() => heard.length === 1);
+    // The first attempt to mark it has failed by then.
+    await Bun.sleep(100);
+    database.db.run(sql`PRAGMA query_only = OFF`);
+    await until(async () => (await unpublished()) === 0, 2000);
+    expect(heard.length).toBe(1);
+  });
+
   test("after the stop stay for the next start", async () => {
     const messengers = await inMemory();
     const first = publisher(messengers);
