@@ -1,6 +1,7 @@
 /**
- * `bun run verify`: installs what the tests need, then runs check and all tests. Debian packages with apt-get where
- * that is allowed; elsewhere it says what is missing and how to get it. Its last line counts the tests.
+ * `bun run verify`: installs what the tests need, then runs check, all tests and some trials of the fault harness. Debian
+ * packages with apt-get where that is allowed; elsewhere it says what is missing and how to get it. Its last line counts
+ * tests and trials.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -39,10 +40,15 @@ const others = runTests(
   ["test", "--parallel=2"],
   files.filter((file) => !isMeasured(file)),
 );
-const passed = measured.passed + others.passed;
-const failed = measured.failed + others.failed;
-process.stdout.write(`\n${passed} passed, ${measured.skipped + others.skipped} skipped, ${failed} failed\n`);
-const broken = [measured, others].some((part) => part.code !== 0 || part.passed === 0);
+// Alone too: five seconds are five seconds.
+const trials = runTrials(25);
+const parts = [measured, others, trials];
+const total = (of: (part: Outcome) => number) => parts.reduce((sum, part) => sum + of(part), 0);
+const failed = total((part) => part.failed);
+process.stdout.write(
+  `\n${total((part) => part.passed)} passed, ${total((part) => part.skipped)} skipped, ${failed} failed\n`,
+);
+const broken = parts.some((part) => part.code !== 0 || part.passed === 0);
 process.exitCode = checked || (broken || failed > 0 ? 1 : 0);
 
 // --- internal ---
@@ -114,6 +120,19 @@ function runTests(name: string, options: readonly string[], which: readonly stri
     { BUN_CONFIG_MAX_HTTP_REQUESTS: "65000" },
   );
   return { code, ...count(report) };
+}
+
+/** Of the fault harness, with a new seed each time; it prints the seed. */
+function runTrials(trials: number): Outcome {
+  const report = join(REPORTS, "faults.json");
+  rmSync(report, { force: true });
+  const code = run([process.execPath, "test/faults/main.ts", "--trials", String(trials), "--report", report]);
+  try {
+    const { passed, failed } = JSON.parse(readFileSync(report, "utf8")) as { passed: number; failed: number };
+    return { code, passed, skipped: 0, failed };
+  } catch {
+    return { code, passed: 0, skipped: 0, failed: 0 }; // it broke off, and has said why
+  }
 }
 
 /** From the runner's own report, so that a runner that broke off does not count as passed. */

@@ -2,6 +2,7 @@
  * `bun run faults`: real processes, a random workload, random faults, and after each the question whether database and
  * nodes agree within five seconds and every promise is kept. A trial that fails prints its seed and what happened.
  */
+import { writeFileSync } from "node:fs";
 import type { Cluster, Profile } from "./cluster.ts";
 import { forget, startCluster } from "./cluster.ts";
 import type { Fault } from "./fault.ts";
@@ -14,8 +15,13 @@ import { runTrial } from "./trial.ts";
 /** A cluster serves so many trials; a failed one is its last. */
 const TRIALS_A_CLUSTER = 10;
 const TAIL_LINES = 25;
+/** All waits of a trial together are shorter. Milliseconds. */
+const TRIAL_LIMIT_MS = 180_000;
 
 let cluster: Cluster | null = null;
+/** Resolves when the one that is being started is up, or could not be. */
+let starting: Promise<unknown> = Promise.resolve();
+let isDiskMissed = false;
 const options = readOptions(process.argv.slice(2));
 process.exitCode = options.help ? help() : await run(options);
 
@@ -26,19 +32,26 @@ function help(): number {
   return 0;
 }
 
-async function run({ trials, seed, only, fault }: Options): Promise<number> {
+async function run({ trials, seed, only, fault, report }: Options): Promise<number> {
   const faults = ALL_FAULTS.filter(({ name }) => fault === null || name === fault);
   if (faults.length === 0) throw new Error(`--fault: there is none called "${fault ?? ""}"`);
-  process.on("SIGINT", () => void stopCluster().then(() => process.exit(130)));
-  process.on("SIGTERM", () => void stopCluster().then(() => process.exit(143)));
+  process.on("SIGINT", () => breakOff(130));
+  process.on("SIGTERM", () => breakOff(143));
   process.stdout.write(`faults: ${trials} trials, --seed ${seed}\n`);
   const results: Result[] = [];
   const indices = only === null ? Array.from({ length: trials }, (_, at) => at) : [only];
   for (const index of indices) results.push(await runOne(seed, index, faults));
   await stopCluster();
-  const failed = results.filter(({ failures }) => failures.length > 0);
-  process.stdout.write(`\n${summary(results)}\n\n${results.length - failed.length} passed, ${failed.length} failed\n`);
-  return failed.length > 0 ? 1 : 0;
+  const failed = results.filter(({ failures }) => failures.length > 0).length;
+  const passed = results.length - failed;
+  process.stdout.write(`\n${summary(results)}\n\n${passed} passed, ${failed} failed\n`);
+  if (report !== null) writeFileSync(report, JSON.stringify({ seed, passed, failed }));
+  return failed > 0 ? 1 : 0;
+}
+
+/** Ends with everything that was started. */
+function breakOff(code: number): void {
+  void starting.then(() => stopCluster()).finally(() => process.exit(code));
 }
 
 async function runOne(seed: number, index: number, faults: readonly Fault[]): Promise<Result> {
@@ -46,7 +59,12 @@ async function runOne(seed: number, index: number, faults: readonly Fault[]): Pr
   if (index % TRIALS_A_CLUSTER === 0) await stopCluster();
   const here = (cluster ??= await startOne(seed, group));
   const possible = faults.filter(({ isPossible }) => isPossible?.({ cluster: here }) ?? true);
+  const watchdog = setTimeout(() => {
+    process.stdout.write(`trial ${index} takes more than ${TRIAL_LIMIT_MS / 1000} s: --seed ${seed} --only ${index}\n`);
+    breakOff(1);
+  }, TRIAL_LIMIT_MS);
   const { fault, after, timeline } = await runTrial(here, seed + index, possible);
+  clearTimeout(watchdog);
   const { failures } = timeline;
   const outcome = failures.length === 0 ? "ok" : "FAIL";
   process.stdout.write(
@@ -65,9 +83,13 @@ async function startOne(seed: number, group: number): Promise<Cluster> {
     times: random.chance(0.5) ? "short" : "default",
     shape: random.chance(0.4) ? "wildcard" : "port",
   };
-  const started = await startCluster(profile, random);
+  const start = startCluster(profile, random);
+  starting = start.catch(() => undefined);
+  const started = await start;
   process.stdout.write(`      cluster: ${profile.times} times, B by ${profile.shape}\n`);
-  if (!started.disk.isSmall) process.stdout.write("      disk-full is left out: no tmpfs can be mounted here\n");
+  if (!started.disk.isSmall && !isDiskMissed)
+    process.stdout.write("      disk-full is left out: no tmpfs can be mounted here\n");
+  isDiskMissed ||= !started.disk.isSmall;
   return started;
 }
 

@@ -8,15 +8,18 @@ export interface Options {
   only: number | null;
   /** Only faults of this name. */
   fault: string | null;
+  /** File for how many have passed and failed. */
+  report: string | null;
   help: boolean;
 }
 
-export const USAGE = `bun run faults [--trials N] [--seed S] [--only K] [--fault NAME]
+export const USAGE = `bun run faults [--trials N] [--seed S] [--only K] [--fault NAME] [--report FILE]
 
   --trials N    how many trials (25)
   --seed S      where random choices begin (a new one, which is printed)
   --only K      the K-th trial of that seed alone, from 0
   --fault NAME  only faults of this kind
+  --report FILE writes there how many passed and failed, as JSON
 `;
 
 /** Throws with what was wrong. */
@@ -28,6 +31,7 @@ export function readOptions(args: string[]): Options {
       seed: { type: "string" },
       only: { type: "string" },
       fault: { type: "string" },
+      report: { type: "string" },
       help: { type: "boolean", default: false },
     },
   });
@@ -36,6 +40,7 @@ export function readOptions(args: string[]): Options {
     seed: values.seed === undefined ? Math.floor(Math.random() * 1e9) : whole("seed", values.seed),
     only: values.only === undefined ? null : whole("only", values.only),
     fault: values.fault ?? null,
+    report: values.report ?? null,
     help: values.help,
   };
 }
