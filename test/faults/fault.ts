@@ -4,6 +4,8 @@ import type { Stage } from "./stage.ts";
 
 export interface FaultContext extends Stage {
   wiretap: Wiretap;
+  /** Nothing new begins from now on: what the fault has done is not found out by what comes after it. */
+  silence: () => void;
 }
 
 export interface Fault {

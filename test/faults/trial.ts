@@ -32,7 +32,7 @@ export async function runTrial(cluster: Cluster, seed: number, faults: readonly 
   const timeline = createTimeline();
   const kernels = createKernels();
   const wiretap = createWiretap(cluster.redis.port);
-  const stage: FaultContext = {
+  const stage: Tapped = {
     cluster,
     calls: createCalls(cluster),
     kernels,
@@ -63,11 +63,13 @@ export async function runTrial(cluster: Cluster, seed: number, faults: readonly 
 
 // --- internal ---
 
+type Tapped = Omit<FaultContext, "silence">;
+
 /** The fault and what comes after it. Gives how long the nodes took to agree with the database. */
-async function goThrough(stage: FaultContext, fault: Fault, survivors: readonly Survivor[]): Promise<number> {
+async function goThrough(stage: Tapped, fault: Fault, survivors: readonly Survivor[]): Promise<number> {
   const { cluster, timeline } = stage;
   const workload = startWorkload(stage);
-  await fault.run({ ...stage, random: stage.random.fork("fault") });
+  await fault.run({ ...stage, random: stage.random.fork("fault"), silence: workload.silence });
   const ended = performance.now();
   const working = workload.stop();
   const first = await converge(cluster, ended, LIMIT_MS);
@@ -89,7 +91,7 @@ async function goThrough(stage: FaultContext, fault: Fault, survivors: readonly 
 }
 
 /** The apps of each worker that are kept get a WebSocket and a stream, each at one of its nodes. */
-async function openSurvivors(stage: FaultContext): Promise<Survivor[]> {
+async function openSurvivors(stage: Tapped): Promise<Survivor[]> {
   const kept = stage.apps.filter((app) => app.isKept);
   const wanted = kept.flatMap((app) =>
     stage.cluster.nodes.filter(({ authority }) => authority === app.slot?.authority).map((node) => ({ app, node })),
@@ -111,7 +113,7 @@ async function proveSurvival({ what, node, generation, proveAlive }: Survivor, t
 }
 
 /** Somebody new is served at each worker. */
-async function proveService(stage: FaultContext, until: number): Promise<void> {
+async function proveService(stage: Tapped, until: number): Promise<void> {
   for (const domain of AUTHORITIES) {
     const app = newTenant(stage, stage.random, domain);
     const [kernel] = app.kernels;

@@ -8,7 +8,9 @@ import * as tenants from "./tenants.ts";
 import { haunt } from "./ghosts.ts";
 
 export interface Workload {
-  /** Begins nothing new; resolves when what runs has an outcome. */
+  /** Begins nothing new. */
+  silence: () => void;
+  /** As `silence`; resolves when what runs has an outcome. */
   stop(): Promise<void>;
 }
 
@@ -37,9 +39,11 @@ export function startWorkload(stage: Stage): Workload {
   const running = roles.flatMap((role) =>
     Array.from({ length: ACTORS[role] }, (_, at) => run(role, stage.random.fork(`${role} ${at}`))),
   );
+  const silence = () => void (stopped = true);
   return {
+    silence,
     async stop() {
-      stopped = true;
+      silence();
       await Promise.all(running);
     },
   };

@@ -47,7 +47,7 @@ async function loseAcknowledgements(context: FaultContext): Promise<void> {
 }
 
 async function mistreat(
-  { random, timeline }: FaultContext,
+  { random, timeline, silence }: FaultContext,
   machines: readonly Machine[],
   how: Omit<Storm, "seed">,
 ): Promise<void> {
@@ -56,6 +56,12 @@ async function mistreat(
   const seed = random.between(0, 2 ** 31);
   await Promise.all(machines.map((machine) => machine.tell({ do: "storm", storm: { ...how, seed } })));
   await Bun.sleep(random.between(...STORM_MS));
+  if (random.chance(0.5)) {
+    // Then nothing but a look of its own tells a node that the last event was lost.
+    timeline.note("fault", "nobody begins anything any more");
+    silence();
+    await Bun.sleep(random.between(0, 300));
+  }
   await Promise.all(machines.map((machine) => machine.tell({ do: "calm" })));
   timeline.note("fault", `events to ${names} come as they are`);
 }
