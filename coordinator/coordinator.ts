@@ -127,7 +127,7 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
       access,
       {
         endpoints: createEndpointService(deps, { publisher, acknowledgements, serving }),
-        routes: createRouteService(deps, publisher, serving),
+        routes: createRouteService(deps, { publisher, acknowledgements, serving }),
         tokens: createEndpointTokens(deps),
       },
       log,

@@ -36,6 +36,20 @@ export const updateUsed = prepared((db) =>
     .where(sql`${circuits.id} IN (SELECT value FROM json_each(${arg("ids")}))`)
     .prepare(),
 );
+/** The circuits that lead to kernels for other sessions than these: `leads` is a JSON list of [host, port, session]. */
+export const selectRivals = prepared((db) =>
+  db
+    .select()
+    .from(circuits)
+    .where(
+      sql`${circuits.id} IN (
+        SELECT ${circuitRoutes.circuitId} FROM json_each(${arg("leads")}) AS lead CROSS JOIN ${circuitRoutes}
+        ON ${circuitRoutes.kernelHost} = json_extract(lead.value, '$[0]')
+        AND ${circuitRoutes.kernelPort} = json_extract(lead.value, '$[1]')
+        AND ${circuitRoutes.sessionId} <> json_extract(lead.value, '$[2]'))`,
+    )
+    .prepare(),
+);
 export const insertRow = prepared((db) => db.insert(circuits).values(rowOf(circuits)).prepare());
 export const insertRoute = prepared((db) =>
   db.insert(circuitRoutes).values(rowOf(circuitRoutes)).onConflictDoNothing().prepare(),

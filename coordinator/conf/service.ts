@@ -1,6 +1,6 @@
 /** `POST /v2/conf`: the Manager names a kernel and gets a token with which a person may open circuits to it. */
 import { Failure } from "../../shared/failure.ts";
-import { bareHost, hostFault } from "../../shared/kernel.ts";
+import { hostFault, kernelHost } from "../../shared/kernel.ts";
 import type { ConfRequest } from "../../shared/schema/api.ts";
 import type { Deps } from "../deps.ts";
 import { getToken, insertToken, type TokenRow } from "./store.ts";
@@ -10,6 +10,8 @@ export interface ConfService {
   configure(request: ConfRequest, requestId: string | null): string;
   /** The token of a session. Throws when it is unknown, expired or of another session. */
   redeem(id: string, sessionId: string): TokenRow;
+  /** Throws, as `redeem` does, when the token was taken away since: its session has ended. */
+  confirm(token: TokenRow): void;
 }
 
 export function createConfService({ config, database, now, newId, log }: Deps): ConfService {
@@ -28,7 +30,7 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
       insertToken(database.db, {
         id,
         loginSessionToken: request.login_session_token ?? null,
-        kernelHost: bareHost(request.kernel_host),
+        kernelHost: kernelHost(request.kernel_host),
         kernelPort: request.kernel_port,
         sessionId: session.id.toLowerCase(),
         userId: session.user_uuid.toLowerCase(),
@@ -45,12 +47,19 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
     redeem(id, sessionId) {
       const token = getToken(database.db, id.toLowerCase());
       // An expired token and one that never was look the same.
-      if (token === undefined || token.expiresAt <= now()) {
-        throw new Failure("invalid-credentials", "token: unknown or expired; wanted one from POST /v2/conf");
-      }
+      if (token === undefined || token.expiresAt <= now()) throw unknownToken();
       if (token.sessionId !== sessionId.toLowerCase())
         throw new Failure("invalid-credentials", "E20007: Session ID mismatch");
       return token;
     },
+    confirm({ id }) {
+      if (getToken(database.db, id) === undefined) throw unknownToken();
+    },
   };
+}
+
+// --- internal ---
+
+function unknownToken(): Failure {
+  return new Failure("invalid-credentials", "token: unknown or expired; wanted one from POST /v2/conf");
 }

@@ -1,5 +1,5 @@
 /** SQL of the tokens of `POST /v2/conf`. */
-import { eq, lte, sql } from "drizzle-orm";
+import { and, eq, lte, max, sql } from "drizzle-orm";
 import type { Db } from "../db/open.ts";
 import { prepared, rowOf } from "../db/prepared.ts";
 import { tokens } from "../db/schema.ts";
@@ -12,6 +12,22 @@ export function insertToken(db: Db, token: TokenRow): void {
 
 export function getToken(db: Db, id: string): TokenRow | undefined {
   return selectById(db).get({ id });
+}
+
+/** A session's newest token for a kernel: when it was issued. */
+export function newestIssue(db: Db, sessionId: string, kernelHost: string, kernelPort: number): number | null {
+  const isIt = and(
+    eq(tokens.sessionId, sessionId),
+    eq(tokens.kernelHost, kernelHost),
+    eq(tokens.kernelPort, kernelPort),
+  );
+  return (
+    db
+      .select({ at: max(tokens.createdAt) })
+      .from(tokens)
+      .where(isIt)
+      .get()?.at ?? null
+  );
 }
 
 export function deleteExpired(db: Db, now: number): void {

@@ -2,7 +2,7 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Failure } from "../../shared/failure.ts";
-import { bareHost, hostFault } from "../../shared/kernel.ts";
+import { hostFault, kernelHost } from "../../shared/kernel.ts";
 import {
   DeleteItem,
   EndpointItem,
@@ -39,7 +39,7 @@ export function toRoutes(entries: readonly RouteEntry[]): Route[] {
       route_id: entry.route_id.toLowerCase(),
       session_id: entry.session_id.toLowerCase(),
       session_name: entry.session_name ?? null,
-      kernel_host: bareHost(entry.kernel_host),
+      kernel_host: kernelHost(entry.kernel_host),
       kernel_port: entry.kernel_port,
       protocol: "http",
       traffic_ratio: entry.traffic_ratio ?? 1,

@@ -11,10 +11,12 @@ import type {
   UnregisteredItem,
   UnregisterItem,
 } from "../../shared/schema/endpoint.ts";
+import type { Acknowledgements } from "../acknowledge.ts";
+import { claimKernels, isOfAnother, ownersOf, tellEnded, type Ended } from "../circuits/ending.ts";
 import type { Serving } from "../circuits/serving.ts";
 import { circuitOfEndpoint } from "../circuits/find.ts";
 import * as circuits from "../circuits/store.ts";
-import { write } from "../db/open.ts";
+import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
 import { toRoutes, type Judged } from "./items.ts";
@@ -34,36 +36,64 @@ interface Decision<Extra> {
   extra: Extra;
 }
 
-export function createRouteService({ database, now, log }: Deps, publisher: Publisher, serving: Serving): RouteService {
+/** What a call is about. */
+interface Call<Item, Extra> {
+  /** The routes that an entry wants to be there, as they would be. Throws the entry's failure. */
+  asked: (item: Item, before: readonly Route[]) => Route[];
+  /** Decides on the new table; `asked` are those of the entry's routes that may be there. */
+  decide: (item: Item, before: readonly Route[], asked: Route[]) => Decision<Extra>;
+  /** What a failed entry says. */
+  nothing: Extra;
+}
+
+/** An entry as it was read: what it asks for, or why it can't be done. */
+type Read<Item> = { id: string } & ({ item: Item; asked: Route[] } | { error: string });
+
+export function createRouteService(
+  deps: Deps,
+  {
+    publisher,
+    acknowledgements,
+    serving,
+  }: { publisher: Publisher; acknowledgements: Acknowledgements; serving: Serving },
+): RouteService {
+  const { database, now, log } = deps;
   const { db } = database;
 
-  /** Decides every entry's new table in one transaction. `nothing` is what a failed entry says. */
+  /** Decides every entry's new table in one transaction. */
   async function apply<Item, Extra extends object>(
     items: readonly Judged<Item>[],
     requestId: string | null,
-    nothing: Extra,
-    decide: (item: Item, before: readonly Route[]) => Decision<Extra>,
+    { asked, decide, nothing }: Call<Item, Extra>,
   ): Promise<(OutcomeItem & Extra)[]> {
     const changed = new Map<string, circuits.CircuitRow>();
-    const outcomes = write(db, (tx) =>
-      items.map((one) => {
-        const failed = (error: string) => ({ deployment_id: one.id, success: false, ...nothing, error });
-        if ("failure" in one) return failed(one.failure.message);
-        const row = circuitOfEndpoint(tx, one.id);
-        if (row === undefined) return failed("No circuit registered for this endpoint yet.");
-        try {
-          const { routes, extra } = decide(one.item, row.routeInfo);
-          if (!isSameTable(routes, row.routeInfo))
-            changed.set(row.id, circuits.updateRoutes(tx, row, routes, { requestId, now: now() }));
-          return { deployment_id: one.id, success: true, ...extra, error: null };
-        } catch (error) {
-          // It has written nothing; the others go on.
-          if (error instanceof Failure) return failed(error.message);
-          throw error;
+    let ended: Ended[] = [];
+    const outcomes = write(db, (tx) => {
+      const cause = { requestId, now: now() };
+      const entries = items.map((one) => read(tx, one, asked));
+      const wanted = entries.flatMap((entry) => ("asked" in entry ? entry.asked : []));
+      // Of two sessions that name one kernel the later entry's has it: so the same call again changes nothing.
+      const owners = ownersOf(wanted);
+      const mine = (route: Route) => !isOfAnother(route, owners);
+      ended = claimKernels(tx, wanted.filter(mine), cause);
+      for (const { left } of ended) if (left !== null) changed.set(left.id, left);
+      return entries.map((entry) => {
+        const row = circuitOfEndpoint(tx, entry.id);
+        if ("error" in entry || row === undefined) {
+          return {
+            deployment_id: entry.id,
+            success: false,
+            ...nothing,
+            error: "error" in entry ? entry.error : UNKNOWN,
+          };
         }
-      }),
-    );
+        const { routes, extra } = decide(entry.item, row.routeInfo, entry.asked.filter(mine));
+        if (!isSameTable(routes, row.routeInfo)) changed.set(row.id, circuits.updateRoutes(tx, row, routes, cause));
+        return { deployment_id: entry.id, success: true, ...extra, error: null };
+      });
+    });
     publisher.kick();
+    tellEnded(deps, acknowledgements, ended, "their kernels are other sessions' by now", requestId);
     for (const row of changed.values()) {
       const { id: circuit, originRequestId: origin_request_id, endpointId: endpoint } = row;
       log.info({ circuit, endpoint, origin_request_id, request_id: requestId, routes: row.routeInfo.length }, "routes changed"); // prettier-ignore
@@ -74,15 +104,43 @@ export function createRouteService({ database, now, log }: Deps, publisher: Publ
 
   return {
     replace: (items, requestId) =>
-      apply(items, requestId, {}, ({ routes }) => ({ routes: toRoutes(routes), extra: {} })),
+      apply(items, requestId, {
+        asked: ({ routes }) => toRoutes(routes),
+        decide: (_item, _before, routes) => ({ routes, extra: {} }),
+        nothing: {},
+      }),
     register: (items, requestId) =>
-      apply(items, requestId, { registered_route_ids: [], already_registered_route_ids: [] }, register),
+      apply(items, requestId, {
+        asked: asKnown,
+        decide: (_item, before, routes) => register(routes, before),
+        nothing: { registered_route_ids: [], already_registered_route_ids: [] },
+      }),
     unregister: (items, requestId) =>
-      apply(items, requestId, { unregistered_route_ids: [], already_absent_route_ids: [] }, unregister),
+      apply(items, requestId, {
+        asked: () => [],
+        decide: unregister,
+        nothing: { unregistered_route_ids: [], already_absent_route_ids: [] },
+      }),
   };
 }
 
 // --- internal ---
+
+const UNKNOWN = "No circuit registered for this endpoint yet.";
+
+/** An entry that fails asks for nothing, and the others go on. */
+function read<Item>(tx: Db, one: Judged<Item>, asked: Call<Item, unknown>["asked"]): Read<Item> {
+  const { id } = one;
+  if ("failure" in one) return { id, error: one.failure.message };
+  const row = circuitOfEndpoint(tx, id);
+  if (row === undefined) return { id, error: UNKNOWN };
+  try {
+    return { id, item: one.item, asked: asked(one.item, row.routeInfo) };
+  } catch (error) {
+    if (error instanceof Failure) return { id, error: error.message };
+    throw error;
+  }
+}
 
 /** In any order: Managers read their rows as they come. */
 function isSameTable(one: readonly Route[], other: readonly Route[]): boolean {
@@ -91,12 +149,17 @@ function isSameTable(one: readonly Route[], other: readonly Route[]): boolean {
   return one.length === other.length && Bun.deepEquals(sorted(one), sorted(other));
 }
 
+/** What is registered already stays as it is. */
+function asKnown({ routes }: RoutesItem, before: readonly Route[]): Route[] {
+  const known = new Map(before.map((route) => [route.route_id, route]));
+  return toRoutes(routes).map((route) => known.get(route.route_id) ?? route);
+}
+
 function register(
-  { routes: wanted }: RoutesItem,
+  asked: readonly Route[],
   before: readonly Route[],
 ): Decision<Pick<RegisteredItem, "registered_route_ids" | "already_registered_route_ids">> {
   const known = new Set(before.map(({ route_id: id }) => id));
-  const asked = toRoutes(wanted);
   const fresh = asked.filter(({ route_id: id }) => !known.has(id));
   const ids = (routes: readonly Route[]) => routes.map(({ route_id: id }) => id ?? "");
   return {

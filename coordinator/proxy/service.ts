@@ -2,15 +2,17 @@
  * A person comes with a token and wants an app: find the circuit or make one, wait until a worker serves it,
  * and say where to go. Everything that is decided from the database is decided in one transaction.
  */
+import { Failure } from "../../shared/failure.ts";
 import { mintSetupToken } from "../../shared/jwt.ts";
 import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
 import type { ProxyRequest, ProxyWish } from "../../shared/schema/api.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
+import { claimKernels, rivals, tellEnded, type Ended } from "../circuits/ending.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../circuits/serving.ts";
 import { circuitsOfSession, findReusable, getCircuit } from "../circuits/find.ts";
 import * as circuits from "../circuits/store.ts";
 import type { ConfService } from "../conf/service.ts";
-import type { TokenRow } from "../conf/store.ts";
+import { newestIssue, type TokenRow } from "../conf/store.ts";
 import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
@@ -82,8 +84,10 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     let before: Found | null = null;
     for (;;) {
       const last: Found | null = before;
-      const found: Found = write(db, (tx) => findOrCreate(tx, request, token, requestId, last));
+      const ended: Ended[] = [];
+      const found: Found = write(db, (tx) => findOrCreate(tx, request, token, requestId, last, ended));
       publisher.kick();
+      tellEnded(deps, acknowledgements, ended, "its kernel is another session's by now", requestId);
       const outcome = await serving.wait(found, requestId);
       if (outcome === "served") return { ...found, reuse: found.reuse && last?.reuse !== false };
       if (outcome === "late" || performance.now() > end) throw notResponding();
@@ -99,18 +103,37 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     token: TokenRow,
     requestId: string | null,
     before: Found | null,
+    ended: Ended[],
   ): Found {
+    // Its session may have ended since it was redeemed.
+    conf.confirm(token);
     const cause = { requestId, now: now() };
     const route = routeTo(token, request);
     const existing = findExisting(tx, request, token, before);
-    if (existing === undefined) return create(tx, request, token, route, cause);
     // So that it is not collected while its user is on the way; a commit each time would be another wait for the disk.
-    if (cause.now - existing.usedAt > TOUCH_MS) circuits.touchAll(tx, [existing.id], cause.now);
-    const worker = mustFind(tx, existing.workerId);
-    if (worker.status !== "ALIVE" || !fits(existing, worker)) return move(tx, existing, request, token, route, cause);
-    if (before !== null || sameKernel(existing.routeInfo, route))
-      return { row: existing, worker, reuse: true, state: "as before" };
+    if (existing !== undefined && cause.now - existing.usedAt > TOUCH_MS)
+      circuits.touchAll(tx, [existing.id], cause.now);
+    const isThere = existing !== undefined && sameKernel(existing.routeInfo, route);
+    const worker = existing === undefined ? undefined : mustFind(tx, existing.workerId);
+    const stays = existing !== undefined && worker?.status === "ALIVE" && fits(existing, worker);
+    if (stays && (isThere || before !== null)) return { row: existing, worker, reuse: true, state: "as before" };
+    if (!isThere) ended.push(...claim(tx, token, route, before !== null, cause));
+    if (existing === undefined) return create(tx, request, token, route, cause);
+    if (!stays) return move(tx, existing, request, token, route, cause);
     return { row: circuits.updateRoutes(tx, existing, [route], cause), worker, reuse: true, state: "rerouted" };
+  }
+
+  /**
+   * Takes the kernel from other sessions, before the slot is chosen: theirs is free again then. One that heard of it later
+   * keeps it, and so does one that took it while this request waited: two requests never undo each other in turn.
+   */
+  function claim(tx: Db, token: TokenRow, route: Route, hadIt: boolean, cause: circuits.Cause): Ended[] {
+    const others = rivals(tx, [route]);
+    if (others.length === 0) return [];
+    if (hadIt || others.some((row) => isNewer(tx, row, token))) {
+      throw new Failure("invalid-credentials", "token: its kernel's address is another session's by now");
+    }
+    return claimKernels(tx, [route], cause, others);
   }
 
   function findExisting(
@@ -197,4 +220,17 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       return closed.length;
     },
   };
+}
+
+// --- internal ---
+
+/**
+ * Whether the platform has named the kernel for this circuit's session later than it issued the token. All tokens live
+ * equally long, so one that has expired was the earlier one. Of a model service's kernel it is not known when it was
+ * named, but not after its circuit's last change; who is refused for that comes back with a token that is newer.
+ */
+function isNewer(tx: Db, row: circuits.CircuitRow, token: TokenRow): boolean {
+  if (row.appMode === "inference") return row.updatedAt > token.createdAt;
+  const { kernelHost, kernelPort, createdAt } = token;
+  return row.routeInfo.some(({ session_id: id }) => (newestIssue(tx, id, kernelHost, kernelPort) ?? 0) > createdAt);
 }

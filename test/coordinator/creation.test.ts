@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Redis } from "ioredis";
 import { startFakeWorker, type FakeWorker } from "../support/fake-worker.ts";
-import type { Answer, Manager } from "../support/manager.ts";
+import { newKernel, type Answer, type Manager } from "../support/manager.ts";
 import { startLoneCoordinator, type LoneCoordinator } from "../support/lone-coordinator.ts";
 import { until } from "../support/until.ts";
 
@@ -42,7 +42,7 @@ const open = async (
   session?: string,
 ): Promise<Answer> => {
   const conf = await manager.conf(
-    { kernel_port: 8888, ...(session === undefined ? {} : { session_id: session }) },
+    session === undefined ? newKernel() : { kernel_port: 8888, session_id: session },
     headers,
   );
   return manager.auth(conf.token, conf.sessionId, wish);

@@ -246,7 +246,8 @@ describe("the worker tells", () => {
       Promise.all(["healthy", "unhealthy", "unknown"].map((status) => at(`${ROUTES}{status="${status}"}`)));
     expect(await counts()).toEqual([0, 0, 0]);
     const { endpoint_id: id } = await stage.endpoint();
-    const kernel = (kernel_port: number) => ({ kernel_host: "127.0.0.1", kernel_port, route_id: crypto.randomUUID(), session_id: crypto.randomUUID() }); // prettier-ignore
+    const SESSION = crypto.randomUUID();
+    const kernel = (kernel_port: number) => ({ kernel_host: "127.0.0.1", kernel_port, route_id: crypto.randomUUID(), session_id: SESSION }); // prettier-ignore
     const routes = [kernel(app.port), kernel(app.port), kernel(1)];
     await stage.client.replaceRoutes({ body: { endpoints: [{ deployment_id: id, routes }] } });
     await until(async () => (await counts()).join() === "2,0,1" || (await counts()).join() === "0,0,3");

@@ -122,6 +122,14 @@ export async function follow(redirectUrl: string): Promise<{ origin: string; coo
   return { origin: new URL(location).origin, cookie, path: entered.headers.get("location") ?? "" };
 }
 
+let kernels = 0;
+
+/** Where a kernel of its own is, with nobody listening: two sessions never have one address. */
+export function newKernel(): { kernel_host: string; kernel_port: number } {
+  const at = ++kernels;
+  return { kernel_host: `127.${64 + (at >> 16)}.${(at >> 8) & 255}.${at & 255}`, kernel_port: 1 };
+}
+
 /** A whole body of `POST /v2/conf`. */
 export function confBody(wish: ConfWish) {
   return {

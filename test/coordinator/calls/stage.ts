@@ -5,7 +5,7 @@ import { operations, type Input as InputOf } from "../../../shared/operations.ts
 import type { Circuit } from "../../../shared/schema/circuit.ts";
 import type { EndpointRequest, RouteEntry } from "../../../shared/schema/endpoint.ts";
 import type { Slot, Worker, WorkerRegistration } from "../../../shared/schema/worker.ts";
-import { API_SECRET, confBody, type Answer, type Manager } from "../../support/manager.ts";
+import { API_SECRET, confBody, newKernel, type Answer, type Manager } from "../../support/manager.ts";
 
 /** Everything that the document has: the typed client's operations, and the figures, which are text. */
 export const calls = {
@@ -19,8 +19,6 @@ export type Input<N extends Name> = InputOf<(typeof calls)[N]>;
 export type Given = Record<string, unknown> & { query?: Record<string, unknown>; body?: unknown };
 
 const SECRET = { "X-BackendAI-Token": API_SECRET };
-/** A kernel where nobody listens. */
-const KERNEL = { kernel_host: "127.0.0.1", kernel_port: 1 };
 
 export class Stage {
   readonly manager: Manager;
@@ -55,7 +53,7 @@ export class Stage {
 
   /** A permission to open apps of a fresh session. */
   async token(): Promise<{ token: string; session_id: string }> {
-    const { session, ...kernel } = confBody(KERNEL);
+    const { session, ...kernel } = confBody(newKernel());
     const { token } = await this.client.configure({ body: { ...kernel, session } });
     return { token, session_id: session.id };
   }
@@ -144,7 +142,7 @@ export function service(endpointId: string): EndpointRequest {
 
 /** A route to a fresh session's kernel, where nobody listens. */
 export function route(): RouteEntry {
-  return { ...KERNEL, route_id: crypto.randomUUID(), session_id: crypto.randomUUID() };
+  return { ...newKernel(), route_id: crypto.randomUUID(), session_id: crypto.randomUUID() };
 }
 
 // --- internal ---

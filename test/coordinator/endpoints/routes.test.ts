@@ -88,7 +88,9 @@ describe("replacing", () => {
   });
 
   test("takes an IPv6 address with or without the brackets of a URL", async () => {
-    const hosts = ["[fd00::1]", "fd00::1"].map((kernel_host, at) => routeTo(at + 1, { kernel_host }));
+    const hosts = ["[fd00::1]", "fd00::1"].map((kernel_host, at) =>
+      routeTo(at + 1, { kernel_host, kernel_port: 8000 + at }),
+    );
     await replace([[A, hosts]]);
     expect((await routesOf(A))?.map(({ kernel_host: host }) => host)).toEqual(["fd00::1", "fd00::1"]);
   });

@@ -150,7 +150,8 @@ test("with the longest names and 200 sessions it is short enough for a worker, w
   const body = service({ service_name: "라".repeat(255) }, { runtime_variant: "마".repeat(255) });
   const { endpoint: url } = await client.syncEndpoint({ endpoint_id: ID, body });
   await client.syncEndpoint({ endpoint_id: other, body: service() });
-  const routes = Array.from({ length: 200 }, (_, at) => routeTo(at, { kernel_host: "127.0.0.1", kernel_port: app.port })); // prettier-ignore
+  const routes = Array.from({ length: 200 }, (_, at) => routeTo(at, { traffic_ratio: 0 }));
+  routes.push(routeTo(200, { kernel_host: "127.0.0.1", kernel_port: app.port }));
   await client.replaceRoutes({ body: { endpoints: [{ deployment_id: ID, routes }] } });
   const tokenFor = async (endpoint_id: string) =>
     (await client.mintToken({ endpoint_id, body: { user_uuid: USER, exp: AT } })).token;
