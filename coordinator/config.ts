@@ -1,6 +1,7 @@
 /** The coordinator's configuration, one table: app-proxy-coordinator.toml. */
 import {
   cidrs,
+  coreRedisSection,
   debugSection,
   eventsSection,
   impliedTls,
@@ -27,6 +28,7 @@ export const coordinatorTable = {
     path: f.text("app-proxy-coordinator.sqlite3", "File of the SQLite database"),
   },
   redis: redisSection,
+  core_redis: coreRedisSection,
   proxy_coordinator: {
     bind_addr: f.address("127.0.0.1:10200", "Where the API listens"),
     advertised_addr: f.optionalAddress("How others reach the API; default: `bind_addr`"),

@@ -33,6 +33,7 @@ import { createMetrics, metricsRoutes } from "./metrics.ts";
 import { overridden } from "./method-override.ts";
 import { inPlaceOf } from "./peer.ts";
 import { startPeriodic } from "./periodic.ts";
+import { createPlatformService } from "./platform/service.ts";
 import { proxyRoutes } from "./proxy/index.ts";
 import { createProxyService } from "./proxy/service.ts";
 import { createPublisher, type Publisher } from "./publish.ts";
@@ -74,6 +75,8 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
       (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
     );
   publisher.kick();
+  const platform = createPlatformService(deps, publisher, acknowledgements);
+  deps.platform?.listen((text) => platform.hear(text));
   const periodic = startPeriodic(deps, { ...services, lease });
   log.info({ address: hostPort(address), advertised: baseUrl }, "coordinator is up");
 
@@ -81,6 +84,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
     address,
     baseUrl,
     async stop() {
+      platform.stop();
       await periodic.stop();
       acknowledgements.stop();
       if (app.server !== null) await stopServer(app.server);

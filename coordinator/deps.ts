@@ -4,12 +4,15 @@ import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/log.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import type { OpenDb } from "./db/open.ts";
+import type { PlatformChannel } from "./platform/channel.ts";
 
 export interface Deps {
   config: CoordinatorConfig;
   database: OpenDb;
   bus: Bus;
   live: LiveData;
+  /** What the platform says; left out where there is no platform beside. */
+  platform?: PlatformChannel;
   log: Log;
   /** Epoch milliseconds. */
   now: () => number;

@@ -19,7 +19,7 @@ export interface Metrics {
 }
 
 export function createMetrics(
-  { config, database: { db }, bus, live, now }: Deps,
+  { config, database: { db }, bus, live, platform, now }: Deps,
   publisher: Publisher,
   collector: Collector,
 ): Metrics {
@@ -52,6 +52,11 @@ export function createMetrics(
   gauge(registry, "appproxy_coordinator_live_data_connected", "1 while usage can be read.", () =>
     Number(live.healthy()),
   );
+  if (platform !== undefined) {
+    gauge(registry, "appproxy_coordinator_platform_events_connected", "1 while the ends of sessions are heard.", () =>
+      Number(platform.healthy()),
+    );
+  }
   function byWorker(name: string, help: string, read: (one: WorkerPosition) => number | null): void {
     gauges(registry, name, help, "worker", () => {
       const all = [...agreement(db, now()).workers].flatMap(([worker, position]) => {

@@ -22,6 +22,8 @@ const schemas = {
   AddAnswer: api.AddAnswer,
   Success: api.Success,
   CircuitIds: api.CircuitIds,
+  RefusedReport: api.RefusedReport,
+  RefusedAnswer: api.RefusedAnswer,
   CircuitStatistics: api.CircuitStatistics,
   Problem: api.ProblemSchema,
   Circuit,

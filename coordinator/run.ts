@@ -6,14 +6,16 @@ import { resolve } from "node:path";
 import { createCodec, HEARD_BY_COORDINATORS } from "../shared/bus/envelope.ts";
 import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
 import { secretFaults } from "../shared/config/common.ts";
-import { hostPort } from "../shared/config/fields.ts";
+import { hostPort, type Address } from "../shared/config/fields.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
+import type { RedisSettings } from "../shared/redis.ts";
 import { shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
 import { COORDINATOR_ENV, COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets } from "./config.ts";
 import { startCoordinator } from "./coordinator.ts";
 import { openDb } from "./db/open.ts";
 import type { Deps } from "./deps.ts";
+import { createPlatformChannel, platformRedis } from "./platform/channel.ts";
 
 /** Reads the arguments and starts; `fitted` may put other parts in the place of the real ones. Rejects when it can't start. */
 export async function runCoordinator(fitted: (real: Deps) => Deps = (real) => real): Promise<void> {
@@ -28,7 +30,8 @@ export async function runCoordinator(fitted: (real: Deps) => Deps = (real) => re
   log.info(
     {
       config: file.source,
-      redis: config.redis.sentinel ?? hostPort(config.redis.addr),
+      redis: addressOf(config.redis),
+      platform_events: addressOf(platformRedis(config)),
       database: resolve(config.db.path),
       ...(ignored.length > 0 ? { ignored_keys: ignored } : {}),
     },
@@ -48,16 +51,25 @@ export async function runCoordinator(fitted: (real: Deps) => Deps = (real) => re
     log,
   );
   shutdown.add(() => messengers.close());
+  const platform = createPlatformChannel(config, log);
+  shutdown.add(() => platform.close());
   const coordinator = await startCoordinator(
     fitted({
       config,
       database,
       bus: messengers.bus,
       live: messengers.live,
+      platform,
       log,
       now: Date.now,
       newId: () => crypto.randomUUID(),
     }),
   );
   shutdown.add(() => coordinator.stop());
+}
+
+// --- internal ---
+
+function addressOf({ sentinel, addr }: RedisSettings): Address[] | string {
+  return sentinel ?? hostPort(addr);
 }

@@ -19,7 +19,7 @@ export interface Readiness {
 
 /** What `/health` says of a coordinator, its workers and what it needs. */
 export function createReadiness(
-  { database, bus, live, now }: Deps,
+  { database, bus, live, platform, now }: Deps,
   { publisher, collector }: Pick<Services, "publisher" | "collector">,
 ): () => Readiness {
   return () => {
@@ -32,6 +32,8 @@ export function createReadiness(
         database: database.epoch,
         events: bus.healthy() ? "connected" : "away",
         live_data: live.healthy() ? "connected" : "away",
+        // Without it circuits are made all the same: that sessions end is noticed later.
+        ...(platform === undefined ? {} : { platform_events: platform.healthy() ? "connected" : "away" }),
         unpublished_changes: String(publisher.pending()),
         revision: String(positions.reduce((sum, { revision }) => sum + revision, 0)),
         nodes: Object.entries(nodes)

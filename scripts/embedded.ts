@@ -6,6 +6,8 @@ import { createCodec } from "../shared/bus/envelope.ts";
 import { loadCoordinatorConfig, type CoordinatorConfig } from "../coordinator/config.ts";
 import { startCoordinator, type Coordinator } from "../coordinator/coordinator.ts";
 import { openDb } from "../coordinator/db/open.ts";
+import type { Deps } from "../coordinator/deps.ts";
+import { createPlatformChannel } from "../coordinator/platform/channel.ts";
 import { hostPort } from "../shared/config/fields.ts";
 import type { Log } from "../shared/log.ts";
 import { memoryMessengers, redisMessengers, type Messengers } from "../shared/messengers.ts";
@@ -42,7 +44,13 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
 
   const database = openDb(left.db.path, common.newId);
   shutdown.add(() => database.close());
-  const coordinator = await startCoordinator({ ...common, config: left, database, ...messengers(left) });
+  const coordinator = await startCoordinator({
+    ...common,
+    config: left,
+    database,
+    ...messengers(left),
+    ...platformOf(left, options),
+  });
   shutdown.add(() => coordinator.stop());
   const config = {
     ...right,
@@ -69,6 +77,14 @@ function messengersOf({ redis, log, shutdown }: EmbeddedOptions) {
     shutdown.add(close);
     return { bus, live };
   };
+}
+
+/** Without Redis there is no platform to listen to. */
+function platformOf(config: CoordinatorConfig, { redis, log, shutdown }: EmbeddedOptions): Pick<Deps, "platform"> {
+  if (!redis) return {};
+  const platform = createPlatformChannel(config, log);
+  shutdown.add(() => platform.close());
+  return { platform };
 }
 
 /** The worker's coordinator is the one beside it, wherever that listens. */

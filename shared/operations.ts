@@ -75,6 +75,10 @@ export const operations = {
   getCircuit: op("GET", "/api/circuit/{circuit_id}", { answer: Circuit }),
   getStatistics: op("GET", "/api/circuit/{circuit_id}/statistics", { answer: api.CircuitStatistics }),
   deleteCircuit: op("DELETE", "/api/circuit/{circuit_id}", { answer: Success }),
+  reportRefused: op("POST", "/api/circuit/{circuit_id}/refused", {
+    body: api.RefusedReport,
+    answer: api.RefusedAnswer,
+  }),
   deleteCircuits: op("DELETE", "/api/circuit/_/bulk", { body: api.CircuitIds, answer: Success }),
 
   registerWorker: op("PUT", "/api/worker", { body: worker.WorkerRegistration, answer: worker.Worker }),

@@ -7,6 +7,7 @@ import { isRecord } from "../shared/config/fields.ts";
 import { Failure, notFound } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
 import { operations } from "../shared/operations.ts";
+import type { RefusedReport } from "../shared/schema/api.ts";
 import { Circuit } from "../shared/schema/circuit.ts";
 import { WorkerCircuits, type Heartbeat, type WorkerRegistration } from "../shared/schema/worker.ts";
 
@@ -31,6 +32,8 @@ export interface CoordinatorClient {
   /** All circuits; of what is known already, only what has changed, when the coordinator can say so. */
   circuits(workerId: string, known: Known | null): Promise<WorkerCircuits>;
   deregister(workerId: string, nodeId: string): Promise<void>;
+  /** Tells of kernels that refuse; of a circuit that is gone there is nothing to tell. */
+  reportRefused(circuitId: string, report: RefusedReport): Promise<void>;
 }
 
 /** Of a coordinator of any version: circuits are judged one by one, and of other answers only what is needed counts. */
@@ -42,6 +45,7 @@ const calls = {
     answer: Type.Object({ ...WorkerCircuits.properties, circuits: Type.Array(Type.Unknown()) }),
   },
   deregister: { ...operations.deregisterWorker, answer: Type.Unknown() },
+  reportRefused: { ...operations.reportRefused, answer: Type.Unknown() },
 };
 const circuitCheck = TypeCompiler.Compile(Circuit);
 const TIMEOUT_MS = 10_000;
@@ -72,6 +76,11 @@ export function createCoordinatorClient(
     },
     async deregister(id, nodeId) {
       await client.deregister({ worker_id: id, query: { node_id: nodeId } }).catch(refused);
+    },
+    async reportRefused(id, report) {
+      await client.reportRefused({ circuit_id: id, body: report }).catch((error: unknown) => {
+        if (!(error instanceof CallFailed) || error.status !== 404) refused(error);
+      });
     },
   };
 }

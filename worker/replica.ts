@@ -159,6 +159,7 @@ export function createReplica(deps: ReplicaDeps): Replica {
       case "appproxy_circuit_route_updated_event":
         return add([{ ...event.payload.circuit, route_info: event.payload.routes }], event.requestId);
       case "appproxy_worker_circuit_added_event":
+      case "appproxy_circuit_probe_event":
         return;
     }
   }

@@ -3,8 +3,10 @@
  * and tells the replica when events may have been missed.
  */
 import type { Bus } from "../shared/bus/bus.ts";
+import type { AppProxyEvent } from "../shared/bus/events.ts";
 import { Failure, reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
+import type { Circuit } from "../shared/schema/circuit.ts";
 import type { RouteReports } from "../shared/schema/health.ts";
 import type { WorkerCircuits, WorkerRegistration } from "../shared/schema/worker.ts";
 import type { CoordinatorClient, Known } from "./coordinator-client.ts";
@@ -20,6 +22,8 @@ export interface SyncDeps {
   table: Table;
   frontends: Frontends;
   log: Log;
+  /** Kernels that the coordinator asks to look at. */
+  probe: (circuits: readonly Circuit[]) => void;
   /** How the kernels of model services are. */
   report: () => RouteReports;
   /** Whether users' activity could not be written yet. */
@@ -222,6 +226,12 @@ export function createSync(deps: SyncDeps): Sync {
     log.warn({ reason: why }, "no help from the coordinator; going on with what is known");
   }
 
+  function hear(event: AppProxyEvent): void {
+    if (event.name !== "appproxy_circuit_probe_event") return replica.receive(event);
+    if (!stopped && event.payload.target_worker_authority === registration.authority)
+      deps.probe(event.payload.circuits);
+  }
+
   const ready = replica.ready.then(() => void (isReady = true));
   return {
     ready,
@@ -239,7 +249,7 @@ export function createSync(deps: SyncDeps): Sync {
     start() {
       // Events first, then the snapshot: what happens between the two is held. While Redis is away the worker serves
       // what it can fetch, and fetches again when events are heard.
-      bus.subscribe({ event: (event) => replica.receive(event), unknown: () => replica.lose() }).then(
+      bus.subscribe({ event: hear, unknown: () => replica.lose() }).then(
         () => workerId !== null && replica.lose(),
         (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
       );

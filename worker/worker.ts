@@ -20,6 +20,7 @@ import { createKnocks } from "./knock.ts";
 import { createMetrics } from "./metrics.ts";
 import { PermitAuthority } from "./permit.ts";
 import { createHealthChecks, reportRoutes } from "./routes/health.ts";
+import { createRefusals } from "./routes/refusals.ts";
 import { createProber } from "./routes/prober.ts";
 import { createSnapshots, snapshotPath } from "./snapshot.ts";
 import { createSync, type SyncState } from "./sync.ts";
@@ -125,21 +126,30 @@ export function startWorker(deps: WorkerDeps): Worker {
       available_slots: slotCount(config),
     },
   });
+  const coordinator = createCoordinatorClient(
+    {
+      baseUrl: own.coordinator_endpoint,
+      secret: config.secrets.api_secret,
+      verifyTls: own.verify_coordinator_ssl_certificate,
+    },
+    log,
+  );
+  const refusals = createRefusals({
+    table,
+    knockAt: deps.engine.knockAt,
+    report: (id, report) => coordinator.reportRefused(id, report),
+    log,
+    now,
+  });
   const sync = createSync({
     registration: registration(config, api.port, wildcardPort),
     nodeId: newId(),
-    coordinator: createCoordinatorClient(
-      {
-        baseUrl: own.coordinator_endpoint,
-        secret: config.secrets.api_secret,
-        verifyTls: own.verify_coordinator_ssl_certificate,
-      },
-      log,
-    ),
+    coordinator,
     bus,
     table,
     frontends,
     log,
+    probe: (circuits) => refusals.probe(circuits),
     report: () => reportRoutes(table),
     usageDelayed: () => usage.delayed(),
     saved: () => snapshots?.load() ?? null,
@@ -175,6 +185,7 @@ export function startWorker(deps: WorkerDeps): Worker {
       unwatch();
       await Promise.all([sync.stop(), drain(frontends, table, own.shutdown_timeout * 1000)]);
       prober.stop();
+      refusals.stop();
       checks.stop();
       await snapshots?.stop();
       await api.stop();

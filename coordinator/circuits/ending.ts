@@ -5,9 +5,11 @@
  */
 import type { Route } from "../../shared/schema/circuit.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
+import { deleteOfSessions } from "../conf/store.ts";
 import type { Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import { getWorker } from "../workers/store.ts";
+import { circuitsOfSession } from "./find.ts";
 import { selectRivals } from "./statements.ts";
 import { removeCircuit, updateRoutes, type Cause, type CircuitRow } from "./store.ts";
 
@@ -33,6 +35,15 @@ export function endRoutes(
     removeCircuit(tx, row, cause);
     return [{ row, left: null }];
   });
+}
+
+/** Ends all that belongs to sessions, their tokens too. */
+export function endSessions(tx: Db, sessionIds: readonly string[], cause: Cause): { ended: Ended[]; tokens: number } {
+  const over = new Set(sessionIds);
+  // A model service may have kernels of several of them: it changes once.
+  const rows = new Map(sessionIds.flatMap((id) => circuitsOfSession(tx, id)).map((row) => [row.id, row]));
+  const ended = endRoutes(tx, [...rows.values()], ({ session_id: id }) => over.has(id), cause);
+  return { ended, tokens: deleteOfSessions(tx, sessionIds) };
 }
 
 /** The circuits of other sessions that lead to these kernels. 5,000 routes take 15 ms. */

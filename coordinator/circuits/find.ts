@@ -4,7 +4,7 @@ import type { ProxyProtocol } from "../../shared/schema/basics.ts";
 import type { AppMode } from "../../shared/schema/circuit.ts";
 import type { Db } from "../db/open.ts";
 import { changes, circuits, circuitRoutes, workers } from "../db/schema.ts";
-import { selectByEndpoint, selectById, selectInteractive } from "./statements.ts";
+import { selectByEndpoint, selectById, selectHold, selectInteractive } from "./statements.ts";
 import type { CircuitRow } from "./store.ts";
 
 export interface ReuseKey {
@@ -83,6 +83,11 @@ export function circuitsOfSession(db: Db, sessionId: string, app?: string): Circ
     .from(circuits)
     .where(and(inArray(circuits.id, ids), app === undefined ? undefined : eq(circuits.app, app)))
     .all();
+}
+
+/** Whether a session has circuits or tokens. */
+export function holdsAnything(db: Db, sessionId: string): boolean {
+  return selectHold(db).get({ sessionId }) !== undefined;
 }
 
 export function circuitsOfWorker(db: Db, workerId: string): CircuitRow[] {

@@ -44,6 +44,22 @@ export function circuitRoutes(access: AccessPlugin, circuits: CircuitService, lo
         description: "`last_access` in milliseconds, `ttl` in seconds; circuits of model services have none.",
       },
     })
+    .post(
+      "/api/circuit/:circuit_id/refused",
+      ({ params: { circuit_id: id }, body }) => ({ success: true, ended: circuits.refused(id, body) }),
+      {
+        access: "api",
+        params,
+        body: "RefusedReport",
+        response: answers("RefusedAnswer", 400, 401, 404, 413),
+        detail: {
+          tags,
+          summary: "Kernels refuse (workers)",
+          description:
+            "Of a worker that was asked to look. Ends the routes that are still as the worker knows them: an interactive app closes, a model service goes on without them.",
+        },
+      },
+    )
     .delete(
       "/api/circuit/_/bulk",
       ({ body, request }) => {

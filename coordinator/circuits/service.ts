@@ -1,6 +1,6 @@
 /** Reading and deleting circuits. Creation is in proxy/service.ts. */
 import { Failure, notFound } from "../../shared/failure.ts";
-import type { CircuitStatistics } from "../../shared/schema/api.ts";
+import type { CircuitStatistics, RefusedReport } from "../../shared/schema/api.ts";
 import type { Circuit } from "../../shared/schema/circuit.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
@@ -8,6 +8,7 @@ import type { Acknowledgements } from "../acknowledge.ts";
 import type { Publisher } from "../publish.ts";
 import { getWorker } from "../workers/store.ts";
 import { getCircuit, listCircuits, type CircuitFilter } from "./find.ts";
+import { endRoutes, tellEnded } from "./ending.ts";
 import * as store from "./store.ts";
 
 export interface CircuitService {
@@ -16,6 +17,8 @@ export interface CircuitService {
   list(filter: CircuitFilter, limit: number, after?: string): { circuits: Circuit[]; next: string | null };
   /** The circuit with what is known of its use. Rejects with object-not-found, or service-unavailable while live data is away. */
   statistics(id: string): Promise<CircuitStatistics>;
+  /** Ends routes whose kernels refuse, unless they have changed since. Gives how many. Throws object-not-found. */
+  refused(id: string, report: RefusedReport): number;
   /** Throws object-not-found. `requestId` is that of the deleting request; it goes into the event. */
   remove(id: string, requestId: string | null): void;
   /** Removes those that are there. */
@@ -23,10 +26,11 @@ export interface CircuitService {
 }
 
 export function createCircuitService(
-  { config, database: { db }, live, now, log }: Deps,
+  deps: Deps,
   publisher: Publisher,
   acknowledgements: Acknowledgements,
 ): CircuitService {
+  const { config, database: { db }, live, now, log } = deps; // prettier-ignore
   const { unused_circuit_collection_timeout: lifetime } = config.proxy_coordinator;
 
   function mustFind(id: string): store.CircuitRow {
@@ -60,7 +64,21 @@ export function createCircuitService(
     return rows;
   }
 
+  function refused(id: string, { revision, routes }: RefusedReport): number {
+    const gone = new Set(routes.map(keyOf));
+    const ended = write(db, (tx) => {
+      const row = mustFind(id);
+      // A change of an app's circuit is one of its only route. A model service's table may have changed elsewhere.
+      if (row.appMode === "interactive" && row.revision !== revision) return [];
+      return endRoutes(tx, [row], (route) => gone.has(keyOf(route)), { requestId: null, now: now() });
+    });
+    publisher.kick();
+    tellEnded(deps, acknowledgements, ended, "its kernel is gone and refuses connections", null);
+    return ended.reduce((sum, { row, left }) => sum + row.routeInfo.length - (left?.routeInfo.length ?? 0), 0);
+  }
+
   return {
+    refused,
     get: (id) => store.toCircuit(mustFind(id)),
     async statistics(id) {
       const row = mustFind(id);
@@ -92,4 +110,11 @@ export function createCircuitService(
     },
     removeAll: (ids, requestId) => void removeAll(ids, requestId),
   };
+}
+
+// --- internal ---
+
+function keyOf(route: RefusedReport["routes"][number]): string {
+  const { route_id: id, session_id: session, kernel_host: host, kernel_port: port } = route;
+  return `${id?.toLowerCase() ?? ""} ${session.toLowerCase()} ${host} ${port}`;
 }

@@ -1,7 +1,7 @@
 /** The prepared statements of creating and acknowledging circuits: the hot path of store.ts. */
 import { and, asc, eq, gt, sql } from "drizzle-orm";
 import { prepared, rowOf } from "../db/prepared.ts";
-import { changes, circuits, circuitRoutes, freePorts, workers } from "../db/schema.ts";
+import { changes, circuits, circuitRoutes, freePorts, tokens, workers } from "../db/schema.ts";
 
 const arg = sql.placeholder;
 const { id: _changeId, ...changeRow } = rowOf(changes);
@@ -50,6 +50,21 @@ export const selectRivals = prepared((db) =>
     )
     .prepare(),
 );
+export const selectHold = prepared((db) => {
+  const ofSession = { one: sql`1` };
+  return db
+    .select(ofSession)
+    .from(circuitRoutes)
+    .where(eq(circuitRoutes.sessionId, arg("sessionId")))
+    .unionAll(
+      db
+        .select(ofSession)
+        .from(tokens)
+        .where(eq(tokens.sessionId, arg("sessionId"))),
+    )
+    .limit(1)
+    .prepare();
+});
 export const insertRow = prepared((db) => db.insert(circuits).values(rowOf(circuits)).prepare());
 export const insertRoute = prepared((db) =>
   db.insert(circuitRoutes).values(rowOf(circuitRoutes)).onConflictDoNothing().prepare(),

@@ -1,5 +1,5 @@
 /** SQL of the tokens of `POST /v2/conf`. */
-import { and, eq, lte, max, sql } from "drizzle-orm";
+import { and, eq, inArray, lte, max, sql } from "drizzle-orm";
 import type { Db } from "../db/open.ts";
 import { prepared, rowOf } from "../db/prepared.ts";
 import { tokens } from "../db/schema.ts";
@@ -28,6 +28,15 @@ export function newestIssue(db: Db, sessionId: string, kernelHost: string, kerne
       .where(isIt)
       .get()?.at ?? null
   );
+}
+
+/** Forgets the tokens of sessions. Gives how many there were. */
+export function deleteOfSessions(db: Db, sessionIds: readonly string[]): number {
+  return db
+    .delete(tokens)
+    .where(inArray(tokens.sessionId, [...sessionIds]))
+    .returning({ id: tokens.id })
+    .all().length;
 }
 
 export function deleteExpired(db: Db, now: number): void {

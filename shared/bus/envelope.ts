@@ -38,6 +38,7 @@ export const COORDINATOR_EVENTS: AppProxyEvent["name"][] = [
   "appproxy_circuit_created_event",
   "appproxy_circuit_removed_event",
   "appproxy_circuit_route_updated_event",
+  "appproxy_circuit_probe_event",
 ];
 
 /** What a coordinator listens to: workers, and what another coordinator on the same database takes away. */
@@ -79,6 +80,7 @@ const CHECKS = {
   appproxy_worker_circuit_added_event: circuitsCheck,
   appproxy_circuit_removed_event: circuitsCheck,
   appproxy_circuit_route_updated_event: routeCheck,
+  appproxy_circuit_probe_event: circuitsCheck,
 };
 
 const envelopeCheck = TypeCompiler.Compile(

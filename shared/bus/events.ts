@@ -33,7 +33,13 @@ export type CircuitAdded = Kind<"appproxy_worker_circuit_added_event", CircuitsP
 export type CircuitRemoved = Kind<"appproxy_circuit_removed_event", CircuitsPayload>;
 export type RouteUpdated = Kind<"appproxy_circuit_route_updated_event", RoutePayload>;
 
-export type AppProxyEvent = CircuitCreated | CircuitAdded | CircuitRemoved | RouteUpdated;
+/**
+ * The kernels of these routes may be gone: the worker looks, and tells the coordinator which refuse. Each circuit has only
+ * the routes in question. It changes nothing, so it has no revision.
+ */
+export type CircuitProbe = Kind<"appproxy_circuit_probe_event", CircuitsPayload>;
+
+export type AppProxyEvent = CircuitCreated | CircuitAdded | CircuitRemoved | RouteUpdated | CircuitProbe;
 
 /** An anycast message: one of all coordinators' peers takes it from the stream. */
 export interface Announcement {

@@ -12,6 +12,13 @@ export const redisSection = {
   password: { ...f.text("", "Password of Redis and of Sentinel"), secret: true },
 };
 
+/** Of the platform's own Redis, where it is another one. Without `addr` and `sentinel` it is the one of `[redis]`. */
+export const coreRedisSection = {
+  ...redisSection,
+  addr: f.optionalAddress("The platform's Redis, whose events tell of sessions that end; default: that of `[redis]`"),
+  sentinel: f.optionalAddresses("The same by Sentinel; takes precedence over `addr`"),
+};
+
 export const secretsSection = {
   api_secret: f.secret("Shared by Manager, coordinator and workers; authenticates API calls and signs events"),
   jwt_secret: f.secret("Shared by coordinator and workers; signs setup tokens"),

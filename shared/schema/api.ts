@@ -1,7 +1,7 @@
 /** Bodies and queries of the Manager's and the user's calls to the coordinator. */
 import { Type, type Static } from "@sinclair/typebox";
 import { Dictionary, nullable, PortNumber, Protocol, Uuid } from "./basics.ts";
-import { Circuit } from "./circuit.ts";
+import { Circuit, Route } from "./circuit.ts";
 
 const Text = Type.String({ minLength: 1, maxLength: 255 });
 
@@ -135,6 +135,28 @@ export const CircuitStatistics = Type.Composite([
   }),
 ]);
 export type CircuitStatistics = Static<typeof CircuitStatistics>;
+
+/** Body of `POST /api/circuit/{id}/refused`: what a node of the circuit's worker has found. */
+export const RefusedReport = Type.Object(
+  {
+    revision: Type.Integer({ minimum: 0, description: "Of the circuit, as the node knows it." }),
+    routes: Type.Array(Type.Pick(Route, ["route_id", "session_id", "kernel_host", "kernel_port"]), {
+      maxItems: 10_000,
+    }),
+  },
+  {
+    example: {
+      revision: 42,
+      routes: [{ route_id: null, session_id: SESSION_ID, kernel_host: "10.0.3.17", kernel_port: 8888 }],
+    },
+  },
+);
+export type RefusedReport = Static<typeof RefusedReport>;
+
+export const RefusedAnswer = Type.Object({
+  success: Type.Boolean(),
+  ended: Type.Integer({ description: "How many of the routes were ended; the others have changed since." }),
+});
 
 export const Success = Type.Object({ success: Type.Boolean() });
 

@@ -9,6 +9,7 @@ import { Redis } from "ioredis";
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
 import { startCoordinator } from "../../coordinator/coordinator.ts";
 import { openDb } from "../../coordinator/db/open.ts";
+import { createPlatformChannel } from "../../coordinator/platform/channel.ts";
 import { createCodec } from "../../shared/bus/envelope.ts";
 import type { AppProxyEvent } from "../../shared/bus/events.ts";
 import { CHANNEL } from "../../shared/bus/redis.ts";
@@ -172,12 +173,14 @@ async function startOne(toml: string, now: () => number): Promise<{ baseUrl: str
   const codec = createCodec(API_SECRET, config.events.accept_unsigned);
   const { bus, live, close } = redisMessengers(config.redis, codec, silentLog());
   const database = openDb(config.db.path, newId);
-  const coordinator = await startCoordinator({ config, database, bus, live, log: silentLog(), now, newId });
-  await until(() => bus.healthy());
+  const platform = createPlatformChannel(config, silentLog());
+  const coordinator = await startCoordinator({ config, database, bus, live, platform, log: silentLog(), now, newId });
+  await until(() => bus.healthy() && platform.healthy());
   return {
     baseUrl: coordinator.baseUrl,
     async stop() {
       await coordinator.stop();
+      platform.close();
       await close();
       database.close();
     },

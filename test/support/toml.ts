@@ -6,6 +6,8 @@ type Section = Record<string, unknown>;
 
 export interface ClusterSettings {
   redisPort?: number | undefined;
+  /** The platform's own Redis, where it is another one. */
+  coreRedisPort?: number | undefined;
   coordinator?: Section | undefined;
   worker?: Section | undefined;
   permit?: Section | undefined;
@@ -14,10 +16,14 @@ export interface ClusterSettings {
   sections?: Record<string, Section> | undefined;
 }
 
-export function coordinatorToml(dbPath: string, { redisPort, coordinator, events }: ClusterSettings): string {
+export function coordinatorToml(
+  dbPath: string,
+  { redisPort, coreRedisPort: core, coordinator, events }: ClusterSettings,
+): string {
   return stringify({
     db: { path: dbPath },
     ...redis(redisPort),
+    ...(core === undefined ? {} : { core_redis: { addr: `127.0.0.1:${core}` } }),
     proxy_coordinator: { bind_addr: "127.0.0.1:0", ...coordinator },
     secrets: { api_secret: API_SECRET, jwt_secret: JWT_SECRET },
     ...(events === undefined ? {} : { events }),

@@ -11,6 +11,7 @@ import { Faulted, forward } from "./bun-http.ts";
 import { listenTcp } from "./bun-tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./bun-websocket.ts";
 import { reach } from "./dial.ts";
+import { knockAt } from "./knock-at.ts";
 import type { Core, Decision, Engine, Frontend, Listener, ListenOptions, RequestHead } from "./engine.ts";
 import { Succession } from "./succession.ts";
 
@@ -20,6 +21,7 @@ export const bunEngine: Engine = {
   listen,
   listenTcp,
   reach: async (host, port) => (await reach(host, port)) === true,
+  knockAt,
   ask,
 };
 

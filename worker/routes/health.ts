@@ -8,6 +8,7 @@ import type { HealthCheck } from "../../shared/schema/health-check.ts";
 import type { RouteReport, RouteReports } from "../../shared/schema/health.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Entry, Table } from "../table.ts";
+import { createGate, type Gate } from "./gate.ts";
 import type { Member } from "./pool.ts";
 
 export interface HealthChecks {
@@ -175,27 +176,4 @@ function reportOf(member: Member, isProbed: boolean): RouteReport[] {
   const known = isProbed ? status : answered ? "healthy" : null;
   const seen = refuses ? "unhealthy" : known;
   return [[route.route_id, seen, checkedAt === null ? null : checkedAt / 1000, Math.max(misses, failures)]];
-}
-
-/** Runs pieces of work in order, only so many at once. */
-type Gate = <T>(work: () => Promise<T>) => Promise<T>;
-
-function createGate(most: number): Gate {
-  const waiting: (() => void)[] = [];
-  let running = 0;
-  return async (work) => {
-    if (running >= most) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      waiting.push(resolve);
-      // Whoever ends hands its place on.
-      await promise;
-    } else running++;
-    try {
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) running--;
-      else next();
-    }
-  };
 }

@@ -174,12 +174,12 @@ export class RoutePool {
   }
 }
 
-// --- internal ---
-
 /** The same host and port with another id is a new kernel with a clean record. */
-function keyOf({ route_id: id, session_id: session, kernel_host: host, kernel_port: port }: Route): string {
+export function keyOf({ route_id: id, session_id: session, kernel_host: host, kernel_port: port }: Route): string {
   return `${id ?? ""} ${session} ${host} ${port}`;
 }
+
+// --- internal ---
 
 function reweighed(member: Member, { traffic_ratio: weight }: Route): Member {
   member.weight = weight;

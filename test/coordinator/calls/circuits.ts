@@ -9,6 +9,7 @@ type Circuits =
   | "getStatistics"
   | "deleteCircuit"
   | "deleteCircuits"
+  | "reportRefused"
   | "deleteCircuitV1"
   | "slotsV1";
 
@@ -75,6 +76,18 @@ export const circuits: { [N in Circuits]: Plan<N> } = {
   deleteCircuitV1: {
     good: someCircuit,
     so: ({ success }, input, stage) => isGone(success, [input.circuit_id], stage),
+    same: null,
+  },
+
+  reportRefused: {
+    async good(stage) {
+      const { id, revision, route_info: routes } = await stage.circuit();
+      return { circuit_id: id, body: { revision: revision ?? 0, routes } };
+    },
+    so: ({ success, ended }, { circuit_id: id }, stage) => {
+      expect(ended).toBe(1);
+      return isGone(success, [id], stage);
+    },
     same: null,
   },
 

@@ -1,0 +1,66 @@
+/**
+ * What the platform says on its channel, as far as it concerns circuits. Pure. The messages are not signed: they are only
+ * ever taken for the end of something, and everything in them is checked.
+ */
+import { Type } from "@sinclair/typebox";
+import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { Uuid } from "../../shared/schema/basics.ts";
+import "../../shared/schema/formats.ts";
+
+/**
+ * `session-over`: nothing of the session lives. `kernel-gone`: one of its kernels has ended, the others perhaps not.
+ * `ignored`: nothing that concerns us, or not readable; `why` is one of a few texts.
+ */
+export type PlatformMessage =
+  | { kind: "session-over" | "kernel-gone"; sessionId: string }
+  | { kind: "ignored"; why: string };
+
+/** The platform's messages about sessions have some hundred characters; longer ones are not worth reading. */
+const MAX_LENGTH = 65_536;
+
+export function readMessage(text: string): PlatformMessage {
+  if (text.length > MAX_LENGTH) return ignored("too long");
+  const envelope = parse(text);
+  if (!envelopeCheck.Check(envelope)) return ignored("no envelope with name and payload");
+  const { name, payload } = envelope;
+  if (!isKnown(name)) return ignored("a name that does not concern circuits");
+  const content = parse(payload);
+  if (!payloadCheck.Check(content)) return ignored(`${name} without a session_id that is a UUID`);
+  const { session_id: id, status_transition: status } = content;
+  const sessionId = id.toLowerCase();
+  if (name === "kernel_terminated") return { kind: "kernel-gone", sessionId };
+  const isEnd = typeof status === "string" && ENDS.has(status.toUpperCase());
+  if (name === "scheduling" && !isEnd) return ignored("scheduling that ends nothing");
+  return { kind: "session-over", sessionId };
+}
+
+// --- internal ---
+
+const NAMES = ["session_terminated", "scheduling", "kernel_terminated"] as const;
+/** States of a session from which none returns. */
+const ENDS = new Set(["TERMINATED", "CANCELLED"]);
+
+const envelopeCheck = TypeCompiler.Compile(Type.Object({ name: Type.String(), payload: Type.String() }));
+const payloadCheck = TypeCompiler.Compile(
+  Type.Object({
+    session_id: Uuid,
+    status_transition: Type.Optional(Type.Unknown()),
+  }),
+);
+
+function isKnown(name: string): name is (typeof NAMES)[number] {
+  return (NAMES as readonly string[]).includes(name);
+}
+
+function ignored(why: string): PlatformMessage {
+  return { kind: "ignored", why };
+}
+
+/** Undefined for text that is no JSON: the check that follows refuses it. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
