@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
+import { platformRedis } from "../../coordinator/platform/channel.ts";
 import { loadWorkerConfig } from "../../worker/config.ts";
 import { installed } from "../support/installed.ts";
 import { coordinatorConfig, faultyKeys, workerConfig } from "../support/values.ts";
@@ -45,6 +46,20 @@ describe("a file of the original", () => {
       worker_heartbeat_timeout: 60,
       unused_circuit_collection_timeout: 7200,
       metric_access_allowed_hosts: ["10.30.0.0/16"],
+    });
+  });
+
+  test("of a coordinator whose platform has another Redis, in hyphens and with Sentinel as text", () => {
+    const own = `[redis]\naddr = "own.example:6379"\npassword = "eG5tXa9vCk2zRw7N"`;
+    const read = (core: string) => platformRedis(coordinatorConfig(`${own}\n${core}`).values);
+    expect(read("")).toMatchObject({ addr: at("own.example", 6379), sentinel: null, password: "eG5tXa9vCk2zRw7N" });
+    expect(read('[core_redis]\naddr = { host = "core.example", port = 6380 }')).toEqual({
+      addr: at("core.example", 6380), sentinel: null, service_name: "mymaster", password: "",
+    }); // prettier-ignore
+    expect(read('[core-redis]\nsentinel = "s1:26379,s2:26379"\nservice-name = "core"\npassword = "p"')).toMatchObject({
+      sentinel: [at("s1", 26379), at("s2", 26379)],
+      service_name: "core",
+      password: "p",
     });
   });
 

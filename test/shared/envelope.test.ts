@@ -18,6 +18,7 @@ const EVENTS: AppProxyEvent[] = [
   { ...common, name: "appproxy_worker_circuit_added_event", source: "appproxy-worker", payload: circuits },
   { ...common, name: "appproxy_circuit_removed_event", payload: circuits, requestId: null },
   { ...common, name: "appproxy_circuit_route_updated_event", payload: routes },
+  { ...common, name: "appproxy_circuit_probe_event", payload: circuits },
 ];
 
 type Envelope = Record<"name" | "source" | "payload" | "metadata", string>;

@@ -4,7 +4,7 @@ import { SignJWT } from "jose";
 import { legacyPermit, PermitAuthority } from "../../worker/permit.ts";
 import { startApp, type App } from "../support/app.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
-import { JWT_SECRET, PERMIT_SECRET } from "../support/manager.ts";
+import { JWT_SECRET, PERMIT_SECRET, type Entered } from "../support/manager.ts";
 
 const USER = "11111111-2222-4333-8444-555555555555";
 
@@ -22,6 +22,9 @@ afterAll(async () => {
 });
 
 const enter = (wish: Record<string, unknown> = {}) => cluster.manager.enter({ kernel_port: app.port }, wish);
+/** Another circuit of the same session: another session's kernel would be another one. */
+const another = ({ sessionId }: Entered) =>
+  cluster.manager.enter({ kernel_port: app.port, session_id: sessionId }, { app: "another" });
 const status = async (url: string, headers: Record<string, string> = {}) =>
   (await fetch(url, { headers, redirect: "manual" })).status;
 
@@ -103,7 +106,8 @@ describe("/_appproxy/enter", () => {
   });
 
   test("takes no ticket of another circuit", async () => {
-    const [mine, other] = [await enter(), await enter()];
+    const mine = await enter();
+    const other = await another(mine);
     const setup = await fetch(await setupToken({ circuit: mine.circuitId }), { redirect: "manual" });
     const ticket = new URL(setup.headers.get("location") ?? "").search;
     expect(await status(`${other.origin}/_appproxy/enter${ticket}`)).toBe(401);
@@ -121,7 +125,8 @@ describe("/_appproxy/enter", () => {
 
 describe("a permit", () => {
   test("opens its own circuit alone", async () => {
-    const [mine, other] = [await enter(), await enter()];
+    const mine = await enter();
+    const other = await another(mine);
     expect(await status(mine.origin, { cookie: mine.cookie })).toBe(200);
     expect(await status(other.origin, { cookie: mine.cookie })).toBe(401);
     const renamed = mine.cookie.replace(/permit_[0-9a-f]{8}/, `permit_${other.circuitId.slice(0, 8)}`);

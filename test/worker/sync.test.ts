@@ -35,14 +35,11 @@ let manager: Manager;
 let redis: RedisServer;
 let low: number;
 let directory: string;
-/** An app that answers with its letter. */
-let apps: Record<"a" | "b", number>;
 
 beforeEach(async () => {
   stops = [];
   directory = mkdtempSync(join(tmpdir(), "app-proxy-sync-"));
   low = await freeRange(PORTS);
-  apps = { a: app("a"), b: app("b") };
 });
 
 afterEach(async () => {
@@ -50,6 +47,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
+/** An app that answers with its letter. */
 function app(letter: string): number {
   const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(letter) });
   stops.push(() => server.stop(true));
@@ -121,7 +119,8 @@ async function readyNode(heartbeat: number): Promise<Node> {
 }
 
 async function tryOpen(letter: "a" | "b", at: number): Promise<Answer> {
-  const { token, sessionId } = await manager.conf({ kernel_port: apps[letter] });
+  // Each has its session and its kernel.
+  const { token, sessionId } = await manager.conf({ kernel_port: app(letter) });
   return manager.auth(token, sessionId, { open_to_public: true, port: low + at });
 }
 
