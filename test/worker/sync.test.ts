@@ -423,7 +423,7 @@ describe("a start while the coordinator is away", () => {
     const worker = node(NEVER, manager.baseUrl, kept());
     await worker.ready;
     const circuit = await open("a", 0);
-    const { cookie } = await manager.enter({ kernel_port: apps.b }, { port: low + 1 });
+    const { cookie } = await manager.enter({ kernel_port: app("b") }, { port: low + 1 });
     await until(() => savedRevision() === 2);
     await first.stop();
     await worker.stop();
