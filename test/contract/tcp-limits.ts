@@ -20,10 +20,9 @@ async function greeted({ port }: Opened, count: number): Promise<Wire[]> {
 function greetedSoon(to: Opened, count: number): Promise<Wire[]> {
   return until(async () => {
     const wires = await Promise.all(Array.from({ length: count }, () => dial(to.port).catch(() => null)));
-    const greetings = await Promise.all(wires.map((wire) => wire?.readThrough("hello") ?? null));
-    const isFull = greetings.includes(null);
     const open = wires.filter((wire) => wire !== null);
-    if (!isFull) return open;
+    const greetings = await Promise.all(open.map((wire) => wire.readThrough("hello")));
+    if (greetings.length === count && !greetings.includes(null)) return open;
     for (const wire of open) wire.close();
     return null;
   });
