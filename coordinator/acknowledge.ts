@@ -27,8 +27,8 @@ export interface Acknowledgements {
   forget(circuitId: string, outcome?: "superseded" | "late"): void;
   /** The state of a circuit that someone waits for. */
   awaitedRow(circuitId: string): CircuitRow | undefined;
-  /** The circuits that are waited for. */
-  pending(): CircuitRow[];
+  /** The circuits that are waited for, those only that have been for so many milliseconds. */
+  pending(sinceMs?: number): CircuitRow[];
   /** Takes a worker's event. */
   receive(event: CircuitAdded): void;
   stop(): void;
@@ -39,6 +39,8 @@ const RETRY_MS = 500;
 
 interface Wait {
   row: CircuitRow;
+  /** performance.now() milliseconds. */
+  begun: number;
   promise: Promise<Outcome>;
   settle: (outcome: Outcome) => void;
 }
@@ -72,7 +74,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
       if (waiting.get(row.id)?.promise === promise) waiting.delete(row.id);
       resolve(outcome);
     };
-    return { row, promise, settle };
+    return { row, begun: performance.now(), promise, settle };
   }
 
   function has(row: CircuitRow): boolean {
@@ -95,7 +97,10 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
       known?.settle("superseded");
       return fresh.promise;
     },
-    pending: () => [...waiting.values()].map(({ row }) => row),
+    pending(sinceMs = 0) {
+      const before = performance.now() - sinceMs;
+      return [...waiting.values()].filter(({ begun }) => begun <= before).map(({ row }) => row);
+    },
     receive(event) {
       if (stopped) return;
       for (const { id, worker, revision } of event.payload.circuits) {

@@ -16,7 +16,7 @@ import { createCollector, type Collector } from "./circuits/collector.ts";
 import { createServing } from "./circuits/serving.ts";
 import { createCircuitService } from "./circuits/service.ts";
 import { getCircuit, wasWithdrawn } from "./circuits/find.ts";
-import { toCircuit } from "./circuits/store.ts";
+import { toCircuit, type CircuitRow } from "./circuits/store.ts";
 import { confRoutes } from "./conf/index.ts";
 import { createConfService } from "./conf/service.ts";
 import type { Deps } from "./deps.ts";
@@ -53,6 +53,9 @@ export interface Coordinator {
   stop(): Promise<void>;
 }
 
+/** An acknowledgement that is so late was lost, or what it is of. Milliseconds; a worker takes a few. */
+const ASK_AGAIN_MS = 1500;
+
 /** Starts a coordinator. Rejects when its address can't be opened. */
 export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   const { config, log, bus } = deps;
@@ -65,16 +68,15 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   baseUrl = advertised(config.proxy_coordinator, address);
 
   // Redis may be away now: events are heard as soon as it is there, and /health/readyz says so meanwhile.
-  bus
-    .subscribe({
-      event: (event) => hear(event, deps, acknowledgements),
-      unknown: () => askAgain(deps, publisher, acknowledgements),
-    })
-    .then(
-      () => publisher.kick(),
-      (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
-    );
+  const askAll = () => askAgain(deps, publisher, acknowledgements.pending());
+  bus.subscribe({ event: (event) => hear(event, deps, acknowledgements), unknown: askAll }).then(
+    // Acknowledgements may have come before they could be heard.
+    askAll,
+    (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
+  );
   publisher.kick();
+  const askLate = () => askAgain(deps, publisher, acknowledgements.pending(ASK_AGAIN_MS), "ours");
+  const asking = setInterval(askLate, ASK_AGAIN_MS);
   const platform = createPlatformService(deps, publisher, acknowledgements);
   deps.platform?.listen((text) => platform.hear(text));
   const periodic = startPeriodic(deps, { ...services, lease });
@@ -85,6 +87,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
     baseUrl,
     async stop() {
       platform.stop();
+      clearInterval(asking);
       await periodic.stop();
       acknowledgements.stop();
       if (app.server !== null) await stopServer(app.server);
@@ -191,12 +194,18 @@ function hear(event: AppProxyEvent, { database: { db } }: Deps, acknowledgements
   }
 }
 
-/** Acknowledgements may have been missed: workers are told of the circuits that are waited for once more. */
-function askAgain({ database: { db }, log }: Deps, publisher: Publisher, acknowledgements: Acknowledgements): void {
-  publisher.kick();
-  for (const row of acknowledgements.pending()) {
+/** Events or acknowledgements may have been lost: workers are told of the circuits that are waited for once more. */
+function askAgain(
+  { database: { db }, log }: Deps,
+  publisher: Publisher,
+  waited: readonly CircuitRow[],
+  whom: "all" | "ours" = "all",
+): void {
+  if (waited.length > 0 || whom === "all") publisher.kick();
+  for (const row of waited) {
     const worker = getWorker(db, row.workerId);
-    if (worker === undefined) continue;
+    // The original's worker may still be at it: it makes a circuit anew that it is told of twice.
+    if (worker === undefined || (whom === "ours" && worker.isOriginal)) continue;
     publisher.repeat(toCircuit(row), worker.authority, row.originRequestId).catch((error: unknown) => {
       log.debug({ circuit: row.id, reason: reason(error) }, "cannot ask for an acknowledgement again");
     });

@@ -362,6 +362,26 @@ describe("without an acknowledgement", () => {
     expect((await circuits()).length).toBe(1);
   });
 
+  test("because it was lost without a sign, a worker of ours is asked again, and one of the original is not", async () => {
+    const patient = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 4 } });
+    const ask = async (authority: string, more: Record<string, string>) => {
+      const made = await startFakeWorker(patient.manager, patient.redis.port, { authority, ...more });
+      made.answers = false;
+      const conf = await patient.manager.conf({ kernel_port: 8888 });
+      const opened = patient.manager.auth(conf.token, conf.sessionId, { app: authority });
+      await until(() => made.events.length === 1);
+      made.answers = true;
+      const { status } = await opened;
+      const told = made.events.map(({ name }) => name).filter((name) => name === "appproxy_circuit_created_event");
+      await patient.manager.api("DELETE", `/api/worker/${made.id}?${new URLSearchParams(more).toString()}`);
+      await made.stop();
+      return [status, told.length];
+    };
+    expect(await ask("ours", { node_id: "n1" })).toEqual([200, 2]);
+    expect(await ask("original", {})).toEqual([503, 1]);
+    await patient.stop();
+  }, 20_000);
+
   test("because it was lost with the connection, the worker is asked again", async () => {
     const deaf = await worker({ authority: "w" });
     deaf.answers = false;
