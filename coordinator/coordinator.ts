@@ -109,7 +109,7 @@ export interface Services {
 export function createServices(deps: Deps): Services {
   const publisher = createPublisher(deps);
   const acknowledgements = createAcknowledgements(deps);
-  const listening = createListening(deps.now);
+  const listening = deps.listening ?? createListening(deps.now);
   const workers = createWorkerService(deps, listening);
   const collector = createCollector(deps, { publisher, acknowledgements });
   return { publisher, acknowledgements, listening, workers, collector };

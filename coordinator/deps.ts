@@ -4,6 +4,7 @@ import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/log.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import type { OpenDb } from "./db/open.ts";
+import type { Listening } from "./listening.ts";
 import type { PlatformChannel } from "./platform/channel.ts";
 
 export interface Deps {
@@ -16,6 +17,8 @@ export interface Deps {
   log: Log;
   /** Epoch milliseconds. */
   now: () => number;
+  /** Since when anybody could be heard of; left out, it is reckoned from `now` and a clock that nobody sets. */
+  listening?: Listening;
   /** A new random UUID. */
   newId: () => string;
 }

@@ -174,7 +174,11 @@ async function startOne(toml: string, now: () => number): Promise<{ baseUrl: str
   const { bus, live, close } = redisMessengers(config.redis, codec, silentLog());
   const database = openDb(config.db.path, newId);
   const platform = createPlatformChannel(config, silentLog());
-  const coordinator = await startCoordinator({ config, database, bus, live, platform, log: silentLog(), now, newId });
+  // The clock that is moved stands for time that passes.
+  const startedAt = now();
+  const listening = { since: () => startedAt, look: () => "even" as const };
+  const deps = { config, database, bus, live, platform, log: silentLog(), now, newId, listening };
+  const coordinator = await startCoordinator(deps);
   await until(() => bus.healthy() && platform.healthy());
   return {
     baseUrl: coordinator.baseUrl,
