@@ -54,6 +54,16 @@ export function shutdownOnSignal(log: Log): Shutdown {
   return shutdown;
 }
 
+/** What a service says to the supervisor that started it: it serves. */
+export const READY = "ready";
+
+/** Says so, where there is a supervisor; from then on this process ends in order when that is gone. */
+export function tellSupervisor(): void {
+  if (process.send === undefined) return;
+  process.send(READY);
+  process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
+}
+
 export function createShutdown(): Shutdown {
   const steps: (() => unknown)[] = [];
   return {

@@ -43,6 +43,10 @@ export const workerTable = {
     trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For is believed"),
     announce_addr: f.optionalAddress("Accepted for the original's files; not used"),
     shutdown_timeout: f.number(30, [0, 3600], "seconds", "How long requests may finish after SIGTERM"),
+    share_ports: f.flag(
+      false,
+      "Let a second process of this worker take over its ports (Linux, the same user); `bun run supervise` turns it on",
+    ),
     tcp_auth: f.oneOf(
       TCP_AUTH,
       "setup-address",

@@ -7,9 +7,16 @@ import { hostPort } from "../shared/config/fields.ts";
 import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
-import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
+import {
+  ignoreProxySettings,
+  runMain,
+  shutdownOnSignal,
+  surviveStrayErrors,
+  tellSupervisor,
+} from "../shared/process.ts";
 import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
 import { bunEngine } from "./engine/bun.ts";
+import { findKin } from "./kin.ts";
 import { startWorker } from "./worker.ts";
 
 await runMain(async () => {
@@ -38,6 +45,9 @@ await runMain(async () => {
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 
+  const sharing = await findKin(config);
+  if (config.proxy_worker.share_ports && sharing === null)
+    log.warn("proxy_worker.share_ports has no effect: connections can't be steered on this system");
   const messengers = redisMessengers(
     config.redis,
     createCodec(config.secrets.api_secret, config.events.accept_unsigned, COORDINATOR_EVENTS),
@@ -47,6 +57,7 @@ await runMain(async () => {
   const worker = startWorker({
     config,
     engine: bunEngine,
+    sharing,
     bus: messengers.bus,
     live: messengers.live,
     log,
@@ -54,4 +65,6 @@ await runMain(async () => {
     newId: () => crypto.randomUUID(),
   });
   shutdown.add(() => worker.stop());
+  await worker.ready;
+  tellSupervisor();
 });
