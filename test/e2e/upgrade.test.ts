@@ -7,6 +7,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startApp, type App } from "../support/app.ts";
+import { startCertificates } from "../support/certificates.ts";
 import { follow, Manager } from "../support/manager.ts";
 import { freePort, freeRange } from "../support/ports.ts";
 import { startRedis, type RedisServer } from "../support/redis.ts";
@@ -158,10 +159,15 @@ test("port mode: no request is lost, permits and links work on, WebSockets are c
   expect(await worker.service.stop()).toBe(0);
 }, 120_000);
 
-test("wildcard mode and TCP: no connection is lost", async () => {
+test("wildcard mode with TLS, whose certificate is renewed meanwhile, and TCP: no connection is lost", async () => {
+  const certificates = startCertificates("first");
+  stack.defer(() => certificates.remove());
   const [wildcardPort, domain] = [await freePort(), ".apps.example.com"];
   const wild = await supervise("upgrade-wild", {
     frontend_mode: "wildcard",
+    tls_listen: true,
+    tls_cert: certificates.cert,
+    tls_privkey: certificates.key,
     wildcard_domain: { domain, bind_addr: `127.0.0.1:${wildcardPort}` },
   });
   const raw = await supervise("upgrade-tcp", { protocol: "tcp", tcp_auth: "none" });
@@ -173,13 +179,18 @@ test("wildcard mode and TCP: no connection is lost", async () => {
   const { host, head } = await enterWildcard(wildcardPort);
   expect(host).toEndWith(domain);
   const gateway = await openTcp(echo.port);
-  const kept = Array.from({ length: 4 }, () => new KeptConnection());
+  const kept = Array.from({ length: 4 }, () => new KeptConnection(true));
   const loads = {
-    fresh: steadily(12, () => askAnew(wildcardPort, head)),
+    fresh: steadily(12, () => askAnew(wildcardPort, head, true)),
     kept: steadily(4, (client) => kept[client]?.ask(wildcardPort, head) ?? Promise.resolve("no such client")),
     tcp: steadily(12, () => echoAnew(gateway)),
   };
-  for (let round = 1; round <= RELOADS; round++) await Promise.all([reload(wild), reload(raw)]);
+  for (let round = 1; round <= RELOADS; round++) {
+    const reloads = [reload(wild), reload(raw)];
+    // Both processes see them, the older one with its second listener on the port.
+    if (round < RELOADS) certificates.issue(`renewed ${round}`);
+    await Promise.all(reloads);
+  }
   await Promise.all(Object.values(loads).map((load) => load.stop()));
   expect(Object.values(loads).map(({ failures }) => failures)).toEqual([[], [], []]);
   for (const load of Object.values(loads)) expect(load.done()).toBeGreaterThan(100);
@@ -249,16 +260,20 @@ describe("a stranger", () => {
   test.each([
     ["of another authority", { authority: "other", share_ports: true }, 'it is in use by worker "upgrade-host", not by "other"; each authority needs an address of its own'], // prettier-ignore
     ["of this authority, but without sharing", { share_ports: false }, "in use"],
-  ])("%s is refused the API port", async (_, change, reason) => {
-    const file = join(directory, "stranger.toml");
-    const own = { authority: worker.authority, api_bind_addr: `127.0.0.1:${worker.apiPort}`, ...change };
-    writeFileSync(file, workerToml(manager.baseUrl, await freeRange(4), 4, { redisPort: redis.port, worker: own }));
-    const stranger = spawnService("worker/main.ts", ["--config", file]);
-    expect(await stranger.process.exited).toBe(1);
-    const said = await stranger.stderr;
-    expect(said).toContain(`Cannot listen on 127.0.0.1:${worker.apiPort} (proxy_worker.api_bind_addr)`);
-    expect(said).toContain(reason);
-  });
+  ])(
+    "%s is refused the API port",
+    async (_, change, reason) => {
+      const file = join(directory, "stranger.toml");
+      const own = { authority: worker.authority, api_bind_addr: `127.0.0.1:${worker.apiPort}`, ...change };
+      writeFileSync(file, workerToml(manager.baseUrl, await freeRange(4), 4, { redisPort: redis.port, worker: own }));
+      const stranger = spawnService("worker/main.ts", ["--config", file]);
+      expect(await stranger.process.exited).toBe(1);
+      const said = await stranger.stderr;
+      expect(said).toContain(`Cannot listen on 127.0.0.1:${worker.apiPort} (proxy_worker.api_bind_addr)`);
+      expect(said).toContain(reason);
+    },
+    30_000,
+  );
 
   test("with an address of its own is refused a circuit's port that this worker holds", async () => {
     const { origin, cookie } = await manager.enter({ kernel_port: app.port });
@@ -275,7 +290,7 @@ describe("a stranger", () => {
     expect((await asked).status).toBe(503);
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
     expect(await stranger.service.stop()).toBe(0);
-  });
+  }, 30_000);
 });
 
 // --- internal ---
@@ -284,9 +299,11 @@ describe("a stranger", () => {
 async function enterWildcard(port: number): Promise<{ host: string; head: string }> {
   const { token, sessionId } = await manager.conf({ kernel_port: app.port });
   const opened = await manager.auth(token, sessionId);
-  const setup = await fetch(String(opened.body["redirect_url"]), { redirect: "manual" });
+  const tls = { rejectUnauthorized: false };
+  const setup = await fetch(String(opened.body["redirect_url"]), { redirect: "manual", tls });
   const entry = new URL(setup.headers.get("location") ?? "");
-  const entered = await fetch(`http://127.0.0.1:${port}${entry.pathname}${entry.search}`, {
+  const entered = await fetch(`https://127.0.0.1:${port}${entry.pathname}${entry.search}`, {
+    tls,
     redirect: "manual",
     headers: { host: entry.host },
   });

@@ -31,15 +31,15 @@ export function steadily(clients: number, work: (client: number) => Promise<stri
   };
 }
 
-/** A GET over a connection of its own. */
-export async function askAnew(port: number, head: string): Promise<string | null> {
-  const said = await converse(port, `GET / HTTP/1.1\r\n${head}Connection: close\r\n\r\n`);
+/** A GET over a connection of its own, with TLS if asked, whatever the certificate. */
+export async function askAnew(port: number, head: string, tls = false): Promise<string | null> {
+  const said = await converse(port, `GET / HTTP/1.1\r\n${head}Connection: close\r\n\r\n`, { tls });
   return said.startsWith("HTTP/1.1 200 ") ? null : said.slice(0, 80);
 }
 
 /** A line over a TCP connection of its own, to a server that echoes it. */
 export async function echoAnew(port: number): Promise<string | null> {
-  const said = await converse(port, "hello\n", "hello\n");
+  const said = await converse(port, "hello\n", { enough: "hello\n" });
   return said === "hello\n" ? null : said;
 }
 
@@ -48,8 +48,11 @@ export class KeptConnection {
   #socket: Bun.Socket | null = null;
   #heard = "";
   #wake: () => void = () => undefined;
-  /** Connections so far. */
-  opened = 0;
+  readonly #tls: boolean;
+
+  constructor(tls = false) {
+    this.#tls = tls;
+  }
 
   async ask(port: number, head: string): Promise<string | null> {
     try {
@@ -76,16 +79,23 @@ export class KeptConnection {
 
   // --- internal ---
 
-  #connect(port: number): Promise<Bun.Socket> {
-    this.opened++;
+  /** Resolves when it can be written to: over TLS after the handshake. */
+  async #connect(port: number): Promise<Bun.Socket> {
+    const usable = Promise.withResolvers<void>();
     const gone = (socket: Bun.Socket) => {
+      usable.reject(new Error("closed before it could be used"));
       if (socket === this.#socket) this.#socket = null;
       this.#wake();
     };
-    return Bun.connect({
+    const socket = await Bun.connect({
       hostname: "127.0.0.1",
       port,
+      ...(this.#tls ? { tls: anyCertificate } : {}),
       socket: {
+        open: () => {
+          if (!this.#tls) usable.resolve();
+        },
+        handshake: () => usable.resolve(),
         data: (_socket, bytes) => {
           this.#heard += bytes.toString("latin1");
           this.#wake();
@@ -94,6 +104,8 @@ export class KeptConnection {
         error: gone,
       },
     });
+    await usable.promise;
+    return socket;
   }
 }
 
@@ -106,14 +118,21 @@ function isWhole(answer: string): boolean {
   return length === undefined ? answer.endsWith("0\r\n\r\n") : answer.length >= end + 4 + Number(length);
 }
 
+const anyCertificate = { rejectUnauthorized: false };
+
 /** All that is answered until the other side closes, or until it has said `enough`. */
-async function converse(port: number, question: string, enough?: string): Promise<string> {
+async function converse(
+  port: number,
+  question: string,
+  { enough, tls = false }: { enough?: string; tls?: boolean },
+): Promise<string> {
   let said = "";
   const over = Promise.withResolvers<string>();
   try {
     await Bun.connect({
       hostname: "127.0.0.1",
       port,
+      ...(tls ? { tls: anyCertificate } : {}),
       socket: {
         open: (socket) => void socket.write(question),
         data(socket, bytes) {

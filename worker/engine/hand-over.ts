@@ -32,10 +32,15 @@ export class HandOver<S extends object> {
     return this.#handed;
   }
 
+  /** True while the process that is taken over from listens: where new connections go is its affair. */
+  get isHeir(): boolean {
+    return this.order.elderListens;
+  }
+
   /** New connections go to the newest of ours. False when the system can't do that, or they are another process's. */
   steerHere(): boolean {
-    const { newest, elderListens } = this.order;
-    return !this.#handed && !elderListens && newest !== -1 && steer(this.#port, newest);
+    const { newest } = this.order;
+    return !this.#handed && !this.isHeir && newest !== -1 && steer(this.#port, newest);
   }
 
   /** Sees who else listens. */

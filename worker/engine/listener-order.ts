@@ -5,7 +5,7 @@
 export class ListenerOrder<S extends object> {
   #all: (S | number)[];
   #newest: S;
-  readonly #elders: ReadonlySet<number>;
+  readonly #elders: Set<number>;
 
   /** `elders` listened before `first` did. */
   constructor(first: S, elders: readonly number[] = []) {
@@ -29,6 +29,8 @@ export class ListenerOrder<S extends object> {
   /** Other processes' listeners as they are now. Exact as long as no two of them changed since the last time. */
   seen(others: readonly number[]): void {
     const now = new Set(others);
+    // Two processes at most: while the elder is there, what is new is its own.
+    if (others.some((one) => this.#elders.has(one))) for (const one of others) this.#elders.add(one);
     for (const one of this.#all.filter((one) => typeof one === "number" && !now.has(one))) this.left(one);
     for (const one of others) if (!this.#all.includes(one)) this.#all.push(one);
   }

@@ -52,8 +52,8 @@ export class Succession<S extends Server> {
     };
     // Connections that stand in the old listener's queue would be reset with it: none may come there any more, and
     // those that are there have to be taken.
-    if (!this.#port.steerHere()) return retire();
-    this.#later(retire);
+    if (this.#port.steerHere() || this.#port.isHeir) this.#later(retire);
+    else retire();
   }
 
   /** The answer of an old server asks its client to come back over a new connection. */

@@ -44,6 +44,17 @@ describe("another process's", () => {
     expect([order.newest, order.successor, order.elderListens]).toEqual([1, -1, true]);
   });
 
+  test("that was there before may renew its certificate: its second listener is no successor", () => {
+    const order = new ListenerOrder(a, [400]);
+    order.seen([400, 401]);
+    expect([order.newest, order.successor]).toEqual([1, -1]);
+    order.seen([401]);
+    expect([order.newest, order.successor, order.elderListens]).toEqual([1, -1, true]);
+    order.seen([]);
+    order.seen([501]);
+    expect([order.newest, order.successor]).toEqual([0, 1]);
+  });
+
   test("that has gone leaves its place to ours", () => {
     const order = new ListenerOrder(a, [400]);
     order.seen([]);
