@@ -57,10 +57,13 @@ export function shutdownOnSignal(log: Log): Shutdown {
 /** What a service says to the supervisor that started it: it serves. */
 export const READY = "ready";
 
-/** Says so, where there is a supervisor; from then on this process ends in order when that is gone. */
+/** Says so, where there is a supervisor. */
 export function tellSupervisor(): void {
-  if (process.send === undefined) return;
-  process.send(READY);
+  process.send?.(READY);
+}
+
+/** A service that nobody supervises any more would hold its ports against the next supervisor's: it ends in order. */
+export function endWithSupervisor(): void {
   process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
 }
 

@@ -8,6 +8,7 @@ import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
 import {
+  endWithSupervisor,
   ignoreProxySettings,
   runMain,
   shutdownOnSignal,
@@ -33,6 +34,7 @@ await runMain(async () => {
   surviveStrayErrors(log);
   if (!isRaised) log.warn("BUN_CONFIG_MAX_HTTP_REQUESTS is not set: this worker carries at most 256 requests at once");
   const shutdown = shutdownOnSignal(log);
+  endWithSupervisor();
   ignoreProxySettings();
   log.info(
     {

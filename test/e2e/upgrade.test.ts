@@ -252,6 +252,14 @@ describe("a successor", () => {
   }, 60_000);
 });
 
+test("a supervisor that is killed takes its worker with it, in order", async () => {
+  const worker = await supervise("upgrade-orphan");
+  expect(await nodesOf(worker.authority)).toBe(1);
+  worker.service.process.kill("SIGKILL");
+  await until(() => told(worker, "worker is down").length > 0);
+  expect(await nodesOf(worker.authority)).toBe(0);
+}, 30_000);
+
 describe("a stranger", () => {
   let worker: Supervised;
   beforeAll(async () => void (worker = await supervise("upgrade-host")), 30_000);

@@ -48,7 +48,7 @@ export function startApi(deps: ApiDeps): ApiServer {
   return {
     port,
     renew: (tls) => servers.renew(() => serve({ ...deps, port, tls }, answerWith)),
-    handOver: (idleMs) => servers.handOver(idleMs),
+    handOver: (idleMs) => (deps.sharing === null ? Promise.resolve() : servers.handOver(idleMs)),
     stop: () => stopServer({ stop: (now) => servers.stop(now === true) }),
   };
 }

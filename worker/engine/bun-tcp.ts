@@ -54,7 +54,7 @@ export function listenTcp({ hostname, port, seenAs, sharing }: TcpListenOptions,
     port: listener.port,
     async close(how, idleMs = 0) {
       if (how === "now") shared.cut();
-      else await shared.finish(Math.min(idleMs, QUEUE_MS));
+      else if (sharing !== null) await shared.finish(Math.min(idleMs, QUEUE_MS));
       stopped = true;
       listener.stop(false);
       if (how === "now") for (const leg of open) leg.reset();

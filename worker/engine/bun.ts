@@ -36,7 +36,7 @@ function listen(options: ListenOptions, core: Core): Listener {
   return {
     port,
     async close(how, idleMs = 0) {
-      if (how === "finish") await servers.handOver(idleMs);
+      if (how === "finish" && sharing !== null) await servers.handOver(idleMs);
       await servers.stop(how === "now");
     },
     renew(fresh) {
