@@ -10,7 +10,8 @@ import { assertPortFree } from "../shared/ports.ts";
 import type { WorkerConfig } from "./config.ts";
 import { tableAddress } from "./engine/connecting.ts";
 import type { Sharing } from "./engine/engine.ts";
-import { canSteer, listening, socketsOf } from "./engine/steer.ts";
+import { listening, socketsOf } from "./engine/sockets.ts";
+import { canSteer } from "./engine/steer.ts";
 
 const ASK_MS = 3000;
 /** So often it is looked whether the predecessor has ended. Milliseconds. */
@@ -58,9 +59,15 @@ function kinOf(host: string, port: number, predecessor: number | null): Kin {
     setImmediate(() => (busy = false));
   }, LOOK_MS);
   timer.unref();
+  let sockets: ReadonlySet<number> | null = null;
+  // Looked up once a turn: a successor opens all circuits' ports in one, and going through /proc takes milliseconds.
+  const ofKin = () => {
+    if (sockets === null) setImmediate(() => (sockets = null));
+    return (sockets ??= new Set(holders(host, port).flatMap((pid) => [...socketsOf(pid).keys()])));
+  };
   return {
     alone,
-    listeners: (taken) => (taken === 0 ? [] : listenersOn(taken, holders(host, port))),
+    listeners: (taken) => (taken === 0 ? [] : listenersOn(taken, ofKin())),
     takeover: () => (busy ? "busy" : "open"),
   };
 }
@@ -121,12 +128,10 @@ function holders(host: string, port: number): number[] {
   });
 }
 
-/** The listeners on a port, when all are those of `kin`. */
-function listenersOn(port: number, kin: number[]): number[] {
-  const sockets = kin.map((pid) => socketsOf(pid));
+/** The listeners on a port, when all are among `kin`. */
+function listenersOn(port: number, kin: ReadonlySet<number>): number[] {
   const there = listening().filter((one) => one.port === port);
-  const isKin = (inode: number) => sockets.some((open) => open.has(inode));
-  return there.every(({ inode }) => isKin(inode)) ? there.map(({ inode }) => inode) : [];
+  return there.every(({ inode }) => kin.has(inode)) ? there.map(({ inode }) => inode) : [];
 }
 
 function processes(): number[] {
