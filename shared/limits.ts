@@ -1,6 +1,6 @@
 /**
  * The two limits of Bun's that a proxy has to raise, and that Bun reads only at its start. Called by main files before
- * anything is open.
+ * anything is open, and by the worker's supervisor.
  */
 import { maxHeaderSize } from "node:http";
 
@@ -17,16 +17,21 @@ export function raiseHttpLimits(): boolean {
   const { env, argv, execPath } = process;
   // The folder has been changed already.
   const execArgv = process.execArgv.filter((flag, at, all) => !/^--cwd(=|$)/.test(flag) && all[at - 1] !== "--cwd");
-  const flag = `--max-http-header-size=${MAX_HEAD}`;
-  const isSmall = maxHeaderSize < MAX_HEAD && !execArgv.includes(flag);
+  const whole = withHttpLimits(env);
+  const isSmall = maxHeaderSize < MAX_HEAD && !whole.flags.some((flag) => execArgv.includes(flag));
   if (env[REQUESTS] !== undefined && !isSmall) return true;
   if (argv.some((argument) => /^(--config=)?\/(dev\/fd|proc)\//.test(argument))) return false;
-  const flags = isSmall ? [...execArgv, flag] : execArgv;
-  process.execve?.(execPath, [execPath, ...flags, ...argv.slice(1)], {
-    ...env,
-    [REQUESTS]: env[REQUESTS] ?? MAX_REQUESTS,
-  });
+  const flags = isSmall ? [...execArgv, ...whole.flags] : execArgv;
+  process.execve?.(execPath, [execPath, ...flags, ...argv.slice(1)], whole.env);
   return false;
+}
+
+/** Flags and environment with which a process has the limits from its start. */
+export function withHttpLimits(env: Record<string, string | undefined>): {
+  flags: string[];
+  env: Record<string, string | undefined>;
+} {
+  return { flags: [`--max-http-header-size=${MAX_HEAD}`], env: { ...env, [REQUESTS]: env[REQUESTS] ?? MAX_REQUESTS } };
 }
 
 // --- internal ---

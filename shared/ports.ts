@@ -1,8 +1,8 @@
-/** Listeners that share their port on purpose, which TLS needs for a moment: see `Listener.renew` and `ApiServer.renew`. */
+/** Listeners that share their port on purpose: while a certificate is renewed, and while a worker takes over from another. */
 
 /**
- * Throws when somebody listens there. Two servers of ours share a port only while a certificate is renewed; without this
- * a second service would silently get some of the first one's connections.
+ * Throws when somebody listens there. What is opened next may share its port; without this a second service would
+ * silently get some of the first one's connections.
  */
 export function assertPortFree(hostname: string, port: number): void {
   if (port === 0) return;

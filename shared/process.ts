@@ -54,6 +54,19 @@ export function shutdownOnSignal(log: Log): Shutdown {
   return shutdown;
 }
 
+/** What a service says to the supervisor that started it: it serves. */
+export const READY = "ready";
+
+/** Says so, where there is a supervisor. */
+export function tellSupervisor(): void {
+  process.send?.(READY);
+}
+
+/** A service that nobody supervises any more would hold its ports against the next supervisor's: it ends in order. */
+export function endWithSupervisor(): void {
+  process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
+}
+
 export function createShutdown(): Shutdown {
   const steps: (() => unknown)[] = [];
   return {

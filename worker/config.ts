@@ -53,6 +53,10 @@ export const workerTable = {
       "seconds",
       "That file counts for so long after its worker was last alive: kernels may have been given to others since",
     ),
+    share_ports: f.flag(
+      false,
+      "Let a second process of this worker take over its ports (Linux, the same user); `bun run supervise` turns it on",
+    ),
     tcp_auth: f.oneOf(
       TCP_AUTH,
       "setup-address",

@@ -9,9 +9,17 @@ import type { Table } from "./table.ts";
 /** Share of the time over which WebSockets are closed; the rest is for their last words. */
 const SPREAD = 0.8;
 
+/** Where a successor has the ports: how long idle connections may stay to hear of it with their next answer. Milliseconds. */
+const IDLE_MS = 30_000;
+
+/** The part of `ms`, the time for a stop, in which idle connections may hear of a successor. */
+export function idleTime(ms: number): number {
+  return Math.min(ms * SPREAD, IDLE_MS);
+}
+
 /** Resolves when all is closed, after `ms` milliseconds at the latest. */
 export async function drain(frontends: Frontends, table: Table, ms: number): Promise<void> {
-  const finished = frontends.finish();
+  const finished = frontends.finish(idleTime(ms));
   const stop = sendAway(table, ms * SPREAD);
   const late = Promise.withResolvers<void>();
   const timer = setTimeout(late.resolve, ms);

@@ -19,8 +19,11 @@ export interface Frontends {
   retry(): Promise<Circuit[]>;
   /** New connections get this certificate. */
   renew(tls: TlsPair): void;
-  /** Stops listening; resolves when all requests have ended. Nothing opens after it. */
-  finish(): Promise<void>;
+  /**
+   * Stops listening; resolves when all requests have ended. Nothing opens after it. Where a successor listens too, idle
+   * connections have `idleMs` milliseconds to hear that they should come back.
+   */
+  finish(idleMs: number): Promise<void>;
   /** Closes what is left. */
   abort(): Promise<void>;
 }
@@ -112,8 +115,8 @@ export function createPortFrontends({ log, listen, bindPort }: PortSettings): Fr
     renew(tls) {
       for (const { listener } of listeners.values()) listener.renew(tls);
     },
-    async finish() {
-      await Promise.all(beginClosing().map((listener) => listener.close("finish")));
+    async finish(idleMs) {
+      await Promise.all(beginClosing().map((listener) => listener.close("finish", idleMs)));
     },
     async abort() {
       await Promise.all(beginClosing().map((listener) => listener.close("now")));
@@ -131,9 +134,9 @@ export function createWildcardFrontends(listener: Listener): Frontends {
     close: () => Promise.resolve(),
     retry: () => Promise.resolve([]),
     renew: (tls) => listener.renew(tls),
-    async finish() {
+    async finish(idleMs) {
       open = false;
-      await listener.close("finish");
+      await listener.close("finish", idleMs);
     },
     async abort() {
       open = false;

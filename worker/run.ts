@@ -10,9 +10,16 @@ import { hostPort } from "../shared/config/fields.ts";
 import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
-import { ignoreProxySettings, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
+import {
+  endWithSupervisor,
+  ignoreProxySettings,
+  shutdownOnSignal,
+  surviveStrayErrors,
+  tellSupervisor,
+} from "../shared/process.ts";
 import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
 import { bunEngine } from "./engine/bun.ts";
+import { findKin } from "./kin.ts";
 import { startWorker, type WorkerDeps } from "./worker.ts";
 
 /** Reads the arguments and starts; `fitted` may put other parts in the place of the real ones. Rejects when it can't start. */
@@ -30,6 +37,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   surviveStrayErrors(log);
   if (!isRaised) log.warn("BUN_CONFIG_MAX_HTTP_REQUESTS is not set: this worker carries at most 256 requests at once");
   const shutdown = shutdownOnSignal(log);
+  endWithSupervisor();
   ignoreProxySettings();
   log.info(
     {
@@ -42,6 +50,9 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 
+  const sharing = await findKin(config);
+  if (config.proxy_worker.share_ports && sharing === null)
+    log.warn("proxy_worker.share_ports has no effect: connections can't be steered on this system");
   const messengers = redisMessengers(
     config.redis,
     createCodec(config.secrets.api_secret, config.events.accept_unsigned, COORDINATOR_EVENTS),
@@ -52,6 +63,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
     fitted({
       config,
       engine: bunEngine,
+      sharing,
       bus: messengers.bus,
       live: messengers.live,
       log,
@@ -60,4 +72,6 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
     }),
   );
   shutdown.add(() => worker.stop());
+  await worker.ready;
+  tellSupervisor();
 }

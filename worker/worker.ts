@@ -13,9 +13,10 @@ import { createBurner } from "./burn.ts";
 import { unservedFaults, type WorkerConfig } from "./config.ts";
 import { createCoordinatorClient } from "./coordinator-client.ts";
 import { createCore } from "./decide.ts";
-import { drain } from "./drain.ts";
+import { drain, idleTime } from "./drain.ts";
 import type { Core, Engine } from "./engine/engine.ts";
 import { createPortFrontends, createWildcardFrontends, type Frontends } from "./frontends.ts";
+import type { Kin } from "./kin.ts";
 import { createKnocks } from "./knock.ts";
 import { createMetrics } from "./metrics.ts";
 import { PermitAuthority } from "./permit.ts";
@@ -31,6 +32,8 @@ import { createUsage } from "./usage.ts";
 export interface WorkerDeps {
   config: WorkerConfig;
   engine: Engine;
+  /** Who may share this worker's ports; nobody without it. */
+  sharing?: Kin | null;
   bus: Bus;
   live: LiveData;
   log: Log;
@@ -105,6 +108,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     hostname: own.api_bind_addr.host,
     port: own.api_bind_addr.port,
     tls,
+    sharing: deps.sharing ?? null,
     log,
     setup: {
       table,
@@ -183,7 +187,8 @@ export function startWorker(deps: WorkerDeps): Worker {
     state: () => sync.state(),
     async stop() {
       unwatch();
-      await Promise.all([sync.stop(), drain(frontends, table, own.shutdown_timeout * 1000)]);
+      const ms = own.shutdown_timeout * 1000;
+      await Promise.all([sync.stop(), drain(frontends, table, ms), api.handOver(idleTime(ms))]);
       prober.stop();
       refusals.stop();
       checks.stop();
@@ -227,7 +232,7 @@ function registration({ proxy_worker: own }: WorkerConfig, apiPort: number, wild
 
 /** Port mode opens a listener with each circuit, wildcard mode one for all, now. Throws when that can't be had. */
 function openFrontends(
-  { engine, config }: WorkerDeps,
+  { engine, config, sharing = null }: WorkerDeps,
   core: Core,
   tls: TlsPair | null,
   log: Log,
@@ -236,7 +241,7 @@ function openFrontends(
   if (mode === "wildcard") {
     const { host: hostname, port } = wildcard.bind_addr;
     const listener = listenAt(`${hostPort(wildcard.bind_addr)} (proxy_worker.wildcard_domain.bind_addr)`, () =>
-      engine.listen({ hostname, port, tls, frontend: { mode: "wildcard" } }, core),
+      engine.listen({ hostname, port, tls, frontend: { mode: "wildcard" }, sharing }, core),
     );
     return { frontends: createWildcardFrontends(listener), wildcardPort: listener.port };
   }
@@ -248,8 +253,8 @@ function openFrontends(
     // Raw TCP is the app's own from the first byte on: it has no TLS of ours.
     listen: (port, seenAs) =>
       protocol === "tcp"
-        ? engine.listenTcp({ hostname, port, seenAs }, core)
-        : engine.listen({ hostname, port, tls: current, frontend: { mode: "port", port: seenAs } }, core),
+        ? engine.listenTcp({ hostname, port, seenAs, sharing }, core)
+        : engine.listen({ hostname, port, tls: current, frontend: { mode: "port", port: seenAs }, sharing }, core),
   });
   const renew = (pair: TlsPair) => {
     current = pair;

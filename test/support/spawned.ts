@@ -13,6 +13,8 @@ export const ROOT = join(import.meta.dir, "../..");
 export interface Service {
   readonly process: Bun.Subprocess;
   readonly lines: Record<string, unknown>[];
+  /** All that it wrote to standard error, once it has ended. */
+  readonly stderr: Promise<string>;
   /** Resolves with the first line whose `msg` is this. */
   said(msg: string): Promise<Record<string, unknown>>;
   /** Ends it and gives its exit code. */
@@ -33,6 +35,7 @@ export function spawnService(file: string, args: string[], env: Record<string, s
   return {
     process: child,
     lines,
+    stderr,
     said: (msg) =>
       until(
         async () => {

@@ -41,7 +41,10 @@ beforeEach(async () => {
   snapshot = { circuits: [], revision: 3, epoch: "mine" };
   table = newTable();
   const listen = (port: number, seenAs: number) =>
-    bunEngine.listen({ hostname: "127.0.0.1", port, tls: null, frontend: { mode: "port", port: seenAs } }, refusing);
+    bunEngine.listen(
+      { hostname: "127.0.0.1", port, tls: null, frontend: { mode: "port", port: seenAs }, sharing: null },
+      refusing,
+    );
   frontends = createPortFrontends({ log: silentLog(), listen, bindPort: (port) => port });
   const bus = createMemoryBus(new MemoryHub(), createCodec("replica-test-secret-01", false), silentLog());
   asked = [];

@@ -26,7 +26,7 @@ beforeEach(() => {
   port = 0;
   const first = serve("a");
   port = first.port ?? 0;
-  servers = new Succession(first, 1000);
+  servers = new Succession(first, { port, lingerMs: 1000 });
 });
 
 afterEach(() => servers.stop(true));

@@ -3,12 +3,14 @@ import { hostPort } from "../../shared/config/fields.ts";
 import { Failure, reason } from "../../shared/failure.ts";
 import { redactUrl, type Log } from "../../shared/log.ts";
 import { CORS_HEADERS, failureAnswer, listsJson } from "../../shared/page.ts";
-import { assertPortFree } from "../../shared/ports.ts";
 import { pathAndQuery, pathOf } from "../../shared/target.ts";
 import { stopServer } from "../../shared/process.ts";
 import type { TlsPair } from "../../shared/tls.ts";
 import { VERSION } from "../../shared/version.ts";
+import { claimPort, UNSHARED, type Claim } from "../engine/claim.ts";
+import { openShared } from "../engine/steer.ts";
 import { Succession } from "../engine/succession.ts";
+import type { Kin } from "../kin.ts";
 import type { SyncState } from "../sync.ts";
 import type { Metrics } from "../metrics.ts";
 import { setup, type SetupDeps } from "./setup.ts";
@@ -17,6 +19,8 @@ export interface ApiDeps {
   hostname: string;
   port: number;
   tls: TlsPair | null;
+  /** Null: nobody else may listen on its port. */
+  sharing: Kin | null;
   log: Log;
   setup: SetupDeps;
   state: () => SyncState & { circuits: number; events: boolean };
@@ -29,6 +33,8 @@ export interface ApiServer {
   port: number;
   /** New connections get this certificate. */
   renew(tls: TlsPair): void;
+  /** Leaves its port to a successor, if there is one, and resolves when it may stop: in `idleMs` milliseconds then. */
+  handOver(idleMs: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -36,12 +42,13 @@ export interface ApiServer {
 export function startApi(deps: ApiDeps): ApiServer {
   const answerWith = (request: Request, server: Server) =>
     answer(request, server.requestIP(request)?.address ?? "", deps).then((given) => servers.farewell(server, given));
-  const first = open(deps, true, answerWith);
-  const servers: Succession<Server> = new Succession(first);
+  const { first, claim } = openFirst(deps, answerWith);
   const port = first.port ?? deps.port;
+  const servers: Succession<Server> = new Succession(first, { port, claim });
   return {
     port,
-    renew: (tls) => servers.renew(() => open({ ...deps, port, tls }, false, answerWith)),
+    renew: (tls) => servers.renew(() => serve({ ...deps, port, tls }, answerWith)),
+    handOver: (idleMs) => (deps.sharing === null ? Promise.resolve() : servers.handOver(idleMs)),
     stop: () => stopServer({ stop: (now) => servers.stop(now === true) }),
   };
 }
@@ -51,13 +58,16 @@ export function startApi(deps: ApiDeps): ApiServer {
 type Server = Bun.Server<undefined>;
 type Answerer = (request: Request, server: Server) => Promise<Response>;
 
-function open(deps: ApiDeps, alone: boolean, fetch: Answerer): Server {
+function openFirst(deps: ApiDeps, fetch: Answerer): { first: Server; claim: Claim } {
+  const { hostname, port, tls, sharing } = deps;
   try {
-    if (alone && deps.tls !== null) assertPortFree(deps.hostname, deps.port);
-    return serve(deps, fetch);
+    const claim = tls === null && sharing === null ? UNSHARED : claimPort(hostname, port, sharing);
+    const open = () => serve(deps, fetch);
+    return { first: sharing === null ? open() : openShared(open), claim };
   } catch (error) {
-    const address = hostPort({ host: deps.hostname, port: deps.port });
-    throw new Error(`Cannot listen on ${address} (proxy_worker.api_bind_addr)`, { cause: error });
+    throw new Error(`Cannot listen on ${hostPort({ host: hostname, port })} (proxy_worker.api_bind_addr)`, {
+      cause: error,
+    });
   }
 }
 
@@ -65,8 +75,8 @@ function serve(deps: ApiDeps, fetch: Answerer): Server {
   return Bun.serve({
     hostname: deps.hostname,
     port: deps.port,
-    // Shared only while a certificate is renewed.
-    reusePort: deps.tls !== null,
+    // Shared only while a certificate is renewed or a successor takes over.
+    reusePort: deps.tls !== null || deps.sharing !== null,
     development: false,
     idleTimeout: 60,
     ...(deps.tls === null ? {} : { tls: deps.tls }),
@@ -102,8 +112,13 @@ const ROUTES: Record<string, Handler> = {
   "/status": () => Response.json({ api_version: "v2" }),
   "/setup": (deps, request, peer) => setup(request, peer, deps.setup),
   "/metrics": (deps, _request, peer) => deps.metrics.answer(peer),
-  "/health/status": ({ about, state }) =>
-    Response.json({ version: VERSION, ...about, occupied_slots: state().circuits }),
+  "/health/status": ({ about, state, sharing }) =>
+    Response.json({
+      version: VERSION,
+      ...about,
+      occupied_slots: state().circuits,
+      takeover: sharing?.takeover() ?? "off",
+    }),
   "/health": (deps) => Response.json(health(deps)),
   "/health/livez": () => Response.json({ status: "healthy" }),
   "/health/readyz": (deps) => {

@@ -2,6 +2,7 @@
  * Raw TCP for the Bun engine: a client's connection and one to the app, byte for byte, with back-pressure, half-close
  * both ways, and resets that stay resets (dataplane T1–T3).
  */
+import { claimPort, UNSHARED } from "./claim.ts";
 import { dial } from "./dial.ts";
 import {
   UpstreamFault,
@@ -11,19 +12,25 @@ import {
   type Passage,
   type TcpListenOptions,
 } from "./engine.ts";
+import { HandOver } from "./hand-over.ts";
+import { openShared } from "./steer.ts";
 import { reason } from "../../shared/failure.ts";
+
+/** Nobody idles in a listener's queue: this is for handshakes that are under way, with one answer lost. Milliseconds. */
+const QUEUE_MS = 3000;
 
 /** A peer that has vanished is noticed after as long as with Linux's own default, as an app would without us. Milliseconds. */
 const KEEPALIVE_MS = 7_200_000;
 
-export function listenTcp({ hostname, port, seenAs }: TcpListenOptions, core: Core): Listener {
+export function listenTcp({ hostname, port, seenAs, sharing }: TcpListenOptions, core: Core): Listener {
   const open = new Set<Leg>();
   const drained = Promise.withResolvers<void>();
   let stopped = false;
-  const listener = Bun.listen<Leg>({
+  const claim = sharing === null ? UNSHARED : claimPort(hostname, port, sharing);
+  const options: Bun.TCPSocketListenOptions<Leg> = {
     hostname,
     port,
-    exclusive: true,
+    ...(sharing === null ? { exclusive: true } : { reusePort: true }),
     allowHalfOpen: true,
     data: new Leg(),
     socket: {
@@ -40,10 +47,14 @@ export function listenTcp({ hostname, port, seenAs }: TcpListenOptions, core: Co
         void carry(leg, { peer: socket.remoteAddress, port: seenAs }, core);
       },
     },
-  });
+  };
+  const listener = sharing === null ? Bun.listen(options) : openShared(() => Bun.listen(options));
+  const shared = new HandOver(listener.port, listener, claim);
   return {
     port: listener.port,
-    async close(how) {
+    async close(how, idleMs = 0) {
+      if (how === "now") shared.cut();
+      else if (sharing !== null) await shared.finish(Math.min(idleMs, QUEUE_MS));
       stopped = true;
       listener.stop(false);
       if (how === "now") for (const leg of open) leg.reset();

@@ -4,7 +4,6 @@
  */
 import { Failure } from "../../shared/failure.ts";
 import type { Answer } from "../../shared/page.ts";
-import { assertPortFree } from "../../shared/ports.ts";
 import { pathAndQuery } from "../../shared/target.ts";
 import { ask } from "./bun-ask.ts";
 import { Faulted, forward } from "./bun-http.ts";
@@ -12,7 +11,9 @@ import { listenTcp } from "./bun-tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./bun-websocket.ts";
 import { reach } from "./dial.ts";
 import { knockAt } from "./knock-at.ts";
+import { claimPort, UNSHARED } from "./claim.ts";
 import type { Core, Decision, Engine, Frontend, Listener, ListenOptions, RequestHead } from "./engine.ts";
+import { openShared } from "./steer.ts";
 import { Succession } from "./succession.ts";
 
 type Server = Bun.Server<Bridge>;
@@ -28,14 +29,18 @@ export const bunEngine: Engine = {
 // --- internal ---
 
 function listen(options: ListenOptions, core: Core): Listener {
-  const { hostname, tls } = options;
-  if (tls !== null) assertPortFree(hostname, options.port);
-  const first = open(options, core, farewell);
-  const servers: Succession<Server> = new Succession(first);
+  const { hostname, tls, sharing } = options;
+  const claim = tls === null && sharing === null ? UNSHARED : claimPort(hostname, options.port, sharing);
+  const openNext = () => open(options, core, farewell);
+  const first = sharing === null ? openNext() : openShared(openNext);
   const port = first.port ?? options.port;
+  const servers: Succession<Server> = new Succession(first, { port, claim });
   return {
     port,
-    close: (how) => servers.stop(how === "now"),
+    async close(how, idleMs = 0) {
+      if (how === "finish" && sharing !== null) await servers.handOver(idleMs);
+      await servers.stop(how === "now");
+    },
     renew(fresh) {
       if (tls === null) throw new Error("a listener without TLS has no certificate");
       servers.renew(() => open({ ...options, port, tls: fresh }, core, farewell));
@@ -43,6 +48,8 @@ function listen(options: ListenOptions, core: Core): Listener {
   };
 
   function farewell(server: Server, answering: Answering): Answering {
+    // Without TLS no newer server of ours can be there.
+    if (tls === null && !servers.handed) return answering;
     if (answering instanceof Promise) return answering.then((answer) => servers.farewell(server, answer));
     return servers.farewell(server, answering);
   }
@@ -51,22 +58,18 @@ function listen(options: ListenOptions, core: Core): Listener {
 type Farewell = (server: Server, answering: Answering) => Answering;
 
 function open(options: ListenOptions, core: Core, farewell: Farewell): Server {
-  const { hostname, port, tls } = options;
+  const { hostname, port, tls, sharing } = options;
   return Bun.serve<Bridge>({
     hostname,
     port,
-    // Two processes on one port would share its connections at random.
-    reusePort: tls !== null,
+    // Two processes on one port would share its connections at random, if nothing steered them.
+    reusePort: tls !== null || sharing !== null,
     // Silence of any length is allowed: event streams and long polls.
     idleTimeout: 0,
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     development: false,
     ...(tls === null ? {} : { tls }),
-    // Only with TLS there may be a newer server.
-    fetch: (request, self) => {
-      const answering = serve(request, self, options, core);
-      return tls === null ? answering : farewell(self, answering);
-    },
+    fetch: (request, self) => farewell(self, serve(request, self, options, core)),
     websocket: bridgeHandlers,
     error: () => new Response(null, { status: 500 }),
   });

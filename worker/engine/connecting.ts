@@ -14,9 +14,14 @@ const SYN_SENT = "02";
 export async function connecting(host: string, port: number): Promise<number | null> {
   const tables = await Promise.all(TABLES.map(read));
   if (tables.every((table) => table === null)) return null;
-  const remote = isIPv4(host) ? hexOf(host) : null;
+  const remote = tableAddress(host);
   const waiting = new Set(tables.flatMap((table) => inodes(table ?? "", remote, port)));
   return waiting.size === 0 ? 0 : countOwn(waiting);
+}
+
+/** How the kernel's tables write an IPv4 address; null for a name, which may stand for any, and for IPv6, which is rare. */
+export function tableAddress(host: string): string | null {
+  return isIPv4(host) ? hexOf(host) : null;
 }
 
 // --- internal ---

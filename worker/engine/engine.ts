@@ -112,10 +112,21 @@ export interface Core {
   unanswered(arrival: Arrival, fault: UpstreamFault): void;
 }
 
+/** A port that another process of the same authority may listen on too: how one takes over from the other. */
+export interface Sharing {
+  /** The listeners of that process on a port that is taken, by inode. None: it is a stranger's. */
+  listeners(port: number): readonly number[];
+  /** Resolves when the process that is taken over from has ended. */
+  alone: Promise<void>;
+}
+
 export interface Listener {
   readonly port: number;
-  /** Closes every connection at once, or lets requests end first. */
-  close(how: "now" | "finish"): Promise<void>;
+  /**
+   * Closes every connection at once, or lets requests end first. A port that a successor listens on is left to it: idle
+   * connections then have `idleMs` milliseconds to hear that they should come back.
+   */
+  close(how: "now" | "finish", idleMs?: number): Promise<void>;
   /** New connections get this certificate; open ones stay. Throws when the listener has none. */
   renew(tls: TlsPair): void;
 }
@@ -126,6 +137,8 @@ export interface ListenOptions {
   tls: TlsPair | null;
   /** How circuits are found for what comes in here; the port is the one seen from outside. */
   frontend: Frontend;
+  /** Null: nobody else may listen on the port. */
+  sharing: Sharing | null;
 }
 
 /** What came of a connection. `unknown`: nothing answered, or what did was not the address itself. */
@@ -149,4 +162,6 @@ export interface TcpListenOptions {
   /** The port to bind, and the same as it is seen from outside. */
   port: number;
   seenAs: number;
+  /** Null: nobody else may listen on the port. */
+  sharing: Sharing | null;
 }

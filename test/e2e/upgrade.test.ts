@@ -1,0 +1,329 @@
+/**
+ * Workers are replaced while people use them: a supervisor starts a second process on the same ports, which takes over.
+ * Port, wildcard and TCP workers under fresh connections, kept ones and WebSockets: nobody notices but by a 1001.
+ */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startApp, type App } from "../support/app.ts";
+import { startCertificates } from "../support/certificates.ts";
+import { follow, Manager } from "../support/manager.ts";
+import { freePort, freeRange } from "../support/ports.ts";
+import { startRedis, type RedisServer } from "../support/redis.ts";
+import { spawnService, type Service } from "../support/spawned.ts";
+import { askAnew, echoAnew, KeptConnection, steadily } from "../support/steady.ts";
+import { coordinatorToml, workerToml } from "../support/toml.ts";
+import { until } from "../support/until.ts";
+import { talk } from "../support/websocket.ts";
+
+const STOP_SECONDS = 2;
+const SOCKETS = 12;
+const RELOADS = 3;
+
+const directory = mkdtempSync(join(tmpdir(), "app-proxy-upgrade-"));
+const stack = new AsyncDisposableStack();
+let redis: RedisServer;
+let manager: Manager;
+let app: App;
+
+interface Supervised {
+  service: Service;
+  file: string;
+  apiPort: number;
+  authority: string;
+}
+
+beforeAll(async () => {
+  stack.defer(() => rmSync(directory, { recursive: true, force: true }));
+  redis = await startRedis();
+  stack.defer(() => redis.stop());
+  app = startApp();
+  stack.defer(() => app.stop());
+  const port = await freePort();
+  const file = join(directory, "coordinator.toml");
+  const coordinator = { bind_addr: `127.0.0.1:${port}`, circuit_ack_timeout: 3, worker_heartbeat_timeout: 6 };
+  writeFileSync(file, coordinatorToml(join(directory, "db.sqlite3"), { redisPort: redis.port, coordinator }));
+  const service = spawnService("coordinator/main.ts", ["--config", file]);
+  stack.defer(async () => void (await service.stop("SIGKILL")));
+  await service.said("coordinator is up");
+  manager = new Manager(`http://127.0.0.1:${port}`);
+}, 60_000);
+
+afterAll(() => stack.disposeAsync(), 60_000);
+
+/** A worker's file. Without a range of its own, of `ports` free ports. */
+async function configure(
+  authority: string,
+  worker: Record<string, unknown>,
+  ports = 24,
+): Promise<Omit<Supervised, "service">> {
+  const [apiPort, low] = [await freePort(), await freeRange(ports)];
+  const file = join(directory, `${authority}.toml`);
+  const own = { authority, api_bind_addr: `127.0.0.1:${apiPort}`, shutdown_timeout: STOP_SECONDS, ...worker };
+  writeFileSync(file, workerToml(manager.baseUrl, low, ports, { redisPort: redis.port, worker: own }));
+  return { file, apiPort, authority };
+}
+
+async function supervise(
+  authority: string,
+  worker: Record<string, unknown> = {},
+  args: string[] = [],
+): Promise<Supervised> {
+  const configured = await configure(authority, worker);
+  const service = spawnService("worker/supervise.ts", [...args, "--config", configured.file]);
+  stack.defer(async () => void (await service.stop()));
+  await service.said("circuits are known");
+  return { service, ...configured };
+}
+
+const told = ({ service }: Supervised, msg: string) => service.lines.filter((line) => line["msg"] === msg);
+
+/** Replaces the worker; gives when the old one was told to go, and resolves when it has ended. */
+async function reload(supervised: Supervised): Promise<void> {
+  const before = told(supervised, "the older worker has ended").length;
+  supervised.service.process.kill("SIGHUP");
+  const ended = await until(() => told(supervised, "the older worker has ended")[before], 30_000);
+  expect(ended).toMatchObject({ code: 0 });
+}
+
+async function nodesOf(authority: string): Promise<unknown> {
+  const { workers } = (await manager.api("GET", "/api/worker")).body as { workers: Record<string, unknown>[] };
+  return workers.find((worker) => worker["authority"] === authority)?.["nodes"];
+}
+
+/** How much later than the first each was closed, in order; all with 1001. */
+async function closings(sockets: Awaited<ReturnType<typeof talk>>[]): Promise<number[]> {
+  const times = await Promise.all(
+    sockets.map(async ({ closed }) => {
+      expect((await closed).code).toBe(1001);
+      return performance.now();
+    }),
+  );
+  const sorted = times.toSorted((a, b) => a - b);
+  return sorted.map((at) => at - (sorted[0] ?? 0));
+}
+
+test("port mode: no request is lost, permits and links work on, WebSockets are closed one after the other", async () => {
+  const worker = await supervise("upgrade-port");
+  const circuits = await Promise.all(
+    Array.from({ length: 4 }, () => manager.enter({ kernel_port: app.port }, { app: "jupyter" })),
+  );
+  const targets = circuits.map(({ origin, cookie }) => ({
+    port: Number(new URL(origin).port),
+    head: `Host: ${new URL(origin).host}\r\nCookie: ${cookie}\r\n`,
+  }));
+  const target = (client: number) => targets[client % targets.length] as (typeof targets)[number];
+  const kept = Array.from({ length: 12 }, () => new KeptConnection());
+  const askKept = (client: number) =>
+    kept[client]?.ask(target(client).port, target(client).head) ?? Promise.resolve("no such client");
+  const [circuit] = circuits;
+  if (circuit === undefined) throw new Error("no circuit");
+  const loads = {
+    fresh: steadily(24, (client) => askAnew(target(client).port, target(client).head)),
+    kept: steadily(8, askKept),
+    // Now and then a request: what idles between must not be closed under it.
+    idle: steadily(4, async (client) => {
+      await Bun.sleep(150);
+      return askKept(client + 8);
+    }),
+    links: steadily(1, async () => {
+      const opened = await manager.auth(circuit.token, circuit.sessionId);
+      const entered = await follow(String(opened.body["redirect_url"])).catch(String);
+      return typeof entered !== "string" && entered.origin === circuit.origin ? null : JSON.stringify(entered);
+    }),
+  };
+  for (let round = 1; round <= RELOADS; round++) {
+    const before = performance.now();
+    const sockets = await Promise.all(
+      Array.from({ length: SOCKETS }, () =>
+        talk(`${circuit.origin.replace("http", "ws")}/ws`, {
+          headers: { cookie: circuit.cookie, origin: circuit.origin },
+        }),
+      ),
+    );
+    expect(sockets.map(({ opened }) => opened)).toEqual(sockets.map(() => true));
+    const [times] = await Promise.all([closings(sockets), reload(worker)]);
+    expect(times.at(-1)).toBeWithin(STOP_SECONDS * 400, STOP_SECONDS * 1000);
+    const gaps = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+    expect(Math.max(...gaps)).toBeLessThan(STOP_SECONDS * 500);
+    expect(await nodesOf(worker.authority)).toBe(1);
+    const more = await manager.enter({ kernel_port: app.port });
+    expect((await fetch(more.origin, { headers: { cookie: more.cookie } })).status).toBe(200);
+    expect(performance.now() - before).toBeLessThan(30_000);
+  }
+  await Promise.all(Object.values(loads).map((load) => load.stop()));
+  expect(Object.values(loads).map(({ failures }) => failures)).toEqual([[], [], [], []]);
+  for (const load of Object.values(loads)) expect(load.done()).toBeGreaterThan(20);
+  expect(new Set(told(worker, "worker started").map((line) => line["pid"])).size).toBe(RELOADS + 1);
+  expect(await worker.service.stop()).toBe(0);
+}, 120_000);
+
+test("wildcard mode with TLS, whose certificate is renewed meanwhile, and TCP: no connection is lost", async () => {
+  const certificates = startCertificates("first");
+  stack.defer(() => certificates.remove());
+  const [wildcardPort, domain] = [await freePort(), ".apps.example.com"];
+  const wild = await supervise("upgrade-wild", {
+    frontend_mode: "wildcard",
+    tls_listen: true,
+    tls_cert: certificates.cert,
+    tls_privkey: certificates.key,
+    wildcard_domain: { domain, bind_addr: `127.0.0.1:${wildcardPort}` },
+  });
+  const raw = await supervise("upgrade-tcp", { protocol: "tcp", tcp_auth: "none" });
+  const echo = Bun.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    socket: { data: (socket, bytes) => void socket.write(bytes), error: () => undefined },
+  });
+  const { host, head } = await enterWildcard(wildcardPort);
+  expect(host).toEndWith(domain);
+  const gateway = await openTcp(echo.port);
+  const kept = Array.from({ length: 4 }, () => new KeptConnection(true));
+  const loads = {
+    fresh: steadily(12, () => askAnew(wildcardPort, head, true)),
+    kept: steadily(4, (client) => kept[client]?.ask(wildcardPort, head) ?? Promise.resolve("no such client")),
+    tcp: steadily(12, () => echoAnew(gateway)),
+  };
+  for (let round = 1; round <= RELOADS; round++) {
+    const reloads = [reload(wild), reload(raw)];
+    // Both processes see them, the older one with its second listener on the port.
+    if (round < RELOADS) certificates.issue(`renewed ${round}`);
+    await Promise.all(reloads);
+  }
+  await Promise.all(Object.values(loads).map((load) => load.stop()));
+  expect(Object.values(loads).map(({ failures }) => failures)).toEqual([[], [], []]);
+  for (const load of Object.values(loads)) expect(load.done()).toBeGreaterThan(100);
+  expect([await nodesOf(wild.authority), await nodesOf(raw.authority)]).toEqual([1, 1]);
+  expect([await wild.service.stop(), await raw.service.stop()]).toEqual([0, 0]);
+  echo.stop(true);
+}, 120_000);
+
+describe("a successor", () => {
+  test("that can't start, or does not serve in time, leaves the old one serving", async () => {
+    const worker = await supervise("upgrade-broken", {}, ["--ready-within", "4"]);
+    const entered = await manager.enter({ kernel_port: app.port });
+    const served = async () => (await fetch(entered.origin, { headers: { cookie: entered.cookie } })).status;
+    const good = readFileSync(worker.file, "utf8");
+    const pid = told(worker, "worker started")[0]?.["pid"];
+
+    writeFileSync(worker.file, good.replace("heartbeat_period = 1", 'heartbeat_period = "now and then"'));
+    worker.service.process.kill("SIGHUP");
+    await worker.service.said("the successor has ended before it served; the older worker goes on");
+    expect(await served()).toBe(200);
+
+    writeFileSync(worker.file, good.replace(manager.baseUrl, "http://127.0.0.1:1"));
+    worker.service.process.kill("SIGHUP");
+    expect(await worker.service.said("the successor does not serve in time and is ended")).toMatchObject({ within_ms: 4000 }); // prettier-ignore
+    await until(() => told(worker, "the successor has ended before it served; the older worker goes on").length === 2);
+    expect(await served()).toBe(200);
+    expect(told(worker, "the older worker has ended")).toEqual([]);
+
+    writeFileSync(worker.file, good);
+    await reload(worker);
+    expect(await served()).toBe(200);
+    expect(told(worker, "the successor serves; the older worker leaves")).toMatchObject([{ predecessor: pid }]);
+    expect(await worker.service.stop()).toBe(0);
+  }, 60_000);
+
+  test("without a supervisor gets no connection before it takes over, also when it is killed, and then all", async () => {
+    const { file, authority } = await configure("upgrade-alone", { share_ports: true });
+    const run = async () => {
+      const service = spawnService("worker/main.ts", ["--config", file]);
+      await service.said("circuits are known");
+      return service;
+    };
+    const first = await run();
+    const { origin, cookie } = await manager.enter({ kernel_port: app.port });
+    const { port, host } = new URL(origin);
+    const load = steadily(12, () => askAnew(Number(port), `Host: ${host}\r\nCookie: ${cookie}\r\n`));
+    for (let round = 1; round <= 3; round++) expect(await (await run()).stop("SIGKILL")).toBeGreaterThan(0);
+    const second = await run();
+    const third = spawnService("worker/main.ts", ["--config", file]);
+    expect(await third.process.exited).toBe(1);
+    expect(await third.stderr).toContain(`worker "${authority}" is being taken over already; wait until the older process has ended`); // prettier-ignore
+    expect(await first.stop()).toBe(0);
+    expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
+    await load.stop();
+    expect(load.failures).toEqual([]);
+    expect(await second.stop()).toBe(0);
+    // Those that were killed could not say that they go: until their leases end they would get the other tests' circuits.
+    await until(async () => (await nodesOf(authority)) === 0);
+  }, 60_000);
+});
+
+test("a supervisor that is killed takes its worker with it, in order", async () => {
+  const worker = await supervise("upgrade-orphan");
+  expect(await nodesOf(worker.authority)).toBe(1);
+  worker.service.process.kill("SIGKILL");
+  await until(() => told(worker, "worker is down").length > 0);
+  expect(await nodesOf(worker.authority)).toBe(0);
+}, 30_000);
+
+describe("a stranger", () => {
+  let worker: Supervised;
+  beforeAll(async () => void (worker = await supervise("upgrade-host")), 30_000);
+  afterAll(async () => void (await worker.service.stop()));
+
+  test.each([
+    ["of another authority", { authority: "other", share_ports: true }, 'it is in use by worker "upgrade-host", not by "other"; each authority needs an address of its own'], // prettier-ignore
+    ["of this authority, but without sharing", { share_ports: false }, "in use"],
+  ])(
+    "%s is refused the API port",
+    async (_, change, reason) => {
+      const file = join(directory, "stranger.toml");
+      const own = { authority: worker.authority, api_bind_addr: `127.0.0.1:${worker.apiPort}`, ...change };
+      writeFileSync(file, workerToml(manager.baseUrl, await freeRange(4), 4, { redisPort: redis.port, worker: own }));
+      const stranger = spawnService("worker/main.ts", ["--config", file]);
+      expect(await stranger.process.exited).toBe(1);
+      const said = await stranger.stderr;
+      expect(said).toContain(`Cannot listen on 127.0.0.1:${worker.apiPort} (proxy_worker.api_bind_addr)`);
+      expect(said).toContain(reason);
+    },
+    30_000,
+  );
+
+  test("with an address of its own is refused a circuit's port that this worker holds", async () => {
+    const { origin, cookie } = await manager.enter({ kernel_port: app.port });
+    const port = Number(new URL(origin).port);
+    const user_uuid = crypto.randomUUID();
+    const stranger = await supervise("upgrade-stranger", {
+      port_proxy: { bind_port_range: [port, port] },
+      app_filters: [{ key: "session.user_uuid", value: user_uuid }],
+    });
+    const { token, sessionId } = await manager.conf({ kernel_port: app.port, user_uuid });
+    const asked = manager.auth(token, sessionId);
+    const refused = await stranger.service.said(`Cannot open port ${port} for a circuit; trying again with each heartbeat`); // prettier-ignore
+    expect(refused["reason"]).toBe(`port ${port} is in use by another process`);
+    expect((await asked).status).toBe(503);
+    expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
+    expect(await stranger.service.stop()).toBe(0);
+  }, 30_000);
+});
+
+// --- internal ---
+
+/** Enters a circuit under the wildcard domain, whose names nothing resolves here. Gives what its requests begin with. */
+async function enterWildcard(port: number): Promise<{ host: string; head: string }> {
+  const { token, sessionId } = await manager.conf({ kernel_port: app.port });
+  const opened = await manager.auth(token, sessionId);
+  const tls = { rejectUnauthorized: false };
+  const setup = await fetch(String(opened.body["redirect_url"]), { redirect: "manual", tls });
+  const entry = new URL(setup.headers.get("location") ?? "");
+  const entered = await fetch(`https://127.0.0.1:${port}${entry.pathname}${entry.search}`, {
+    tls,
+    redirect: "manual",
+    headers: { host: entry.host },
+  });
+  const cookie = entered.headers.getSetCookie().map((line) => line.split(";", 1)[0]).join("; "); // prettier-ignore
+  return { host: entry.hostname, head: `Host: ${entry.host}\r\nCookie: ${cookie}\r\n` };
+}
+
+/** Opens a TCP circuit to a port; gives the circuit's. */
+async function openTcp(port: number): Promise<number> {
+  const { token, sessionId } = await manager.conf({ kernel_port: port });
+  const opened = await manager.auth(token, sessionId, { app: "sshd", protocol: "tcp" });
+  const setup = await fetch(String(opened.body["redirect_url"]), { redirect: "manual" });
+  const { redirectURI } = (await setup.json()) as { redirectURI: string };
+  return Number(new URL(new URL(redirectURI).searchParams.get("gateway") ?? "").port);
+}

@@ -1,0 +1,141 @@
+/**
+ * The other process of this worker: a second one with the same authority and the same ports, which takes over from the
+ * first. Who listens on our API port, and says there that it is of our authority, is kin; anybody else on a port of ours
+ * is a stranger. At most two are there at once: so the order of listeners on a port can be known.
+ */
+import { existsSync, readdirSync } from "node:fs";
+import { hostPort, isRecord } from "../shared/config/fields.ts";
+import { reason } from "../shared/failure.ts";
+import { assertPortFree } from "../shared/ports.ts";
+import type { WorkerConfig } from "./config.ts";
+import { tableAddress } from "./engine/connecting.ts";
+import type { Sharing } from "./engine/engine.ts";
+import { listening, socketsOf } from "./engine/sockets.ts";
+import { canSteer } from "./engine/steer.ts";
+
+const ASK_MS = 3000;
+/** So often it is looked whether the predecessor has ended. Milliseconds. */
+const LOOK_MS = 100;
+/** How long one that has just taken over itself may need to be ready for its own successor. Milliseconds. */
+const BUSY_MS = 5000;
+
+/** With whom a worker shares its ports. */
+export interface Kin extends Sharing {
+  /** What is told to one who wants to take over: a third process has to wait. */
+  takeover(): "open" | "busy";
+}
+
+/**
+ * Null when nobody may share the ports. Rejects when the API address is taken by a stranger, or by two processes of this
+ * worker already.
+ */
+export async function findKin({ proxy_worker: own }: WorkerConfig): Promise<Kin | null> {
+  if (!own.share_ports || !canSteer()) return null;
+  const { host, port } = own.api_bind_addr;
+  if (isFree(host, port)) return kinOf(host, port, null);
+  const cannot = `Cannot listen on ${hostPort(own.api_bind_addr)} (proxy_worker.api_bind_addr)`;
+  const fault = await strangeness(own);
+  if (fault !== null) throw new Error(`${cannot}: ${fault}`);
+  const [predecessor, other] = holders(host, port);
+  if (predecessor === undefined)
+    throw new Error(`${cannot}: its process can't be seen from here: it is another user's, or in another container`);
+  if (other !== undefined)
+    throw new Error(
+      `${cannot}: worker "${own.authority}" is being taken over already; wait until the older process has ended`,
+    );
+  return kinOf(host, port, predecessor);
+}
+
+// --- internal ---
+
+function kinOf(host: string, port: number, predecessor: number | null): Kin {
+  const { promise: alone, resolve } = Promise.withResolvers<void>();
+  let busy = predecessor !== null;
+  const timer = setInterval(() => {
+    if (predecessor !== null && existsSync(`/proc/${predecessor}`)) return;
+    clearInterval(timer);
+    resolve();
+    // Whoever waits for it has steered by then.
+    setImmediate(() => (busy = false));
+  }, LOOK_MS);
+  timer.unref();
+  let sockets: ReadonlySet<number> | null = null;
+  // Looked up once a turn: a successor opens all circuits' ports in one, and going through /proc takes milliseconds.
+  const ofKin = () => {
+    if (sockets === null) setImmediate(() => (sockets = null));
+    return (sockets ??= new Set(holders(host, port).flatMap((pid) => [...socketsOf(pid).keys()])));
+  };
+  return {
+    alone,
+    listeners: (taken) => (taken === 0 ? [] : listenersOn(taken, ofKin())),
+    takeover: () => (busy ? "busy" : "open"),
+  };
+}
+
+function isFree(host: string, port: number): boolean {
+  try {
+    assertPortFree(host, port);
+    return true;
+  } catch {
+    return false; // taken; by whom is asked next
+  }
+}
+
+/** Why the port can't be shared with the one that has it; null when it can. */
+async function strangeness(own: WorkerConfig["proxy_worker"]): Promise<string | null> {
+  const { authority } = own;
+  const end = performance.now() + BUSY_MS;
+  for (;;) {
+    const said = await about(own);
+    if (typeof said === "string") return `it is in use by something that is no worker (${said})`;
+    if (said["authority"] !== authority)
+      return `it is in use by worker ${JSON.stringify(said["authority"])}, not by "${authority}"; each authority needs an address of its own`;
+    if (said["takeover"] === "open") return null;
+    if (said["takeover"] !== "busy")
+      return `worker "${authority}" runs already, without proxy_worker.share_ports; stop it first`;
+    if (performance.now() > end)
+      return `worker "${authority}" is being taken over already; wait until the older process has ended`;
+    await Bun.sleep(LOOK_MS);
+  }
+}
+
+/** What the process at our API address says of itself, or why it says nothing. */
+async function about({ api_bind_addr: { host, port }, tls_listen: tls }: WorkerConfig["proxy_worker"]) {
+  const at = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  try {
+    const answer = await fetch(`${tls ? "https" : "http"}://${hostPort({ host: at, port })}/health/status`, {
+      signal: AbortSignal.timeout(ASK_MS),
+      keepalive: false,
+      // It is this machine; the certificate is for the name that people use.
+      tls: { rejectUnauthorized: false },
+    });
+    const said: unknown = await answer.json();
+    return isRecord(said) ? said : "its answer is no object";
+  } catch (error) {
+    return reason(error);
+  }
+}
+
+/** Other processes that listen at the address. */
+function holders(host: string, port: number): number[] {
+  const address = tableAddress(host);
+  const there = listening().filter(
+    (one) => one.port === port && (address === null || one.address.startsWith(`${address}:`)),
+  );
+  return processes().filter((pid) => {
+    const open = socketsOf(pid);
+    return there.some(({ inode }) => open.has(inode));
+  });
+}
+
+/** The listeners on a port, when all are among `kin`. */
+function listenersOn(port: number, kin: ReadonlySet<number>): number[] {
+  const there = listening().filter((one) => one.port === port);
+  return there.every(({ inode }) => kin.has(inode)) ? there.map(({ inode }) => inode) : [];
+}
+
+function processes(): number[] {
+  return readdirSync("/proc")
+    .map(Number)
+    .filter((pid) => pid > 0 && pid !== process.pid);
+}

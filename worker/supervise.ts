@@ -1,0 +1,44 @@
+/**
+ * The supervisor's process: `bun run supervise [--worker FILE] [--ready-within SECONDS] [the worker's own arguments]`.
+ * SIGHUP replaces the worker without a gap; SIGTERM ends it. Signals only: what it keeps running is in supervisor.ts.
+ */
+import { join } from "node:path";
+import { withHttpLimits } from "../shared/limits.ts";
+import { createLog } from "../shared/log.ts";
+import { READY, runMain } from "../shared/process.ts";
+import { envName } from "../shared/config/load.ts";
+import { WORKER_ENV } from "./config.ts";
+import { readOptions, SUPERVISE_HELP, type Options } from "./supervise-options.ts";
+import { startSupervisor, type Child } from "./supervisor.ts";
+
+const SHARE_PORTS = envName(WORKER_ENV, ["proxy_worker", "share_ports"]);
+
+await runMain(async () => {
+  const options = readOptions(process.argv.slice(2), join(import.meta.dir, "main.ts"));
+  if (options === null) return void process.stdout.write(SUPERVISE_HELP);
+  const log = createLog("worker-supervisor", "info");
+  const supervisor = startSupervisor({ start: () => spawn(options), log, readyMs: options.readyMs });
+  process.on("SIGHUP", () => supervisor.replace());
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.once(signal, () => {
+      log.info({ signal }, "stopping");
+      supervisor.stop();
+    });
+  process.exit(await supervisor.done);
+});
+
+// --- internal ---
+
+function spawn({ worker, args }: Options): Child {
+  const { promise: ready, resolve } = Promise.withResolvers<void>();
+  // With the limits from the start: a worker that begins anew to get them would lose its line to us.
+  const { flags, env } = withHttpLimits(process.env);
+  const child = Bun.spawn([process.execPath, ...flags, worker, ...args], {
+    env: { [SHARE_PORTS]: "true", ...env },
+    stdio: ["ignore", "inherit", "inherit"],
+    ipc: (message) => {
+      if (message === READY) resolve();
+    },
+  });
+  return { pid: child.pid, ready, exited: child.exited, kill: (signal) => child.kill(signal) };
+}
