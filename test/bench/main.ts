@@ -12,6 +12,7 @@ import { benchCreation, judge } from "./creation.ts";
 import { benchHttp, judgeHttp } from "./http-rate.ts";
 import { describeMachine, machineText } from "./machine.ts";
 import { table } from "./measure.ts";
+import { benchScale, judgeScale } from "./scale.ts";
 import type { Sheet } from "./sheet.ts";
 import { benchStream, judgeStream } from "./stream-delay.ts";
 import { benchTcp, judgeTcp } from "./tcp.ts";
@@ -39,13 +40,19 @@ const BENCHMARKS: Record<string, () => Promise<Result>> = {
   websocket: () => traffic(benchWebSocket, judgeWebSocket),
   tcp: () => traffic(benchTcp, judgeTcp),
   circuits: () => traffic(benchCircuits, judgeCircuits),
+  scale: async () => {
+    const sheets = await benchScale();
+    const { coordinator, table: lookups } = sheets;
+    const figures = [...coordinator.rows(), ...lookups.rows()];
+    return { figures, table: `${coordinator.text()}\n\n${lookups.text()}`, summary: judgeScale(sheets) };
+  },
 };
 const ARTEFACTS = join(import.meta.dir, "../artefacts");
 
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => BENCHMARKS[name] === undefined);
 if (unknown.length > 0) fail(`no benchmark ${unknown.join(", ")}; there are ${Object.keys(BENCHMARKS).join(", ")}`);
-if (wanted.length === 0 || wanted.some((name) => name !== "creation" && name !== "bulk")) {
+if (wanted.length === 0 || wanted.some((name) => !["creation", "bulk", "scale"].includes(name))) {
   const missing = missingPrograms();
   if (missing !== null) fail(missing);
 }
