@@ -6,6 +6,7 @@ import * as endpoint from "../shared/schema/endpoint.ts";
 import * as health from "../shared/schema/health.ts";
 import { SlotsV1, WorkersV1 } from "../shared/schema/v1.ts";
 import {
+  BeatenWorker,
   Heartbeat,
   SlotList,
   Worker,
@@ -32,6 +33,7 @@ const schemas = {
   WorkerRegistration,
   WorkerList,
   WorkerCircuits,
+  BeatenWorker,
   Heartbeat,
   EndpointRequest: endpoint.EndpointRequest,
   EndpointAnswer: endpoint.EndpointAnswer,

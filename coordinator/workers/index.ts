@@ -57,11 +57,11 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
         transform: (context) => {
           if (isEmpty(context.body)) context.body = {};
         },
-        response: answers("Worker", 400, 401, 404, 413),
+        response: answers("BeatenWorker", 400, 401, 404, 413),
         detail: {
           tags,
           summary: "Heartbeat",
-          description: "Every 10 s. 404 means: register again.",
+          description: "Every 10 s. 404 means: register again. With `slots: false` the answer does not list the slots.",
           ...BODY_IS_OPTIONAL,
         },
       },

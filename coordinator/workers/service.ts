@@ -1,6 +1,13 @@
 /** Workers' lives: registration, heartbeats, leases, loss. */
 import { Failure, notFound, reason } from "../../shared/failure.ts";
-import type { Heartbeat, Slot, Worker, WorkerCircuits, WorkerRegistration } from "../../shared/schema/worker.ts";
+import type {
+  BeatenWorker,
+  Heartbeat,
+  Slot,
+  Worker,
+  WorkerCircuits,
+  WorkerRegistration,
+} from "../../shared/schema/worker.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import { circuitsFor, type Position } from "./circuits.ts";
@@ -11,7 +18,7 @@ import * as store from "./store.ts";
 export interface WorkerService {
   register(wanted: WorkerRegistration): Worker;
   /** Throws object-not-found when the worker must register again. */
-  heartbeat(id: string, beat: Heartbeat): Worker;
+  heartbeat(id: string, beat: Heartbeat): BeatenWorker;
   /** A node leaves; with the last one the worker is TERMINATED. Its circuits stay for its return. */
   deregister(id: string, nodeId: string | null): void;
   get(id: string): Worker;
@@ -33,7 +40,8 @@ export function createWorkerService(deps: Deps, listening: Pick<Listening, "sinc
   const lease = timeout / 2;
 
   function beat(row: store.WorkerRow, nodeId: string | null | undefined, said: store.Said): void {
-    store.renewLease(db, row.id, nodeId ?? store.NAMELESS_NODE, said, now() + lease, now());
+    const name = nodeId ?? store.NAMELESS_NODE;
+    write(db, (tx) => store.renewLease(tx, row.id, name, said, now() + lease, now()));
     deps.live.workerSeen(row.authority, now() / 1000).catch((error: unknown) => {
       log.debug({ worker: row.authority, reason: reason(error) }, "cannot note in Redis that the worker was seen");
     });
@@ -53,7 +61,7 @@ export function createWorkerService(deps: Deps, listening: Pick<Listening, "sinc
       log.info({ worker: row.authority, node: wanted.node_id ?? null }, "worker registered");
       return store.toWorker(db, known(row.id), now());
     },
-    heartbeat(id, { node_id: nodeId, revision = null, digest = null, usage_delayed: usageDelayed, routes }) {
+    heartbeat(id, { node_id: nodeId, revision = null, digest = null, usage_delayed: usageDelayed, routes, slots }) {
       const row = known(id);
       // A node that left, or was thought dead long ago, starts anew: its registration may have changed meanwhile.
       if (row.status === "TERMINATED" && !store.hasNode(db, id, nodeId ?? store.NAMELESS_NODE))
@@ -63,7 +71,7 @@ export function createWorkerService(deps: Deps, listening: Pick<Listening, "sinc
       const agrees = digest === null || revision !== row.revision ? null : digest === row.digest;
       if (agrees === false) log.warn({ worker: row.authority, node: nodeId, revision }, "a node's circuits differ");
       beat(row, nodeId, { revision, agrees, usageDelayed: usageDelayed ?? false, routeReports: routes ?? null });
-      return store.toWorker(db, known(id), now());
+      return (slots === false ? store.toBriefWorker : store.toWorker)(db, known(id), now());
     },
     deregister(id, nodeId) {
       const row = known(id);

@@ -78,8 +78,14 @@ export const Heartbeat = Type.Object(
       nullable(Type.Boolean({ description: "Users' activity could not be written to Redis yet." })),
     ),
     routes: Type.Optional(nullable(RouteReports)),
+    slots: Type.Optional(
+      Type.Boolean({
+        default: true,
+        description: "Whether the answer lists the slots: it is long when there are many.",
+      }),
+    ),
   },
-  { example: { node_id: "node-1", revision: 42, digest: 1_125_899_906_842_597 } },
+  { example: { node_id: "node-1", revision: 42, digest: 1_125_899_906_842_597, slots: false } },
 );
 export type Heartbeat = Static<typeof Heartbeat>;
 
@@ -119,6 +125,10 @@ export const Worker = Type.Object({
   slots: Type.Array(Slot),
 });
 export type Worker = Static<typeof Worker>;
+
+/** Answer of the heartbeat. */
+export const BeatenWorker = Type.Object({ ...Worker.properties, slots: Type.Optional(Type.Array(Slot)) });
+export type BeatenWorker = Static<typeof BeatenWorker>;
 
 export const WorkerList = Type.Object({ workers: Type.Array(Worker) });
 export const SlotList = Type.Object({ slots: Type.Array(Slot) });

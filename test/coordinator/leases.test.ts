@@ -99,3 +99,9 @@ test("a heartbeat says whether the node's circuits are the database's", () => {
   expect(agrees({ revision: revision + 1, digest: digest + 1 })).toBeNull();
   expect(agrees({ revision })).toBeNull();
 });
+
+test("a heartbeat lists the slots unless it says that it needs none", () => {
+  const { slots, ...rest } = service.heartbeat(id, { node_id: "n1" });
+  expect(slots?.length).toBe(10);
+  expect(service.heartbeat(id, { node_id: "n1", slots: false })).toEqual(rest);
+});
