@@ -17,6 +17,8 @@ export interface ReplicaDeps extends AcknowledgerDeps {
   /** A fetch has failed: try again soon. */
   failed: () => void;
   table: Table;
+  /** Waits between fetches; a test's model has no time for that. */
+  sleep?: (ms: number) => Promise<void>;
 }
 
 export interface ReplicaState {
@@ -67,7 +69,7 @@ const MAX_HELD = 10_000;
 const PAUSE_MS = { first: 100, most: 2000 };
 
 export function createReplica(deps: ReplicaDeps): Replica {
-  const { authority, fetch, failed, table, frontends, log } = deps;
+  const { authority, fetch, failed, table, frontends, log, sleep = Bun.sleep } = deps;
   const acknowledger = createAcknowledger(deps);
   const served = createServed(table, frontends);
   let revision: number | null = null;
@@ -192,7 +194,7 @@ export function createReplica(deps: ReplicaDeps): Replica {
 
   async function fetchAll(): Promise<void> {
     try {
-      await Bun.sleep(Math.max(0, fetchedAt + PAUSE_MS.first - performance.now()));
+      await sleep(Math.max(0, fetchedAt + PAUSE_MS.first - performance.now()));
       for (let pause = PAUSE_MS.first; !stopped; pause = Math.min(pause * 2, PAUSE_MS.most)) {
         // From here on events are held: the answer may or may not have what they tell.
         known = false;
@@ -201,7 +203,7 @@ export function createReplica(deps: ReplicaDeps): Replica {
         const answer = await fetch(position());
         await inLine(() => take(answer, seen));
         if (known) break;
-        await Bun.sleep(pause);
+        await sleep(pause);
       }
     } catch (error) {
       known = false;
@@ -233,7 +235,8 @@ export function createReplica(deps: ReplicaDeps): Replica {
   async function applyAll(snapshot: WorkerCircuits): Promise<void> {
     const wanted = new Set(snapshot.circuits.map((circuit) => circuit.id));
     await served.drop(table.ids().filter((id) => !wanted.has(id)));
-    await add(snapshot.circuits.filter(served.isNews), null);
+    // In another database the same revision of a circuit may be another state.
+    await add(snapshot.epoch === epoch ? snapshot.circuits.filter(served.isNews) : snapshot.circuits, null);
     revision = snapshot.revision ?? null;
     epoch = snapshot.epoch;
     suspect = false;
@@ -286,8 +289,9 @@ export function createReplica(deps: ReplicaDeps): Replica {
       // What was found out meanwhile is newer.
       if (stopped || !known) return;
       if (answer.since === undefined) {
-        // A version that does not know `since`, or changes that are not recorded any more.
-        tellsChanges = answer.epoch !== epoch || answer.revision !== revision;
+        // A version that does not know `since`, or changes that are not recorded any more. What was asked for counts: what
+        // is here by now may have come with another fetch.
+        tellsChanges = answer.epoch !== mine.epoch || answer.revision !== mine.since;
         return tellsChanges ? lose() : undefined;
       }
       const before = revision;

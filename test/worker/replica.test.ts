@@ -20,6 +20,8 @@ import { circuit, newTable } from "../support/values.ts";
 
 let low: number;
 let snapshot: WorkerCircuits;
+/** Answers in the snapshot's place. */
+let answer: (() => Promise<WorkerCircuits>) | null;
 let fetches: number;
 /** What each fetch said that is known. */
 let asked: (Known | null)[];
@@ -48,10 +50,11 @@ beforeEach(async () => {
   frontends = createPortFrontends({ log: silentLog(), listen, bindPort: (port) => port });
   const bus = createMemoryBus(new MemoryHub(), createCodec("replica-test-secret-01", false), silentLog());
   asked = [];
+  answer = null;
   const fetch = async (known: Known | null) => {
     fetches++;
     asked.push(known);
-    return snapshot;
+    return answer === null ? snapshot : answer();
   };
   replica = createReplica({ authority: "w", fetch, failed: () => undefined, bus, table, frontends, log: silentLog() });
   await replica.refresh();
@@ -244,4 +247,31 @@ describe("changes instead of everything", () => {
     await replica.look();
     expect([fetches, replica.state().known]).toEqual([1, true]);
   });
+});
+
+test("a circuit of another database is taken though it has the same revision", async () => {
+  const before = one("a", 0, 4);
+  replica.receive(created(before, 4));
+  await until(() => ids().length === 1);
+  const after = { ...before, open_to_public: true };
+  snapshot = { circuits: [after], revision: 4, epoch: "another" };
+  await replica.refresh();
+  expect(table.byId(after.id)?.circuit).toEqual(after);
+});
+
+test("a look that is answered after a fetch has brought the same does not end looking", async () => {
+  // Changes since then are not recorded any more: everything comes.
+  const everything = { circuits: [one("a", 0, 4)], revision: 4, epoch: "mine" };
+  const late = Promise.withResolvers<WorkerCircuits>();
+  answer = () => late.promise;
+  const looked = replica.look();
+  answer = null;
+  snapshot = everything;
+  await replica.refresh();
+  late.resolve(everything);
+  await looked;
+  await settled();
+  fetches = 0;
+  await replica.look();
+  expect(fetches).toBe(1);
 });
