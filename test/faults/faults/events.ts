@@ -73,9 +73,12 @@ async function forge({ random, timeline, wiretap }: FaultContext): Promise<void>
   const foreign = random.uuid();
   for (let left = random.between(5, 40); left > 0; left--) {
     await Bun.sleep(random.between(5, 40));
-    const event = wiretap.heard().length === 0 ? null : read(right, random.pick(wiretap.heard()));
-    if (event === null) continue;
-    const twisted = twist(event, random.pick(["appproxy_circuit_removed_event", event.name] as const));
+    const all = wiretap.heard().flatMap((text) => read(right, text) ?? []);
+    const events = all.filter(({ payload }) => payload.epoch !== foreign);
+    if (events.length === 0) continue;
+    const event = random.pick(events);
+    const newest = newestOf(event.payload.target_worker_authority, events);
+    const twisted = twist(event, random.pick(["appproxy_circuit_removed_event", event.name] as const), newest);
     const kind = random.pick(["unsigned", "wrongly signed", "of another database"] as const);
     timeline.note("fault", `forged ${twisted.name}, ${kind}`);
     const text =
@@ -97,12 +100,22 @@ function read(codec: Codec, text: string): AppProxyEvent | null {
   }
 }
 
-/** A removal of what was created: the worst that a forged event could do. */
-function twist(event: AppProxyEvent, name: AppProxyEvent["name"]): AppProxyEvent {
+/** A removal of what was created, as the very next change: the worst that a forged event could do. */
+function twist(event: AppProxyEvent, name: AppProxyEvent["name"], newest: number): AppProxyEvent {
   if (!("circuits" in event.payload)) return event;
   const payload = Object.fromEntries(Object.entries(event.payload).filter(([key]) => key !== "mac"));
-  const revision = (event.payload.revision ?? 0) + 1;
-  return { ...event, name, payload: { ...payload, revision } } as AppProxyEvent;
+  return {
+    ...event,
+    name,
+    source: "appproxy-coordinator",
+    payload: { ...payload, revision: newest + 1 },
+  } as AppProxyEvent;
+}
+
+/** The newest revision of a worker that was heard of. */
+function newestOf(authority: string, events: readonly AppProxyEvent[]): number {
+  const mine = events.filter(({ payload }) => payload.target_worker_authority === authority);
+  return Math.max(0, ...mine.map(({ payload }) => payload.revision ?? 0));
 }
 
 /** Genuine events, told once more at the wrong time. */
