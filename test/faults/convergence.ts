@@ -6,6 +6,12 @@ import { readDatabase, type Stored } from "./database.ts";
 /** Asks again so often. Milliseconds. */
 const LOOK_MS = 25;
 
+export interface Health {
+  revision: number | null;
+  circuits: number;
+  digest?: string | number | null;
+}
+
 export interface Converged {
   /** Milliseconds since `since`. */
   after: number;
@@ -26,13 +32,17 @@ export async function converge(cluster: Cluster, since: number, ms: number): Pro
   }
 }
 
-// --- internal ---
-
-interface Health {
-  revision: number | null;
-  circuits: number;
-  digest?: string | number | null;
+/** What a node says of itself; null when it does not answer. */
+export async function healthOf({ api }: Node): Promise<Health | null> {
+  try {
+    const answer = await fetch(`${api}/health`, { keepalive: false, signal: AbortSignal.timeout(1000) });
+    return (await answer.json()) as Health;
+  } catch {
+    return null; // it is starting, or stopped
+  }
 }
+
+// --- internal ---
 
 /** What differs; nothing does when it gives what is stored. */
 async function differenceNow(cluster: Cluster): Promise<Stored | string> {
@@ -65,13 +75,4 @@ function differenceAt({ authority, machine: { name } }: Node, health: Health | n
   if (theirs !== undefined && theirs !== digest && theirs !== digest.toString(16))
     return `${name} has digest ${theirs ?? "none"}, the database ${digest}`;
   return null;
-}
-
-async function healthOf({ api }: Node): Promise<Health | null> {
-  try {
-    const answer = await fetch(`${api}/health`, { keepalive: false, signal: AbortSignal.timeout(1000) });
-    return (await answer.json()) as Health;
-  } catch {
-    return null; // it is starting, or stopped
-  }
 }

@@ -67,14 +67,15 @@ async function runOne(seed: number, index: number, faults: readonly Fault[]): Pr
   clearTimeout(watchdog);
   const { failures } = timeline;
   const outcome = failures.length === 0 ? "ok" : "FAIL";
+  const late = timeline.lateAnswers();
   process.stdout.write(
-    `${String(index).padStart(4)}  seed ${seed + index}  ${fault.padEnd(30)} ${after.toFixed(0).padStart(5)} ms  ${outcome}\n`,
+    `${String(index).padStart(4)}  seed ${seed + index}  ${fault.padEnd(30)} ${after.toFixed(0).padStart(5)} ms  ${outcome}${late > 0 ? `, ${late} late` : ""}\n`,
   );
   if (failures.length > 0) {
     explain(here, timeline.text(), `--seed ${seed} --only ${index}`);
     await stopCluster(true);
   }
-  return { index, fault, after, failures };
+  return { index, fault, after, failures, late };
 }
 
 async function startOne(seed: number, group: number): Promise<Cluster> {

@@ -30,6 +30,8 @@ export interface App {
   isBusy: boolean;
   /** Connections are open over it that have to last: nobody deletes it or sends it elsewhere. */
   isKept: boolean;
+  /** Its session has ended: nobody opens it any more. */
+  isOver: boolean;
 }
 
 /** A model service. */
@@ -60,6 +62,7 @@ export function newApp(sessionId: string, name: string, domain: Authority, isPub
     cookie: "",
     isBusy: false,
     isKept: false,
+    isOver: false,
   };
 }
 

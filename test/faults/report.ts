@@ -5,6 +5,8 @@ export interface Result {
   fault: string;
   after: number;
   failures: readonly string[];
+  /** Answers of nodes that had not heard of a change yet. */
+  late: number;
 }
 
 export function summary(results: readonly Result[]): string {
@@ -13,9 +15,18 @@ export function summary(results: readonly Result[]): string {
     const mine = results.filter(({ fault }) => fault === name);
     const times = mine.map(({ after }) => after).toSorted((a, b) => a - b);
     const failed = mine.filter(({ failures }) => failures.length > 0).length;
-    return [name, String(mine.length), ms(at(times, 0.5)), ms(at(times, 0.99)), ms(at(times, 1)), String(failed)];
+    const late = mine.reduce((sum, one) => sum + one.late, 0);
+    return [
+      name,
+      String(mine.length),
+      ms(at(times, 0.5)),
+      ms(at(times, 0.99)),
+      ms(at(times, 1)),
+      String(failed),
+      String(late),
+    ];
   });
-  return table([["fault", "trials", "p50 ms", "p99 ms", "max ms", "failed"], ...rows]);
+  return table([["fault", "trials", "p50 ms", "p99 ms", "max ms", "failed", "late"], ...rows]);
 }
 
 // --- internal ---

@@ -14,7 +14,7 @@ export async function settleIn(stage: Stage): Promise<void> {
   for (const domain of AUTHORITIES) await openNew(stage, domain);
   for (const app of apps) {
     const { slot, cookie } = app;
-    if (slot !== null) stage.ghosts.push({ what: `${label(app)} of before`, slot, cookie });
+    if (slot !== null) stage.ghosts.push({ what: `${label(app)} of before`, slot, cookie, revision: 0 });
     await tenants.close(stage, app, random);
   }
   await quiet(stage, "tenants of before are gone");
@@ -79,7 +79,7 @@ async function quiet({ cluster, timeline }: Stage, what: string) {
 async function settleApp(stage: Stage, app: App, until: number): Promise<void> {
   const random = stage.random.fork(app.sessionId);
   // Never opened with success, or not for sure: some are closed, the others are opened again.
-  const isWanted = app.existence === "present" || (app.existence === "unknown" && random.chance(0.6));
+  const isWanted = !app.isOver && (app.existence === "present" || (app.existence === "unknown" && random.chance(0.6)));
   for (;;) {
     const kernel = [...app.kernels].at(-1);
     if (kernel === undefined || (!isWanted && app.existence === "absent")) return;

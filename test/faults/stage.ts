@@ -13,6 +13,8 @@ export interface Stage {
   kernels: Kernels;
   timeline: Timeline;
   random: Random;
+  /** Says something on the platform's channel. Rejects while Redis is away. */
+  platform: (text: string) => Promise<void>;
   apps: App[];
   services: Service[];
   /** Ways in to circuits that were gone before the fault: nobody may ever be let in by them. */
@@ -24,6 +26,8 @@ export interface Ghost {
   what: string;
   slot: Slot;
   cookie: string;
+  /** The worker's revision when it was gone: a node that is not there yet goes by what it knows. */
+  revision: number;
 }
 
 /** The nodes of a worker. */

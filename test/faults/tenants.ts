@@ -1,6 +1,6 @@
 /** What tenants do with their apps, and what they learn of it. Each deed notes itself in the timeline and in the model. */
 import type { Node } from "./cluster.ts";
-import type { Kernel } from "./kernels.ts";
+import type { Identity, Kernel } from "./kernels.ts";
 import { label, newApp, noteClosed, noteOpened, type App } from "./model.ts";
 import type { Random } from "./random.ts";
 import { nodesOf, type Stage } from "./stage.ts";
@@ -35,6 +35,8 @@ export async function open(
     outcome.is === "done" ? `${outcome.value.circuitId}${outcome.value.reuse ? " again" : ""}` : tell(outcome);
   timeline.note("tenant", `opens ${label(app)} at kernel ${kernel.port}: ${said}`);
   if (outcome.is !== "done") return false;
+  // Its session has the address from now on: the kernel is up.
+  if (kernel.tenant === null) kernel.handTo(app.sessionId);
   const { redirectUrl } = outcome.value;
   const { hostname } = new URL(redirectUrl);
   const authority = cluster.nodes.find(({ host }) => host === hostname)?.authority ?? app.domain;
@@ -63,7 +65,8 @@ export async function openTwice(stage: Stage, app: App, kernel: Kernel): Promise
 }
 
 export async function close(stage: Stage, app: App, random: Random): Promise<void> {
-  const byId = app.circuitId !== null && app.existence === "present" && random.chance(0.5);
+  const isKnown = app.circuitId !== null && (app.existence === "present" || app.isOver);
+  const byId = isKnown && (app.isOver || random.chance(0.5));
   const outcome = await (byId
     ? stage.calls.remove(app.circuitId ?? "")
     : stage.calls.close(wishOf(app, [...app.kernels][0] as Kernel)));
@@ -78,12 +81,19 @@ export async function ask(stage: Stage, app: App, node: Node): Promise<Visit> {
   const place = placeOf(stage.cluster, node, slot);
   const answer = await visit(place, app.isPublic || app.cookie === "" ? {} : { Cookie: app.cookie });
   // Everybody may ask at a public circuit's slot, and it may be another's by now when this one is being closed.
-  const isOurs = !app.isPublic || (app.slot === slot && app.existence === "present" && !app.isBusy);
-  if (answer.is === "answered" && answer.by.tenant !== app.sessionId && isOurs)
+  const isCertain = !app.isPublic || (app.slot === slot && app.existence === "present" && !app.isBusy);
+  // From its session's end on ghosts.ts comes in its place.
+  const isOurs = isCertain && !app.isOver;
+  if (answer.is === "answered" && isSomebodyElse(answer.by, app) && isOurs)
     stage.timeline.broken(
       `${label(app)} at ${node.machine.name} (${place.origin}) was answered by ${JSON.stringify(answer.by)}`,
     );
   return answer;
+}
+
+/** A kernel that has ended is nobody's: it would refuse the connection. */
+function isSomebodyElse({ tenant }: Identity, { sessionId }: App): boolean {
+  return tenant !== null && tenant !== sessionId;
 }
 
 /** Takes the way in that a coordinator has given. */

@@ -38,6 +38,7 @@ export async function runTrial(cluster: Cluster, seed: number, faults: readonly 
     kernels,
     timeline,
     random,
+    platform: (text) => wiretap.announce(text),
     apps: [],
     services: [],
     ghosts: [],

@@ -1,11 +1,14 @@
 /** Hears everything on the events' channel, keeps it for a while, and says it again or says what is forged. */
 import { Redis } from "ioredis";
+import { PLATFORM_CHANNEL } from "../../coordinator/platform/channel.ts";
 import { CHANNEL } from "../../shared/bus/redis.ts";
 
 export interface Wiretap {
   /** The newest events as they were on the wire. */
   heard(): readonly string[];
   say(text: string): Promise<void>;
+  /** Says something on the platform's channel. Rejects while Redis is away. */
+  announce(text: string): Promise<void>;
   stop(): void;
 }
 
@@ -26,6 +29,7 @@ export function createWiretap(port: number): Wiretap {
   return {
     heard: () => kept,
     say: async (text) => void (await speaker.publish(CHANNEL, text)),
+    announce: async (text) => void (await speaker.publish(PLATFORM_CHANNEL, text)),
     stop() {
       listener.disconnect();
       speaker.disconnect();

@@ -5,6 +5,7 @@ import type { App, Service } from "./model.ts";
 import type { Random } from "./random.ts";
 import { nodesOf, type Stage } from "./stage.ts";
 import * as tenants from "./tenants.ts";
+import * as endings from "./endings.ts";
 import { haunt } from "./ghosts.ts";
 
 export interface Workload {
@@ -52,7 +53,7 @@ export function startWorkload(stage: Stage): Workload {
 // --- internal ---
 
 async function tenantActs(stage: Stage, random: Random): Promise<void> {
-  const free = stage.apps.filter((app) => !app.isBusy && !app.isKept);
+  const free = stage.apps.filter((app) => !app.isBusy && !app.isKept && !app.isOver);
   const there = stage.apps.filter((app) => app.existence !== "absent");
   const deed = random.weighted(DEEDS).deed;
   const isNew = deed === "open" && there.length < MAX_APPS && random.chance(0.7);
@@ -72,6 +73,8 @@ const DEEDS = [
   { deed: "open twice", weight: 1 },
   { deed: "reroute", weight: 2 },
   { deed: "close", weight: 3 },
+  { deed: "hand over", weight: 1.5 },
+  { deed: "end", weight: 0.7 },
 ] as const;
 
 async function act(stage: Stage, app: App, deed: (typeof DEEDS)[number]["deed"], random: Random): Promise<void> {
@@ -89,6 +92,12 @@ async function act(stage: Stage, app: App, deed: (typeof DEEDS)[number]["deed"],
     }
     case "close":
       return tenants.close(stage, app, random);
+    case "hand over":
+      if (app.existence !== "present" || app.kernels.size > 1) return;
+      return endings.handOver(stage, app, kernel, random);
+    case "end":
+      if (app.existence !== "present") return;
+      return endings.end(stage, app);
   }
 }
 
