@@ -4,7 +4,7 @@
  * Deleting what was made and checking that it serves are outside of the measured time.
  */
 import { startApp } from "../support/app.ts";
-import { follow, type Manager } from "../support/manager.ts";
+import { follow, newKernel, type Manager } from "../support/manager.ts";
 import { freeRange } from "../support/ports.ts";
 import { startRedis } from "../support/redis.ts";
 import { spawnCluster } from "../support/spawned.ts";
@@ -88,18 +88,21 @@ async function skipHighPorts(): Promise<void> {
 
 /** All steps at one concurrency. Each starts warm, and its circuits are deleted after it. */
 async function measureAt(load: Load, manager: Manager, kernelPort: number, redisUrl: string): Promise<Figure[]> {
-  const conf = () => manager.conf({ kernel_port: kernelPort });
+  const conf = () => manager.conf(newKernel());
   const both = async () => auth(manager, await conf());
+  // Kernels are each session's own, and nobody is there; one more circuit leads to an app.
+  const clear = async (made: readonly Created[]) =>
+    clearAll(manager, [...made, await auth(manager, await manager.conf({ kernel_port: kernelPort }))]);
   const warmUp = { ...load, count: WARM_UP };
-  await clear(manager, (await measure("warm-up", warmUp, both)).results);
+  await clear((await measure("warm-up", warmUp, both)).results);
 
   const confs = await measure("conf", load, conf);
   const auths = await measure("auth", { ...load, count: confs.results.length }, (turn) =>
     auth(manager, confs.results[turn]),
   );
-  await clear(manager, auths.results);
+  await clear(auths.results);
   const whole = await measure("conf + auth (a creation)", load, both);
-  await clear(manager, whole.results);
+  await clear(whole.results);
 
   const peers = [await measureStatus(manager.baseUrl, load), await measureRedis(redisUrl, load)];
   return [confs.figure, auths.figure, whole.figure, ...peers];
@@ -115,7 +118,7 @@ async function auth(manager: Manager, conf: Token | undefined): Promise<Created>
 }
 
 /** Checks what was made, deletes it, and waits until the worker has been told. */
-async function clear(manager: Manager, made: readonly Created[]): Promise<void> {
+async function clearAll(manager: Manager, made: readonly Created[]): Promise<void> {
   if (new Set(made.map(({ circuitId }) => circuitId)).size !== made.length)
     throw new Error("a circuit was given twice");
   const last = made.at(-1);

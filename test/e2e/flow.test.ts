@@ -269,10 +269,8 @@ describe("restarts", () => {
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
     await redis.start();
     await until(async () => (await cluster.manager.call("GET", "/health/readyz")).status === 200);
-    // Another session has a kernel of its own: one that is given this one's takes it from the circuit of before.
     const another = startApp();
-    const enterIt = () => cluster.manager.enter({ kernel_port: another.port }).catch(() => null);
-    const fresh = await until(enterIt, 20_000);
+    const fresh = await until(() => cluster.manager.enter({ kernel_port: another.port }).catch(() => null), 20_000);
     expect((await fetch(fresh.origin, { headers: { cookie: fresh.cookie } })).status).toBe(200);
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
     await another.stop();
