@@ -19,28 +19,37 @@ export type Outcome = "acknowledged" | "late" | "superseded";
 export interface Acknowledgements {
   /** True when a worker has acknowledged this state of the circuit. */
   has(row: CircuitRow): boolean;
-  /** Resolves at the acknowledgement, after `circuit_ack_timeout`, at a newer wait for the circuit, or at a stop. */
-  wait(row: CircuitRow): Promise<Outcome>;
+  /**
+   * Resolves at the acknowledgement, after `circuit_ack_timeout`, at a newer wait for the circuit, or at a stop. Who waits
+   * only for a moment (`isBrief`) has no worker asked again.
+   */
+  wait(row: CircuitRow, isBrief?: boolean): Promise<Outcome>;
   /** True when a worker has served the circuit in any state: people may be using it. */
   everServed(row: CircuitRow): boolean;
   /** Ends the wait for a circuit that is gone. Its waiters look anew, or hear that no worker serves it. */
   forget(circuitId: string, outcome?: "superseded" | "late"): void;
   /** The state of a circuit that someone waits for. */
   awaitedRow(circuitId: string): CircuitRow | undefined;
-  /** The circuits that are waited for, those only that have been for so many milliseconds. */
-  pending(sinceMs?: number): CircuitRow[];
+  /** The circuits of which somebody waits for word. */
+  pending(): string[];
+  /** Those of them that are waited for longer than usual: each after 1.5 s, 3 s, 6 s and so on. */
+  due(): string[];
   /** Takes a worker's event. */
   receive(event: CircuitAdded): void;
   stop(): void;
 }
 
+/** An acknowledgement that is so late was lost, or what it is of. Milliseconds; a worker takes a few. */
+const ASK_AGAIN_MS = 1500;
 const NOTE_AFTER_MS = 50;
 const RETRY_MS = 500;
 
 interface Wait {
   row: CircuitRow;
-  /** performance.now() milliseconds. */
-  begun: number;
+  isBrief: boolean;
+  /** When its worker is asked again, and the pause after that; performance.now() milliseconds. */
+  askAt: number;
+  pause: number;
   promise: Promise<Outcome>;
   settle: (outcome: Outcome) => void;
 }
@@ -66,7 +75,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
     }
   }
 
-  function begin(row: CircuitRow): Wait {
+  function begin(row: CircuitRow, isBrief: boolean): Wait {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
     const timer = setTimeout(() => settle("late"), config.proxy_coordinator.circuit_ack_timeout * 1000);
     const settle = (outcome: Outcome) => {
@@ -74,7 +83,11 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
       if (waiting.get(row.id)?.promise === promise) waiting.delete(row.id);
       resolve(outcome);
     };
-    return { row, begun: performance.now(), promise, settle };
+    return { row, isBrief, askAt: performance.now() + ASK_AGAIN_MS, pause: ASK_AGAIN_MS, promise, settle };
+  }
+
+  function asking(): Wait[] {
+    return [...waiting.values()].filter(({ isBrief }) => !isBrief);
   }
 
   function has(row: CircuitRow): boolean {
@@ -88,18 +101,23 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
     everServed: (row) => row.acknowledgedAt !== null || unnoted.get(row.id)?.workerId === row.workerId,
     forget: (id, outcome = "superseded") => waiting.get(id)?.settle(outcome),
     awaitedRow: (id) => waiting.get(id)?.row,
-    wait(row) {
+    wait(row, isBrief = false) {
       if (stopped) return Promise.resolve("late");
       const known = waiting.get(row.id);
-      if (known !== undefined && isSame(known.row, row)) return known.promise;
-      const fresh = begin(row);
+      if (known !== undefined && isSame(known.row, row)) {
+        known.isBrief &&= isBrief;
+        return known.promise;
+      }
+      const fresh = begin(row, isBrief);
       waiting.set(row.id, fresh);
       known?.settle("superseded");
       return fresh.promise;
     },
-    pending(sinceMs = 0) {
-      const before = performance.now() - sinceMs;
-      return [...waiting.values()].filter(({ begun }) => begun <= before).map(({ row }) => row);
+    pending: () => asking().map(({ row }) => row.id),
+    due() {
+      const late = asking().filter(({ askAt }) => askAt <= performance.now());
+      for (const one of late) one.askAt = performance.now() + (one.pause *= 2);
+      return late.map(({ row }) => row.id);
     },
     receive(event) {
       if (stopped) return;

@@ -16,7 +16,7 @@ import { createCollector, type Collector } from "./circuits/collector.ts";
 import { createServing } from "./circuits/serving.ts";
 import { createCircuitService } from "./circuits/service.ts";
 import { getCircuit, wasWithdrawn } from "./circuits/find.ts";
-import { toCircuit, type CircuitRow } from "./circuits/store.ts";
+import { toCircuit } from "./circuits/store.ts";
 import { confRoutes } from "./conf/index.ts";
 import { createConfService } from "./conf/service.ts";
 import type { Deps } from "./deps.ts";
@@ -53,8 +53,8 @@ export interface Coordinator {
   stop(): Promise<void>;
 }
 
-/** An acknowledgement that is so late was lost, or what it is of. Milliseconds; a worker takes a few. */
-const ASK_AGAIN_MS = 1500;
+/** How often it is looked which acknowledgements are late. Milliseconds. */
+const ASK_MS = 500;
 
 /** Starts a coordinator. Rejects when its address can't be opened. */
 export async function startCoordinator(deps: Deps): Promise<Coordinator> {
@@ -75,8 +75,8 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
     (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
   );
   publisher.kick();
-  const askLate = () => askAgain(deps, publisher, acknowledgements.pending(ASK_AGAIN_MS), "ours");
-  const asking = setInterval(askLate, ASK_AGAIN_MS);
+  const askLate = () => askAgain(deps, publisher, acknowledgements.due(), "ours");
+  const asking = setInterval(askLate, ASK_MS);
   const platform = createPlatformService(deps, publisher, acknowledgements);
   deps.platform?.listen((text) => platform.hear(text));
   const periodic = startPeriodic(deps, { ...services, lease });
@@ -119,7 +119,7 @@ export function createServices(deps: Deps): Services {
 export function createApp(deps: Deps, services: Services, baseUrl: () => string) {
   const { config, log, database } = deps;
   const { publisher, acknowledgements, workers, collector } = services;
-  const conf = createConfService(deps);
+  const conf = createConfService(deps, services);
   const metrics = createMetrics(deps, publisher, collector);
   const circuits = createCircuitService(deps, publisher, acknowledgements);
   const serving = createServing(deps, publisher, acknowledgements);
@@ -133,7 +133,7 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
     endpointRoutes(
       access,
       {
-        endpoints: createEndpointService(deps, { publisher, acknowledgements, serving }),
+        endpoints: createEndpointService(deps, { publisher, acknowledgements, serving, listening: services.listening }),
         routes: createRouteService(deps, { publisher, acknowledgements, serving }),
         tokens: createEndpointTokens(deps),
       },
@@ -198,14 +198,16 @@ function hear(event: AppProxyEvent, { database: { db } }: Deps, acknowledgements
 function askAgain(
   { database: { db }, log }: Deps,
   publisher: Publisher,
-  waited: readonly CircuitRow[],
+  waited: readonly string[],
   whom: "all" | "ours" = "all",
 ): void {
   if (waited.length > 0 || whom === "all") publisher.kick();
-  for (const row of waited) {
-    const worker = getWorker(db, row.workerId);
+  for (const id of waited) {
+    // As it is now: another request may have changed it since the wait began.
+    const row = getCircuit(db, id);
+    const worker = row === undefined ? undefined : getWorker(db, row.workerId);
     // The original's worker may still be at it: it makes a circuit anew that it is told of twice.
-    if (worker === undefined || (whom === "ours" && worker.isOriginal)) continue;
+    if (row === undefined || worker === undefined || (whom === "ours" && worker.isOriginal)) continue;
     publisher.repeat(toCircuit(row), worker.authority, row.originRequestId).catch((error: unknown) => {
       log.debug({ circuit: row.id, reason: reason(error) }, "cannot ask for an acknowledgement again");
     });

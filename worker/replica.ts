@@ -240,6 +240,7 @@ export function createReplica(deps: ReplicaDeps): Replica {
     revision = snapshot.revision ?? null;
     epoch = snapshot.epoch;
     suspect = false;
+    tellsChanges = true;
     comparable = revision !== null && snapshot.digest === table.digest;
     if (revision !== null && snapshot.digest !== undefined && !comparable)
       log.error({ revision, circuits: table.size }, "the coordinator's digest is not that of its circuits");
@@ -250,15 +251,22 @@ export function createReplica(deps: ReplicaDeps): Replica {
     const { since = Infinity, revision: theirs = 0, removed = [], circuits } = changes;
     if (revision === null || revision < since || changes.epoch !== epoch) return void (suspect = true);
     // Events may have been faster.
-    if (revision > theirs) return;
+    if (revision > theirs) return void (tellsChanges = true);
     if (revision < theirs) {
       await served.drop(removed);
       await add(circuits.filter(served.isNews), null);
       revision = theirs;
     }
+    tellsChanges = true;
+    compare(changes);
     if (!differs(changes)) return;
     log.warn({ revision }, "the circuits differ from the coordinator's; fetching everything");
     suspect = true;
+  }
+
+  /** What could not be compared, as a circuit that can't be read, may be gone, and what is equal can be compared. */
+  function compare({ revision: theirs, digest }: WorkerCircuits): void {
+    if (theirs === revision && digest === table.digest) comparable = true;
   }
 
   function differs({ revision: theirs, digest }: WorkerCircuits): boolean {
@@ -310,8 +318,11 @@ export function createReplica(deps: ReplicaDeps): Replica {
     look,
     restore: (saved) =>
       inLine(async () => {
-        if (revision !== null || stopped) return;
+        // What the coordinator has said meanwhile is newer.
+        if (fetchedAt > -Infinity || stopped) return;
         await applyAll(saved);
+        // Of circuits that could not be read there is no digest: changes alone would not bring them.
+        suspect = !comparable;
         ready.resolve();
       }),
     async retryPorts() {

@@ -36,7 +36,9 @@ export function createServed(table: Table, frontends: Frontends): Served {
     },
     isNews(circuit) {
       const mine = table.byId(circuit.id)?.circuit;
-      if (mine === undefined || mine.revision !== circuit.revision || mine.revision === undefined) return true;
+      if (mine?.revision === undefined || mine.revision !== circuit.revision) return true;
+      // The same number may mean another state when the database was put back from a backup.
+      if (mine.updated_at !== circuit.updated_at) return true;
       return !frontends.serves(mine);
     },
   };

@@ -3,13 +3,15 @@
  * served before (consistency 11). Written when something has changed, read only at such a start. The file says nothing
  * of what happened while no worker was there: it counts only for `maxAge` after its worker was last alive.
  */
-import { readFileSync, statSync } from "node:fs";
-import { mkdir, rename, rm, utimes, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { readFileSync, statSync, type Stats } from "node:fs";
+import { mkdir, readdir, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { Type, type Static } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
+import type { Circuit } from "../shared/schema/circuit.ts";
 import { WorkerCircuits } from "../shared/schema/worker.ts";
 import type { ReplicaState } from "./replica.ts";
 import type { Table } from "./table.ts";
@@ -36,8 +38,12 @@ export interface Snapshots {
 
 /** How often it is looked whether there is something to save. Milliseconds. */
 const LOOK_MS = 1000;
-/** Saving takes at most about this share of the time: 5,000 circuits are 5 MB and 40 ms. */
-const SHARE = 0.05;
+/** What is written, at most on the average: a fetch brings what the file lacks. 5,000 circuits are 4 MB. */
+const BYTES_PER_SECOND = 1_000_000;
+/** Circuits are written as text in slices of so many milliseconds: meanwhile nobody's traffic moves. */
+const SLICE_MS = 4;
+/** Drafts that a killed process left. */
+const OLD_DRAFT_MS = 60_000;
 /** The file's time says that its worker is alive. Milliseconds. */
 const ALIVE_MS = 30_000;
 
@@ -67,26 +73,19 @@ export function createSnapshots({ path, authority, maxAge, table, state, log, no
     const begun = performance.now();
     if (known && revision !== null && name() !== saved && begun >= notBefore) {
       const mine = name();
-      await write();
+      const bytes = await write();
       saved = mine;
       touchAt = performance.now() + ALIVE_MS;
-      notBefore = performance.now() + (performance.now() - begun) / SHARE;
+      notBefore = performance.now() + (bytes / BYTES_PER_SECOND) * 1000;
     } else if (saved !== "" && begun >= touchAt) {
       touchAt = begun + ALIVE_MS;
       await utimes(path, now() / 1000, now() / 1000);
     }
   }
 
-  async function write(): Promise<void> {
-    const { revision, epoch, digest } = state();
-    const circuits: WorkerCircuits = {
-      circuits: table.all().map(({ circuit }) => circuit),
-      ...(revision === null ? {} : { revision }),
-      ...(epoch === null ? {} : { epoch }),
-      ...(digest === null ? {} : { digest }),
-    };
-    const content: Static<typeof Saved> = { version: 1, authority, circuits };
-    const text = JSON.stringify(content);
+  /** Gives how many bytes it has written. */
+  async function write(): Promise<number> {
+    const text = await toText(state(), table.all().map(({ circuit }) => circuit), authority); // prettier-ignore
     // Two nodes may write at once.
     const draft = `${path}.${crypto.randomUUID().slice(0, 8)}`;
     try {
@@ -95,6 +94,7 @@ export function createSnapshots({ path, authority, maxAge, table, state, log, no
       await writeFile(draft, text, { mode: 0o600, flag: "wx" });
       // Whole or not at all.
       await rename(draft, path);
+      return text.length;
     } catch (error) {
       await rm(draft, { force: true });
       throw error;
@@ -117,6 +117,9 @@ export function createSnapshots({ path, authority, maxAge, table, state, log, no
   }
 
   const timer = setInterval(work, LOOK_MS);
+  const tidying = removeDrafts(path, now()).catch((error: unknown) => {
+    log.debug({ path, reason: reason(error) }, "cannot look for old drafts of the saved circuits");
+  });
 
   return {
     load() {
@@ -127,17 +130,54 @@ export function createSnapshots({ path, authority, maxAge, table, state, log, no
     },
     async stop() {
       clearInterval(timer);
-      await working;
+      await Promise.all([working, tidying]);
     },
   };
 }
 
 // --- internal ---
 
+type Position = ReturnType<SnapshotDeps["state"]>;
+
+/** The file's text. The circuits and where they stand were read at one moment; an entry is never changed in place. */
+async function toText({ revision, epoch, digest }: Position, circuits: readonly Circuit[], authority: string) {
+  const parts: string[] = [];
+  let begun = performance.now();
+  for (const circuit of circuits) {
+    parts.push(JSON.stringify(circuit));
+    if (performance.now() - begun < SLICE_MS) continue;
+    await setImmediate();
+    begun = performance.now();
+  }
+  const position = {
+    ...(revision === null ? {} : { revision }),
+    ...(epoch === null ? {} : { epoch }),
+    ...(digest === null ? {} : { digest }),
+  };
+  const rest = JSON.stringify({ version: 1, authority, circuits: { ...position, circuits: [] } } satisfies Static<typeof Saved>); // prettier-ignore
+  return rest.replace(/\[\]\}\}$/, () => `[${parts.join(",")}]}}`);
+}
+
+async function removeDrafts(path: string, now: number): Promise<void> {
+  const [folder, name] = [dirname(path), basename(path)];
+  for (const entry of await readdir(folder)) {
+    const draft = join(folder, entry);
+    if (entry.startsWith(`${name}.`) && (await stat(draft)).mtimeMs < now - OLD_DRAFT_MS)
+      await rm(draft, { force: true });
+  }
+}
+
+/** Whether only this user can have written it: what it says is served. */
+function isOwn({ uid, mode }: Stats): boolean {
+  return uid === (process.getuid?.() ?? uid) && (mode & 0o022) === 0;
+}
+
 /** The saved circuits; null when there is no file; why they can't be used. */
 function read(path: string, authority: string, oldest: number): WorkerCircuits | string | null {
   try {
-    const aliveAt = statSync(path).mtimeMs;
+    const file = statSync(path);
+    const aliveAt = file.mtimeMs;
+    if (!isOwn(file)) return "others may have written the file";
     if (aliveAt < oldest) return `their worker was last alive at ${new Date(aliveAt).toISOString()}`;
     const saved: unknown = JSON.parse(readFileSync(path, "utf8"));
     if (!check.Check(saved)) {

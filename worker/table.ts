@@ -115,8 +115,8 @@ export class Table {
   // --- internal ---
 
   /** A circuit comes in or, the same, goes out. */
-  #count({ id, revision }: Circuit): void {
-    this.#digest = mix(this.#digest, circuitHash(id, revision ?? 0));
+  #count(circuit: Circuit): void {
+    this.#digest = mix(this.#digest, circuitHash(circuit));
   }
 
   #newPool({ app_mode: mode }: Circuit): RoutePool {

@@ -3,8 +3,9 @@
  * counts only where it is known: a circuit goes when Redis, asked again and again, has told no new use of it, and the
  * circuit's worker had nothing left to write. What is missing in Redis is unknown, and its time begins anew.
  *
- * Times of use are noted in `circuits.used_at` by this coordinator's clock, so that a worker's clock does not matter and a
- * restart forgets nothing; what was noted is exact to a tenth of the timeout.
+ * Times of use are noted in `circuits.used_at` by this coordinator's clock, and what Redis said then beside it: another word
+ * of it is use, whatever time it names, so that a worker's clock does not matter and a restart forgets nothing. What was
+ * noted is exact to a tenth of the timeout, and a circuit goes that much later.
  */
 import { reason } from "../../shared/failure.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
@@ -12,7 +13,7 @@ import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
 import { unknownUse } from "../workers/store.ts";
-import { getCircuit, interactivePage, type Idle } from "./find.ts";
+import { getCircuit, interactivePage, type Idle, type Use } from "./find.ts";
 import * as store from "./store.ts";
 
 export interface Collector {
@@ -51,6 +52,8 @@ export function createCollector(
 ): Collector {
   const timeout = config.proxy_coordinator.unused_circuit_collection_timeout * 1000;
   const watch = Math.min(timeout, WATCH_MS);
+  /** Of `used_at`: noting every use would be a commit a circuit and pass. */
+  const exactness = timeout / 10;
   /** What was seen of each circuit at the last pass. */
   let seen = new Map<string, Seen>();
   let collected = 0;
@@ -78,31 +81,35 @@ export function createCollector(
     next: Map<string, Seen>,
     unknown: ReadonlySet<string>,
   ): void {
-    const used: string[] = [];
+    const used: Use[] = [];
     const idle: string[] = [];
-    for (const [at, { id, workerId, usedAt }] of page.entries()) {
+    for (const [at, { id, workerId, usedAt, lastAccess: noted }] of page.entries()) {
       const lastAccess = told[at] ?? null;
       const before = seen.get(id);
       const isSame = before !== undefined && before.lastAccess === lastAccess;
       const entry = isSame ? before : { lastAccess, since: steady() };
       next.set(id, entry);
-      if (isUse(before, lastAccess, usedAt)) {
-        if (now() - usedAt > timeout / 10) used.push(id);
+      if (isUse(before, lastAccess, noted)) {
+        if (now() - usedAt > exactness || before === undefined) used.push({ id, lastAccess });
       } else if (!unknown.has(workerId) && isIdle(usedAt, entry)) idle.push(id);
     }
-    if (used.length > 0) store.touchAll(db, used, now());
+    if (used.length > 0) store.noteUses(db, used, now());
     if (idle.length > 0) collect(idle);
   }
 
-  /** Whether what Redis says means that the circuit may have been in use since `usedAt`. */
-  function isUse(before: Seen | undefined, lastAccess: number | null, usedAt: number): boolean {
+  /** Whether what Redis says means that the circuit may have been in use since it was noted, or last looked at. */
+  function isUse(before: Seen | undefined, lastAccess: number | null, noted: number | null): boolean {
     // Missing is unknown: its time begins when that is first known, and so after every loss.
     if (lastAccess === null) return before === undefined || before.lastAccess !== null;
-    return before === undefined ? lastAccess * 1000 > usedAt : lastAccess !== before.lastAccess;
+    return lastAccess !== (before === undefined ? noted : before.lastAccess);
   }
 
   function isIdle(usedAt: number, { since }: Seen): boolean {
-    return now() - Math.max(usedAt, notBefore) > timeout && steady() - since >= watch;
+    return isOver(Math.max(usedAt, notBefore)) && steady() - since >= watch;
+  }
+
+  function isOver(since: number): boolean {
+    return now() - since > timeout + exactness;
   }
 
   function collect(ids: readonly string[]): void {
@@ -111,7 +118,7 @@ export function createCollector(
         .map((id) => getCircuit(tx, id))
         .filter((row) => row !== undefined)
         // Somebody may have asked for it since the page was read.
-        .filter((row) => now() - row.usedAt > timeout)
+        .filter((row) => isOver(row.usedAt))
         .map((row) => {
           store.removeCircuit(tx, row, { requestId: null, now: now() });
           return row;

@@ -13,6 +13,9 @@ import { circuitsOfSession } from "./find.ts";
 import { selectRivals } from "./statements.ts";
 import { removeCircuit, updateRoutes, type Cause, type CircuitRow } from "./store.ts";
 
+/** A session's way to a kernel. */
+export type Lead = Pick<Route, "session_id" | "kernel_host" | "kernel_port">;
+
 /** A circuit that has lost routes. */
 export interface Ended {
   /** As it was. */
@@ -47,7 +50,7 @@ export function endSessions(tx: Db, sessionIds: readonly string[], cause: Cause)
 }
 
 /** The circuits of other sessions that lead to these kernels. 5,000 routes take 15 ms. */
-export function rivals(db: Db, routes: readonly Route[]): CircuitRow[] {
+export function rivals(db: Db, routes: readonly Lead[]): CircuitRow[] {
   if (routes.length === 0) return [];
   const leads = routes.map(({ session_id: session, kernel_host: host, kernel_port: port }) => [host, port, session]);
   return selectRivals(db).all({ leads: JSON.stringify(leads) });
@@ -56,7 +59,7 @@ export function rivals(db: Db, routes: readonly Route[]): CircuitRow[] {
 /** The kernels of these routes are these sessions' from now on: circuits of other sessions lose their way to them. */
 export function claimKernels(
   tx: Db,
-  routes: readonly Route[],
+  routes: readonly Lead[],
   cause: Cause,
   others: readonly CircuitRow[] = rivals(tx, routes),
 ): Ended[] {
@@ -65,7 +68,7 @@ export function claimKernels(
 }
 
 /** Whose each kernel is. Where two sessions name one, the later route counts. */
-export function ownersOf(routes: readonly Route[]): ReadonlyMap<string, string> {
+export function ownersOf(routes: readonly Lead[]): ReadonlyMap<string, string> {
   return new Map(routes.map((route) => [kernelOf(route), route.session_id]));
 }
 
@@ -97,6 +100,6 @@ export function tellEnded(
 
 // --- internal ---
 
-function kernelOf({ kernel_host: host, kernel_port: port }: Route): string {
+function kernelOf({ kernel_host: host, kernel_port: port }: Lead): string {
   return `${host} ${port}`;
 }

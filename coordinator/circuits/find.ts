@@ -95,7 +95,9 @@ export function circuitsOfWorker(db: Db, workerId: string): CircuitRow[] {
 }
 
 /** What the collector needs of a circuit. */
-export type Idle = Pick<CircuitRow, "id" | "workerId" | "usedAt">;
+export type Idle = Pick<CircuitRow, "id" | "workerId" | "usedAt" | "lastAccess">;
+/** What Redis says of a circuit's last use, epoch seconds. */
+export type Use = Pick<CircuitRow, "id" | "lastAccess">;
 
 /** Interactive circuits by id, after one id. */
 export function interactivePage(db: Db, after: string, limit: number): Idle[] {

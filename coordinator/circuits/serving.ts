@@ -120,7 +120,7 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
   /** Resolves when the worker does as this row says, or as a newer one that another call has made of it. */
   async function follow(row: store.CircuitRow, end: number): Promise<void> {
     for (let state: store.CircuitRow | undefined = row; state !== undefined && performance.now() < end;) {
-      if (acknowledgements.has(state) || (await acknowledgements.wait(state)) !== "superseded") return;
+      if (acknowledgements.has(state) || (await acknowledgements.wait(state, true)) !== "superseded") return;
       state = getCircuit(db, row.id);
     }
   }

@@ -22,7 +22,12 @@ export const selectByEndpoint = prepared((db) =>
 );
 export const selectInteractive = prepared((db) =>
   db
-    .select({ id: circuits.id, workerId: circuits.workerId, usedAt: circuits.usedAt })
+    .select({
+      id: circuits.id,
+      workerId: circuits.workerId,
+      usedAt: circuits.usedAt,
+      lastAccess: circuits.lastAccess,
+    })
     .from(circuits)
     .where(and(eq(circuits.appMode, "interactive"), gt(circuits.id, arg("after"))))
     .orderBy(asc(circuits.id))
@@ -65,6 +70,13 @@ export const selectHold = prepared((db) => {
     .limit(1)
     .prepare();
 });
+export const updateUse = prepared((db) =>
+  db
+    .update(circuits)
+    .set({ usedAt: sql`${arg("now")}`, lastAccess: sql`${arg("lastAccess")}` })
+    .where(eq(circuits.id, arg("id")))
+    .prepare(),
+);
 export const insertRow = prepared((db) => db.insert(circuits).values(rowOf(circuits)).prepare());
 export const insertRoute = prepared((db) =>
   db.insert(circuitRoutes).values(rowOf(circuitRoutes)).onConflictDoNothing().prepare(),

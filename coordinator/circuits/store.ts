@@ -6,6 +6,7 @@ import { and, eq, sql } from "drizzle-orm";
 import { circuitHash } from "../../shared/digest.ts";
 import type { Circuit, Route } from "../../shared/schema/circuit.ts";
 import { isoTime } from "../deps.ts";
+import type { Use } from "./find.ts";
 import { write, type Db } from "../db/open.ts";
 import { circuits, freePorts, workers, type ChangeKind, type circuitRoutes } from "../db/schema.ts";
 import {
@@ -20,6 +21,7 @@ import {
   updateAcknowledged,
   updateContent,
   updateUsed,
+  updateUse,
 } from "./statements.ts";
 
 export type CircuitRow = typeof circuits.$inferSelect;
@@ -119,7 +121,14 @@ export function updateCircuit(db: Db, row: CircuitRow, change: Partial<Content>,
   return updated;
 }
 
-/** Notes that circuits are in use or asked for; nobody has to be told of that. */
+/** Notes that circuits are in use, with what Redis says of it; nobody has to be told of that. */
+export function noteUses(db: Db, uses: readonly Use[], now: number): void {
+  write(db, (tx) => {
+    for (const use of uses) updateUse(tx).run({ ...use, now });
+  });
+}
+
+/** Notes that circuits are asked for. */
 export function touchAll(db: Db, ids: readonly string[], now: number): void {
   updateUsed(db).run({ ids: JSON.stringify(ids), now });
 }
@@ -209,8 +218,8 @@ function recordChange(db: Db, row: CircuitRow, kind: ChangeKind, cause: Cause): 
 }
 
 /** The circuit as it is now counts in its worker's digest. */
-function putIn(db: Db, { id, workerId, revision }: CircuitRow): void {
-  mixDigest(db).run({ workerId, hash: circuitHash(id, revision) });
+function putIn(db: Db, { id, workerId, revision, updatedAt }: CircuitRow): void {
+  mixDigest(db).run({ workerId, hash: circuitHash({ id, revision, updated_at: isoTime(updatedAt) }) });
 }
 
 /** The circuit as it was counts no more. */

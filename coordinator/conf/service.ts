@@ -1,20 +1,33 @@
 /** `POST /v2/conf`: the Manager names a kernel and gets a token with which a person may open circuits to it. */
+import type { Acknowledgements } from "../acknowledge.ts";
+import { claimKernels, tellEnded, type Lead } from "../circuits/ending.ts";
+import { write } from "../db/open.ts";
+import type { Publisher } from "../publish.ts";
 import { Failure } from "../../shared/failure.ts";
 import { hostFault, kernelHost } from "../../shared/kernel.ts";
 import type { ConfRequest } from "../../shared/schema/api.ts";
 import type { Deps } from "../deps.ts";
-import { getToken, insertToken, type TokenRow } from "./store.ts";
+import { getToken, insertToken, isOutdated, type TokenRow } from "./store.ts";
 
 export interface ConfService {
-  /** Stores the kernel with the Manager's request id and gives the token. */
+  /** Stores the kernel with the Manager's request id and gives the token. Ends other sessions' ways to that kernel. */
   configure(request: ConfRequest, requestId: string | null): string;
   /** The token of a session. Throws when it is unknown, expired or of another session. */
   redeem(id: string, sessionId: string): TokenRow;
-  /** Throws, as `redeem` does, when the token was taken away since: its session has ended. */
+  /**
+   * Throws, as `redeem` does, when the token was taken away since (its session has ended), and when its kernel's address
+   * was given to another session since.
+   */
   confirm(token: TokenRow): void;
 }
 
-export function createConfService({ config, database, now, newId, log }: Deps): ConfService {
+interface Services {
+  publisher: Publisher;
+  acknowledgements: Acknowledgements;
+}
+
+export function createConfService(deps: Deps, { publisher, acknowledgements }: Services): ConfService {
+  const { config, database, now, newId, log } = deps;
   const lifetime = config.proxy_coordinator.token_lifetime * 1000;
   return {
     configure(request, requestId) {
@@ -26,9 +39,8 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
         const wanted = session.id == null ? "session.id: wanted a UUID" : "session.access_key: wanted text";
         throw new Failure("invalid-api-params", `Not meant for inference apps (${wanted}, got none)`);
       }
-      const id = newId();
-      insertToken(database.db, {
-        id,
+      const token: TokenRow = {
+        id: newId(),
         loginSessionToken: request.login_session_token ?? null,
         kernelHost: kernelHost(request.kernel_host),
         kernelPort: request.kernel_port,
@@ -40,9 +52,16 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
         originRequestId: requestId,
         createdAt: now(),
         expiresAt: now() + lifetime,
+      };
+      // The platform says whose kernel is at this address: whoever was there before leads into it no more.
+      const ended = write(database.db, (tx) => {
+        insertToken(tx, token);
+        return claimKernels(tx, [kernelOf(token)], { requestId, now: now() });
       });
+      if (ended.length > 0) publisher.kick();
+      tellEnded(deps, acknowledgements, ended, "its kernel is another session's by now", requestId);
       log.info({ session: session.id, origin_request_id: requestId }, "token issued");
-      return id;
+      return token.id;
     },
     redeem(id, sessionId) {
       const token = getToken(database.db, id.toLowerCase());
@@ -52,13 +71,23 @@ export function createConfService({ config, database, now, newId, log }: Deps): 
         throw new Failure("invalid-credentials", "E20007: Session ID mismatch");
       return token;
     },
-    confirm({ id }) {
-      if (getToken(database.db, id) === undefined) throw unknownToken();
+    confirm(token) {
+      if (getToken(database.db, token.id) === undefined) throw unknownToken();
+      if (isOutdated(database.db, token)) throw recycled();
     },
   };
 }
 
 // --- internal ---
+
+function kernelOf({ sessionId, kernelHost, kernelPort }: TokenRow): Lead {
+  return { session_id: sessionId, kernel_host: kernelHost, kernel_port: kernelPort };
+}
+
+/** A token of a session that has ended, and nobody has said so. */
+export function recycled(): Failure {
+  return new Failure("invalid-credentials", "token: its kernel's address is another session's by now");
+}
 
 function unknownToken(): Failure {
   return new Failure("invalid-credentials", "token: unknown or expired; wanted one from POST /v2/conf");

@@ -1,5 +1,5 @@
 /** SQL of the tokens of `POST /v2/conf`. */
-import { and, eq, inArray, lte, max, sql } from "drizzle-orm";
+import { and, eq, gt, inArray, lte, max, ne, sql } from "drizzle-orm";
 import type { Db } from "../db/open.ts";
 import { prepared, rowOf } from "../db/prepared.ts";
 import { tokens } from "../db/schema.ts";
@@ -12,6 +12,11 @@ export function insertToken(db: Db, token: TokenRow): void {
 
 export function getToken(db: Db, id: string): TokenRow | undefined {
   return selectById(db).get({ id });
+}
+
+/** Whether another session has a newer token for this token's kernel: its address is that session's by now. */
+export function isOutdated(db: Db, { kernelHost, kernelPort, sessionId, createdAt }: TokenRow): boolean {
+  return selectNewerOfAnother(db).get({ kernelHost, kernelPort, sessionId, createdAt }) !== undefined;
 }
 
 /** A session's newest token for a kernel: when it was issued. */
@@ -46,6 +51,21 @@ export function deleteExpired(db: Db, now: number): void {
 // --- internal ---
 
 const insertRow = prepared((db) => db.insert(tokens).values(rowOf(tokens)).prepare());
+const selectNewerOfAnother = prepared((db) =>
+  db
+    .select({ id: tokens.id })
+    .from(tokens)
+    .where(
+      and(
+        eq(tokens.kernelHost, sql.placeholder("kernelHost")),
+        eq(tokens.kernelPort, sql.placeholder("kernelPort")),
+        ne(tokens.sessionId, sql.placeholder("sessionId")),
+        gt(tokens.createdAt, sql.placeholder("createdAt")),
+      ),
+    )
+    .limit(1)
+    .prepare(),
+);
 const selectById = prepared((db) =>
   db
     .select()

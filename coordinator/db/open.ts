@@ -9,6 +9,7 @@ import { eq } from "drizzle-orm";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { migrate } from "drizzle-orm/bun-sqlite/migrator";
 import { digestOf } from "../../shared/digest.ts";
+import { isoTime } from "../deps.ts";
 import * as schema from "./schema.ts";
 
 export type Db = BunSQLiteDatabase<typeof schema>;
@@ -106,11 +107,10 @@ function refuseNewer(sqlite: Database, path: string): void {
  */
 function renewDigests(db: Db): void {
   write(db, (tx) => {
-    const { id, workerId, revision } = schema.circuits;
-    const circuits = Map.groupBy(
-      tx.select({ id, workerId, revision }).from(schema.circuits).all(),
-      (one) => one.workerId,
-    );
+    const { id, workerId, revision, updatedAt } = schema.circuits;
+    const rows = tx.select({ id, workerId, revision, updatedAt }).from(schema.circuits).all();
+    const states = rows.map((row) => ({ ...row, updated_at: isoTime(row.updatedAt) }));
+    const circuits = Map.groupBy(states, (one) => one.workerId);
     for (const worker of tx
       .select({ id: schema.workers.id, digest: schema.workers.digest })
       .from(schema.workers)

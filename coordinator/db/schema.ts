@@ -2,7 +2,7 @@
  * The database: the truth about workers, circuits and tokens. Migrations in drizzle/ are generated from this file.
  * Times are epoch milliseconds. Slots are unique by index: (worker, port) and (worker, subdomain).
  */
-import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { ProxyProtocol } from "../../shared/schema/basics.ts";
 import type { AppMode, Circuit, FrontendMode, Route } from "../../shared/schema/circuit.ts";
 import type { HealthCheck } from "../../shared/schema/health-check.ts";
@@ -128,6 +128,8 @@ export const circuits = sqliteTable(
     acknowledgedRevision: integer("acknowledged_revision"),
     /** When it was last known to be in use or asked for, within a tenth of the time after which it is collected. */
     usedAt: integer("used_at").notNull().default(0),
+    /** What Redis said of its last use when `used_at` was noted, epoch seconds: by the worker's clock, only compared. */
+    lastAccess: real("last_access"),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
   },
@@ -176,7 +178,11 @@ export const tokens = sqliteTable(
     createdAt: integer("created_at").notNull(),
     expiresAt: integer("expires_at").notNull(),
   },
-  (t) => [index("tokens_expiry").on(t.expiresAt), index("tokens_session").on(t.sessionId)],
+  (t) => [
+    index("tokens_expiry").on(t.expiresAt),
+    index("tokens_session").on(t.sessionId),
+    index("tokens_kernel").on(t.kernelHost, t.kernelPort),
+  ],
 );
 
 /** `withdrawn`: removed because no worker has ever acknowledged it. */

@@ -11,6 +11,7 @@ import { circuitOfEndpoint, getCircuit } from "../circuits/find.ts";
 import * as circuits from "../circuits/store.ts";
 import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
+import type { Listening } from "../listening.ts";
 import type { Publisher } from "../publish.ts";
 import { SlotChooser } from "../slot.ts";
 import type { Judged } from "./items.ts";
@@ -40,6 +41,8 @@ interface Services {
   publisher: Publisher;
   acknowledgements: Acknowledgements;
   serving: Serving;
+  /** Nobody could be heard of before. */
+  listening: Pick<Listening, "since">;
 }
 
 interface Placed extends Found {
@@ -58,12 +61,10 @@ interface Wish {
 
 export function createEndpointService(
   { config, database, now, newId, log }: Deps,
-  { publisher, acknowledgements, serving }: Services,
+  { publisher, acknowledgements, serving, listening }: Services,
 ): EndpointService {
   const { db } = database;
   const { circuit_ack_timeout: ackTimeout, endpoint_relocation_timeout: relocation } = config.proxy_coordinator;
-  /** Nobody could be heard of before. */
-  const startedAt = now();
 
   async function sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]> {
     const end = performance.now() + ackTimeout * 1000;
@@ -122,7 +123,7 @@ export function createEndpointService(
     if (existing === undefined) return create(tx, chooser, id, item, cause);
     const worker = mustFind(tx, existing.workerId);
     const isAway = worker.status !== "ALIVE";
-    const isGone = isAway && cause.now - Math.max(worker.lastSeenAt, startedAt) > relocation * 1000;
+    const isGone = isAway && cause.now - Math.max(worker.lastSeenAt, listening.since()) > relocation * 1000;
     const isMisplaced = !isAway && !fits(existing, worker);
     if (isGone || isMisplaced) {
       const moved = move(tx, chooser, existing, item, cause);
@@ -161,6 +162,7 @@ export function createEndpointService(
         routeInfo: [],
         originRequestId: cause.requestId,
         usedAt: cause.now,
+        lastAccess: null,
         createdAt: cause.now,
         updatedAt: cause.now,
       },

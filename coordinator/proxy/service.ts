@@ -2,7 +2,6 @@
  * A person comes with a token and wants an app: find the circuit or make one, wait until a worker serves it,
  * and say where to go. Everything that is decided from the database is decided in one transaction.
  */
-import { Failure } from "../../shared/failure.ts";
 import { mintSetupToken } from "../../shared/jwt.ts";
 import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
 import type { ProxyRequest, ProxyWish } from "../../shared/schema/api.ts";
@@ -11,7 +10,7 @@ import { claimKernels, rivals, tellEnded, type Ended } from "../circuits/ending.
 import { fits, mustFind, notResponding, type Found, type Serving } from "../circuits/serving.ts";
 import { circuitsOfSession, findReusable, getCircuit } from "../circuits/find.ts";
 import * as circuits from "../circuits/store.ts";
-import type { ConfService } from "../conf/service.ts";
+import { recycled, type ConfService } from "../conf/service.ts";
 import { newestIssue, type TokenRow } from "../conf/store.ts";
 import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
@@ -105,7 +104,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     before: Found | null,
     ended: Ended[],
   ): Found {
-    // Its session may have ended since it was redeemed.
+    // Its session may have ended since it was redeemed, also unheard.
     conf.confirm(token);
     const cause = { requestId, now: now() };
     const route = routeTo(token, request);
@@ -131,7 +130,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
     const others = rivals(tx, [route]);
     if (others.length === 0) return [];
     if (hadIt || others.some((row) => isNewer(tx, row, token))) {
-      throw new Failure("invalid-credentials", "token: its kernel's address is another session's by now");
+      throw recycled();
     }
     return claimKernels(tx, [route], cause, others);
   }
@@ -190,6 +189,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
         routeInfo: [route],
         originRequestId: cause.requestId,
         usedAt: cause.now,
+        lastAccess: null,
         createdAt: cause.now,
         updatedAt: cause.now,
       },

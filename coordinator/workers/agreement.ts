@@ -24,7 +24,13 @@ export interface Agreement {
 export function agreement(db: Db, now: number): Agreement {
   const states: Agreement["nodes"] = { equal: 0, behind: 0, different: 0, unknown: 0 };
   const known = db.select().from(workers).where(eq(workers.status, "ALIVE")).all();
-  const living = Map.groupBy(db.select().from(nodes).where(gt(nodes.leaseUntil, now)).all(), (node) => node.workerId);
+  // Not all columns: what nodes report of kernels is megabytes.
+  const said = db
+    .select({ workerId: nodes.workerId, revision: nodes.revision, agrees: nodes.agrees })
+    .from(nodes)
+    .where(gt(nodes.leaseUntil, now))
+    .all();
+  const living = Map.groupBy(said, (node) => node.workerId);
   const positions = known.map(({ id, authority, revision, lastSeenAt }) => {
     const mine = living.get(id) ?? [];
     for (const node of mine) states[stateOf(node, revision)]++;
@@ -37,7 +43,10 @@ export function agreement(db: Db, now: number): Agreement {
 
 // --- internal ---
 
-function stateOf({ revision, agrees }: typeof nodes.$inferSelect, wanted: number): NodeState {
+function stateOf(
+  { revision, agrees }: Pick<typeof nodes.$inferSelect, "revision" | "agrees">,
+  wanted: number,
+): NodeState {
   if (agrees === false) return "different";
   if (revision !== null && revision < wanted) return "behind";
   return agrees === true ? "equal" : "unknown";

@@ -57,7 +57,9 @@ export function createWorkerService(deps: Deps, listening: Pick<Listening, "sinc
     register(wanted) {
       checkRegistration(wanted);
       const row = write(db, (tx) => store.upsertWorker(tx, wanted, newId(), now()));
-      beat(row, wanted.node_id, { revision: null, agrees: null, usageDelayed: false, routeReports: null });
+      // What it could not write before is not written by coming back.
+      const usageDelayed = store.hasDelayedUsage(db, row.id, wanted.node_id ?? store.NAMELESS_NODE);
+      beat(row, wanted.node_id, { revision: null, agrees: null, usageDelayed, routeReports: null });
       log.info({ worker: row.authority, node: wanted.node_id ?? null }, "worker registered");
       return store.toWorker(db, known(row.id), now());
     },
@@ -101,8 +103,13 @@ export function createWorkerService(deps: Deps, listening: Pick<Listening, "sinc
       store.clampToNow(db, now(), lease);
       if (now() - listening.since() < timeout) return;
       store.dropExpiredNodes(db, now());
-      for (const row of store.silentWorkers(db, now() - timeout)) {
-        store.setStatus(db, row.id, "LOST", now());
+      // One transaction: another coordinator may hear of one of them right now.
+      const lost = write(db, (tx) => {
+        const silent = store.silentWorkers(tx, now() - timeout);
+        for (const { id } of silent) store.setStatus(tx, id, "LOST", now());
+        return silent;
+      });
+      for (const row of lost) {
         log.warn({ worker: row.authority }, "worker lost: no heartbeat");
         announce("worker_lost", row.authority, `no heartbeat for ${timeout / 1000} s`);
       }

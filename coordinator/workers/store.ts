@@ -100,6 +100,16 @@ export function hasNode(db: Db, workerId: string, nodeId: string): boolean {
   );
 }
 
+/** Whether a node has said that it could not write its users' activity. */
+export function hasDelayedUsage(db: Db, workerId: string, nodeId: string): boolean {
+  const said = db
+    .select({ delayed: nodes.usageDelayed })
+    .from(nodes)
+    .where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId)))
+    .get();
+  return said?.delayed ?? false;
+}
+
 /** Nodes of the original's workers have no ids: they are one node per authority under this name. */
 export const NAMELESS_NODE = "(unnamed)";
 

@@ -65,7 +65,8 @@ export type WorkerRegistration = Static<typeof WorkerRegistration>;
 /** See shared/digest.ts. */
 const Digest = Type.Integer({
   minimum: 0,
-  description: "XOR over the circuits of the lowest 52 bits of xxHash64(`<id> <revision>`); the same on both sides.",
+  description:
+    "XOR over the circuits of the lowest 52 bits of xxHash64(`<id> <revision> <updated_at>`); the same on both sides.",
 });
 
 /** Body of the heartbeat; the original's workers send none. */

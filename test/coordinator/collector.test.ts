@@ -103,16 +103,16 @@ test("a circuit goes when it was unused for the whole time, and not before, and 
   await use(id);
   const heard: AppProxyEvent[] = [];
   await messengers.bus.subscribe({ event: (event) => heard.push(event), unknown: () => undefined });
-  await pass(TIMEOUT - 10);
+  await pass(TIMEOUT);
   expect(isThere(id)).toBe(true);
-  await pass(400);
+  await pass(600);
   expect([isThere(id), collector.collected()]).toEqual([false, 1]);
   await until(() => heard.some(({ name }) => name === "appproxy_circuit_removed_event"));
 });
 
 test("a circuit that nobody ever opened goes too, of every protocol", async () => {
   const ids = [open(), open({ protocol: "tcp" })];
-  await pass(TIMEOUT + 400);
+  await pass(TIMEOUT + 600);
   expect(ids.map(isThere)).toEqual([false, false]);
 });
 
@@ -151,7 +151,7 @@ test("what Redis has lost is unknown: the time begins anew", async () => {
   client.disconnect();
   await pass(TIMEOUT - 60);
   expect(isThere(id)).toBe(true);
-  await pass(500);
+  await pass(600);
   expect(isThere(id)).toBe(false);
 });
 
@@ -168,7 +168,7 @@ test("while Redis is away nothing goes, and when it is back without its data the
   await pass(TIMEOUT - 60);
   expect(collector.knows()).toBe(true);
   expect(isThere(id)).toBe(true);
-  await pass(500);
+  await pass(600);
   expect(isThere(id)).toBe(false);
 });
 
@@ -224,8 +224,9 @@ test("after a restart what is idle still goes, and what was used while nobody lo
   const [idle, used] = [open(), open()];
   await Promise.all([use(idle), use(used)]);
   await pass(60);
-  now += TIMEOUT * 1000;
-  await use(used, now - 60_000);
+  now += 1.2 * TIMEOUT * 1000;
+  // Its worker's clock is hours behind: what counts is that Redis says something else.
+  await use(used, now - 9 * TIMEOUT * 1000);
   collector = start();
   await pass(120);
   expect([idle, used].map(isThere)).toEqual([false, true]);

@@ -122,17 +122,33 @@ describe("opening an app of a new session", () => {
     expect(await apps()).toEqual([["jupyter", TWO]]);
   });
 
-  test("begins with the opening: a token alone harms nobody, nor does who opens an own app again", async () => {
+  test("begins with the platform's word: the token ends the old session's apps, before anybody opens one", async () => {
     await open(ONE);
     await open(ONE, "terminal");
-    await tokenOf(TWO);
-    expect((await open(ONE)).status).toBe(200);
+    await tokenOf(TWO, { ...KERNEL, kernel_port: 1 });
     expect(await apps()).toEqual([["jupyter", ONE], ["terminal", ONE]]); // prettier-ignore
-    expect(stage.told.length).toBe(2);
+    await tokenOf(TWO);
+    expect(await apps()).toEqual([]);
+    await until(() => served().size === 0);
+  });
+
+  test("is not in question when an own app is opened again", async () => {
+    await open(ONE);
+    expect((await open(ONE)).status).toBe(200);
+    expect(await apps()).toEqual([["jupyter", ONE]]);
+    expect(stage.told.length).toBe(1);
   });
 });
 
 describe("a token of the old session", () => {
+  test("opens nothing at an address that was given to another session since, though that has opened nothing yet", async () => {
+    const old = await tokenOf(ONE);
+    await tokenOf(TWO);
+    const answer = await openWith(old);
+    expect([answer.status, answer.body["msg"]]).toEqual([401, "token: its kernel's address is another session's by now"]); // prettier-ignore
+    expect(await apps()).toEqual([]);
+  });
+
   test("does not take the address back, however often it is tried; a newer one does", async () => {
     const old = await tokenOf(ONE);
     await openWith(old);

@@ -16,6 +16,7 @@ export interface StoredCircuit {
   port: number | null;
   subdomain: string | null;
   revision: number;
+  updated_at: string;
   routes: Route[];
   /** Where it is listed to lead to, by session and by kernel. */
   listed: Listed[];
@@ -44,6 +45,7 @@ interface CircuitRow {
   port: number | null;
   subdomain: string | null;
   revision: number;
+  updatedAt: number;
   routeInfo: string;
 }
 
@@ -63,7 +65,8 @@ export function readDatabase(path: string): Stored {
 function read(database: Database): Stored {
   const rows = database
     .query<CircuitRow, []>(
-      `SELECT id, worker_id AS workerId, app, endpoint_id AS endpointId, port, subdomain, revision, route_info AS routeInfo
+      `SELECT id, worker_id AS workerId, app, endpoint_id AS endpointId, port, subdomain, revision,
+       updated_at AS updatedAt, route_info AS routeInfo
        FROM circuits`,
     )
     .all();
@@ -86,8 +89,9 @@ function read(database: Database): Stored {
       ...worker,
       freePorts: free.filter((one) => one.worker === worker.id).map(({ port }) => port),
     })),
-    circuits: rows.map(({ routeInfo, ...row }) => ({
+    circuits: rows.map(({ routeInfo, updatedAt, ...row }) => ({
       ...row,
+      updated_at: new Date(updatedAt).toISOString(),
       routes: JSON.parse(routeInfo) as Route[],
       listed: listed.filter(({ circuit }) => circuit === row.id),
     })),

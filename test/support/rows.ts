@@ -46,6 +46,7 @@ export function newCircuit(over: Partial<NewCircuit> = {}): NewCircuit {
     acknowledgedAt: null,
     acknowledgedRevision: null,
     usedAt: NOW,
+    lastAccess: null,
     createdAt: NOW,
     updatedAt: NOW,
     ...over,

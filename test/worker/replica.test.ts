@@ -16,7 +16,7 @@ import { createReplica, type Replica } from "../../worker/replica.ts";
 import type { Table } from "../../worker/table.ts";
 import { freeRange } from "../support/ports.ts";
 import { until } from "../support/until.ts";
-import { circuit, newTable } from "../support/values.ts";
+import { circuit, newTable, route } from "../support/values.ts";
 
 let low: number;
 let snapshot: WorkerCircuits;
@@ -37,11 +37,8 @@ const refusing: Core = {
   unanswered: () => undefined,
 };
 
-beforeEach(async () => {
-  low = await freeRange(4);
-  fetches = 0;
-  snapshot = { circuits: [], revision: 3, epoch: "mine" };
-  table = newTable();
+/** A replica on the table, with listeners of its own. */
+function newReplica(): Replica {
   const listen = (port: number, seenAs: number) =>
     bunEngine.listen(
       { hostname: "127.0.0.1", port, tls: null, frontend: { mode: "port", port: seenAs }, sharing: null },
@@ -49,14 +46,22 @@ beforeEach(async () => {
     );
   frontends = createPortFrontends({ log: silentLog(), listen, bindPort: (port) => port });
   const bus = createMemoryBus(new MemoryHub(), createCodec("replica-test-secret-01", false), silentLog());
-  asked = [];
-  answer = null;
   const fetch = async (known: Known | null) => {
     fetches++;
     asked.push(known);
     return answer === null ? snapshot : answer();
   };
-  replica = createReplica({ authority: "w", fetch, failed: () => undefined, bus, table, frontends, log: silentLog() });
+  return createReplica({ authority: "w", fetch, failed: () => undefined, bus, table, frontends, log: silentLog() });
+}
+
+beforeEach(async () => {
+  low = await freeRange(4);
+  fetches = 0;
+  asked = [];
+  answer = null;
+  snapshot = { circuits: [], revision: 3, epoch: "mine" };
+  table = newTable();
+  replica = newReplica();
   await replica.refresh();
   fetches = 0;
   asked = [];
@@ -274,4 +279,62 @@ test("a look that is answered after a fetch has brought the same does not end lo
   fetches = 0;
   await replica.look();
   expect(fetches).toBe(1);
+});
+
+describe("what a node may build on", () => {
+  const whole = (circuits: Circuit[], revision: number): WorkerCircuits =>
+    ({ circuits, revision, epoch: "mine", digest: digestOf(circuits) }); // prettier-ignore
+
+  test("a coordinator that was of an older version tells changes and digests after its upgrade, and is looked at again", async () => {
+    // Of the older version: no digest, and no changes.
+    snapshot = { circuits: [one("a", 0, 2)], revision: 3, epoch: "mine" };
+    replica.distrust();
+    await until(() => fetches === 1 && replica.state().known);
+    await replica.look();
+    expect(replica.state().digest).toBeNull();
+    // An event makes it fetch, and the new version answers with changes.
+    snapshot = { ...whole([one("a", 0, 2)], 3), circuits: [], removed: [], since: 3 };
+    replica.lose();
+    await settled();
+    expect(replica.state().digest).toBe(table.digest);
+    fetches = 0;
+    await replica.look();
+    expect(fetches).toBe(1);
+  });
+
+  test("a database that was put back, and has other circuits under the same number, is seen by its digest", async () => {
+    const before = one("a", 0, 5);
+    snapshot = whole([before], 5);
+    replica.distrust();
+    await until(() => fetches === 1 && replica.state().known);
+    const after = { ...before, updated_at: "2026-08-24T00:00:00.000Z", route_info: [route({ kernel_port: 9 })] };
+    snapshot = { ...whole([after], 5), circuits: [], removed: [], since: 5 };
+    const looked = replica.look();
+    await looked;
+    snapshot = whole([after], 5);
+    await until(() => table.all()[0]?.circuit.route_info[0]?.kernel_port === 9);
+    await settled();
+    expect(replica.state().digest).toBe(digestOf([after]));
+  });
+
+  test("saved circuits without a digest are not all that there are: everything is fetched", async () => {
+    await replica.stop();
+    await frontends.abort();
+    table = newTable();
+    replica = newReplica();
+    await replica.restore({ circuits: [one("a", 0, 2)], revision: 3, epoch: "mine" });
+    expect([ids(), replica.state().known]).toEqual([["a"], false]);
+    snapshot = whole([one("a", 0, 2), one("b", 1, 3)], 3);
+    asked = [];
+    await replica.refresh();
+    expect([asked, ids()]).toEqual([[null], ["a", "b"]]);
+  });
+
+  test("what was saved does not replace what the coordinator has said meanwhile", async () => {
+    snapshot = whole([one("b", 1, 3)], 3);
+    replica.distrust();
+    await until(() => ids().join() === "b");
+    await replica.restore(whole([one("a", 0, 2)], 2));
+    expect(ids()).toEqual(["b"]);
+  });
 });
