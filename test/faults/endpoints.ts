@@ -87,8 +87,8 @@ export async function remove({ calls, timeline }: Stage, service: Service): Prom
     Object.assign(service, { existence: "absent", url: null, token: null, isSettled: true });
     service.routes.clear();
   }
-  // Made again it may have no routes, or those that it had.
-  if (outcome.is === "unknown") Object.assign(service, { existence: "unknown", isSettled: false });
+  // Made again it may have no routes or those that it had, and be another circuit, for which its token is no good.
+  if (outcome.is === "unknown") Object.assign(service, { existence: "unknown", isSettled: false, token: null });
 }
 
 /** A program asks the service at a node. */
