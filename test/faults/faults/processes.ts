@@ -8,7 +8,7 @@ import type { Machine } from "../machine.ts";
 const DOWN_MS = [0, 1000] as const;
 const PAUSE_MS = [300, 2500] as const;
 /** Longer than a worker with short times needs to be lost. */
-const LONG_PAUSE_MS = [4000, 6000] as const;
+const LONG_PAUSE_MS = [5500, 8000] as const;
 
 export const processFaults: Fault[] = [
   { name: "kill-coordinator", weight: 3, run: (context) => kill(context, [context.cluster.coordinator]) },
@@ -34,12 +34,15 @@ function nodesOfOne({ random, cluster }: FaultContext): Machine[] {
   return cluster.nodes.filter((node) => node.authority === authority).map(({ machine }) => machine);
 }
 
-async function kill({ random, timeline }: FaultContext, machines: readonly Machine[]): Promise<void> {
+async function kill({ random, timeline, cluster }: FaultContext, machines: readonly Machine[]): Promise<void> {
   await Bun.sleep(random.between(0, 400));
   const names = machines.map(({ name }) => name).join(" and ");
   timeline.note("fault", `SIGKILL of ${names}`);
   await Promise.all(machines.map((machine) => machine.kill()));
-  await Bun.sleep(random.between(...DOWN_MS));
+  // A whole worker that stays away for longer is lost, and its circuits move.
+  const isLong = machines.length > 1 && cluster.profile.times === "short" && random.chance(0.5);
+  const [low, high] = isLong ? LONG_PAUSE_MS : DOWN_MS;
+  await Bun.sleep(random.between(low, high));
   timeline.note("fault", `${names} is started again`);
   for (const machine of machines) machine.start();
 }
@@ -75,7 +78,7 @@ async function dieAt({ random, timeline }: FaultContext, machine: Machine, at: M
 
 async function pause({ random, timeline, cluster }: FaultContext, machines: readonly Machine[]): Promise<void> {
   await Bun.sleep(random.between(0, 200));
-  const isLong = cluster.profile.times === "short" && random.chance(0.4);
+  const isLong = cluster.profile.times === "short" && random.chance(0.6);
   const [low, high] = isLong ? LONG_PAUSE_MS : PAUSE_MS;
   const ms = random.between(low, high);
   const names = machines.map(({ name }) => name).join(" and ");
