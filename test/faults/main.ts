@@ -37,6 +37,8 @@ async function run({ trials, seed, only, fault, report }: Options): Promise<numb
   if (faults.length === 0) throw new Error(`--fault: there is none called "${fault ?? ""}"`);
   process.on("SIGINT", () => breakOff(130));
   process.on("SIGTERM", () => breakOff(143));
+  // Whoever reads the output has gone (`| head`): nothing may be left mounted or running.
+  process.stdout.on("error", () => breakOff(141));
   process.stdout.write(`faults: ${trials} trials, --seed ${seed}\n`);
   const results: Result[] = [];
   const indices = only === null ? Array.from({ length: trials }, (_, at) => at) : [only];

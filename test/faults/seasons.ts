@@ -7,6 +7,8 @@ import { type Stage } from "./stage.ts";
 import * as tenants from "./tenants.ts";
 
 const QUIET_MS = 5000;
+/** Of opening what may not be there. */
+const MAX_ATTEMPTS = 10;
 
 /** Tenants of before come and go, and leave their ports, their kernels' addresses and their permits; then today's come. */
 export async function settleIn(stage: Stage): Promise<void> {
@@ -80,10 +82,12 @@ async function settleApp(stage: Stage, app: App, until: number): Promise<void> {
   const random = stage.random.fork(app.sessionId);
   // Never opened with success, or not for sure: some are closed, the others are opened again.
   const isWanted = !app.isOver && (app.existence === "present" || (app.existence === "unknown" && random.chance(0.6)));
-  for (;;) {
+  for (let attempt = 0; ; attempt++) {
     const kernel = [...app.kernels].at(-1);
-    if (kernel === undefined || (!isWanted && app.existence === "absent")) return;
-    if (!isWanted) await tenants.close(stage, app, random);
+    // Where all ports are taken it can't be opened, and has to be given up.
+    const isGivenUp = !isWanted || (app.existence !== "present" && attempt > MAX_ATTEMPTS);
+    if (kernel === undefined || (isGivenUp && app.existence === "absent")) return;
+    if (isGivenUp) await tenants.close(stage, app, random);
     else if ((await tenants.open(stage, app, kernel, (nodes) => random.pick(nodes))) && app.slot !== null) return;
     if (performance.now() > until) return;
     await Bun.sleep(50);
