@@ -4,6 +4,7 @@
  */
 import { and, eq, gt, lte, or, sql } from "drizzle-orm";
 import { write, type Db } from "./db/open.ts";
+import { prepared, rowOf } from "./db/prepared.ts";
 import { leases } from "./db/schema.ts";
 
 export interface Lease {
@@ -28,25 +29,8 @@ export function createLease(
   let mineUntil = -Infinity;
 
   function take(): boolean {
-    const until = now() + LEASE_MS;
-    const isFree = or(
-      eq(leases.holder, holder),
-      lte(leases.until, now()),
-      // Written by a clock that was ahead: nobody may keep it for longer than a lease.
-      gt(leases.until, until + LEASE_MS),
-    );
-    const taken = write(db, (tx) =>
-      tx
-        .insert(leases)
-        .values({ name, holder, until })
-        .onConflictDoUpdate({
-          target: leases.name,
-          set: { holder, until },
-          ...(isFree === undefined ? {} : { setWhere: isFree }),
-        })
-        .returning({ holder: leases.holder })
-        .get(),
-    );
+    const [at, until] = [now(), now() + LEASE_MS];
+    const taken = write(db, (tx) => upsert(tx).get({ name, holder, now: at, until, tooLate: until + LEASE_MS }));
     return taken?.holder === holder;
   }
 
@@ -60,10 +44,36 @@ export function createLease(
     },
     release() {
       mineUntil = -Infinity;
-      db.update(leases)
-        .set({ until: sql`0` })
-        .where(and(eq(leases.name, name), eq(leases.holder, holder)))
-        .run();
+      end(db).run({ name, holder });
     },
   };
 }
+
+// --- internal ---
+
+const arg = sql.placeholder;
+const isFree = or(
+  eq(leases.holder, arg("holder")),
+  lte(leases.until, arg("now")),
+  // Written by a clock that was ahead: nobody may keep it for longer than a lease.
+  gt(leases.until, arg("tooLate")),
+);
+const upsert = prepared((db) =>
+  db
+    .insert(leases)
+    .values(rowOf(leases))
+    .onConflictDoUpdate({
+      target: leases.name,
+      set: { holder: sql`excluded.holder`, until: sql`excluded.until` },
+      ...(isFree === undefined ? {} : { setWhere: isFree }),
+    })
+    .returning({ holder: leases.holder })
+    .prepare(),
+);
+const end = prepared((db) =>
+  db
+    .update(leases)
+    .set({ until: sql`0` })
+    .where(and(eq(leases.name, arg("name")), eq(leases.holder, arg("holder"))))
+    .prepare(),
+);

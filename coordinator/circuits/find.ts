@@ -1,10 +1,10 @@
 /** SQL that finds circuits: by what they are, whose they are, where they are. What writes is in store.ts. */
-import { and, asc, count, desc, eq, gt, inArray, isNotNull, isNull, or, type SQL } from "drizzle-orm";
+import { and, asc, count, desc, eq, gt, inArray, isNotNull, or, type SQL } from "drizzle-orm";
 import type { ProxyProtocol } from "../../shared/schema/basics.ts";
 import type { AppMode } from "../../shared/schema/circuit.ts";
 import type { Db } from "../db/open.ts";
 import { changes, circuits, circuitRoutes, workers } from "../db/schema.ts";
-import { selectByEndpoint, selectById, selectHold, selectInteractive } from "./statements.ts";
+import { selectByEndpoint, selectById, selectHold, selectInteractive, selectReusable } from "./statements.ts";
 import type { CircuitRow } from "./store.ts";
 
 export interface ReuseKey {
@@ -50,26 +50,8 @@ export function inferenceCircuits(db: Db): CircuitRow[] {
 }
 
 /** The oldest circuit that a request with this key may share. */
-export function findReusable(db: Db, key: ReuseKey): CircuitRow | undefined {
-  return db
-    .select({ circuit: circuits })
-    .from(circuitRoutes)
-    .innerJoin(circuits, eq(circuits.id, circuitRoutes.circuitId))
-    .where(
-      and(
-        eq(circuitRoutes.sessionId, key.sessionId),
-        eq(circuits.app, key.app),
-        eq(circuits.appMode, "interactive"),
-        eq(circuits.protocol, key.protocol),
-        eq(circuits.openToPublic, key.openToPublic),
-        key.allowedClientIps === null
-          ? isNull(circuits.allowedClientIps)
-          : eq(circuits.allowedClientIps, key.allowedClientIps),
-      ),
-    )
-    .orderBy(asc(circuits.createdAt), asc(circuits.id))
-    .limit(1)
-    .get()?.circuit;
+export function findReusable(db: Db, { openToPublic, ...key }: ReuseKey): CircuitRow | undefined {
+  return selectReusable(db).get({ ...key, openToPublic: Number(openToPublic) })?.circuit;
 }
 
 /** The circuits of a session, by app when one is named. */

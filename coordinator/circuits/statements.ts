@@ -1,5 +1,5 @@
 /** The prepared statements of creating and acknowledging circuits: the hot path of store.ts. */
-import { and, asc, eq, gt, sql } from "drizzle-orm";
+import { and, asc, eq, gt, gte, lte, sql } from "drizzle-orm";
 import { prepared, rowOf } from "../db/prepared.ts";
 import { changes, circuits, circuitRoutes, freePorts, tokens, workers } from "../db/schema.ts";
 
@@ -18,6 +18,26 @@ export const selectByEndpoint = prepared((db) =>
     .select()
     .from(circuits)
     .where(eq(circuits.endpointId, arg("endpointId")))
+    .prepare(),
+);
+export const selectReusable = prepared((db) =>
+  db
+    .select({ circuit: circuits })
+    .from(circuitRoutes)
+    .innerJoin(circuits, eq(circuits.id, circuitRoutes.circuitId))
+    .where(
+      and(
+        eq(circuitRoutes.sessionId, arg("sessionId")),
+        eq(circuits.app, arg("app")),
+        eq(circuits.appMode, "interactive"),
+        eq(circuits.protocol, arg("protocol")),
+        eq(circuits.openToPublic, arg("openToPublic")),
+        // Null is a value here.
+        sql`${circuits.allowedClientIps} IS ${arg("allowedClientIps")}`,
+      ),
+    )
+    .orderBy(asc(circuits.createdAt), asc(circuits.id))
+    .limit(1)
     .prepare(),
 );
 export const selectInteractive = prepared((db) =>
@@ -94,6 +114,23 @@ export const deleteRoute = prepared((db) =>
     )
     .prepare(),
 );
+export const updateSlot = prepared((db) =>
+  db
+    .update(circuits)
+    .set({
+      workerId: sql`${arg("workerId")}`,
+      frontendMode: sql`${arg("frontendMode")}`,
+      port: sql`${arg("port")}`,
+      subdomain: sql`${arg("subdomain")}`,
+      revision: sql`${arg("revision")}`,
+      acknowledgedAt: sql`${arg("acknowledgedAt")}`,
+      acknowledgedRevision: null,
+      updatedAt: sql`${arg("updatedAt")}`,
+    })
+    .where(eq(circuits.id, arg("id")))
+    .returning()
+    .prepare(),
+);
 /** JSON columns get their text. */
 export const updateContent = prepared((db) =>
   db
@@ -156,5 +193,30 @@ export const updateAcknowledged = prepared((db) =>
         sql`coalesce(${circuits.acknowledgedRevision}, -1) < coalesce(${arg("revision")}, ${circuits.revision})`,
       ),
     )
+    .prepare(),
+);
+export const deleteRow = prepared((db) =>
+  db
+    .delete(circuits)
+    .where(eq(circuits.id, arg("id")))
+    .prepare(),
+);
+/** Into the range of its worker, or not at all. */
+export const insertFree = prepared((db) =>
+  db
+    .insert(freePorts)
+    .select(
+      db
+        .select({
+          workerId: workers.id,
+          port: sql<number>`${arg("port")}`.as("port"),
+          releasedAt: sql<number>`${arg("now")}`.as("released_at"),
+        })
+        .from(workers)
+        .where(
+          and(eq(workers.id, arg("workerId")), lte(workers.portLow, arg("port")), gte(workers.portHigh, arg("port"))),
+        ),
+    )
+    .onConflictDoNothing()
     .prepare(),
 );

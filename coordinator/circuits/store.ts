@@ -8,11 +8,13 @@ import type { Circuit, Route } from "../../shared/schema/circuit.ts";
 import { isoTime } from "../deps.ts";
 import type { Use } from "./find.ts";
 import { write, type Db } from "../db/open.ts";
-import { circuits, freePorts, workers, type ChangeKind, type circuitRoutes } from "../db/schema.ts";
+import { circuits, freePorts, type ChangeKind, type circuitRoutes } from "../db/schema.ts";
 import {
   deleteFree,
+  deleteRow,
   incrementRevision,
   insertChange,
+  insertFree,
   insertRow,
   deleteRoute,
   insertRoute,
@@ -20,6 +22,7 @@ import {
   selectOldestFree,
   updateAcknowledged,
   updateContent,
+  updateSlot,
   updateUsed,
   updateUse,
 } from "./statements.ts";
@@ -56,7 +59,7 @@ export function removeCircuit(
   const removed = { ...row, revision: nextRevision(db, row.workerId) };
   recordChange(db, removed, kind, cause);
   takeOut(db, row);
-  db.delete(circuits).where(eq(circuits.id, row.id)).run();
+  deleteRow(db).run({ id: row.id });
   releasePort(db, row, cause.now);
 }
 
@@ -74,18 +77,16 @@ export function moveCircuit(
   recordChange(db, { ...row, revision: nextRevision(db, row.workerId) }, "removed", cause);
   takeOut(db, row);
   const revision = nextRevision(db, slot.workerId);
-  const moved = db
-    .update(circuits)
-    .set({
-      ...slot,
-      revision,
-      acknowledgedAt: served ? (row.acknowledgedAt ?? cause.now) : null,
-      acknowledgedRevision: null,
-      updatedAt: cause.now,
-    })
-    .where(eq(circuits.id, row.id))
-    .returning()
-    .get();
+  const moved = updateSlot(db).get({
+    id: row.id,
+    workerId: slot.workerId,
+    frontendMode: slot.frontendMode,
+    port: slot.port,
+    subdomain: slot.subdomain,
+    revision,
+    acknowledgedAt: served ? (row.acknowledgedAt ?? cause.now) : null,
+    updatedAt: cause.now,
+  });
   putIn(db, moved);
   releasePort(db, row, cause.now);
   takePort(db, moved);
@@ -247,11 +248,5 @@ function takePort(db: Db, row: CircuitRow): void {
 /** The port goes to the end of the queue, when it is still in the worker's range. */
 function releasePort(db: Db, row: CircuitRow, now: number): void {
   if (row.port === null) return;
-  const worker = db
-    .select({ low: workers.portLow, high: workers.portHigh })
-    .from(workers)
-    .where(eq(workers.id, row.workerId))
-    .get();
-  if (worker?.low == null || worker.high === null || row.port < worker.low || row.port > worker.high) return;
-  db.insert(freePorts).values({ workerId: row.workerId, port: row.port, releasedAt: now }).onConflictDoNothing().run();
+  insertFree(db).run({ workerId: row.workerId, port: row.port, now });
 }

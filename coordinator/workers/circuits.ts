@@ -4,6 +4,7 @@ import type { WorkerCircuits } from "../../shared/schema/worker.ts";
 import { circuitsOfWorker } from "../circuits/find.ts";
 import { toCircuit } from "../circuits/store.ts";
 import type { Db } from "../db/open.ts";
+import { prepared } from "../db/prepared.ts";
 import { changes, circuits } from "../db/schema.ts";
 import type { WorkerRow } from "./store.ts";
 
@@ -24,13 +25,9 @@ export function circuitsFor(db: Db, worker: WorkerRow, epoch: string, have: Posi
     return { circuits: circuitsOfWorker(db, id).map(toCircuit), ...now };
   const { since } = have;
   if (since === revision) return { circuits: [], removed: [], since, ...now };
-  const changed = db
-    .select()
-    .from(circuits)
-    .where(and(eq(circuits.workerId, id), gt(circuits.revision, since)))
-    .orderBy(asc(circuits.revision))
-    .all();
-  return { circuits: changed.map(toCircuit), removed: goneSince(db, id, since), since, ...now };
+  const changed = selectChanged(db).all({ id, since });
+  const gone = selectGone(db).all({ id, since });
+  return { circuits: changed.map(toCircuit), removed: gone.map((one) => one.id), since, ...now };
 }
 
 // --- internal ---
@@ -39,24 +36,30 @@ export function circuitsFor(db: Db, worker: WorkerRow, epoch: string, have: Posi
 function isRecorded(db: Db, worker: WorkerRow, epoch: string, have: Position): boolean {
   if (have.epoch !== epoch || have.since > worker.revision) return false;
   if (have.since === worker.revision) return true;
-  const recorded = db
-    .select({ changes: count() })
-    .from(changes)
-    .where(and(eq(changes.workerId, worker.id), gt(changes.revision, have.since)))
-    .get();
+  const recorded = countChanges(db).get({ id: worker.id, since: have.since });
   return recorded?.changes === worker.revision - have.since;
 }
 
+const arg = sql.placeholder;
+const changesSince = and(eq(changes.workerId, arg("id")), gt(changes.revision, arg("since")));
+const countChanges = prepared((db) => db.select({ changes: count() }).from(changes).where(changesSince).prepare());
+const selectChanged = prepared((db) =>
+  db
+    .select()
+    .from(circuits)
+    .where(and(eq(circuits.workerId, arg("id")), gt(circuits.revision, arg("since"))))
+    .orderBy(asc(circuits.revision))
+    .prepare(),
+);
 /** Circuits that were this worker's after `since`, or then, and are no more. */
-function goneSince(db: Db, workerId: string, since: number): string[] {
+const selectGone = prepared((db) => {
   const isHere = db
     .select({ one: sql`1` })
     .from(circuits)
-    .where(and(eq(circuits.id, changes.circuitId), eq(circuits.workerId, workerId)));
+    .where(and(eq(circuits.id, changes.circuitId), eq(circuits.workerId, arg("id"))));
   return db
     .selectDistinct({ id: changes.circuitId })
     .from(changes)
-    .where(and(eq(changes.workerId, workerId), gt(changes.revision, since), notExists(isHere)))
-    .all()
-    .map(({ id }) => id);
-}
+    .where(and(changesSince, notExists(isHere)))
+    .prepare();
+});

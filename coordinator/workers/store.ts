@@ -1,5 +1,5 @@
 /** SQL of workers, their nodes, filters and free ports. */
-import { and, asc, count, eq, gt, isNotNull, lt, lte, notExists, or, sql } from "drizzle-orm";
+import { and, asc, count, eq, gt, isNotNull, or, sql } from "drizzle-orm";
 import type { RouteReports } from "../../shared/schema/health.ts";
 import type { Worker, WorkerRegistration } from "../../shared/schema/worker.ts";
 import { isoTime } from "../deps.ts";
@@ -10,6 +10,18 @@ import type { Candidate } from "../placement.ts";
 
 import { slotCounts } from "./counts.ts";
 import { slotsOf, syncFreePorts } from "./slots.ts";
+import {
+  clampSeen,
+  countLiving,
+  deleteExpired,
+  deleteNode,
+  selectFiltersOf,
+  selectNode,
+  selectSilent,
+  shortenLeases,
+  updateSeen,
+  upsertNode,
+} from "./statements.ts";
 
 export type WorkerRow = typeof workers.$inferSelect;
 
@@ -65,11 +77,18 @@ export function renewLease(
   leaseUntil: number,
   now: number,
 ): void {
-  db.insert(nodes)
-    .values({ workerId, nodeId, leaseUntil, ...said, registeredAt: now })
-    .onConflictDoUpdate({ target: [nodes.workerId, nodes.nodeId], set: { leaseUntil, ...said } })
-    .run();
-  db.update(workers).set({ status: "ALIVE", lastSeenAt: now }).where(eq(workers.id, workerId)).run();
+  const { revision, agrees, usageDelayed, routeReports } = said;
+  upsertNode(db).run({
+    workerId,
+    nodeId,
+    leaseUntil,
+    revision,
+    agrees: agrees === null ? null : Number(agrees),
+    usageDelayed: Number(usageDelayed),
+    routeReports: routeReports === null ? null : JSON.stringify(routeReports),
+    registeredAt: now,
+  });
+  updateSeen(db).run({ workerId, now });
 }
 
 /** What the nodes with a live lease say of the kernels of model services. */
@@ -84,20 +103,12 @@ export function liveReports(db: Db, now: number): RouteReports[] {
 
 /** Ends a node's lease; gives how many live ones the worker has left. */
 export function endLease(db: Db, workerId: string, nodeId: string, now: number): number {
-  db.delete(nodes)
-    .where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId)))
-    .run();
+  deleteNode(db).run({ workerId, nodeId });
   return liveNodes(db, workerId, now);
 }
 
 export function hasNode(db: Db, workerId: string, nodeId: string): boolean {
-  return (
-    db
-      .select({ one: sql`1` })
-      .from(nodes)
-      .where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId)))
-      .get() !== undefined
-  );
+  return selectNode(db).get({ workerId, nodeId }) !== undefined;
 }
 
 /** Whether a node has said that it could not write its users' activity. */
@@ -115,13 +126,7 @@ export const NAMELESS_NODE = "(unnamed)";
 
 /** How many nodes with a live lease serve a worker. */
 export function liveNodes(db: Db, workerId: string, now: number): number {
-  return (
-    db
-      .select({ nodes: count() })
-      .from(nodes)
-      .where(and(eq(nodes.workerId, workerId), gt(nodes.leaseUntil, now)))
-      .get()?.nodes ?? 0
-  );
+  return countLiving(db).get({ workerId, now })?.nodes ?? 0;
 }
 
 export function setStatus(db: Db, workerId: string, status: WorkerRow["status"], now: number): void {
@@ -130,11 +135,8 @@ export function setStatus(db: Db, workerId: string, status: WorkerRow["status"],
 
 /** What a clock that was ahead has written would count for hours after it was set right. */
 export function clampToNow(db: Db, now: number, lease: number): void {
-  db.update(nodes)
-    .set({ leaseUntil: now + lease })
-    .where(gt(nodes.leaseUntil, now + lease))
-    .run();
-  db.update(workers).set({ lastSeenAt: now }).where(gt(workers.lastSeenAt, now)).run();
+  shortenLeases(db).run({ until: now + lease });
+  clampSeen(db).run({ now });
 }
 
 /** Workers of whose circuits it is not known whether they are in use: nobody hears of them, or they had no Redis. */
@@ -149,20 +151,12 @@ export function unknownUse(db: Db, now: number): Set<string> {
 }
 
 export function dropExpiredNodes(db: Db, now: number): void {
-  db.delete(nodes).where(lte(nodes.leaseUntil, now)).run();
+  deleteExpired(db).run({ now });
 }
 
 /** Workers called alive that have no lease and were last heard of before `before`. */
 export function silentWorkers(db: Db, before: number): WorkerRow[] {
-  const leased = db
-    .select({ one: sql`1` })
-    .from(nodes)
-    .where(eq(nodes.workerId, workers.id));
-  return db
-    .select()
-    .from(workers)
-    .where(and(eq(workers.status, "ALIVE"), lt(workers.lastSeenAt, before), notExists(leased)))
-    .all();
+  return selectSilent(db).all({ before });
 }
 
 /** A candidate with what finds it by a URL of one of its circuits. */
@@ -200,11 +194,7 @@ export function toBriefWorker(db: Db, row: WorkerRow, now: number): Omit<Worker,
     wildcard_traffic_port: row.wildcardTrafficPort,
     accepted_traffics: row.acceptedTraffics,
     filtered_apps_only: row.filteredAppsOnly,
-    app_filters: db
-      .select({ key: appFilters.key, value: appFilters.value })
-      .from(appFilters)
-      .where(eq(appFilters.workerId, row.id))
-      .all(),
+    app_filters: selectFiltersOf(db).all({ workerId: row.id }),
     traefik_last_used_marker_path: row.traefikLastUsedMarkerPath,
     status: row.status,
     created_at: isoTime(row.createdAt),
