@@ -128,7 +128,7 @@ async function register(manager: Manager, at: number): Promise<Site["workers"][n
 /** Heartbeats and looks, spread over their periods. */
 function live(manager: Manager, worker: Site["workers"][number]): ReturnType<typeof setInterval>[] {
   const beat = async () => {
-    const said = { node_id: worker.nodeId, revision: worker.revision };
+    const said = { node_id: worker.nodeId, revision: worker.revision, slots: false };
     worker.revision = Number((await manager.api("PATCH", `/api/worker/${worker.id}`, said)).body["revision"]);
   };
   const look = async () => {
