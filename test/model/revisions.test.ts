@@ -136,7 +136,7 @@ const shown = (circuits: readonly Pick<Known, "id" | "port" | "kernel" | "revisi
 function check(model: Model, name: Worker): void {
   const [row, circuits] = [rowOf(name), model.of(name)];
   same("revision", row.revision, model.states[name].length - 1);
-  same("digest", row.digest, digestOf(circuits));
+  same("digest", row.digest, digestOf(circuits.map((one) => ({ ...one, updated_at: new Date(NOW).toISOString() }))));
   const available = RANGE[1] - RANGE[0] + 1 - circuits.length;
   same("counts", slotCounts(db, row), { available, occupied: circuits.length });
 }
