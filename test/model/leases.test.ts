@@ -143,11 +143,11 @@ const nodeSteps = [
 ];
 
 test(
-  "a worker is LOST after silence that was listened to, and never before: 1,000 runs of 50 steps",
+  "a worker is LOST after silence that was listened to, and never before: 10,000 runs of 50 steps",
   () =>
     fc.assert(
       fc.property(stepsOf<NodeStep>(...nodeSteps), (steps) => database.trial(() => playNodes(steps))),
-      runs(1000),
+      runs(10_000),
     ),
   TIMEOUT_MS,
 );

@@ -158,7 +158,7 @@ function checkAnswers(model: Model, name: Worker): void {
 }
 
 test(
-  "changes lead from every state to the present one: 1,000 runs of 50 steps",
+  "changes lead from every state to the present one: 10,000 runs of 50 steps",
   () =>
     fc.assert(
       fc.property(steps, (all) =>
@@ -171,7 +171,7 @@ test(
           for (const name of WORKERS) checkAnswers(model, name);
         }),
       ),
-      runs(1000),
+      runs(10_000),
     ),
   TIMEOUT_MS,
 );
