@@ -178,6 +178,8 @@ describe("a circuit that changes", () => {
     mine.answers = false;
     const opened = open({}, {}, session);
     const doomed = await until(async () => (await circuits())[0]);
+    // Its event is past, or the worker would still acknowledge it.
+    await until(() => mine.events.length === 1);
     mine.answers = true;
     await manager.api("DELETE", `/api/circuit/${String(doomed["id"])}`);
     const answer = await opened;

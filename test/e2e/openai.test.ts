@@ -16,6 +16,7 @@ describe.each(["port", "wildcard"] as const)("in %s mode", (mode) => {
   let cluster: Cluster;
   let coordinator: Client<typeof operations>;
   let servers: ModelServer[];
+  let sessions: string[];
   let endpointId: string;
   let url: string;
   let token: string;
@@ -24,6 +25,7 @@ describe.each(["port", "wildcard"] as const)("in %s mode", (mode) => {
     const wildcard = { frontend_mode: "wildcard", wildcard_domain: { domain: ".localhost", bind_addr: `127.0.0.1:${await freePort()}` } }; // prettier-ignore
     cluster = await startCluster({ worker: { ...(mode === "wildcard" ? wildcard : {}), heartbeat_period: 0.2 } });
     servers = [startModelServer(), startModelServer()];
+    sessions = servers.map(() => crypto.randomUUID());
     coordinator = createClient(operations, { baseUrl: cluster.coordinator.baseUrl, secret: API_SECRET });
     ({ endpointId, url, token } = await deploy());
   });
@@ -38,8 +40,9 @@ describe.each(["port", "wildcard"] as const)("in %s mode", (mode) => {
     const body = { version: "v2", service_name: `Chat ${mode}`, tags, health_check };
     const made = await coordinator.syncEndpoint({ endpoint_id: id, body });
     expect(made.health_check_enabled).toBe(true);
-    const routes = servers.map(({ port }) => ({
-      session_id: crypto.randomUUID(),
+    const routes = servers.map(({ port }, at) => ({
+      // Of one session, whichever service leads there: an address is one session's.
+      session_id: sessions[at] ?? "",
       route_id: crypto.randomUUID(),
       kernel_host: "127.0.0.1",
       kernel_port: port,
