@@ -10,22 +10,11 @@ import { createWorkerService, type WorkerService } from "../../coordinator/worke
 import { createCodec } from "../../shared/bus/envelope.ts";
 import { silentLog } from "../../shared/log.ts";
 import { memoryMessengers } from "../../shared/messengers.ts";
-import type { WorkerRegistration } from "../../shared/schema/worker.ts";
 import { API_SECRET } from "../support/manager.ts";
+import { portRegistration } from "../support/rows.ts";
 import { coordinatorToml } from "../support/toml.ts";
 
-const WORKER: WorkerRegistration = {
-  authority: "w",
-  frontend_mode: "port",
-  protocol: "http",
-  hostname: "worker.example",
-  tls_listen: false,
-  tls_advertised: false,
-  api_port: 5050,
-  port_range: [30_000, 30_009],
-  accepted_traffics: ["interactive"],
-  filtered_apps_only: false,
-};
+const WORKER = portRegistration("w", { port_range: [30_000, 30_009] });
 const TIMEOUT = 30;
 
 let directory: string;

@@ -4,6 +4,7 @@ import type { AppProxyEvent } from "../../shared/bus/events.ts";
 import { silentLog } from "../../shared/log.ts";
 import { redisMessengers } from "../../shared/messengers.ts";
 import { API_SECRET, type Manager } from "./manager.ts";
+import { portRegistration } from "./rows.ts";
 
 export interface FakeWorker {
   id: string;
@@ -43,7 +44,10 @@ export async function startFakeWorker(
     },
     unknown: () => undefined,
   });
-  const answer = await manager.api("PUT", "/api/worker", { ...BASE, ...registration });
+  const answer = await manager.api("PUT", "/api/worker", {
+    ...portRegistration(registration.authority, { port_range: [30_000, 30_009] }),
+    ...registration,
+  });
   if (answer.status !== 200) throw new Error(`registration answered ${answer.status}: ${JSON.stringify(answer.body)}`);
   const id = String(answer.body["id"]);
   return Object.assign(fake, {
@@ -53,16 +57,3 @@ export async function startFakeWorker(
     stop: () => messengers.close(),
   });
 }
-
-const BASE = {
-  frontend_mode: "port",
-  protocol: "http",
-  hostname: "worker.example",
-  tls_listen: false,
-  tls_advertised: false,
-  api_port: 5050,
-  port_range: [30_000, 30_009],
-  accepted_traffics: ["interactive"],
-  filtered_apps_only: false,
-  app_filters: [],
-};

@@ -3,10 +3,10 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createClient } from "../../../shared/client.ts";
 import { operations } from "../../../shared/operations.ts";
 import type { RouteEntry } from "../../../shared/schema/endpoint.ts";
-import type { WorkerRegistration } from "../../../shared/schema/worker.ts";
 import { startCluster } from "../../support/cluster.ts";
 import { API_SECRET } from "../../support/manager.ts";
 import { newIds, refusal, replay, routeTo, service, startStage, type Stage } from "../../support/model-service.ts";
+import { portRegistration } from "../../support/rows.ts";
 import { until } from "../../support/until.ts";
 
 const ID = "0e000000-0000-4000-8000-00000000000a";
@@ -20,18 +20,7 @@ beforeEach(async () => {
 afterEach(() => stage.stop());
 
 /** Of a worker that has come back, for apps that nobody asks for. */
-const OTHER_RANGE = {
-  frontend_mode: "port",
-  protocol: "http",
-  hostname: "worker.example",
-  tls_listen: false,
-  tls_advertised: false,
-  api_port: 5050,
-  port_range: [32_000, 32_009],
-  accepted_traffics: ["interactive"],
-  filtered_apps_only: false,
-  node_id: "n1",
-} as const satisfies Partial<WorkerRegistration>;
+const otherRange = (authority: string) => portRegistration(authority, { port_range: [32_000, 32_009], node_id: "n1" });
 
 const times = <T>(count: number, work: (at: number) => T): T[] => Array.from({ length: count }, (_, at) => work(at));
 const sync = (body = service(), client = stage.client) => client.syncEndpoint({ endpoint_id: ID, body });
@@ -179,7 +168,7 @@ describe("who waits for a silent worker at one coordinator", () => {
     await until(() => stage.told.length > 0);
     await stage.worker({ authority: "away", hostname: "away.example" });
     // Its slot is gone.
-    await stage.client.registerWorker({ body: { ...OTHER_RANGE, authority: "home" } });
+    await stage.client.registerWorker({ body: otherRange("home") });
     const { endpoint: url } = await sync(service(), second);
     expect([url, (await created).endpoint]).toEqual(["http://away.example:30000/", url]);
   });
