@@ -9,6 +9,7 @@ import { converge } from "./convergence.ts";
 import type { Fault, FaultContext } from "./fault.ts";
 import { checkInvariants } from "./invariants.ts";
 import { createKernels } from "./kernels.ts";
+import type { App } from "./model.ts";
 import { leave, settle, settleIn } from "./seasons.ts";
 import { createRandom } from "./random.ts";
 import { openSurvivor, type Survivor } from "./survivors.ts";
@@ -121,8 +122,9 @@ async function proveService(stage: Tapped, until: number): Promise<void> {
     if (kernel === undefined) continue;
     while (!(await open(stage, app, kernel, (nodes) => stage.random.pick(nodes)))) {
       if (performance.now() > until) return stage.timeline.broken(`nobody new is served at ${domain} after the fault`);
-      // Perhaps all ports are taken.
-      const leaving = stage.apps.find((one) => one.existence === "present" && !one.isKept && one.domain === domain);
+      // Perhaps all ports are taken, also by apps that came from a worker that was lost.
+      const isHere = (one: App) => (one.slot?.authority ?? one.domain) === domain;
+      const leaving = stage.apps.find((one) => one.existence === "present" && !one.isKept && isHere(one));
       if (leaving !== undefined) await close(stage, leaving, stage.random);
       await Bun.sleep(100);
     }
