@@ -41,6 +41,7 @@ import { createReadiness, statusRoutes } from "./status.ts";
 import { swaggerRoutes } from "./swagger.ts";
 import { v1Routes } from "./v1/index.ts";
 import { workerRoutes } from "./workers/index.ts";
+import { createPositions, type Positions } from "./workers/positions.ts";
 import { createWorkerService, type WorkerService } from "./workers/service.ts";
 import { getWorker } from "./workers/store.ts";
 
@@ -102,6 +103,7 @@ export interface Services {
   publisher: Publisher;
   acknowledgements: Acknowledgements;
   listening: Listening;
+  positions: Positions;
   workers: WorkerService;
   collector: Collector;
 }
@@ -110,15 +112,16 @@ export function createServices(deps: Deps): Services {
   const publisher = createPublisher(deps);
   const acknowledgements = createAcknowledgements(deps);
   const listening = deps.listening ?? createListening(deps.now);
-  const workers = createWorkerService(deps, listening);
+  const positions = createPositions(deps);
+  const workers = createWorkerService(deps, listening, positions);
   const collector = createCollector(deps, { publisher, acknowledgements });
-  return { publisher, acknowledgements, listening, workers, collector };
+  return { publisher, acknowledgements, listening, positions, workers, collector };
 }
 
 /** The routes of a coordinator, for the server and for the OpenAPI document. */
 export function createApp(deps: Deps, services: Services, baseUrl: () => string) {
   const { config, log, database } = deps;
-  const { publisher, acknowledgements, workers, collector } = services;
+  const { publisher, acknowledgements, positions, workers, collector } = services;
   const conf = createConfService(deps, services);
   const metrics = createMetrics(deps, publisher, collector);
   const circuits = createCircuitService(deps, publisher, acknowledgements);
@@ -128,13 +131,18 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
   const routes = [
     statusRoutes(access, baseUrl, createReadiness(deps, services)),
     confRoutes(access, conf, log),
-    proxyRoutes(access, createProxyService(deps, { conf, publisher, acknowledgements, serving }), baseUrl, log),
+    proxyRoutes(
+      access,
+      createProxyService(deps, { conf, publisher, acknowledgements, serving, positions }),
+      baseUrl,
+      log,
+    ),
     circuitRoutes(access, circuits, log),
     endpointRoutes(
       access,
       {
         endpoints: createEndpointService(deps, { publisher, acknowledgements, serving, listening: services.listening }),
-        routes: createRouteService(deps, { publisher, acknowledgements, serving }),
+        routes: createRouteService(deps, { publisher, acknowledgements, serving, positions }),
         tokens: createEndpointTokens(deps),
       },
       log,

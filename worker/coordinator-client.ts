@@ -30,7 +30,7 @@ export interface CoordinatorClient {
   /** Throws object-not-found when the worker must register again. */
   heartbeat(workerId: string, beat: Heartbeat): Promise<Registered>;
   /** All circuits; of what is known already, only what has changed, when the coordinator can say so. */
-  circuits(workerId: string, known: Known | null): Promise<WorkerCircuits>;
+  circuits(workerId: string, nodeId: string, known: Known | null): Promise<WorkerCircuits>;
   deregister(workerId: string, nodeId: string): Promise<void>;
   /** Tells of kernels that refuse; of a circuit that is gone there is nothing to tell. */
   reportRefused(circuitId: string, report: RefusedReport): Promise<void>;
@@ -70,8 +70,10 @@ export function createCoordinatorClient(
         })
         .catch(refused);
     },
-    async circuits(id, known) {
-      const { digest, ...answer } = await client.circuits({ worker_id: id, query: known ?? {} }).catch(refused);
+    async circuits(id, nodeId, known) {
+      const { digest, ...answer } = await client
+        .circuits({ worker_id: id, query: { ...known, node_id: nodeId } })
+        .catch(refused);
       const readable = answer.circuits.filter((circuit) => isReadable(circuit, log));
       // Of circuits that are left out there is no digest.
       const isWhole = readable.length === answer.circuits.length;

@@ -64,6 +64,13 @@ const BLIND_RESYNC_MS = 30_000;
  * with the time that a fetch takes it is what lies between a lost event and its circuit, so it is well below 5 s.
  */
 const LOOK_MS = 2500;
+/** After circuits ended here the coordinator is told soon how far this node is: somebody may wait for that. */
+const LOOK_SOON_MS = 20;
+/** Events after which something may not be served any more. */
+const ENDINGS: ReadonlySet<string> = new Set<AppProxyEvent["name"]>([
+  "appproxy_circuit_removed_event",
+  "appproxy_circuit_route_updated_event",
+]);
 /** A coordinator that says nothing for so long at the start is away. Milliseconds. */
 const PATIENCE_MS = 3000;
 
@@ -81,6 +88,7 @@ export function createSync(deps: SyncDeps): Sync {
   let beating: Promise<void> | null = null;
   let looking: Promise<void> = Promise.resolve();
   let lookTimer: ReturnType<typeof setTimeout> | null = null;
+  let soon: ReturnType<typeof setTimeout> | null = null;
   let impatient: ReturnType<typeof setTimeout> | undefined;
   /** When the next beat comes; performance.now() milliseconds. */
   let dueAt = Infinity;
@@ -94,8 +102,9 @@ export function createSync(deps: SyncDeps): Sync {
   async function fetchCircuits(known: Known | null) {
     const id = workerId;
     if (id === null) throw new Failure("service-unavailable", "not registered yet");
-    const answer = await call(() => coordinator.circuits(id, known));
+    const answer = await call(() => coordinator.circuits(id, deps.nodeId, known));
     latest = answer.revision ?? null;
+    if (answer.revision !== known?.since) lookSoon();
     return answer;
   }
 
@@ -206,6 +215,14 @@ export function createSync(deps: SyncDeps): Sync {
     looking = lookOften();
   }
 
+  function lookSoon(): void {
+    if (soon !== null || stopped) return;
+    soon = setTimeout(() => {
+      soon = null;
+      replica.look().catch((error: unknown) => log.debug({ reason: reason(error) }, "cannot say how far this node is"));
+    }, LOOK_SOON_MS);
+  }
+
   /** At the start: what was served before is served again, until the coordinator says what has changed. */
   async function restore(): Promise<void> {
     if (isReady || isRestored || stopped) return;
@@ -227,9 +244,10 @@ export function createSync(deps: SyncDeps): Sync {
   }
 
   function hear(event: AppProxyEvent): void {
-    if (event.name !== "appproxy_circuit_probe_event") return replica.receive(event);
-    if (!stopped && event.payload.target_worker_authority === registration.authority)
-      deps.probe(event.payload.circuits);
+    const isMine = event.payload.target_worker_authority === registration.authority;
+    if (event.name === "appproxy_circuit_probe_event") return isMine && !stopped ? deps.probe(event.payload.circuits) : undefined; // prettier-ignore
+    replica.receive(event);
+    if (isMine && ENDINGS.has(event.name)) lookSoon();
   }
 
   const ready = replica.ready.then(() => void (isReady = true));
@@ -264,6 +282,7 @@ export function createSync(deps: SyncDeps): Sync {
       if (timer !== null) clearTimeout(timer);
       if (lookTimer !== null) clearTimeout(lookTimer);
       clearTimeout(impatient);
+      if (soon !== null) clearTimeout(soon);
       await replica.stop();
       await Promise.all([beating, looking]);
       if (workerId === null) return;

@@ -11,16 +11,20 @@ export function confRoutes(access: AccessPlugin, conf: ConfService, log: Log) {
   return new Elysia({ name: "conf" })
     .use(access)
     .use(models)
-    .post("/v2/conf", ({ body, request }) => ({ token: conf.configure(body, requestIdentity(request.headers, log)) }), {
-      access: "manager",
-      headers: RequestIdHeader,
-      body: "ConfRequest",
-      response: answers("ConfAnswer", 400, 401, 413),
-      detail: {
-        tags: ["Manager"],
-        summary: "Announce a kernel",
-        description:
-          "Gives a token with which a person may open circuits to it for ten minutes. `X-Backend-Request-ID` is kept with the token.",
+    .post(
+      "/v2/conf",
+      async ({ body, request }) => ({ token: await conf.configure(body, requestIdentity(request.headers, log)) }),
+      {
+        access: "manager",
+        headers: RequestIdHeader,
+        body: "ConfRequest",
+        response: answers("ConfAnswer", 400, 401, 413),
+        detail: {
+          tags: ["Manager"],
+          summary: "Announce a kernel",
+          description:
+            "Gives a token with which a person may open circuits to it for ten minutes. `X-Backend-Request-ID` is kept with the token.",
+        },
       },
-    });
+    );
 }

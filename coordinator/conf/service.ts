@@ -3,6 +3,7 @@ import type { Acknowledgements } from "../acknowledge.ts";
 import { claimKernels, tellEnded, type Lead } from "../circuits/ending.ts";
 import { write } from "../db/open.ts";
 import type { Publisher } from "../publish.ts";
+import type { Positions } from "../workers/positions.ts";
 import { Failure } from "../../shared/failure.ts";
 import { hostFault, kernelHost } from "../../shared/kernel.ts";
 import type { ConfRequest } from "../../shared/schema/api.ts";
@@ -10,8 +11,11 @@ import type { Deps } from "../deps.ts";
 import { getToken, insertToken, isOutdated, type TokenRow } from "./store.ts";
 
 export interface ConfService {
-  /** Stores the kernel with the Manager's request id and gives the token. Ends other sessions' ways to that kernel. */
-  configure(request: ConfRequest, requestId: string | null): string;
+  /**
+   * Stores the kernel with the Manager's request id and gives the token. Ends other sessions' ways to that kernel, and
+   * resolves when their workers' nodes know of that.
+   */
+  configure(request: ConfRequest, requestId: string | null): Promise<string>;
   /** The token of a session. Throws when it is unknown, expired or of another session. */
   redeem(id: string, sessionId: string): TokenRow;
   /**
@@ -24,13 +28,14 @@ export interface ConfService {
 interface Services {
   publisher: Publisher;
   acknowledgements: Acknowledgements;
+  positions: Positions;
 }
 
-export function createConfService(deps: Deps, { publisher, acknowledgements }: Services): ConfService {
+export function createConfService(deps: Deps, { publisher, acknowledgements, positions }: Services): ConfService {
   const { config, database, now, newId, log } = deps;
   const lifetime = config.proxy_coordinator.token_lifetime * 1000;
   return {
-    configure(request, requestId) {
+    async configure(request, requestId) {
       const fault = hostFault(request.kernel_host);
       if (fault !== null)
         throw new Failure("invalid-api-params", `kernel_host: ${fault}, got ${JSON.stringify(request.kernel_host)}`);
@@ -60,6 +65,7 @@ export function createConfService(deps: Deps, { publisher, acknowledgements }: S
       });
       if (ended.length > 0) publisher.kick();
       tellEnded(deps, acknowledgements, ended, "its kernel is another session's by now", requestId);
+      await positions.settled(ended);
       log.info({ session: session.id, origin_request_id: requestId }, "token issued");
       return token.id;
     },

@@ -19,6 +19,7 @@ import * as circuits from "../circuits/store.ts";
 import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
+import type { Positions } from "../workers/positions.ts";
 import { toRoutes, type Judged } from "./items.ts";
 
 export interface RouteService {
@@ -55,7 +56,8 @@ export function createRouteService(
     publisher,
     acknowledgements,
     serving,
-  }: { publisher: Publisher; acknowledgements: Acknowledgements; serving: Serving },
+    positions,
+  }: { publisher: Publisher; acknowledgements: Acknowledgements; serving: Serving; positions: Positions },
 ): RouteService {
   const { database, now, log } = deps;
   const { db } = database;
@@ -98,7 +100,7 @@ export function createRouteService(
       const { id: circuit, originRequestId: origin_request_id, endpointId: endpoint } = row;
       log.info({ circuit, endpoint, origin_request_id, request_id: requestId, routes: row.routeInfo.length }, "routes changed"); // prettier-ignore
     }
-    await serving.applied([...changed.values()]);
+    await Promise.all([serving.applied([...changed.values()]), positions.settled(ended)]);
     return outcomes;
   }
 

@@ -16,6 +16,7 @@ import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
 import { SlotChooser } from "../slot.ts";
+import type { Positions } from "../workers/positions.ts";
 import * as workers from "../workers/store.ts";
 import { allowList, check, envsOf, reuseKey, routeTo, sameKernel, slotWish } from "./wish.ts";
 
@@ -40,12 +41,16 @@ interface Services {
   publisher: Publisher;
   acknowledgements: Acknowledgements;
   serving: Serving;
+  positions: Positions;
 }
 
 /** How exact it is noted when a circuit was asked for. Milliseconds; collection is after seconds at the very least. */
 const TOUCH_MS = 500;
 
-export function createProxyService(deps: Deps, { conf, publisher, acknowledgements, serving }: Services): ProxyService {
+export function createProxyService(
+  deps: Deps,
+  { conf, publisher, acknowledgements, serving, positions }: Services,
+): ProxyService {
   const { config, database, now, newId, log } = deps;
   const { db } = database;
 
@@ -87,7 +92,7 @@ export function createProxyService(deps: Deps, { conf, publisher, acknowledgemen
       const found: Found = write(db, (tx) => findOrCreate(tx, request, token, requestId, last, ended));
       publisher.kick();
       tellEnded(deps, acknowledgements, ended, "its kernel is another session's by now", requestId);
-      const outcome = await serving.wait(found, requestId);
+      const [outcome] = await Promise.all([serving.wait(found, requestId), positions.settled(ended)]);
       if (outcome === "served") return { ...found, reuse: found.reuse && last?.reuse !== false };
       if (outcome === "late" || performance.now() > end) throw notResponding();
       before = found;

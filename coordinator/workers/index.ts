@@ -87,8 +87,12 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
     )
     .get(
       "/api/worker/:worker_id/circuits",
-      ({ params: { worker_id: id }, query: { since, epoch } }) =>
-        workers.circuits(id.toLowerCase(), since === undefined || epoch === undefined ? null : { since, epoch }),
+      ({ params: { worker_id: id }, query: { since, epoch, node_id: nodeId } }) =>
+        workers.circuits(
+          id.toLowerCase(),
+          since === undefined || epoch === undefined ? null : { since, epoch },
+          nodeId,
+        ),
       {
         access: "api",
         asked: CircuitsQuery,

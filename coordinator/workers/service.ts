@@ -12,6 +12,7 @@ import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import { circuitsFor, type Position } from "./circuits.ts";
 import type { Listening } from "../listening.ts";
+import type { Positions } from "./positions.ts";
 import { slotsOf } from "./slots.ts";
 import * as store from "./store.ts";
 
@@ -24,7 +25,7 @@ export interface WorkerService {
   get(id: string): Worker;
   list(): Worker[];
   /** All circuits of a worker, or what has changed since a node's revision. Throws object-not-found. */
-  circuits(id: string, known: Position | null): WorkerCircuits;
+  circuits(id: string, known: Position | null, nodeId?: string): WorkerCircuits;
   /** Slots of one worker (by authority or id) or of all; the used ones, or all. Throws object-not-found. */
   slots(worker: string | undefined, inUse: boolean): Slot[];
   /** Periodic: drops dead leases and calls silent workers LOST. */
@@ -32,7 +33,11 @@ export interface WorkerService {
 }
 
 /** `listening`: since when a worker could be heard of. */
-export function createWorkerService(deps: Deps, listening: Pick<Listening, "since">): WorkerService {
+export function createWorkerService(
+  deps: Deps,
+  listening: Pick<Listening, "since">,
+  positions: Positions,
+): WorkerService {
   const { database, config, now, newId, log } = deps;
   const { db } = database;
   const timeout = config.proxy_coordinator.worker_heartbeat_timeout * 1000;
@@ -72,6 +77,7 @@ export function createWorkerService(deps: Deps, listening: Pick<Listening, "sinc
       // Of another revision it can't be said: events are on their way.
       const agrees = digest === null || revision !== row.revision ? null : digest === row.digest;
       if (agrees === false) log.warn({ worker: row.authority, node: nodeId, revision }, "a node's circuits differ");
+      if (nodeId != null && revision !== null) positions.note(id, nodeId, revision);
       beat(row, nodeId, { revision, agrees, usageDelayed: usageDelayed ?? false, routeReports: routes ?? null });
       return (slots === false ? store.toBriefWorker : store.toWorker)(db, known(id), now());
     },
@@ -90,7 +96,8 @@ export function createWorkerService(deps: Deps, listening: Pick<Listening, "sinc
     },
     get: (id) => store.toWorker(db, known(id), now()),
     list: () => store.listWorkers(db).map((row) => store.toWorker(db, row, now())),
-    circuits(id, have) {
+    circuits(id, have, nodeId) {
+      if (have?.epoch === database.epoch && nodeId !== undefined) positions.note(id, nodeId, have.since);
       // One transaction, so that the circuits and the revision belong together.
       return db.transaction(() => circuitsFor(db, known(id), database.epoch, have));
     },

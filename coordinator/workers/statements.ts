@@ -43,6 +43,13 @@ export const selectNode = prepared((db) =>
     .where(thisNode)
     .prepare(),
 );
+export const selectLivingNodes = prepared((db) =>
+  db
+    .select({ id: nodes.nodeId })
+    .from(nodes)
+    .where(and(eq(nodes.workerId, arg("workerId")), gt(nodes.leaseUntil, arg("now"))))
+    .prepare(),
+);
 export const countLiving = prepared((db) =>
   db
     .select({ nodes: count() })

@@ -16,6 +16,7 @@ import {
   deleteExpired,
   deleteNode,
   selectFiltersOf,
+  selectLivingNodes,
   selectNode,
   selectSilent,
   shortenLeases,
@@ -123,6 +124,14 @@ export function hasDelayedUsage(db: Db, workerId: string, nodeId: string): boole
 
 /** Nodes of the original's workers have no ids: they are one node per authority under this name. */
 export const NAMELESS_NODE = "(unnamed)";
+
+/** The ids of a worker's living nodes; the original's have none. */
+export function livingNodes(db: Db, workerId: string, now: number): string[] {
+  return selectLivingNodes(db)
+    .all({ workerId, now })
+    .map(({ id }) => id)
+    .filter((id) => id !== NAMELESS_NODE);
+}
 
 /** How many nodes with a live lease serve a worker. */
 export function liveNodes(db: Db, workerId: string, now: number): number {

@@ -141,6 +141,7 @@ export const LeaveQuery = Type.Object({ node_id: Type.Optional(NodeId) });
 export const CircuitsQuery = Type.Object({
   since: Type.Optional(Type.Integer({ minimum: 0, description: "The revision that is known." })),
   epoch: Type.Optional(Type.String({ maxLength: 128, description: "Of the database that it is of." })),
+  node_id: Type.Optional(NodeId),
 });
 
 /**

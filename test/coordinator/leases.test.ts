@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
 import { openDb, type OpenDb } from "../../coordinator/db/open.ts";
 import { createListening } from "../../coordinator/listening.ts";
+import { createPositions } from "../../coordinator/workers/positions.ts";
 import { createWorkerService, type WorkerService } from "../../coordinator/workers/service.ts";
 import { createCodec } from "../../shared/bus/envelope.ts";
 import { silentLog } from "../../shared/log.ts";
@@ -30,7 +31,7 @@ function start(): WorkerService {
   const { bus, live } = memoryMessengers(silentLog())(createCodec(API_SECRET, false));
   const newId = () => crypto.randomUUID();
   const deps = { config, database, bus, live, log: silentLog(), now: () => now, newId };
-  return createWorkerService(deps, createListening(deps.now));
+  return createWorkerService(deps, createListening(deps.now), createPositions(deps));
 }
 
 beforeEach(() => {

@@ -6,6 +6,7 @@ import { afterAll, test } from "bun:test";
 import * as fc from "fast-check";
 import { createLease, LEASE_MS } from "../../coordinator/lease.ts";
 import { createListening } from "../../coordinator/listening.ts";
+import { createPositions } from "../../coordinator/workers/positions.ts";
 import { createWorkerService, type WorkerService } from "../../coordinator/workers/service.ts";
 import { getWorker, liveNodes, upsertWorker } from "../../coordinator/workers/store.ts";
 import { createCodec } from "../../shared/bus/envelope.ts";
@@ -202,7 +203,7 @@ const { bus, live } = memoryMessengers(silentLog())(createCodec(API_KEY, false))
 function startService(now: () => number, steady: () => number): { service: WorkerService; look: () => void } {
   const listening = createListening(now, steady);
   const deps = { config, database, bus, live, log: silentLog(), now, newId: () => crypto.randomUUID() };
-  const service = createWorkerService(deps, listening);
+  const service = createWorkerService(deps, listening, createPositions(deps));
   return {
     service,
     look() {

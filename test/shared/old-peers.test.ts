@@ -175,7 +175,7 @@ describe("the worker's calls to an old coordinator", () => {
 
   test("give a snapshot without revision or epoch, in our terms", async () => {
     answer = { circuits: [old({ route_info: [{ session_id: SESSION, kernel_port: 9 }], updated_at: null })] };
-    expect<unknown>(await client.circuits(WORKER, null)).toEqual({
+    expect<unknown>(await client.circuits(WORKER, "n1", null)).toEqual({
       circuits: [
         old({
           route_info: [route({ kernel_host: "localhost", kernel_port: 9 })],
@@ -189,7 +189,7 @@ describe("the worker's calls to an old coordinator", () => {
   test("give the good circuits of a snapshot when there is a bad one, and the log names it", async () => {
     const good = [old({ user_id: USER }), old({ id: "c1c1c1c1-0000-4000-8000-000000000009", port: 10206 })];
     answer = { circuits: [good[0], old({ protocol: "pigeon" }), 5, good[1]], revision: 7, epoch: "e" };
-    expect<unknown>(await client.circuits(WORKER, null)).toEqual({ circuits: good, revision: 7, epoch: "e" });
+    expect<unknown>(await client.circuits(WORKER, "n1", null)).toEqual({ circuits: good, revision: 7, epoch: "e" });
     expect(lines.map(({ circuit: id, reason, msg }) => ({ id, reason, msg }))).toEqual([
       { id: CIRCUIT, reason: expect.stringContaining("/protocol: "), msg: "a circuit can't be read; left out" },
       { id: null, reason: expect.any(String), msg: "a circuit can't be read; left out" },
@@ -200,7 +200,7 @@ describe("the worker's calls to an old coordinator", () => {
     "reject with an answer that is no snapshot: %j",
     async (strange) => {
       answer = strange;
-      expect(await client.circuits(WORKER, null).catch(String)).toContain("answered something else");
+      expect(await client.circuits(WORKER, "n1", null).catch(String)).toContain("answered something else");
     },
   );
 });

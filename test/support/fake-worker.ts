@@ -12,6 +12,8 @@ export interface FakeWorker {
   events: AppProxyEvent[];
   /** Whether it acknowledges. */
   answers: boolean;
+  /** Whether it misses all events from now on. */
+  isDeaf: boolean;
   heartbeat(): Promise<number>;
   stop(): Promise<void>;
 }
@@ -24,11 +26,12 @@ export async function startFakeWorker(
   const settings = { addr: { host: "127.0.0.1", port: redisPort }, sentinel: null, service_name: "", password: "" };
   const messengers = redisMessengers(settings, createCodec(API_SECRET, true), silentLog());
   const events: AppProxyEvent[] = [];
-  const fake = { answers: true };
+  const fake = { answers: true, isDeaf: false, id: "" };
   await messengers.bus.subscribe({
     event(event) {
-      if (event.payload.target_worker_authority !== registration.authority) return;
+      if (fake.isDeaf || event.payload.target_worker_authority !== registration.authority) return;
       events.push(event);
+      tellPosition(event);
       if (!fake.answers) return;
       // A node of ours acknowledges a change of routes too; the original does not.
       const changed = registration["node_id"] !== undefined && event.name === "appproxy_circuit_route_updated_event";
@@ -44,12 +47,22 @@ export async function startFakeWorker(
     },
     unknown: () => undefined,
   });
+  /** A node of ours says how far it is when circuits have ended. */
+  function tellPosition({ name, payload }: AppProxyEvent): void {
+    const node = registration["node_id"];
+    if (typeof node !== "string" || !("revision" in payload) || name === "appproxy_worker_circuit_added_event") return;
+    const { revision, epoch = "" } = payload;
+    const query = new URLSearchParams({ since: String(revision), epoch, node_id: node });
+    manager.api("GET", `/api/worker/${fake.id}/circuits?${query.toString()}`).catch(() => undefined); // it is stopping
+  }
+
   const answer = await manager.api("PUT", "/api/worker", {
     ...portRegistration(registration.authority, { port_range: [30_000, 30_009] }),
     ...registration,
   });
   if (answer.status !== 200) throw new Error(`registration answered ${answer.status}: ${JSON.stringify(answer.body)}`);
   const id = String(answer.body["id"]);
+  fake.id = id;
   return Object.assign(fake, {
     id,
     events,
