@@ -2,6 +2,7 @@
 import { ConfigError } from "./config/load.ts";
 import { reason } from "./failure.ts";
 import type { Log } from "./log.ts";
+import { isSupervised } from "./supervised.ts";
 
 /** Runs `start`; a failure ends the process with status 1 and one message for the operator. */
 export async function runMain(start: () => Promise<void>): Promise<void> {
@@ -27,19 +28,29 @@ export interface Shutdown {
   run(): Promise<void>;
 }
 
+/** Calls `act` at SIGTERM and SIGINT; signals that come within a second are one. */
+export function onStopSignal(act: (signal: string) => void): void {
+  let since = -Infinity;
+  const heard = (signal: string) => {
+    if (performance.now() - since <= SAME_SIGNAL_MS) return;
+    since = performance.now();
+    act(signal);
+  };
+  process.on("SIGTERM", heard);
+  process.on("SIGINT", heard);
+}
+
 /**
  * What is undone at SIGTERM or SIGINT, exit code 0 then. Made before anything starts, so that a signal that comes early
- * ends what there is. Another signal later exits at once.
+ * ends what there is. Another signal later exits at once, but not under a supervisor: a process that leaves to its
+ * successor hears the signals for the end of all as well (Ctrl-C, systemd), and keeps its time.
  */
 export function shutdownOnSignal(log: Log): Shutdown {
   const shutdown = createShutdown();
-  let since: number | null = null;
-  const onSignal = (signal: string) => {
-    if (since !== null) {
-      if (performance.now() - since > SAME_SIGNAL_MS) process.exit(130);
-      return;
-    }
-    since = performance.now();
+  let stopping = false;
+  onStopSignal((signal) => {
+    if (stopping) return isSupervised() ? undefined : process.exit(130);
+    stopping = true;
     log.info({ signal }, "stopping");
     shutdown.run().then(
       () => process.exit(0),
@@ -48,23 +59,8 @@ export function shutdownOnSignal(log: Log): Shutdown {
         process.exit(1);
       },
     );
-  };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
+  });
   return shutdown;
-}
-
-/** What a service says to the supervisor that started it: it serves. */
-export const READY = "ready";
-
-/** Says so, where there is a supervisor. */
-export function tellSupervisor(): void {
-  process.send?.(READY);
-}
-
-/** A service that nobody supervises any more would hold its ports against the next supervisor's: it ends in order. */
-export function endWithSupervisor(): void {
-  process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
 }
 
 export function createShutdown(): Shutdown {

@@ -3,7 +3,7 @@
  * first. Who listens on our API port, and says there that it is of our authority, is kin; anybody else on a port of ours
  * is a stranger. At most two are there at once: so the order of listeners on a port can be known.
  */
-import { existsSync, readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { hostPort, isRecord } from "../shared/config/fields.ts";
 import { reason } from "../shared/failure.ts";
 import { assertPortFree } from "../shared/ports.ts";
@@ -21,19 +21,26 @@ const BUSY_MS = 5000;
 
 /** With whom a worker shares its ports. */
 export interface Kin extends Sharing {
+  /** The process that is taken over from; null when there was none. */
+  readonly predecessor: number | null;
   /** What is told to one who wants to take over: a third process has to wait. */
   takeover(): "open" | "busy";
 }
 
 /**
  * Null when nobody may share the ports. Rejects when the API address is taken by a stranger, or by two processes of this
- * worker already.
+ * worker already, or when the process that a supervisor wants to be replaced, `wanted`, listens at another address.
  */
-export async function findKin({ proxy_worker: own }: WorkerConfig): Promise<Kin | null> {
+export async function findKin({ proxy_worker: own }: WorkerConfig, wanted: number | null): Promise<Kin | null> {
   if (!own.share_ports || !canSteer()) return null;
   const { host, port } = own.api_bind_addr;
-  if (isFree(host, port)) return kinOf(host, port, null);
   const cannot = `Cannot listen on ${hostPort(own.api_bind_addr)} (proxy_worker.api_bind_addr)`;
+  if (isFree(host, port)) {
+    // Without the same address it would not be known, and neither of the two would be let in to the other's ports.
+    if (wanted !== null && bornAt(wanted) !== null)
+      throw new Error(`${cannot}: the running worker listens at another address; a change of it needs a restart`);
+    return kinOf(host, port, null);
+  }
   const fault = await strangeness(own);
   if (fault !== null) throw new Error(`${cannot}: ${fault}`);
   const [predecessor, other] = holders(host, port);
@@ -51,8 +58,9 @@ export async function findKin({ proxy_worker: own }: WorkerConfig): Promise<Kin 
 function kinOf(host: string, port: number, predecessor: number | null): Kin {
   const { promise: alone, resolve } = Promise.withResolvers<void>();
   let busy = predecessor !== null;
+  const born = predecessor === null ? null : bornAt(predecessor);
   const timer = setInterval(() => {
-    if (predecessor !== null && existsSync(`/proc/${predecessor}`)) return;
+    if (predecessor !== null && born !== null && bornAt(predecessor) === born) return;
     clearInterval(timer);
     resolve();
     // Whoever waits for it has steered by then.
@@ -66,10 +74,27 @@ function kinOf(host: string, port: number, predecessor: number | null): Kin {
     return (sockets ??= new Set(holders(host, port).flatMap((pid) => [...socketsOf(pid).keys()])));
   };
   return {
+    predecessor,
     alone,
     listeners: (taken) => (taken === 0 ? [] : listenersOn(taken, ofKin())),
     takeover: () => (busy ? "busy" : "open"),
   };
+}
+
+/**
+ * When a process was started, in the kernel's ticks: its id may be another's later. Null when it has ended, also while
+ * nobody has asked for its exit code.
+ */
+function bornAt(pid: number): string | null {
+  try {
+    // pid (name) state …: the name may have spaces and brackets, and the start is the twentieth after it.
+    const fields = readFileSync(`/proc/${pid}/stat`, "latin1")
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? null : (fields[19] ?? null);
+  } catch {
+    return null; // gone
+  }
 }
 
 function isFree(host: string, port: number): boolean {

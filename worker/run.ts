@@ -10,13 +10,8 @@ import { hostPort } from "../shared/config/fields.ts";
 import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog } from "../shared/log.ts";
 import { redisMessengers } from "../shared/messengers.ts";
-import {
-  endWithSupervisor,
-  ignoreProxySettings,
-  shutdownOnSignal,
-  surviveStrayErrors,
-  tellSupervisor,
-} from "../shared/process.ts";
+import { ignoreProxySettings, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
+import { followSupervisor, predecessorOf, tellSupervisor } from "../shared/supervised.ts";
 import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
 import { bunEngine } from "./engine/bun.ts";
 import { findKin } from "./kin.ts";
@@ -37,7 +32,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   surviveStrayErrors(log);
   if (!isRaised) log.warn("BUN_CONFIG_MAX_HTTP_REQUESTS is not set: this worker carries at most 256 requests at once");
   const shutdown = shutdownOnSignal(log);
-  endWithSupervisor();
+  followSupervisor(log);
   ignoreProxySettings();
   log.info(
     {
@@ -50,9 +45,11 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 
-  const sharing = await findKin(config);
+  const sharing = await findKin(config, predecessorOf(process.env));
   if (config.proxy_worker.share_ports && sharing === null)
     log.warn("proxy_worker.share_ports has no effect: connections can't be steered on this system");
+  if (sharing !== null && sharing.predecessor !== null)
+    log.info({ predecessor: sharing.predecessor }, "sharing the ports of the older worker");
   const messengers = redisMessengers(
     config.redis,
     createCodec(config.secrets.api_secret, config.events.accept_unsigned, COORDINATOR_EVENTS),
@@ -73,5 +70,5 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   );
   shutdown.add(() => worker.stop());
   await worker.ready;
-  tellSupervisor();
+  tellSupervisor(config.proxy_worker.shutdown_timeout * 1000);
 }
