@@ -15,6 +15,7 @@ export interface AcknowledgerDeps {
 export interface Acknowledger {
   /** Acknowledges circuits; while the bus is away it is tried for as long as a coordinator waits. */
   send(circuits: readonly Circuit[], requestId: string | null): void;
+  /** Acknowledges nothing any more. */
   stop(): void;
 }
 
@@ -28,6 +29,7 @@ export function createAcknowledger({ authority, bus, frontends, log }: Acknowled
   let stopped = false;
 
   function send(circuits: readonly Circuit[], requestId: string | null, attempt = 1): void {
+    if (stopped) return;
     for (let at = 0; at < circuits.length; at += BATCH) {
       const batch = circuits.slice(at, at + BATCH);
       const payload = { target_worker_authority: authority, circuits: batch };
@@ -35,7 +37,7 @@ export function createAcknowledger({ authority, bus, frontends, log }: Acknowled
         .publish({ name: "appproxy_worker_circuit_added_event", source: "appproxy-worker", payload, requestId })
         .catch((error: unknown) => {
           log.debug({ reason: reason(error), attempt }, "cannot acknowledge circuits");
-          if (attempt >= ATTEMPTS || stopped) return;
+          if (attempt >= ATTEMPTS) return;
           // After an outage events may be heard before they can be sent.
           const again = () => send(batch.filter((circuit) => frontends.serves(circuit)), requestId, attempt + 1); // prettier-ignore
           setTimeout(again, RETRY_MS).unref();

@@ -13,10 +13,12 @@ export interface Frontends {
   open(circuit: Circuit): Promise<boolean>;
   /** True while the circuit can be reached. */
   serves(circuit: Circuit): boolean;
-  /** Closes what only this circuit uses, with all its connections. */
+  /** Closes what only this circuit uses, with all its connections; also of one whose requests are to end. */
   close(circuit: Circuit): Promise<void>;
   /** Tries again what could not be opened; gives the circuits that can be reached now. */
   retry(): Promise<Circuit[]>;
+  /** Ports that are wanted and could not be opened, as they are bound. */
+  failed(): number[];
   /** New connections get this certificate. */
   renew(tls: TlsPair): void;
   /**
@@ -42,7 +44,7 @@ export function createPortFrontends({ log, listen, bindPort }: PortSettings): Fr
   /** Circuits whose port could not be opened. */
   const failed = new Map<string, Circuit>();
   const inTurn = new Map<number, Promise<unknown>>();
-  let closing: Listener[] | null = null;
+  let closing = false;
 
   /** Runs `work` after what was asked before for the same port. */
   function turn<T>(port: number, work: () => Promise<T>): Promise<T> {
@@ -56,9 +58,9 @@ export function createPortFrontends({ log, listen, bindPort }: PortSettings): Fr
 
   async function openPort(circuit: Circuit, port: number): Promise<boolean> {
     const held = listeners.get(port);
-    if (held?.circuitId === circuit.id) return true;
+    if (held?.circuitId === circuit.id) return !closing;
     if (held !== undefined) await closePort(port);
-    if (closing !== null) return false;
+    if (closing) return false;
     const bound = bindPort(port);
     try {
       if (bound === null) throw new Error("the port is not of this worker's bind_port_range");
@@ -87,10 +89,10 @@ export function createPortFrontends({ log, listen, bindPort }: PortSettings): Fr
     return turn(port, async () => failed.get(circuit.id) === circuit && openPort(circuit, port));
   }
 
-  function beginClosing(): Listener[] {
-    closing ??= [...listeners.values()].map(({ listener }) => listener);
-    listeners.clear();
-    return closing;
+  /** They stay known: a circuit that goes meanwhile takes its port with it, and another one may be given it. */
+  async function closeAll(how: "now" | "finish", idleMs?: number): Promise<void> {
+    closing = true;
+    await Promise.all([...listeners.values()].map(({ listener }) => listener.close(how, idleMs)));
   }
 
   return {
@@ -99,7 +101,7 @@ export function createPortFrontends({ log, listen, bindPort }: PortSettings): Fr
       // Without a port it is a wildcard worker's: it can't be reached here.
       return port === null ? Promise.resolve(false) : turn(port, () => openPort(circuit, port));
     },
-    serves: ({ id, port }) => port !== null && listeners.get(port)?.circuitId === id,
+    serves: ({ id, port }) => !closing && port !== null && listeners.get(port)?.circuitId === id,
     async close({ id, port }) {
       if (port === null) return;
       await turn(port, async () => {
@@ -112,15 +114,18 @@ export function createPortFrontends({ log, listen, bindPort }: PortSettings): Fr
       const opened = await Promise.all(wanted.map(again));
       return wanted.filter((_, at) => opened[at]);
     },
+    failed: () => [...failed.values()].flatMap(({ port }) => (port === null ? [] : (bindPort(port) ?? []))),
     renew(tls) {
-      for (const { listener } of listeners.values()) listener.renew(tls);
+      for (const [port, { listener }] of listeners) {
+        try {
+          listener.renew(tls);
+        } catch (error) {
+          log.error({ port, reason: reason(error) }, "a port keeps its old certificate: the new one can't be served");
+        }
+      }
     },
-    async finish(idleMs) {
-      await Promise.all(beginClosing().map((listener) => listener.close("finish", idleMs)));
-    },
-    async abort() {
-      await Promise.all(beginClosing().map((listener) => listener.close("now")));
-    },
+    finish: (idleMs) => closeAll("finish", idleMs),
+    abort: () => closeAll("now"),
   };
 }
 
@@ -133,6 +138,7 @@ export function createWildcardFrontends(listener: Listener): Frontends {
     // The table ends what runs over a circuit that goes; the listener stays for the others.
     close: () => Promise.resolve(),
     retry: () => Promise.resolve([]),
+    failed: () => [],
     renew: (tls) => listener.renew(tls),
     async finish(idleMs) {
       open = false;

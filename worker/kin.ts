@@ -3,15 +3,15 @@
  * first. Who listens on our API port, and says there that it is of our authority, is kin; anybody else on a port of ours
  * is a stranger. At most two are there at once: so the order of listeners on a port can be known.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { hostPort, isRecord } from "../shared/config/fields.ts";
 import { reason } from "../shared/failure.ts";
 import { assertPortFree } from "../shared/ports.ts";
 import type { WorkerConfig } from "./config.ts";
-import { tableAddress } from "./engine/connecting.ts";
 import type { Sharing } from "./engine/engine.ts";
-import { listening, socketsOf } from "./engine/sockets.ts";
+import { forgetListening, listenersAt, listening } from "./engine/sockets.ts";
 import { canSteer } from "./engine/steer.ts";
+import { holders, KinSockets } from "./kin-sockets.ts";
 
 const ASK_MS = 3000;
 /** So often it is looked whether the predecessor has ended. Milliseconds. */
@@ -23,6 +23,8 @@ const BUSY_MS = 5000;
 export interface Kin extends Sharing {
   /** The process that is taken over from; null when there was none. */
   readonly predecessor: number | null;
+  /** True when the process that is taken over from listens on a port, at whatever address. */
+  serves(port: number): boolean;
   /** What is told to one who wants to take over: a third process has to wait. */
   takeover(): "open" | "busy";
 }
@@ -43,7 +45,8 @@ export async function findKin({ proxy_worker: own }: WorkerConfig, wanted: numbe
   }
   const fault = await strangeness(own);
   if (fault !== null) throw new Error(`${cannot}: ${fault}`);
-  const [predecessor, other] = holders(host, port);
+  forgetListening();
+  const [predecessor, other] = holders(listenersAt(host, port));
   if (predecessor === undefined)
     throw new Error(`${cannot}: its process can't be seen from here: it is another user's, or in another container`);
   if (other !== undefined)
@@ -56,27 +59,30 @@ export async function findKin({ proxy_worker: own }: WorkerConfig, wanted: numbe
 // --- internal ---
 
 function kinOf(host: string, port: number, predecessor: number | null): Kin {
+  const sockets = new KinSockets(host, port, predecessor);
   const { promise: alone, resolve } = Promise.withResolvers<void>();
-  let busy = predecessor !== null;
+  let isHeir = predecessor !== null;
+  let busy = isHeir;
   const born = predecessor === null ? null : bornAt(predecessor);
-  const timer = setInterval(() => {
+  const look = () => {
     if (predecessor !== null && born !== null && bornAt(predecessor) === born) return;
     clearInterval(timer);
+    isHeir = false;
+    sockets.elderHasEnded();
     resolve();
     // Whoever waits for it has steered by then.
     setImmediate(() => (busy = false));
-  }, LOOK_MS);
-  timer.unref();
-  let sockets: ReadonlySet<number> | null = null;
-  // Looked up once a turn: a successor opens all circuits' ports in one, and going through /proc takes milliseconds.
-  const ofKin = () => {
-    if (sockets === null) setImmediate(() => (sockets = null));
-    return (sockets ??= new Set(holders(host, port).flatMap((pid) => [...socketsOf(pid).keys()])));
   };
+  const timer = setInterval(look, LOOK_MS);
+  timer.unref();
+  if (!isHeir) look();
   return {
     predecessor,
     alone,
-    listeners: (taken) => (taken === 0 ? [] : listenersOn(taken, ofKin())),
+    isHeir: () => isHeir,
+    hasKin: () => isHeir || sockets.hasSuccessor(),
+    sideOf: (inode) => sockets.sideOf(inode),
+    serves: (taken) => isHeir && listening().some((one) => one.port === taken && sockets.sideOf(one.inode) === "elder"),
     takeover: () => (busy ? "busy" : "open"),
   };
 }
@@ -139,28 +145,4 @@ async function about({ api_bind_addr: { host, port }, tls_listen: tls }: WorkerC
   } catch (error) {
     return reason(error);
   }
-}
-
-/** Other processes that listen at the address. */
-function holders(host: string, port: number): number[] {
-  const address = tableAddress(host);
-  const there = listening().filter(
-    (one) => one.port === port && (address === null || one.address.startsWith(`${address}:`)),
-  );
-  return processes().filter((pid) => {
-    const open = socketsOf(pid);
-    return there.some(({ inode }) => open.has(inode));
-  });
-}
-
-/** The listeners on a port, when all are among `kin`. */
-function listenersOn(port: number, kin: ReadonlySet<number>): number[] {
-  const there = listening().filter((one) => one.port === port);
-  return there.every(({ inode }) => kin.has(inode)) ? there.map(({ inode }) => inode) : [];
-}
-
-function processes(): number[] {
-  return readdirSync("/proc")
-    .map(Number)
-    .filter((pid) => pid > 0 && pid !== process.pid);
 }

@@ -52,6 +52,8 @@ export interface Replica {
   state(): ReplicaState;
   /** Resolves when circuits are known for the first time. */
   ready: Promise<void>;
+  /** Another node serves from now on: nothing is acknowledged any more, and removals count however they come. */
+  leave(): void;
   /** Hears nothing any more; resolves when what was heard is done. */
   stop(): Promise<void>;
 }
@@ -86,6 +88,7 @@ export function createReplica(deps: ReplicaDeps): Replica {
   let fetchedAt = -Infinity;
   let syncedAt = -Infinity;
   let stopped = false;
+  let leaving = false;
   let held: Held[] = [];
   /** All changes of the table follow each other. */
   let line: Promise<void> = Promise.resolve();
@@ -96,11 +99,19 @@ export function createReplica(deps: ReplicaDeps): Replica {
     if (stopped || event.payload.target_worker_authority !== authority) return;
     if (event.name === "appproxy_worker_circuit_added_event") return;
     const heard = { event, begun };
-    if (!known) return hold(heard);
+    if (!known) {
+      // Perhaps nothing can be fetched any more.
+      if (leaving && event.name === "appproxy_circuit_removed_event") remove(event.payload.circuits);
+      return hold(heard);
+    }
     inLine(() => live(heard)).catch((error: unknown) => {
       log.error({ reason: reason(error) }, "cannot apply a change; fetching everything");
       distrust();
     });
+  }
+
+  function remove(circuits: readonly Circuit[]): void {
+    void inLine(() => served.drop(circuits.map(({ id }) => id)));
   }
 
   function hold(heard: Held): void {
@@ -337,6 +348,10 @@ export function createReplica(deps: ReplicaDeps): Replica {
       syncedAt,
     }),
     ready: ready.promise,
+    leave() {
+      leaving = true;
+      acknowledger.stop();
+    },
     stop() {
       stopped = true;
       acknowledger.stop();

@@ -51,7 +51,14 @@ export interface Sync {
   state(): SyncState;
   /** Something was asked for that should be known: fetches everything, at most once a second. */
   refresh(): Promise<void>;
-  /** Stops and deregisters this node. */
+  /** Tries again to open ports that could not be opened, and acknowledges their circuits. */
+  retryPorts(): Promise<void>;
+  /**
+   * Deregisters this node, and sends no heartbeats any more. What it still carries goes on being looked after: changes of
+   * circuits are heard until `stop`, and circuits that end, end here too.
+   */
+  leave(): Promise<void>;
+  /** Leaves, and hears nothing any more. */
   stop(): Promise<void>;
 }
 
@@ -250,6 +257,25 @@ export function createSync(deps: SyncDeps): Sync {
     if (isMine && ENDINGS.has(event.name)) lookSoon();
   }
 
+  let left: Promise<void> | null = null;
+  function leave(): Promise<void> {
+    stopped = true;
+    if (timer !== null) clearTimeout(timer);
+    if (lookTimer !== null) clearTimeout(lookTimer);
+    clearTimeout(impatient);
+    if (soon !== null) clearTimeout(soon);
+    replica.leave();
+    return (left ??= deregister());
+  }
+
+  async function deregister(): Promise<void> {
+    await Promise.all([beating, looking]);
+    if (workerId === null) return;
+    await coordinator.deregister(workerId, deps.nodeId).catch((error: unknown) => {
+      log.warn({ reason: reason(error) }, "cannot deregister; the lease will run out");
+    });
+  }
+
   const ready = replica.ready.then(() => void (isReady = true));
   return {
     ready,
@@ -277,18 +303,12 @@ export function createSync(deps: SyncDeps): Sync {
       }, PATIENCE_MS);
       lookTimer = setTimeout(lookAgain, LOOK_MS);
     },
+    retryPorts: () => replica.retryPorts(),
+    leave,
     async stop() {
-      stopped = true;
-      if (timer !== null) clearTimeout(timer);
-      if (lookTimer !== null) clearTimeout(lookTimer);
-      clearTimeout(impatient);
-      if (soon !== null) clearTimeout(soon);
+      const left = leave();
       await replica.stop();
-      await Promise.all([beating, looking]);
-      if (workerId === null) return;
-      await coordinator.deregister(workerId, deps.nodeId).catch((error: unknown) => {
-        log.warn({ reason: reason(error) }, "cannot deregister; the lease will run out");
-      });
+      await left;
     },
   };
 }

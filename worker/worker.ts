@@ -26,6 +26,7 @@ import { createProber } from "./routes/prober.ts";
 import { createSnapshots, snapshotPath } from "./snapshot.ts";
 import { createSync, type SyncState } from "./sync.ts";
 import { Table } from "./table.ts";
+import { takeOver } from "./take-over.ts";
 import { bindPort, circuitOrigin } from "./urls.ts";
 import { createUsage } from "./usage.ts";
 
@@ -45,7 +46,7 @@ export interface WorkerDeps {
 export interface Worker {
   /** Port of the worker's own API. */
   apiPort: number;
-  /** Resolves when it has registered and serves its circuits. */
+  /** Resolves when it has registered and serves its circuits, all that the process does that it takes over from. */
   ready: Promise<void>;
   state: () => SyncState;
   /** Deregisters, lets requests end up to `shutdown_timeout`, writes usage. The handed-in parts stay open. */
@@ -175,20 +176,27 @@ export function startWorker(deps: WorkerDeps): Worker {
     files === null || tls === null
       ? () => undefined
       : watchTls(files, tls, log, (pair) => {
-          api.renew(pair);
-          frontends.renew(pair);
+          // What fails with one of them is told; the other has its new certificate all the same.
+          try {
+            frontends.renew(pair);
+          } finally {
+            api.renew(pair);
+          }
         });
   sync.start();
   log.info({ api: hostPort({ host: own.api_bind_addr.host, port: api.port }) }, "worker is up");
 
   return {
     apiPort: api.port,
-    ready: sync.ready,
+    ready: sync.ready.then(() =>
+      takeOver({ kin: deps.sharing ?? null, frontends, retry: () => sync.retryPorts(), log }),
+    ),
     state: () => sync.state(),
     async stop() {
       unwatch();
       const ms = own.shutdown_timeout * 1000;
-      await Promise.all([sync.stop(), drain(frontends, table, ms), api.handOver(idleTime(ms))]);
+      await Promise.all([sync.leave(), drain(frontends, table, ms), api.handOver(idleTime(ms))]);
+      await sync.stop();
       prober.stop();
       refusals.stop();
       checks.stop();

@@ -1,5 +1,6 @@
 /** Servers that follow each other on one port: new connections go to the newest, the others serve what they have. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
+import { openAlone } from "../../worker/engine/claim.ts";
 import { Succession } from "../../worker/engine/succession.ts";
 import { until } from "../support/until.ts";
 
@@ -24,9 +25,9 @@ function serve(name: string): Server {
 beforeEach(() => {
   gate = Promise.withResolvers();
   port = 0;
-  const first = serve("a");
-  port = first.port ?? 0;
-  servers = new Succession(first, { port, lingerMs: 1000 });
+  const first = openAlone(() => serve("a"));
+  port = first.listener.port ?? 0;
+  servers = new Succession(first, 1000);
 });
 
 afterEach(() => servers.stop(true));

@@ -7,8 +7,7 @@ import { pathAndQuery, pathOf } from "../../shared/target.ts";
 import { stopServer } from "../../shared/process.ts";
 import type { TlsPair } from "../../shared/tls.ts";
 import { VERSION } from "../../shared/version.ts";
-import { claimPort, UNSHARED, type Claim } from "../engine/claim.ts";
-import { openShared } from "../engine/steer.ts";
+import { openAlone, openClaimed, type Claimed } from "../engine/claim.ts";
 import { Succession } from "../engine/succession.ts";
 import type { Kin } from "../kin.ts";
 import type { SyncState } from "../sync.ts";
@@ -42,9 +41,9 @@ export interface ApiServer {
 export function startApi(deps: ApiDeps): ApiServer {
   const answerWith = (request: Request, server: Server) =>
     answer(request, server.requestIP(request)?.address ?? "", deps).then((given) => servers.farewell(server, given));
-  const { first, claim } = openFirst(deps, answerWith);
-  const port = first.port ?? deps.port;
-  const servers: Succession<Server> = new Succession(first, { port, claim });
+  const first = openFirst(deps, answerWith);
+  const port = first.listener.port ?? deps.port;
+  const servers: Succession<Server> = new Succession(first);
   return {
     port,
     renew: (tls) => servers.renew(() => serve({ ...deps, port, tls }, answerWith)),
@@ -58,12 +57,11 @@ export function startApi(deps: ApiDeps): ApiServer {
 type Server = Bun.Server<undefined>;
 type Answerer = (request: Request, server: Server) => Promise<Response>;
 
-function openFirst(deps: ApiDeps, fetch: Answerer): { first: Server; claim: Claim } {
+function openFirst(deps: ApiDeps, fetch: Answerer): Claimed<Server> {
   const { hostname, port, tls, sharing } = deps;
+  const open = () => serve(deps, fetch);
   try {
-    const claim = tls === null && sharing === null ? UNSHARED : claimPort(hostname, port, sharing);
-    const open = () => serve(deps, fetch);
-    return { first: sharing === null ? open() : openShared(open), claim };
+    return tls === null && sharing === null ? openAlone(open) : openClaimed({ hostname, port, sharing }, open);
   } catch (error) {
     throw new Error(`Cannot listen on ${hostPort({ host: hostname, port })} (proxy_worker.api_bind_addr)`, {
       cause: error,

@@ -2,7 +2,7 @@
  * Raw TCP for the Bun engine: a client's connection and one to the app, byte for byte, with back-pressure, half-close
  * both ways, and resets that stay resets (dataplane T1–T3).
  */
-import { claimPort, UNSHARED } from "./claim.ts";
+import { openAlone, openClaimed } from "./claim.ts";
 import { dial } from "./dial.ts";
 import {
   UpstreamFault,
@@ -13,7 +13,6 @@ import {
   type TcpListenOptions,
 } from "./engine.ts";
 import { HandOver } from "./hand-over.ts";
-import { openShared } from "./steer.ts";
 import { reason } from "../../shared/failure.ts";
 
 /** Nobody idles in a listener's queue: this is for handshakes that are under way, with one answer lost. Milliseconds. */
@@ -26,7 +25,6 @@ export function listenTcp({ hostname, port, seenAs, sharing }: TcpListenOptions,
   const open = new Set<Leg>();
   const drained = Promise.withResolvers<void>();
   let stopped = false;
-  const claim = sharing === null ? UNSHARED : claimPort(hostname, port, sharing);
   const options: Bun.TCPSocketListenOptions<Leg> = {
     hostname,
     port,
@@ -48,8 +46,10 @@ export function listenTcp({ hostname, port, seenAs, sharing }: TcpListenOptions,
       },
     },
   };
-  const listener = sharing === null ? Bun.listen(options) : openShared(() => Bun.listen(options));
-  const shared = new HandOver(listener.port, listener, claim);
+  const openFirst = () => Bun.listen(options);
+  const { listener, socket, claim } =
+    sharing === null ? openAlone(openFirst) : openClaimed({ hostname, port, sharing }, openFirst);
+  const shared = new HandOver(socket, claim);
   return {
     port: listener.port,
     async close(how, idleMs = 0) {

@@ -11,9 +11,8 @@ import { listenTcp } from "./bun-tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./bun-websocket.ts";
 import { reach } from "./dial.ts";
 import { knockAt } from "./knock-at.ts";
-import { claimPort, UNSHARED } from "./claim.ts";
+import { openAlone, openClaimed } from "./claim.ts";
 import type { Core, Decision, Engine, Frontend, Listener, ListenOptions, RequestHead } from "./engine.ts";
-import { openShared } from "./steer.ts";
 import { Succession } from "./succession.ts";
 
 type Server = Bun.Server<Bridge>;
@@ -29,12 +28,11 @@ export const bunEngine: Engine = {
 // --- internal ---
 
 function listen(options: ListenOptions, core: Core): Listener {
-  const { hostname, tls, sharing } = options;
-  const claim = tls === null && sharing === null ? UNSHARED : claimPort(hostname, options.port, sharing);
-  const openNext = () => open(options, core, farewell);
-  const first = sharing === null ? openNext() : openShared(openNext);
-  const port = first.port ?? options.port;
-  const servers: Succession<Server> = new Succession(first, { port, claim });
+  const { tls, sharing } = options;
+  const openFirst = () => open(options, core, farewell);
+  const first = tls === null && sharing === null ? openAlone(openFirst) : openClaimed(options, openFirst);
+  const port = first.listener.port ?? options.port;
+  const servers: Succession<Server> = new Succession(first);
   return {
     port,
     async close(how, idleMs = 0) {

@@ -1,30 +1,109 @@
-/** What has to be known of a port before a listener that may share it is opened there. */
+/**
+ * Opens listeners on ports that another process of this worker may have open too, and on no stranger's: he would silently
+ * get some of our connections, or we his. Called by the Bun engine and the worker's API.
+ */
 import { assertPortFree } from "../../shared/ports.ts";
 import type { Sharing } from "./engine.ts";
+import { forgetListening, listenersAt, listenersBeside } from "./sockets.ts";
+import { openNoted, type OwnSocket } from "./steer.ts";
 
 /** What was found on a port. */
 export interface Claim {
-  /** Listeners of the process that is taken over from. */
-  elders: readonly number[];
-  /** Resolves when that has ended; null when it is not here. */
-  alone: Promise<void> | null;
+  /** Listeners of the other process, as they came. */
+  others: readonly number[];
+  /** Null: nobody else may listen there. */
+  sharing: Sharing | null;
 }
 
 /** Of a port that nobody else listens on. */
-export const UNSHARED: Claim = { elders: [], alone: null };
+export const UNSHARED: Claim = { others: [], sharing: null };
 
-/**
- * Gives the listeners of the process that is taken over from, if they are all that stands on the port. Throws when it is
- * a stranger's: he would silently get some of our connections, or we his.
- */
-export function claimPort(hostname: string, port: number, sharing: Sharing | null): Claim {
+export interface Claimed<S> {
+  listener: S;
+  socket: OwnSocket;
+  claim: Claim;
+}
+
+interface Place {
+  hostname: string;
+  port: number;
+  sharing: Sharing | null;
+}
+
+/** Both processes open the port of a new circuit at once: so long one may be in the way of the other. Milliseconds. */
+const COLLISION_MS = 20;
+
+/** Opens a listener with SO_REUSEPORT on a port that is free or the other process's. Throws when a stranger has it. */
+export function openClaimed<S extends { stop(now: boolean): unknown }>(place: Place, open: () => S): Claimed<S> {
+  const { port, sharing } = place;
+  const end = performance.now() + COLLISION_MS;
+  let strangers: readonly number[] = [];
+  for (;;) {
+    try {
+      const opened = openNow(place, open);
+      if (opened !== null) return opened;
+    } catch (error) {
+      if (!isTaken(error)) throw error;
+      const there = sharing === null ? [] : strangersAt(place, sharing);
+      // The other process's look at a free port is over by then; who is still there is a stranger.
+      const stays = there.some((inode) => strangers.includes(inode));
+      if (sharing === null || stays || performance.now() > end || !sharing.hasKin())
+        throw new Error(`port ${port} is in use by another process`, { cause: error });
+      strangers = there;
+    }
+    Bun.sleepSync(1);
+  }
+}
+
+/** Opens one that shares its port with nobody. */
+export function openAlone<S>(open: () => S): Claimed<S> {
+  return { ...openNoted(open), claim: UNSHARED };
+}
+
+// --- internal ---
+
+/** Null: the other process has opened the port at the same time. */
+function openNow<S extends { stop(now: boolean): unknown }>(place: Place, open: () => S): Claimed<S> | null {
+  const { sharing } = place;
+  const others = kinAt(place);
+  const { listener, socket } = openNoted(open);
+  const claim = { others, sharing };
+  if (others.length > 0 || sharing?.isHeir() !== true) return { listener, socket, claim };
+  // Neither would know which of the two came first: the younger process comes again.
+  forgetListening();
+  if (listenersBeside([socket.inode]).length === 0) return { listener, socket, claim };
+  listener.stop(true);
+  return null;
+}
+
+/** Listeners of the other process there. Throws when the port is taken and not all are. */
+function kinAt(place: Place): readonly number[] {
+  const { hostname, port, sharing } = place;
+  // A successor opens all circuits' ports in one turn; that they are taken is known.
+  if (sharing?.isHeir() === true) {
+    const there = listenersAt(hostname, port);
+    if (there.length > 0 && isAllKin(there, sharing)) return there;
+  }
   try {
     assertPortFree(hostname, port);
-    return UNSHARED;
+    return [];
   } catch (error) {
-    const elders = sharing?.listeners(port) ?? [];
-    if (sharing !== null && elders.length > 0) return { elders, alone: sharing.alone };
-    const isTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
-    throw isTaken ? new Error(`port ${port} is in use by another process`, { cause: error }) : error;
+    if (sharing === null || port === 0 || !isTaken(error)) throw error;
+    forgetListening();
+    const there = listenersAt(hostname, port);
+    if (there.length > 0 && isAllKin(there, sharing)) return there;
+    throw error;
   }
+}
+
+function isAllKin(there: readonly number[], sharing: Sharing): boolean {
+  return there.every((inode) => sharing.sideOf(inode) !== "stranger");
+}
+
+function strangersAt({ hostname, port }: Place, sharing: Sharing): readonly number[] {
+  return listenersAt(hostname, port).filter((inode) => sharing.sideOf(inode) === "stranger");
+}
+
+function isTaken(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
 }

@@ -112,10 +112,17 @@ export interface Core {
   unanswered(arrival: Arrival, fault: UpstreamFault): void;
 }
 
-/** A port that another process of the same authority may listen on too: how one takes over from the other. */
+/** Whose a listener on a port of ours is: of the process that is taken over from, of one that takes over from us, or neither's. */
+export type Side = "elder" | "successor" | "stranger";
+
+/** With what other process of the same authority ports are shared: how one takes over from the other. */
 export interface Sharing {
-  /** The listeners of that process on a port that is taken, by inode. None: it is a stranger's. */
-  listeners(port: number): readonly number[];
+  /** Whose a listener is, by inode. */
+  sideOf(inode: number): Side;
+  /** True while the process that is taken over from runs. */
+  isHeir(): boolean;
+  /** True while another process of this worker runs. */
+  hasKin(): boolean;
   /** Resolves when the process that is taken over from has ended. */
   alone: Promise<void>;
 }

@@ -5,26 +5,27 @@
  */
 import { UNSHARED, type Claim } from "./claim.ts";
 import { ListenerOrder } from "./listener-order.ts";
-import { othersOn, steer } from "./steer.ts";
+import { listenersBeside } from "./sockets.ts";
+import { steer, type OwnSocket } from "./steer.ts";
 
 /** So often it is looked whether the successor still listens: without it, ours would get the connections again. */
-const LOOK_MS = 500;
+const LOOK_MS = 200;
 
-export class HandOver<S extends object> {
-  readonly order: ListenerOrder<S>;
-  readonly #port: number;
+export class HandOver {
+  readonly order: ListenerOrder<OwnSocket>;
   readonly #cut = Promise.withResolvers<void>();
   #handed = false;
+  #over = false;
+  /** Where new connections were last steered. */
+  #at = -1;
 
-  constructor(port: number, first: S, { elders, alone }: Claim = UNSHARED) {
-    this.#port = port;
-    this.order = new ListenerOrder(first, elders);
+  /** Nobody is steered away from the process that is taken over from: one that fails has lost nobody's connections. */
+  constructor(first: OwnSocket, { others, sharing }: Claim = UNSHARED) {
+    this.order = new ListenerOrder(first, others, (inode) => sharing?.sideOf(inode) ?? "stranger");
+    this.steerHere();
     // The kernel still sends connections to where the successor stood beside its predecessor: that would be the place of
     // our own successor.
-    void alone?.then(() => {
-      this.look();
-      this.steerHere();
-    });
+    if (sharing?.isHeir() === true) void sharing.alone.then(() => this.lookAndSteer());
   }
 
   /** True once a successor has the new connections. */
@@ -39,41 +40,57 @@ export class HandOver<S extends object> {
 
   /** New connections go to the newest of ours. False when the system can't do that, or they are another process's. */
   steerHere(): boolean {
-    const { newest } = this.order;
-    return !this.#handed && !this.isHeir && newest !== -1 && steer(this.#port, newest);
+    return !this.#handed && !this.isHeir && this.#steer(this.order.newest);
+  }
+
+  /** The same after a look: others that come or go may have changed the places. */
+  lookAndSteer(): boolean {
+    this.look();
+    return this.steerHere();
   }
 
   /** Sees who else listens. */
   look(): void {
-    this.order.seen(othersOn(this.#port));
+    if (!this.#over) this.order.seen(listenersBeside(this.order.own.map(({ inode }) => inode)));
   }
 
   /** Gives new connections to the successor. False when there is none: then closing is all that can be done. */
   begin(): boolean {
     if (this.#handed) return true;
     this.look();
-    const { successor } = this.order;
-    return (this.#handed = successor !== -1 && steer(this.#port, successor));
+    return (this.#handed = this.#steer(this.order.successor));
   }
 
   /** Hands over, and resolves when the listener may be closed: at once without a successor, else after `ms` milliseconds. */
   async finish(ms: number): Promise<void> {
     if (!this.begin()) return;
     const end = performance.now() + ms;
-    let waiting = true;
-    void this.#cut.promise.then(() => (waiting = false));
-    while (waiting) {
+    while (!this.#over) {
       const left = end - performance.now();
       if (left <= 0) return;
       await Promise.race([Bun.sleep(Math.min(left, LOOK_MS)), this.#cut.promise]);
       this.look();
       // It has closed this port, as the circuit is gone, or it has died.
       if (this.order.successor === -1) return;
+      // It may have opened the port anew, for another circuit.
+      this.#steer(this.order.successor);
     }
   }
 
   /** Ends a `finish` that waits. */
   cut(): void {
+    this.#over = true;
     this.#cut.resolve();
+  }
+
+  // --- internal ---
+
+  #steer(at: number): boolean {
+    if (at === -1 || this.#over) return false;
+    if (at === this.#at) return true;
+    // One of them may have been closed in this turn.
+    const done = this.order.own.some((socket) => steer(socket, at));
+    if (done) this.#at = at;
+    return done;
   }
 }

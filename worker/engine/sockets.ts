@@ -2,7 +2,8 @@
  * Who listens where, as Linux tells it in its tables: ours and other processes', read for a stop, a renewal of a
  * certificate or a take-over; never for a request.
  */
-import { closeSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { tableAddress } from "./connecting.ts";
 
 /** A listening socket, as the kernel's tables name it. */
 export interface Listening {
@@ -12,36 +13,64 @@ export interface Listening {
   inode: number;
 }
 
-/** The listening sockets of all processes; empty where the system doesn't tell. */
+/** The listening sockets of all processes; empty where the system doesn't tell. Those of one address as they came. */
 export function listening(): readonly Listening[] {
   return look().all;
 }
 
-/** Inodes of the sockets that a process has open, with their descriptors; empty when it may not be looked into. */
-export function socketsOf(pid: number | "self"): Map<number, number> {
+/** What was read in this turn of the event loop is not good enough. */
+export function forgetListening(): void {
+  view = null;
+}
+
+/** Inodes of the listeners on a port of an address. */
+export function listenersAt(host: string, port: number): number[] {
+  const wanted = tableAddress(host);
+  const there = look().byPort.get(port) ?? [];
+  return there.filter(({ address }) => wanted === null || address.startsWith(`${wanted}:`)).map(({ inode }) => inode);
+}
+
+/** Inodes of the listeners on the very address of `own`, which are ours, without them. */
+export function listenersBeside(own: readonly number[]): number[] {
+  const isKnown = () => own.some((inode) => look().addresses.has(inode));
+  // Ours may be younger than the view.
+  if (!isKnown()) forgetListening();
+  if (!isKnown()) return [];
+  const { addresses, byPort } = look();
+  const address = own.map((inode) => addresses.get(inode)).find((one) => one !== undefined);
+  return (byPort.get(portOf(address ?? "")) ?? [])
+    .filter((one) => one.address === address && !own.includes(one.inode))
+    .map(({ inode }) => inode);
+}
+
+/** Inodes of the sockets that a process has open; empty when it may not be looked into. */
+export function socketsOf(pid: number): Set<number> {
   const folder = `/proc/${pid}/fd`;
-  const found = new Map<number, number>();
+  const found = new Set<number>();
   for (const name of namesIn(folder)) {
     const inode = /^socket:\[(\d+)\]$/.exec(linkOf(`${folder}/${name}`))?.[1];
-    if (inode !== undefined) found.set(Number(inode), Number(name));
+    if (inode !== undefined) found.add(Number(inode));
   }
   return found;
 }
 
-/** Our listeners on `port` by descriptor, and other processes' on the same address by inode. */
-export function listenersOf(port: number): { descriptors: number[]; others: number[] } {
-  const found = group(look(), port);
-  if (found.descriptors.length > 0) return found;
-  // Our listener is younger than the view.
-  view = null;
-  return group(look(), port);
+/** The inode of an open file of ours; -1 when there is none. */
+export function inodeOf(fd: number): number {
+  if (fd < 0) return -1;
+  try {
+    return fstatSync(fd).ino;
+  } catch {
+    return -1; // closed
+  }
 }
 
 // --- internal ---
 
 interface View {
   all: Listening[];
-  own: Map<number, number>;
+  byPort: Map<number, Listening[]>;
+  /** By inode. */
+  addresses: Map<number, string>;
 }
 
 let view: View | null = null;
@@ -49,22 +78,24 @@ let view: View | null = null;
 /** Kept for a turn of the event loop: a stop or a renewal asks for each of a thousand ports. */
 function look(): View {
   if (view !== null) return view;
-  view = { all: TABLES.flatMap(read), own: socketsOf("self") };
+  const all = [
+    // The kernel puts a new IPv4 listener before the others, an IPv6 one behind them.
+    ...read("/proc/self/net/tcp").toReversed(),
+    ...read("/proc/self/net/tcp6"),
+  ];
+  view = {
+    all,
+    byPort: Map.groupBy(all, ({ port }) => port),
+    addresses: new Map(all.map(({ inode, address }) => [inode, address])),
+  };
   setImmediate(() => (view = null));
   return view;
 }
 
-function group({ all, own }: View, port: number): { descriptors: number[]; others: number[] } {
-  const there = all.filter((one) => one.port === port);
-  const ours = there.filter(({ inode }) => own.has(inode));
-  const addresses = new Set(ours.map(({ address }) => address));
-  return {
-    descriptors: ours.flatMap(({ inode }) => own.get(inode) ?? []),
-    others: there.filter(({ address, inode }) => addresses.has(address) && !own.has(inode)).map(({ inode }) => inode),
-  };
+function portOf(address: string): number {
+  return parseInt(address.slice(address.indexOf(":") + 1), 16);
 }
 
-const TABLES = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
 /** State of a listening socket: TCP_LISTEN of the kernel. */
 const LISTEN = "0A";
 const READ_BYTES = 65_536;
@@ -78,8 +109,7 @@ function read(table: string): Listening[] {
     rest = lines.pop() ?? "";
     for (const line of lines) {
       const [, address = "", , state = "", , , , , , inode = ""] = line.trim().split(/\s+/);
-      if (state === LISTEN)
-        found.push({ address, port: parseInt(address.split(":")[1] ?? "", 16), inode: Number(inode) });
+      if (state === LISTEN) found.push({ address, port: portOf(address), inode: Number(inode) });
       else if (address.includes(":")) return found;
     }
   }

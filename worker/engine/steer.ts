@@ -7,34 +7,44 @@
  * with the rest steered away before, none in hundreds of take-overs.
  */
 import { dlopen, ptr } from "bun:ffi";
-import { listenersOf } from "./sockets.ts";
+import { inodeOf } from "./sockets.ts";
 
-/** Other processes' listeners on our address of `port`. */
-export function othersOn(port: number): number[] {
-  return listenersOf(port).others;
+/** A listening socket of ours. */
+export interface OwnSocket {
+  fd: number;
+  /** Its descriptor may be another file's later; this stays. */
+  inode: number;
 }
 
-/** New connections of `port` go to listener number `at` of those that share it, counted from 0; false when that can't be done. */
-export function steer(port: number, at: number): boolean {
-  // One of them may have been closed in this turn.
-  return listenersOf(port).descriptors.some((fd) => attach(fd, at));
+/** Opens a listener and finds its socket, of which Bun tells nothing; one that nobody has where that can't be done. */
+export function openNoted<S>(open: () => S): { listener: S; socket: OwnSocket } {
+  const free = lowestFree();
+  const listener = open();
+  // What listens now on a descriptor that was free before is it.
+  const fd = free.find(isListening) ?? -1;
+  return { listener, socket: { fd, inode: inodeOf(fd) } };
 }
 
 /**
- * Opens a listener that shares its port. New connections go to the eldest of its group: a successor gets none before
- * they are handed over to it, so that one that fails has lost nobody's.
+ * New connections of the address that `socket` shares go to listener number `at` of those that share it, counted from 0;
+ * false when that can't be done.
  */
-export function openShared<S extends { port?: number | undefined }>(open: () => S): S {
-  const expected = lowestFree();
-  const listener = open();
-  // Looking for it in the tables takes a millisecond, which thousands of circuits would feel.
-  if (!(isListening(expected) && attach(expected, 0)) && listener.port !== undefined) steer(listener.port, 0);
-  return listener;
+export function steer({ fd, inode }: OwnSocket, at: number): boolean {
+  return fd !== -1 && inodeOf(fd) === inode && attach(fd, at);
 }
 
-/** True when connections can be steered here. */
+/** True when connections can be steered here: not everywhere where the call is known is it allowed. */
 export function canSteer(): boolean {
-  return process.platform === "linux" && libc() !== null;
+  if (process.platform !== "linux" || libc() === null) return false;
+  try {
+    const shared = { hostname: "127.0.0.1", port: 0, reusePort: true };
+    const { listener, socket } = openNoted(() => Bun.listen({ ...shared, socket: { data: () => undefined } }));
+    const can = steer(socket, 0);
+    listener.stop(true);
+    return can;
+  } catch {
+    return false; // no loopback: then nobody could ask the other process who it is
+  }
 }
 
 // --- internal ---
@@ -44,6 +54,8 @@ const SO_ACCEPTCONN = 30;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 /** BPF_RET | BPF_K: a program that answers with a constant. A number that no listener has lets the kernel spread them. */
 const BPF_RETURN = 6;
+/** So many descriptors may Bun take when it opens a listener: the first one in a process brings its poll with it. */
+const TAKEN_AT_ONCE = 4;
 
 let loaded: ReturnType<typeof load> | undefined;
 const libc = () => (loaded === undefined ? (loaded = load()) : loaded);
@@ -62,11 +74,13 @@ function load() {
   }
 }
 
-/** The descriptor that what is opened next will have; -1 when that can't be known. */
-function lowestFree(): number {
-  const fd = libc()?.dup(2) ?? -1;
-  if (fd !== -1) libc()?.close(fd);
-  return fd;
+/** The descriptors that what is opened next will have; none where that can't be known. */
+function lowestFree(): number[] {
+  const calls = libc();
+  if (process.platform !== "linux" || calls === null) return [];
+  const free = Array.from({ length: TAKEN_AT_ONCE }, () => calls.dup(2)).filter((fd) => fd !== -1);
+  for (const fd of free) calls.close(fd);
+  return free;
 }
 
 function isListening(fd: number): boolean {

@@ -2,18 +2,12 @@
  * The servers that follow each other on one port: ours when its certificate changes (dataplane F3), because Bun takes no
  * new one for a running server; and the other process's that takes over. Used by the Bun engine and the worker's API.
  */
-import type { Claim } from "./claim.ts";
+import type { Claimed } from "./claim.ts";
 import { HandOver } from "./hand-over.ts";
+import { openNoted, type OwnSocket } from "./steer.ts";
 
 export interface Server {
   stop(closeActive?: boolean): Promise<void>;
-}
-
-export interface SuccessionSettings {
-  port: number;
-  /** What was found there. */
-  claim?: Claim;
-  lingerMs?: number;
 }
 
 /**
@@ -22,38 +16,49 @@ export interface SuccessionSettings {
  */
 const LINGER_MS = 10 * 60_000;
 
+/** While old servers listen too, another process that comes or goes may change the places of all. Milliseconds. */
+const WATCH_MS = 500;
+
 /** All its servers share the port with SO_REUSEPORT. */
 export class Succession<S extends Server> {
-  readonly #port: HandOver<S>;
+  readonly #port: HandOver;
   /** No longer the newest: they serve what they have. */
   readonly #retired = new Set<S>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly #lingerMs: number;
   #current: S;
+  #socket: OwnSocket;
+  #watch: ReturnType<typeof setInterval> | undefined;
 
-  constructor(first: S, { port, claim, lingerMs = LINGER_MS }: SuccessionSettings) {
+  constructor({ listener, socket, claim }: Claimed<S>, lingerMs = LINGER_MS) {
     this.#lingerMs = lingerMs;
-    this.#current = first;
-    this.#port = new HandOver(port, first, claim);
+    this.#current = listener;
+    this.#socket = socket;
+    this.#port = new HandOver(socket, claim);
   }
 
   /** Opens the next server; new connections go there. Throws, and changes nothing, when it can't be opened. */
   renew(open: () => S): void {
-    const old = this.#current;
+    const [old, oldSocket] = [this.#current, this.#socket];
     this.#port.look();
-    this.#current = open();
-    this.#port.order.joined(this.#current);
+    const { listener, socket } = openNoted(open);
+    [this.#current, this.#socket] = [listener, socket];
+    this.#port.order.joined(socket);
     this.#retired.add(old);
     const retire = () => {
-      this.#port.look();
-      this.#port.order.left(old);
+      // Whatever has changed the places meanwhile: nobody may come to the old one's queue any more.
+      this.#port.lookAndSteer();
+      this.#port.order.left(oldSocket);
       void old.stop(false).finally(() => this.#retired.delete(old));
       this.#port.steerHere();
+      if (this.listeners === 1) clearInterval(this.#watch);
     };
     // Connections that stand in the old listener's queue would be reset with it: none may come there any more, and
     // those that are there have to be taken.
-    if (this.#port.steerHere() || this.#port.isHeir) this.#later(retire);
-    else retire();
+    if (!this.#port.steerHere() && !this.#port.isHeir) return retire();
+    this.#later(retire);
+    clearInterval(this.#watch);
+    this.#watch = setInterval(() => this.#port.lookAndSteer(), WATCH_MS).unref();
   }
 
   /** The answer of an old server asks its client to come back over a new connection. */
@@ -69,7 +74,7 @@ export class Succession<S extends Server> {
 
   /** How many of ours listen: more than one for a while after a renewal. */
   get listeners(): number {
-    return this.#port.order.own;
+    return this.#port.order.own.length;
   }
 
   /** Leaves the port to another process that listens there, if one does, and serves what it has for `ms` milliseconds. */
@@ -80,6 +85,7 @@ export class Succession<S extends Server> {
   /** Stops them all. */
   async stop(now: boolean): Promise<void> {
     this.#port.cut();
+    clearInterval(this.#watch);
     for (const timer of this.#timers) clearTimeout(timer);
     await Promise.all([this.#current, ...this.#retired].map((server) => server.stop(now)));
   }

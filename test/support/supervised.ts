@@ -1,0 +1,101 @@
+/** A coordinator with workers under their supervisors, as spawned processes: for what must go on while they are replaced. */
+import { expect } from "bun:test";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { startApp } from "./app.ts";
+import { Manager } from "./manager.ts";
+import { freePort, freeRange } from "./ports.ts";
+import { startRedis, type RedisServer } from "./redis.ts";
+import { spawnService, type Service } from "./spawned.ts";
+import { coordinatorToml, workerToml } from "./toml.ts";
+import { until } from "./until.ts";
+
+export const STOP_SECONDS = 2;
+
+export interface Configured {
+  file: string;
+  apiPort: number;
+  authority: string;
+}
+
+export interface Supervised extends Configured {
+  service: Service;
+}
+
+/** Lines of the log. */
+export const told = ({ service }: { service: Service }, msg: string) =>
+  service.lines.filter((line) => line["msg"] === msg);
+
+export class Site {
+  readonly directory = mkdtempSync(join(tmpdir(), "app-proxy-upgrade-"));
+  readonly #stack = new AsyncDisposableStack();
+  readonly redis: RedisServer;
+  readonly manager: Manager;
+
+  private constructor(redis: RedisServer, manager: Manager) {
+    this.redis = redis;
+    this.manager = manager;
+  }
+
+  static async start(): Promise<Site> {
+    const redis = await startRedis();
+    const port = await freePort();
+    const site = new Site(redis, new Manager(`http://127.0.0.1:${port}`));
+    site.defer(() => redis.stop());
+    site.defer(() => rmSync(site.directory, { recursive: true, force: true }));
+    const file = join(site.directory, "coordinator.toml");
+    const coordinator = { bind_addr: `127.0.0.1:${port}`, circuit_ack_timeout: 3, worker_heartbeat_timeout: 6 };
+    writeFileSync(file, coordinatorToml(join(site.directory, "db.sqlite3"), { redisPort: redis.port, coordinator }));
+    const service = spawnService("coordinator/main.ts", ["--config", file]);
+    site.defer(async () => void (await service.stop("SIGKILL")));
+    await service.said("coordinator is up");
+    return site;
+  }
+
+  /** Adds what is done at the end, the last one first. */
+  defer(step: () => unknown): void {
+    this.#stack.defer(async () => void (await step()));
+  }
+
+  stop(): Promise<void> {
+    return this.#stack.disposeAsync();
+  }
+
+  /** A kernel with an app of its own: an address is one session's. */
+  kernel(): { kernel_port: number } {
+    const app = startApp();
+    this.defer(() => app.stop());
+    return { kernel_port: app.port };
+  }
+
+  /** A worker's file. Without a range of its own, of `ports` free ports. */
+  async configure(authority: string, worker: Record<string, unknown> = {}, ports = 24): Promise<Configured> {
+    const [apiPort, low] = [await freePort(), await freeRange(ports)];
+    const file = join(this.directory, `${authority}.toml`);
+    const own = { authority, api_bind_addr: `127.0.0.1:${apiPort}`, shutdown_timeout: STOP_SECONDS, ...worker };
+    writeFileSync(file, workerToml(this.manager.baseUrl, low, ports, { redisPort: this.redis.port, worker: own }));
+    return { file, apiPort, authority };
+  }
+
+  async supervise(authority: string, worker: Record<string, unknown> = {}, args: string[] = []): Promise<Supervised> {
+    const configured = await this.configure(authority, worker);
+    const service = spawnService("worker/supervise.ts", [...args, "--config", configured.file]);
+    this.defer(() => service.stop());
+    await service.said("circuits are known");
+    return { service, ...configured };
+  }
+
+  async nodesOf(authority: string): Promise<unknown> {
+    const { workers } = (await this.manager.api("GET", "/api/worker")).body as { workers: Record<string, unknown>[] };
+    return workers.find((worker) => worker["authority"] === authority)?.["nodes"];
+  }
+}
+
+/** Replaces the worker; resolves when the old one has ended. */
+export async function reload(supervised: Supervised): Promise<void> {
+  const before = told(supervised, "the older worker has ended").length;
+  supervised.service.process.kill("SIGHUP");
+  const ended = await until(() => told(supervised, "the older worker has ended")[before], 30_000);
+  expect(ended).toMatchObject({ code: 0 });
+}
