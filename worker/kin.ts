@@ -76,11 +76,18 @@ function kinOf(host: string, port: number, predecessor: number | null): Kin {
   const timer = setInterval(look, LOOK_MS);
   timer.unref();
   if (!isHeir) look();
+  let [lookedAt, hadSuccessor] = [-Infinity, false];
+  // It is asked for each port that is opened, and reading the tables of thousands of ports takes milliseconds.
+  const hasKin = () => {
+    if (!isHeir && performance.now() - lookedAt > LOOK_MS)
+      [lookedAt, hadSuccessor] = [performance.now(), sockets.hasSuccessor()];
+    return isHeir || hadSuccessor;
+  };
   return {
     predecessor,
     alone,
     isHeir: () => isHeir,
-    hasKin: () => isHeir || sockets.hasSuccessor(),
+    hasKin,
     sideOf: (inode) => sockets.sideOf(inode),
     serves: (taken) => isHeir && listening().some((one) => one.port === taken && sockets.sideOf(one.inode) === "elder"),
     takeover: () => (busy ? "busy" : "open"),

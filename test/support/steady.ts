@@ -54,11 +54,12 @@ export class KeptConnection {
     this.#tls = tls;
   }
 
-  async ask(port: number, head: string): Promise<string | null> {
+  /** Null when the answer is 200; else what came. */
+  async ask(port: number, head: string, path = "/"): Promise<string | null> {
     try {
       const socket = (this.#socket ??= await this.#connect(port));
       this.#heard = "";
-      socket.write(`GET / HTTP/1.1\r\n${head}\r\n`);
+      socket.write(`GET ${path} HTTP/1.1\r\n${head}\r\n`);
       while (!isWhole(this.#heard)) {
         if (this.#socket === null) return `the connection was closed after ${JSON.stringify(this.#heard.slice(0, 80))}`;
         const { promise, resolve } = Promise.withResolvers<void>();

@@ -338,3 +338,38 @@ describe("what a node may build on", () => {
     expect(ids()).toEqual(["b"]);
   });
 });
+
+describe("a worker that leaves", () => {
+  const canConnect = (port: number) =>
+    Bun.connect({ hostname: "127.0.0.1", port, socket: { data: () => undefined } }).then(
+      (socket) => {
+        socket.end();
+        return true;
+      },
+      () => false,
+    );
+
+  test("knows new circuits, opens no port for them, and closes that of a circuit that goes", async () => {
+    const [a, b] = [one("a", 0, 4), one("b", 0, 6)];
+    replica.receive(created(a, 4));
+    await until(() => canConnect(low));
+    replica.leave();
+    void frontends.finish(10_000);
+    replica.receive(removed(a, 5));
+    replica.receive(created(b, 6));
+    await until(() => replica.state().revision === 6);
+    expect([ids(), await canConnect(low)]).toEqual([["b"], false]);
+  });
+
+  test("takes removals also when nothing can be fetched any more", async () => {
+    const a = one("a", 0, 4);
+    replica.receive(created(a, 4));
+    await until(() => ids().length === 1);
+    replica.leave();
+    answer = () => Promise.reject(new Error("not registered"));
+    replica.lose();
+    await until(() => fetches > 0);
+    replica.receive(removed(a, 9));
+    await until(() => ids().length === 0);
+  });
+});

@@ -4,7 +4,7 @@
  */
 import { assertPortFree } from "../../shared/ports.ts";
 import type { Sharing } from "./engine.ts";
-import { forgetListening, listenersAt, listenersBeside } from "./sockets.ts";
+import { forgetListening, listenersAt, listenersBefore } from "./sockets.ts";
 import { openNoted, type OwnSocket } from "./steer.ts";
 
 /** What was found on a port. */
@@ -34,14 +34,13 @@ interface Place {
 const COLLISION_MS = 20;
 
 /** Opens a listener with SO_REUSEPORT on a port that is free or the other process's. Throws when a stranger has it. */
-export function openClaimed<S extends { stop(now: boolean): unknown }>(place: Place, open: () => S): Claimed<S> {
+export function openClaimed<S>(place: Place, open: () => S): Claimed<S> {
   const { port, sharing } = place;
   const end = performance.now() + COLLISION_MS;
   let strangers: readonly number[] = [];
   for (;;) {
     try {
-      const opened = openNow(place, open);
-      if (opened !== null) return opened;
+      return openNow(place, open);
     } catch (error) {
       if (!isTaken(error)) throw error;
       const there = sharing === null ? [] : strangersAt(place, sharing);
@@ -62,18 +61,13 @@ export function openAlone<S>(open: () => S): Claimed<S> {
 
 // --- internal ---
 
-/** Null: the other process has opened the port at the same time. */
-function openNow<S extends { stop(now: boolean): unknown }>(place: Place, open: () => S): Claimed<S> | null {
+function openNow<S>(place: Place, open: () => S): Claimed<S> {
   const { sharing } = place;
-  const others = kinAt(place);
+  const found = kinAt(place);
   const { listener, socket } = openNoted(open);
-  const claim = { others, sharing };
-  if (others.length > 0 || sharing?.isHeir() !== true) return { listener, socket, claim };
-  // Neither would know which of the two came first: the younger process comes again.
-  forgetListening();
-  if (listenersBeside([socket.inode]).length === 0) return { listener, socket, claim };
-  listener.stop(true);
-  return null;
+  // Both may have found the port free at the same time: the tables say who was first.
+  const others = found.length === 0 && sharing?.hasKin() === true ? listenersBefore(socket.inode) : found;
+  return { listener, socket, claim: { others, sharing } };
 }
 
 /** Listeners of the other process there. Throws when the port is taken and not all are. */

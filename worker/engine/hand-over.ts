@@ -19,13 +19,16 @@ export class HandOver {
   /** Where new connections were last steered. */
   #at = -1;
 
-  /** Nobody is steered away from the process that is taken over from: one that fails has lost nobody's connections. */
+  /**
+   * A successor steers nobody when it opens a port: one that fails has lost nobody's connections, and where it stands
+   * alone, it has them all.
+   */
   constructor(first: OwnSocket, { others, sharing }: Claim = UNSHARED) {
     this.order = new ListenerOrder(first, others, (inode) => sharing?.sideOf(inode) ?? "stranger");
-    this.steerHere();
+    if (sharing?.isHeir() !== true) this.steerHere();
     // The kernel still sends connections to where the successor stood beside its predecessor: that would be the place of
     // our own successor.
-    if (sharing?.isHeir() === true) void sharing.alone.then(() => this.lookAndSteer());
+    else void sharing.alone.then(() => this.lookAndSteer());
   }
 
   /** True once a successor has the new connections. */

@@ -35,12 +35,14 @@ export function listenersBeside(own: readonly number[]): number[] {
   const isKnown = () => own.some((inode) => look().addresses.has(inode));
   // Ours may be younger than the view.
   if (!isKnown()) forgetListening();
-  if (!isKnown()) return [];
-  const { addresses, byPort } = look();
-  const address = own.map((inode) => addresses.get(inode)).find((one) => one !== undefined);
-  return (byPort.get(portOf(address ?? "")) ?? [])
-    .filter((one) => one.address === address && !own.includes(one.inode))
-    .map(({ inode }) => inode);
+  return own.flatMap(group).filter((inode, at, all) => !own.includes(inode) && all.indexOf(inode) === at);
+}
+
+/** Inodes of the listeners that were on the very address of `own`, which is new, before it came. */
+export function listenersBefore(own: number): number[] {
+  forgetListening();
+  const all = group(own);
+  return all.slice(0, all.indexOf(own));
 }
 
 /** Inodes of the sockets that a process has open; empty when it may not be looked into. */
@@ -90,6 +92,14 @@ function look(): View {
   };
   setImmediate(() => (view = null));
   return view;
+}
+
+/** All on the address of one of them; empty when it does not listen. */
+function group(inode: number): number[] {
+  const { addresses, byPort } = look();
+  const address = addresses.get(inode);
+  if (address === undefined) return [];
+  return (byPort.get(portOf(address)) ?? []).filter((one) => one.address === address).map((one) => one.inode);
 }
 
 function portOf(address: string): number {

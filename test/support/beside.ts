@@ -1,0 +1,83 @@
+/**
+ * A second process beside a test's own, which takes over its ports with the Bun engine: started by `startBeside`, told by
+ * messages what to do. Its parent is the predecessor.
+ */
+import { bunEngine } from "../../worker/engine/bun.ts";
+import type { Core, Listener, Sharing } from "../../worker/engine/engine.ts";
+import { socketsOf } from "../../worker/engine/sockets.ts";
+
+type Order = { open: number; name: string } | { close: number };
+
+/** A core that answers everything with its name. */
+export function named(name: string): Core {
+  return {
+    decide: () => ({ kind: "answer", answer: { status: 200, headers: [], body: name } }),
+    failed: () => ({ status: 500, headers: [], body: name }),
+    upstreamFault() {
+      throw new Error("nothing is forwarded");
+    },
+    admit: () => null,
+    unanswered: () => undefined,
+  };
+}
+
+/** Opens a port as a circuit's. */
+export function openNamed(name: string, port: number, sharing: Sharing): Listener {
+  return bunEngine.listen(
+    { hostname: "127.0.0.1", port, tls: null, sharing, frontend: { mode: "port", port } },
+    named(name),
+  );
+}
+
+export interface Beside {
+  pid: number;
+  /** Opens a port, or closes it. */
+  open(port: number, name: string): Promise<void>;
+  close(port: number): Promise<void>;
+  kill(): Promise<void>;
+}
+
+export function startBeside(): Beside {
+  let done = Promise.withResolvers<void>();
+  const child = Bun.spawn([process.execPath, import.meta.path], {
+    stdio: ["ignore", "inherit", "inherit"],
+    ipc: (said) => (said === "done" ? done.resolve() : done.reject(new Error(String(said)))),
+  });
+  const order = (what: Order) => {
+    done = Promise.withResolvers();
+    child.send(what);
+    return done.promise;
+  };
+  return {
+    pid: child.pid,
+    open: (port, name) => order({ open: port, name }),
+    close: (port) => order({ close: port }),
+    async kill() {
+      child.kill("SIGKILL");
+      await child.exited;
+    },
+  };
+}
+
+/** What a process knows of the other one. */
+export function sharingWith(pid: number, side: "elder" | "successor"): Sharing {
+  return {
+    sideOf: (inode) => (socketsOf(pid).has(inode) ? side : "stranger"),
+    isHeir: () => side === "elder",
+    hasKin: () => true,
+    alone: new Promise(() => undefined),
+  };
+}
+
+// --- internal ---
+
+if (import.meta.main) {
+  const sharing = sharingWith(process.ppid, "elder");
+  const listeners = new Map<number, Listener>();
+  const act = async (order: Order): Promise<string> => {
+    if ("open" in order) listeners.set(order.open, openNamed(order.name, order.open, sharing));
+    else await listeners.get(order.close)?.close("now");
+    return "done";
+  };
+  process.on("message", (order: Order) => void act(order).then((said) => process.send?.(said), (error: unknown) => process.send?.(String(error)))); // prettier-ignore
+}
