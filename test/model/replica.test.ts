@@ -181,6 +181,7 @@ function trivialFrontends(): Frontends {
     close: (circuit) => Promise.resolve(open.delete(circuit.id)).then(() => undefined),
     serves: (circuit) => open.has(circuit.id),
     retry: () => Promise.resolve([]),
+    failed: () => [],
     renew: () => undefined,
     finish: () => Promise.resolve(),
     abort: () => Promise.resolve(),
