@@ -4,15 +4,20 @@
  * connections had the time to hear that they should come back.
  */
 import { UNSHARED, type Claim } from "./claim.ts";
+import type { Sharing } from "./engine.ts";
 import { ListenerOrder } from "./listener-order.ts";
 import { listenersBeside } from "./sockets.ts";
 import { steer, type OwnSocket } from "./steer.ts";
 
 /** So often it is looked whether the successor still listens: without it, ours would get the connections again. */
 const LOOK_MS = 200;
+/** So long a successor may take to open the port of a circuit of which both have just heard, and how often it is looked. */
+const LATE_MS = 2000;
+const LATE_LOOK_MS = 20;
 
 export class HandOver {
   readonly order: ListenerOrder<OwnSocket>;
+  readonly #sharing: Sharing | null;
   readonly #cut = Promise.withResolvers<void>();
   #handed = false;
   #over = false;
@@ -24,6 +29,7 @@ export class HandOver {
    * alone, it has them all.
    */
   constructor(first: OwnSocket, { others, sharing }: Claim = UNSHARED) {
+    this.#sharing = sharing;
     this.order = new ListenerOrder(first, others, (inode) => sharing?.sideOf(inode) ?? "stranger");
     if (sharing?.isHeir() !== true) this.steerHere();
     // The kernel still sends connections to where the successor stood beside its predecessor: that would be the place of
@@ -66,12 +72,12 @@ export class HandOver {
 
   /** Hands over, and resolves when the listener may be closed: at once without a successor, else after `ms` milliseconds. */
   async finish(ms: number): Promise<void> {
-    if (!this.begin()) return;
     const end = performance.now() + ms;
+    if (!(await this.#canBegin(Math.min(ms, LATE_MS)))) return;
     while (!this.#over) {
       const left = end - performance.now();
       if (left <= 0) return;
-      await Promise.race([Bun.sleep(Math.min(left, LOOK_MS)), this.#cut.promise]);
+      await this.#wait(Math.min(left, LOOK_MS));
       this.look();
       // It has closed this port, as the circuit is gone, or it has died.
       if (this.order.successor === -1) return;
@@ -87,6 +93,21 @@ export class HandOver {
   }
 
   // --- internal ---
+
+  /** Begins; the successor of the process may come to a new circuit's port a moment later. */
+  async #canBegin(ms: number): Promise<boolean> {
+    const end = performance.now() + ms;
+    while (!this.begin()) {
+      const mayCome = this.#sharing?.isHeir() === false && this.#sharing.hasKin();
+      if (this.#over || !mayCome || performance.now() > end) return false;
+      await this.#wait(LATE_LOOK_MS);
+    }
+    return true;
+  }
+
+  async #wait(ms: number): Promise<void> {
+    await Promise.race([Bun.sleep(ms), this.#cut.promise]);
+  }
 
   #steer(at: number): boolean {
     if (at === -1 || this.#over) return false;

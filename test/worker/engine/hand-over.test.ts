@@ -65,6 +65,16 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
     expect(await who()).toBe("successor");
   });
 
+  test("and that the younger one opens only a moment after the older one wanted to hand over, is never closed", async () => {
+    const listener = openElder("elder");
+    const closed = listener.close("finish", 1000);
+    for (let round = 0; round < 10; round++) expect(await ask()).toBe("elder");
+    await beside.open(port, "successor");
+    await until(async () => (await who()) === "successor", 3000);
+    await closed;
+    expect(await who()).toBe("successor");
+  });
+
   test("many times over, at the very same moment, leads to one that serves and fails in neither", async () => {
     for (let round = 0; round < 30; round++) {
       port = await freePort();
