@@ -27,7 +27,7 @@ import { createEndpointTokens } from "./endpoints/token.ts";
 import { answerFailure } from "./errors.ts";
 import { healthRoutes } from "./health/index.ts";
 import { createHealthService } from "./health/service.ts";
-import { createLease } from "./lease.ts";
+import { createLease, type Lease } from "./lease.ts";
 import { createListening, type Listening } from "./listening.ts";
 import { createMetrics, metricsRoutes } from "./metrics.ts";
 import { overridden } from "./method-override.ts";
@@ -62,7 +62,6 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   const { config, log, bus } = deps;
   const services = createServices(deps);
   const { publisher, acknowledgements } = services;
-  const lease = createLease(deps.database.db, "periodic", deps.newId(), deps.now);
   let baseUrl = "";
   const app = createApp(deps, services, () => baseUrl);
   const address = listen(app, deps);
@@ -80,7 +79,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   const asking = setInterval(askLate, ASK_MS);
   const platform = createPlatformService(deps, publisher, acknowledgements);
   deps.platform?.listen((text) => platform.hear(text));
-  const periodic = startPeriodic(deps, { ...services, lease });
+  const periodic = startPeriodic(deps, services);
   log.info({ address: hostPort(address), advertised: baseUrl }, "coordinator is up");
 
   return {
@@ -106,6 +105,7 @@ export interface Services {
   positions: Positions;
   workers: WorkerService;
   collector: Collector;
+  lease: Lease;
 }
 
 export function createServices(deps: Deps): Services {
@@ -115,15 +115,16 @@ export function createServices(deps: Deps): Services {
   const positions = createPositions(deps);
   const workers = createWorkerService(deps, listening, positions);
   const collector = createCollector(deps, { publisher, acknowledgements });
-  return { publisher, acknowledgements, listening, positions, workers, collector };
+  const lease = createLease(deps.database.db, "periodic", deps.newId(), deps.now);
+  return { publisher, acknowledgements, listening, positions, workers, collector, lease };
 }
 
 /** The routes of a coordinator, for the server and for the OpenAPI document. */
 export function createApp(deps: Deps, services: Services, baseUrl: () => string) {
   const { config, log, database } = deps;
-  const { publisher, acknowledgements, positions, workers, collector } = services;
+  const { publisher, acknowledgements, positions, workers } = services;
   const conf = createConfService(deps, services);
-  const metrics = createMetrics(deps, publisher, collector);
+  const metrics = createMetrics(deps, services);
   const circuits = createCircuitService(deps, publisher, acknowledgements);
   const serving = createServing(deps, publisher, acknowledgements);
   const authenticator = createAuthenticator(config);

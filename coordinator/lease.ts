@@ -10,6 +10,8 @@ import { leases } from "./db/schema.ts";
 export interface Lease {
   /** Takes or renews the lease; true when it is this process's. A commit only when it is due. */
   hold(): boolean;
+  /** True while it is this process's. */
+  isMine(): boolean;
   /** Lets another one have it at once. */
   release(): void;
 }
@@ -42,6 +44,7 @@ export function createLease(
       mineUntil = isMine ? steady() + LEASE_MS : -Infinity;
       return isMine;
     },
+    isMine: () => steady() < mineUntil,
     release() {
       mineUntil = -Infinity;
       end(db).run({ name, holder });

@@ -5,10 +5,9 @@ import { addressMatcher } from "../shared/addresses.ts";
 import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.ts";
 import type { AccessPlugin } from "./access.ts";
 import { circuitModes } from "./circuits/find.ts";
-import type { Collector } from "./circuits/collector.ts";
 import type { Deps } from "./deps.ts";
 import { peerOf } from "./peer.ts";
-import type { Publisher } from "./publish.ts";
+import type { Services } from "./coordinator.ts";
 import { agreement, type WorkerPosition } from "./workers/agreement.ts";
 import { workerStatuses } from "./workers/store.ts";
 
@@ -20,8 +19,7 @@ export interface Metrics {
 
 export function createMetrics(
   { config, database: { db }, bus, live, platform, now }: Deps,
-  publisher: Publisher,
-  collector: Collector,
+  { publisher, collector, lease }: Pick<Services, "publisher" | "collector" | "lease">,
 ): Metrics {
   const registry = createRegistry("appproxy-coordinator");
   const allowed = addressMatcher(config.proxy_coordinator.metric_access_allowed_hosts);
@@ -40,6 +38,9 @@ export function createMetrics(
   byWorker("appproxy_coordinator_worker_revision", "Grows with each change of its circuits.", (one) => one.revision);
   byWorker("appproxy_coordinator_worker_lag", "Revisions that its hindmost node lacked.", (one) => one.lag);
   byWorker("appproxy_coordinator_worker_silent_seconds", "Since its last heartbeat.", (one) => (now() - one.heardAt) / 1000); // prettier-ignore
+  gauge(registry, "appproxy_coordinator_periodic_work", "1 while this one of several coordinators does it.", () =>
+    Number(lease.isMine()),
+  );
   gauge(registry, "appproxy_coordinator_use_known", "1 while it is known which circuits are in use.", () =>
     Number(collector.knows()),
   );

@@ -35,6 +35,7 @@ export function startPeriodic(
   { workers, publisher, collector, listening, lease }: Services,
 ): Periodic {
   let collecting: Promise<void> | null = null;
+  let wasMine = false;
   let collectAt = performance.now() + COLLECT_MS;
 
   function sweep(): void {
@@ -44,7 +45,11 @@ export function startPeriodic(
       collector.forget(hearing === "clock was set");
     }
     // The others may be at work meanwhile.
-    if (!lease.hold()) return collector.forget(false);
+    const isMine = lease.hold();
+    if (isMine !== wasMine)
+      log.info(isMine ? "periodic work is done here" : "periodic work is done by another coordinator");
+    wasMine = isMine;
+    if (!isMine) return collector.forget(false);
     workers.sweep();
     // What another coordinator has recorded and, gone before it could, has not published.
     publisher.kick();

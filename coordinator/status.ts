@@ -6,6 +6,7 @@ import { VERSION } from "../shared/version.ts";
 import type { Deps } from "./deps.ts";
 import type { Services } from "./coordinator.ts";
 import { agreement } from "./workers/agreement.ts";
+import { workerStatuses } from "./workers/store.ts";
 import type { AccessPlugin } from "./access.ts";
 
 const tags = ["Status"];
@@ -20,7 +21,7 @@ export interface Readiness {
 /** What `/health` says of a coordinator, its workers and what it needs. */
 export function createReadiness(
   { database, bus, live, platform, now }: Deps,
-  { publisher, collector }: Pick<Services, "publisher" | "collector">,
+  { publisher, collector, lease }: Pick<Services, "publisher" | "collector" | "lease">,
 ): () => Readiness {
   return () => {
     const { nodes, workers } = agreement(database.db, now());
@@ -36,15 +37,22 @@ export function createReadiness(
         ...(platform === undefined ? {} : { platform_events: platform.healthy() ? "connected" : "away" }),
         unpublished_changes: String(publisher.pending()),
         revision: String(positions.reduce((sum, { revision }) => sum + revision, 0)),
-        nodes: Object.entries(nodes)
-          .map(([state, count]) => `${count} ${state}`)
-          .join(", "),
+        workers: counted(workerStatuses(database.db)),
+        nodes: counted(nodes),
         largest_lag: most(positions.flatMap(({ lag }) => lag ?? [])),
         longest_silence_seconds: most(positions.map(({ heardAt }) => Math.round((now() - heardAt) / 100) / 10)),
+        periodic_work: lease.isMine() ? "here" : "elsewhere",
         use_of_circuits: collector.knows() ? "known" : "unknown",
       },
     };
   };
+}
+
+/** Such as `2 ALIVE, 0 LOST`. */
+function counted(figures: Record<string, number>): string {
+  return Object.entries(figures)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(", ");
 }
 
 export function statusRoutes(access: AccessPlugin, baseUrl: () => string, readiness: () => Readiness) {

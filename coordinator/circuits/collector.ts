@@ -12,7 +12,7 @@ import type { Acknowledgements } from "../acknowledge.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Publisher } from "../publish.ts";
-import { unknownUse } from "../workers/store.ts";
+import { getWorker, unknownUse } from "../workers/store.ts";
 import { getCircuit, interactivePage, type Idle, type Use } from "./find.ts";
 import * as store from "./store.ts";
 
@@ -131,6 +131,7 @@ export function createCollector(
       log.info(
         {
           circuit: row.id,
+          worker: getWorker(db, row.workerId)?.authority,
           origin_request_id: row.originRequestId,
           unused_for_s: Math.round((now() - row.usedAt) / 1000),
         },

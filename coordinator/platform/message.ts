@@ -4,16 +4,18 @@
  */
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
+import { isRecord } from "../../shared/config/fields.ts";
 import { Uuid } from "../../shared/schema/basics.ts";
 import "../../shared/schema/formats.ts";
 
 /**
  * `session-over`: nothing of the session lives. `kernel-gone`: one of its kernels has ended, the others perhaps not.
- * `ignored`: nothing that concerns us, or not readable; `why` is one of a few texts.
+ * `ignored`: nothing that concerns us, or not readable; `why` is one of a few texts. Of one that would concern us the operator
+ * is to know: the platform may be of a version that says it otherwise.
  */
 export type PlatformMessage =
   | { kind: "session-over" | "kernel-gone"; sessionId: string }
-  | { kind: "ignored"; why: string };
+  | { kind: "ignored"; why: string; concerns: boolean };
 
 /** The platform's messages about sessions have some hundred characters; longer ones are not worth reading. */
 const MAX_LENGTH = 65_536;
@@ -21,11 +23,12 @@ const MAX_LENGTH = 65_536;
 export function readMessage(text: string): PlatformMessage {
   if (text.length > MAX_LENGTH) return ignored("too long");
   const envelope = parse(text);
-  if (!envelopeCheck.Check(envelope)) return ignored("no envelope with name and payload");
+  const named = isRecord(envelope) ? envelope["name"] : null;
+  if (typeof named === "string" && !isKnown(named)) return ignored("a name that does not concern circuits");
+  if (!envelopeCheck.Check(envelope)) return ignored("no envelope with name and payload", named !== null);
   const { name, payload } = envelope;
-  if (!isKnown(name)) return ignored("a name that does not concern circuits");
   const content = parse(payload);
-  if (!payloadCheck.Check(content)) return ignored(`${name} without a session_id that is a UUID`);
+  if (!payloadCheck.Check(content)) return ignored(`${name} without a session_id that is a UUID`, true);
   const { session_id: id, status_transition: status } = content;
   const sessionId = id.toLowerCase();
   if (name === "kernel_terminated") return { kind: "kernel-gone", sessionId };
@@ -52,8 +55,8 @@ function isKnown(name: string): name is (typeof NAMES)[number] {
   return (NAMES as readonly string[]).includes(name);
 }
 
-function ignored(why: string): PlatformMessage {
-  return { kind: "ignored", why };
+function ignored(why: string, concerns = false): PlatformMessage {
+  return { kind: "ignored", why, concerns };
 }
 
 /** Undefined for text that is no JSON: the check that follows refuses it. */

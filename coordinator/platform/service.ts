@@ -44,7 +44,7 @@ export function createPlatformService(
   function hear(text: string): void {
     if (stopped) return;
     const message = readMessage(text);
-    if (message.kind === "ignored") return complain(message.why);
+    if (message.kind === "ignored") return complain(message.why, message.concerns);
     const waiting = message.kind === "session-over" ? over : shrunk;
     if (waiting.size >= MAX_WAITING) return complain("too many at once");
     waiting.add(message.sessionId);
@@ -52,10 +52,12 @@ export function createPlatformService(
   }
 
   /** One line a kind. */
-  function complain(why: string): void {
+  function complain(why: string, concerns = false): void {
     if (complaints.has(why)) return;
     complaints.add(why);
-    log.debug({ why }, "a message of the platform is ignored; no more lines about such ones");
+    if (concerns)
+      log.warn({ why }, "ends of sessions can't be read: the platform says them in a form that is not known");
+    else log.debug({ why }, "a message of the platform is ignored; no more lines about such ones");
   }
 
   function later(ms: number): void {

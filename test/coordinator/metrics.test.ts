@@ -181,6 +181,8 @@ describe("the coordinator tells how far its workers are", () => {
     expect(await checks()).toMatchObject({
       nodes: "1 equal, 0 behind, 0 different, 0 unknown",
       largest_lag: "0",
+      workers: expect.stringMatching(/^1 ALIVE, \d+ LOST, \d+ TERMINATED$/) as string,
+      periodic_work: "here",
       use_of_circuits: "known",
       unpublished_changes: "0",
     });

@@ -38,5 +38,18 @@ test.each([
   ["no status", message("scheduling", { session_id }), "scheduling that ends nothing"],
   ["megabytes", message("session_terminated", { session_id, reason: "x".repeat(2_000_000) }), "too long"],
 ])("%s is ignored", (_what, text, why) => {
-  expect(readMessage(text)).toEqual({ kind: "ignored", why });
+  expect(readMessage(text)).toMatchObject({ kind: "ignored", why });
 }); // prettier-ignore
+
+test("the operator is told of what would concern circuits and can't be read, and of nothing else", () => {
+  const concerns = (text: string) => {
+    const read = readMessage(text);
+    return read.kind === "ignored" && read.concerns;
+  };
+  // As other versions of the platform say it.
+  expect(concerns(JSON.stringify({ name: "session_terminated", source: "manager", args: "kggx" }))).toBe(true);
+  expect(concerns(message("session_terminated", {}))).toBe(true);
+  expect(concerns(message("session_started", {}))).toBe(false);
+  expect(concerns(message("scheduling", { session_id, status_transition: "RUNNING" }))).toBe(false);
+  expect(concerns("7")).toBe(false);
+});
