@@ -30,8 +30,11 @@ interface Place {
   sharing: Sharing | null;
 }
 
-/** Both processes open the port of a new circuit at once: so long one may be in the way of the other. Milliseconds. */
-const COLLISION_MS = 20;
+/**
+ * Both processes open the port of a new circuit at once: so long one may be in the way of the other, which takes a tenth of
+ * a millisecond to look whether it is free. Milliseconds.
+ */
+const COLLISION_MS = 5;
 
 /** Opens a listener with SO_REUSEPORT on a port that is free or the other process's. Throws when a stranger has it. */
 export function openClaimed<S>(place: Place, open: () => S): Claimed<S> {
