@@ -8,7 +8,7 @@ import type { Frontends } from "./frontends.ts";
 import type { Kin } from "./kin.ts";
 
 export interface TakeOverDeps {
-  kin: Pick<Kin, "isHeir" | "serves" | "alone"> | null;
+  kin: Pick<Kin, "isHeir" | "hasKin" | "serves" | "alone"> | null;
   frontends: Pick<Frontends, "failed">;
   /** Tries again what could not be opened. */
   retry: () => Promise<void>;
@@ -20,11 +20,17 @@ const RETRY_MS = 100;
 /** What could not be opened is tried so often once the older process has ended. */
 const TRIES_ALONE = 20;
 
-/** Resolves when every port that the process serves that is taken over from is served here too. */
+/**
+ * Resolves when every port that the process serves that is taken over from is served here too. Also the older of two
+ * processes tries again what it could not open: one may be in the way of the other at a new circuit's port.
+ */
 export async function takeOver({ kin, frontends, retry, log }: TakeOverDeps): Promise<void> {
-  if (kin === null || !kin.isHeir()) return;
+  if (kin === null) return;
+  setInterval(() => {
+    if (frontends.failed().length > 0 && kin.hasKin()) void again();
+  }, RETRY_MS).unref();
   void kin.alone.then(async () => {
-    // What it had in its way is free now.
+    // What the other one had in its way is free now.
     for (let tries = 0; tries < TRIES_ALONE && (await again()); tries++) await Bun.sleep(RETRY_MS);
   });
   let told = false;
@@ -34,7 +40,6 @@ export async function takeOver({ kin, frontends, retry, log }: TakeOverDeps): Pr
     if (!told) log.warn({ ports: missing }, "the older worker has ports that can't be opened here; trying again");
     told = true;
     await Bun.sleep(RETRY_MS);
-    await again();
   }
 
   /** False when nothing is left to be opened. */

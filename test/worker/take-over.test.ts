@@ -7,7 +7,12 @@ import { until } from "../support/until.ts";
 function stage(failed: number[], elder: number[]) {
   const { promise: alone, resolve } = Promise.withResolvers<void>();
   const set = { failed, elder, isHeir: true, tries: 0, done: false };
-  const kin = { alone, isHeir: () => set.isHeir, serves: (port: number) => set.isHeir && set.elder.includes(port) };
+  const kin = {
+    alone,
+    isHeir: () => set.isHeir,
+    hasKin: () => set.isHeir,
+    serves: (port: number) => set.isHeir && set.elder.includes(port),
+  };
   const retry = async () => void set.tries++;
   void takeOver({ kin, frontends: { failed: () => set.failed }, retry, log: silentLog() }).then(
     () => (set.done = true),

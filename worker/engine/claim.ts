@@ -31,10 +31,10 @@ interface Place {
 }
 
 /**
- * Both processes open the port of a new circuit at once: so long one may be in the way of the other, which takes a tenth of
- * a millisecond to look whether it is free. Milliseconds.
+ * Both processes open the port of a new circuit at once: so long one may be in the way of the other, which looks whether
+ * the port is free for a tenth of a millisecond, or for some more when other processes want the processor. Milliseconds.
  */
-const COLLISION_MS = 5;
+const COLLISION_MS = 30;
 
 /** Opens a listener with SO_REUSEPORT on a port that is free or the other process's. Throws when a stranger has it. */
 export function openClaimed<S>(place: Place, open: () => S): Claimed<S> {

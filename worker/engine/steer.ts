@@ -54,8 +54,11 @@ const SO_ACCEPTCONN = 30;
 const SO_ATTACH_REUSEPORT_CBPF = 51;
 /** BPF_RET | BPF_K: a program that answers with a constant. A number that no listener has lets the kernel spread them. */
 const BPF_RETURN = 6;
-/** So many descriptors may Bun take when it opens a listener: the first one in a process brings its poll with it. */
-const TAKEN_AT_ONCE = 4;
+/**
+ * So many descriptors may be taken while a listener is opened: the first one in a process brings its poll with it, and
+ * threads of Bun's open connections meanwhile.
+ */
+const TAKEN_AT_ONCE = 16;
 
 let loaded: ReturnType<typeof load> | undefined;
 const libc = () => (loaded === undefined ? (loaded = load()) : loaded);
