@@ -1,7 +1,7 @@
 /** The Manager's announcement of a kernel, and what a person's client does with its token. */
 import { expect } from "bun:test";
 import type { Circuit } from "../../../shared/schema/circuit.ts";
-import { confBody } from "../../support/manager.ts";
+import { confBody, newKernel } from "../../support/manager.ts";
 import { NOBODY, type Plan } from "./plan.ts";
 import type { Given, Input, Stage } from "./stage.ts";
 
@@ -20,7 +20,7 @@ const BAD_REDIRECT = "redirect: wanted a path that starts with a single / and ha
 
 export const apps: { [N in Apps]: Plan<N> } = {
   configure: {
-    good: async () => ({ body: confBody({ kernel_port: 1 }) }),
+    good: async () => ({ body: confBody(newKernel()) }),
     async so({ token }, { body }, stage) {
       const wish = { token, session_id: body.session.id ?? "", app: "jupyter", protocol: "http" } as const;
       const { circuit_id: id } = await stage.client.open({ body: wish });
