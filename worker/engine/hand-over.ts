@@ -47,9 +47,13 @@ export class HandOver {
     return this.order.elderListens;
   }
 
-  /** New connections go to the newest of ours. False when the system can't do that, or they are another process's. */
+  /**
+   * New connections go to the newest of ours, or where they were handed to. False when the system can't do that, or when
+   * they are the older process's.
+   */
   steerHere(): boolean {
-    return !this.#handed && !this.isHeir && this.#steer(this.order.newest);
+    if (this.#handed) return this.#steer(this.order.successor);
+    return !this.isHeir && this.#steer(this.order.newest);
   }
 
   /** The same after a look: others that come or go may have changed the places. */

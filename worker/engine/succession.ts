@@ -19,11 +19,14 @@ const LINGER_MS = 10 * 60_000;
 /** While old servers listen too, another process that comes or goes may change the places of all. Milliseconds. */
 const WATCH_MS = 500;
 
+/** So long a listener may need to take what stands in its queue. Milliseconds. */
+const QUEUE_MS = 100;
+
 /** All its servers share the port with SO_REUSEPORT. */
 export class Succession<S extends Server> {
   readonly #port: HandOver;
   /** No longer the newest: they serve what they have. */
-  readonly #retired = new Set<S>();
+  readonly #retired = new Map<S, OwnSocket>();
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   readonly #lingerMs: number;
   #current: S;
@@ -44,7 +47,7 @@ export class Succession<S extends Server> {
     const { listener, socket } = openNoted(open);
     [this.#current, this.#socket] = [listener, socket];
     this.#port.order.joined(socket);
-    this.#retired.add(old);
+    this.#retired.set(old, oldSocket);
     const retire = () => {
       // Whatever has changed the places meanwhile: nobody may come to the old one's queue any more.
       this.#port.lookAndSteer();
@@ -78,8 +81,17 @@ export class Succession<S extends Server> {
   }
 
   /** Leaves the port to another process that listens there, if one does, and serves what it has for `ms` milliseconds. */
-  handOver(ms: number): Promise<void> {
-    return this.#port.finish(ms);
+  async handOver(ms: number): Promise<void> {
+    await this.#port.finish(ms);
+    if (!this.handed) return;
+    // Each that leaves changes the places: until they are steered anew, some connections come to the others of ours, which
+    // have to take them. All at once, they would be reset.
+    for (const [server, socket] of this.#retired) {
+      void server.stop(false).finally(() => this.#retired.delete(server));
+      this.#port.order.left(socket);
+      this.#port.lookAndSteer();
+      await Bun.sleep(QUEUE_MS);
+    }
   }
 
   /** Stops them all. */
@@ -87,7 +99,7 @@ export class Succession<S extends Server> {
     this.#port.cut();
     clearInterval(this.#watch);
     for (const timer of this.#timers) clearTimeout(timer);
-    await Promise.all([this.#current, ...this.#retired].map((server) => server.stop(now)));
+    await Promise.all([this.#current, ...this.#retired.keys()].map((server) => server.stop(now)));
   }
 
   // --- internal ---
