@@ -27,9 +27,14 @@ const PROGRAMS: Record<string, string> = {
 
 const REPORTS = join(ROOT, "test/artefacts");
 
-/** The contract names numbers (5 ms, 64 MiB), so its tests run alone; the others share the machine. */
+/**
+ * The contract names numbers (5 ms, 64 MiB), and processes that replace each other want the processor while their clients do:
+ * these tests run alone; the others share the machine.
+ */
 const files = [...new Glob("test/**/*.test.ts").scanSync(ROOT)].toSorted();
-const isMeasured = (file: string) => file.startsWith("test/contract/") && !file.endsWith("/slow.test.ts");
+const isMeasured = (file: string) =>
+  (file.startsWith("test/contract/") && !file.endsWith("/slow.test.ts")) ||
+  ["test/e2e/supervise.test.ts", "test/e2e/upgrade.test.ts"].includes(file);
 
 ensurePrograms();
 const checked = run([process.execPath, "scripts/check.ts"]);
