@@ -33,6 +33,8 @@ export class Site {
   readonly redis: RedisServer;
   readonly manager: Manager;
 
+  readonly #supervised = new Map<string, Service>();
+
   private constructor(redis: RedisServer, manager: Manager) {
     this.redis = redis;
     this.manager = manager;
@@ -79,11 +81,26 @@ export class Site {
   }
 
   async supervise(authority: string, worker: Record<string, unknown> = {}, args: string[] = []): Promise<Supervised> {
+    await this.#othersAreGone();
     const configured = await this.configure(authority, worker);
     const service = spawnService("worker/supervise.ts", [...args, "--config", configured.file]);
+    this.#supervised.set(authority, service);
     this.defer(() => service.stop());
     await service.said("circuits are known");
     return { service, ...configured };
+  }
+
+  /** A worker that was killed counts as alive for some seconds: new circuits would go to it. */
+  async #othersAreGone(): Promise<void> {
+    const runs = (authority: unknown) => {
+      const process = this.#supervised.get(String(authority))?.process;
+      return process?.exitCode === null && process.signalCode === null;
+    };
+    const areGone = async () => {
+      const { workers } = (await this.manager.api("GET", "/api/worker")).body as { workers: Record<string, unknown>[] };
+      return workers.every(({ status, authority }) => status !== "ALIVE" || runs(authority));
+    };
+    await until(areGone, 20_000, "workers that were killed to be lost");
   }
 
   async nodesOf(authority: string): Promise<unknown> {
