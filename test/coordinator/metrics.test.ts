@@ -178,6 +178,8 @@ describe("the coordinator tells how far its workers are", () => {
     expect(known.get(of("revision"))).toBeGreaterThan(0);
     expect(known.get(of("lag"))).toBe(0);
     expect(known.get(of("silent_seconds"))).toBeWithin(-0.1, 2);
+    // A coordinator takes up periodic work two seconds after its start.
+    await until(async () => (await checks())["periodic_work"] === "here", 8000);
     expect(await checks()).toMatchObject({
       nodes: "1 equal, 0 behind, 0 different, 0 unknown",
       largest_lag: "0",
@@ -194,7 +196,7 @@ describe("the coordinator tells how far its workers are", () => {
     expect(await says({})).toBe("1 equal, 0 behind, 0 different, 1 unknown");
     expect(await says({ revision: 0, digest })).toBe("2 equal, 0 behind, 0 different, 0 unknown");
     expect(await says({ revision: 0, digest: digest + 1 })).toBe("1 equal, 0 behind, 1 different, 0 unknown");
-  });
+  }, 15_000);
 });
 
 describe("the worker tells", () => {
