@@ -37,14 +37,7 @@ export interface Stored {
   unpublished: number;
 }
 
-interface CircuitRow {
-  id: string;
-  workerId: string;
-  app: string;
-  endpointId: string | null;
-  port: number | null;
-  subdomain: string | null;
-  revision: number;
+interface CircuitRow extends Omit<StoredCircuit, "updated_at" | "routes" | "listed"> {
   updatedAt: number;
   routeInfo: string;
 }
