@@ -11,16 +11,15 @@ import {
   LEGACY_COOKIE,
   permitCookie,
   permitCookieName,
+  type CookieRules,
   type PermitAuthority,
   type PermitClaims,
 } from "./permit.ts";
 import type { Entry } from "./table.ts";
 
-export interface AdmitSettings {
+export interface AdmitSettings extends CookieRules {
   permits: PermitAuthority;
   bearers: Bearers;
-  /** Browsers reach circuits with TLS. */
-  secure: boolean;
   acceptLegacy: boolean;
   /** Seconds that a permit lives without use. */
   lifetime: number;
@@ -91,13 +90,10 @@ function isOwn(origin: string, host: string): boolean {
 }
 
 /** A permit past half its life is renewed, so that it ends only after `lifetime` without use. */
-function renewal(
-  permit: PermitClaims,
-  circuitId: string,
-  { permits, secure, lifetime, now }: AdmitSettings,
-): [string, string][] {
+function renewal(permit: PermitClaims, circuitId: string, settings: AdmitSettings): [string, string][] {
+  const { permits, secure, lifetime, now } = settings;
   const at = Math.floor(now() / 1000);
   if (at - permit.iat < lifetime / 2) return [];
   const value = permits.issue(permit.uid, permit.cid, at, lifetime);
-  return [["Set-Cookie", permitCookie(permitCookieName(circuitId, secure), value, secure, lifetime)]];
+  return [["Set-Cookie", permitCookie(permitCookieName(circuitId, secure), value, settings, lifetime)]];
 }

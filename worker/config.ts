@@ -16,6 +16,7 @@ import { loadConfig, type Fault, type Loaded, type Values } from "../shared/conf
 import { reason } from "../shared/failure.ts";
 import { readTls } from "../shared/tls.ts";
 import { APP_MODES, FRONTEND_MODES } from "../shared/schema/circuit.ts";
+import { SAME_SITES } from "./permit.ts";
 import { ROUTE_POLICIES } from "./routes/policy.ts";
 
 export const WORKER_FILE = "app-proxy-worker.toml";
@@ -93,6 +94,11 @@ export const workerTable = {
   permit: {
     accept_legacy: f.flag(false, "Accept and set the original's `appproxy_permit` cookie too"),
     lifetime: f.number(43_200, [60, 2_592_000], "seconds", "How long a permit lives without use"),
+    same_site: f.oneOf(
+      SAME_SITES,
+      "lax",
+      "`none` lets pages of other sites show apps in frames (https only); with `lax` such a frame has a link to a tab of its own",
+    ),
   },
   events: eventsSection,
   logging: loggingSection,
@@ -118,6 +124,7 @@ export function loadWorkerConfig(
       ...previousSecretFaults(config),
       ...tlsFaults("proxy_worker", config.proxy_worker),
       ...frontendFaults(config),
+      ...frameFaults(config),
     ],
   });
 }
@@ -160,6 +167,17 @@ function previousSecretFaults({ permit_hash: { previous_secrets: previous }, deb
 }
 
 // --- internal ---
+
+/** Browsers drop a cookie for frames that is not `Secure`: nobody would get in. */
+function frameFaults({ permit, proxy_worker: { tls_advertised: secure } }: WorkerConfig): Fault[] {
+  if (permit.same_site !== "none" || secure) return [];
+  return [
+    {
+      key: "permit.same_site",
+      message: '"none" was given without TLS; wanted tls_listen or tls_advertised = true with it, or "lax"',
+    },
+  ];
+}
 
 function frontendFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {
   const faults: Fault[] = [];

@@ -50,9 +50,9 @@ function cookies({ uid, cid }: TicketClaims, circuitId: string, settings: AdmitS
   const { permits, secure, lifetime, acceptLegacy } = settings;
   const permit = permits.issue(uid, cid, Math.floor(settings.now() / 1000), lifetime);
   const lines: [string, string][] = [
-    ["Set-Cookie", permitCookie(permitCookieName(circuitId, secure), permit, secure, lifetime)],
+    ["Set-Cookie", permitCookie(permitCookieName(circuitId, secure), permit, settings, lifetime)],
   ];
-  if (acceptLegacy) lines.push(["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), secure, lifetime)]);
+  if (acceptLegacy) lines.push(["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]);
   return lines;
 }
 

@@ -110,9 +110,23 @@ export function permitCookieName(circuitId: string, tls: boolean): string {
 
 export const LEGACY_COOKIE = "appproxy_permit";
 
-/** The `Set-Cookie` value of a permit. */
-export function permitCookie(name: string, value: string, tls: boolean, maxAge: number): string {
-  return `${name}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; SameSite=Lax${tls ? "; Secure" : ""}`;
+/** How permits travel. */
+export interface CookieRules {
+  /** Browsers reach circuits with TLS. */
+  secure: boolean;
+  /** `none`: also into frames of other sites' pages. Browsers want TLS for it. */
+  sameSite: (typeof SAME_SITES)[number];
+}
+
+export const SAME_SITES = ["lax", "none"] as const;
+
+/**
+ * The `Set-Cookie` value of a permit. One that comes into frames is partitioned (CHIPS): it is kept for each platform that
+ * shows the app, so that browsers which block third-party cookies take it and no other site's pages send it along.
+ */
+export function permitCookie(name: string, value: string, { secure, sameSite }: CookieRules, maxAge: number): string {
+  const reach = sameSite === "none" ? "SameSite=None; Secure; Partitioned" : `SameSite=Lax${secure ? "; Secure" : ""}`;
+  return `${name}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; ${reach}`;
 }
 
 /** All values of a cookie in a `Cookie` header. */

@@ -86,6 +86,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     permits: new PermitAuthority(config.permit_hash),
     bearers: createBearers(config.secrets.jwt_secret, now),
     secure,
+    sameSite: permit.same_site,
     acceptLegacy: permit.accept_legacy,
     lifetime: permit.lifetime,
     now,

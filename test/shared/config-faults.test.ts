@@ -49,6 +49,18 @@ describe("faults", () => {
     ]);
   });
 
+  test("a permit for frames of other sites wants TLS, whoever ends it", () => {
+    const none = '[permit]\nsame_site = "none"\n';
+    expect(configError(() => workerConfig(none)).faults).toEqual([
+      {
+        key: "permit.same_site",
+        message: '"none" was given without TLS; wanted tls_listen or tls_advertised = true with it, or "lax"',
+      },
+    ]);
+    const behind = workerConfig(`${none}[proxy_worker]\ntls_advertised = true`);
+    expect([behind.values.permit.same_site, workerConfig("").values.permit.same_site]).toEqual(["none", "lax"]);
+  });
+
   test.each(['["10.0.0.1, 10.0.0.2"]', '["10.0.0.1", ""]'])(
     "a list of ranges that would match nobody is one: %s",
     (list) => {

@@ -27,6 +27,7 @@ function settings(over: Partial<AdmitSettings> = {}): AdmitSettings {
     permits,
     bearers: createBearers("unused", () => NOW * 1000),
     secure: false,
+    sameSite: "lax",
     acceptLegacy: false,
     lifetime: LIFETIME,
     now: () => NOW * 1000,

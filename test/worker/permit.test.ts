@@ -172,8 +172,18 @@ describe("the cookie", () => {
   });
 
   test("is for the whole host, for no script and for no other site, and under TLS for nothing else", () => {
-    expect(permitCookie("n", "v", false, 60)).toBe("n=v; Path=/; Max-Age=60; HttpOnly; SameSite=Lax");
-    expect(permitCookie("n", "v", true, 60)).toBe("n=v; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure");
+    expect(permitCookie("n", "v", { secure: false, sameSite: "lax" }, 60)).toBe(
+      "n=v; Path=/; Max-Age=60; HttpOnly; SameSite=Lax",
+    );
+    expect(permitCookie("n", "v", { secure: true, sameSite: "lax" }, 60)).toBe(
+      "n=v; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure",
+    );
+  });
+
+  test("for frames is sent to other sites' pages too, kept apart for each of them", () => {
+    expect(permitCookie("n", "v", { secure: true, sameSite: "none" }, 60)).toBe(
+      "n=v; Path=/; Max-Age=60; HttpOnly; SameSite=None; Secure; Partitioned",
+    );
   });
 
   test.each([

@@ -135,8 +135,9 @@ function holdsPermit(request: Request, { circuit }: Entry, { permits, secure, no
 }
 
 /** Programs that know only the original take its cookie from this answer. */
-function legacyCookies(uid: string, { permits, secure, lifetime, acceptLegacy }: AdmitSettings): [string, string][] {
-  return acceptLegacy ? [["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), secure, lifetime)]] : [];
+function legacyCookies(uid: string, settings: AdmitSettings): [string, string][] {
+  const { permits, lifetime, acceptLegacy } = settings;
+  return acceptLegacy ? [["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]] : [];
 }
 
 function goTo(location: string, more: [string, string][]): Response {
