@@ -20,19 +20,20 @@ export function idleTime(ms: number): number {
 /** Resolves when all is closed, after `ms` milliseconds at the latest. */
 export async function drain(frontends: Frontends, table: Table, ms: number): Promise<void> {
   const finished = frontends.finish(idleTime(ms));
-  const stop = sendAway(table, ms * SPREAD);
+  const sendRest = sendAway(table, ms * SPREAD);
   const late = Promise.withResolvers<void>();
   const timer = setTimeout(late.resolve, ms);
   await Promise.race([finished, late.promise]);
   clearTimeout(timer);
-  stop();
+  // Bun would tell them 1001.
+  sendRest();
   await frontends.abort();
   for (const { pool } of table.all()) for (const carried of pool.carried()) carried.close();
 }
 
 // --- internal ---
 
-/** Asks everything that can be asked to go, evenly over `ms`; then what has come meanwhile. Gives what stops it. */
+/** Asks everything that can be asked to go, evenly over `ms`; then what has come meanwhile. Gives what asks the rest at once. */
 function sendAway(table: Table, ms: number): () => void {
   const asked = new Set<Carried>();
   const ask = (carried: Carried) => {
@@ -42,12 +43,15 @@ function sendAway(table: Table, ms: number): () => void {
   const open = askable(table);
   const timers = open.map((carried, at) => setTimeout(ask, (ms * at) / open.length, carried));
   // A handshake that was under way has become a WebSocket.
-  const last = () =>
+  const askRest = () =>
     askable(table)
       .filter((carried) => !asked.has(carried))
       .forEach(ask);
-  timers.push(setTimeout(last, ms));
-  return () => timers.forEach((timer) => clearTimeout(timer));
+  timers.push(setTimeout(askRest, ms));
+  return () => {
+    timers.forEach((timer) => clearTimeout(timer));
+    askRest();
+  };
 }
 
 function askable(table: Table): Carried[] {

@@ -45,7 +45,7 @@ export const STOPS: SlowLine[] = [
   {
     line: "F4",
     sentence:
-      "WebSockets are closed with 1001 one after the other, a request that lasts too long is cut, and it ends with 0",
+      "WebSockets are closed with 1012 one after the other, a request that lasts too long is cut, and it ends with 0",
     options: { worker: { shutdown_timeout: SECONDS } },
     async work(stage) {
       const endless = app(async ({ wire }) => {
@@ -64,9 +64,9 @@ export const STOPS: SlowLine[] = [
       const closings = sockets.map(async (socket) => ({ ...(await socket.closed), at: since() }));
       const stopping = stage.stopWorker();
       const closed = await Promise.all(closings);
-      expect(closed.map((one) => one.code)).toEqual(closed.map(() => 1001));
+      expect(closed.map((one) => one.code)).toEqual(closed.map(() => 1012));
       await until(() => chat.codes.length === SOCKETS);
-      expect(chat.codes).toEqual(closed.map(() => 1001));
+      expect(chat.codes).toEqual(closed.map(() => 1012));
       spread(
         closed.map(({ at }) => at),
         SECONDS * 1000,
@@ -82,7 +82,7 @@ export const STOPS: SlowLine[] = [
   },
   {
     line: "F4",
-    sentence: "a WebSocket whose handshake is under way at the stop is closed with 1001 too",
+    sentence: "a WebSocket whose handshake is under way at the stop is closed with 1012 too",
     options: { worker: { shutdown_timeout: SECONDS } },
     async work(stage) {
       const agreed = Promise.withResolvers<void>();
@@ -101,7 +101,7 @@ export const STOPS: SlowLine[] = [
       const stopping = stage.stopWorker();
       await until(() => refuses(to.port));
       agreed.resolve();
-      expect((await (await opening).closed).code).toBe(1001);
+      expect((await (await opening).closed).code).toBe(1012);
       expect(await stopping).toBe(codeOf(stage));
     },
   },

@@ -29,7 +29,7 @@ describe("a signal", () => {
     // Later than what counts as the same signal.
     await Bun.sleep(1200);
     expect(await worker.service.stop()).toBe(0);
-    expect(await Promise.all(sockets.map(async ({ closed }) => (await closed).code))).toEqual([1001, 1001, 1001]);
+    expect(await Promise.all(sockets.map(async ({ closed }) => (await closed).code))).toEqual([1012, 1012, 1012]);
     expect(told(worker, "worker is down").length).toBe(2);
   }, 30_000);
 

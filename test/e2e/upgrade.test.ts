@@ -1,6 +1,6 @@
 /**
  * Workers are replaced while people use them: a supervisor starts a second process on the same ports, which takes over.
- * Port, wildcard and TCP workers under fresh connections, kept ones and WebSockets: nobody notices but by a 1001.
+ * Port, wildcard and TCP workers under fresh connections, kept ones and WebSockets: nobody notices but by a 1012.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -22,11 +22,11 @@ let site: Site;
 beforeAll(async () => void (site = await Site.start()), 60_000);
 afterAll(() => site.stop(), 60_000);
 
-/** How much later than the first each was closed, in order; all with 1001. */
+/** How much later than the first each was closed, in order; all with 1012. */
 async function closings(sockets: Awaited<ReturnType<typeof talk>>[]): Promise<number[]> {
   const times = await Promise.all(
     sockets.map(async ({ closed }) => {
-      expect((await closed).code).toBe(1001);
+      expect((await closed).code).toBe(1012);
       return performance.now();
     }),
   );

@@ -17,6 +17,12 @@ type Client = Bun.ServerWebSocket<Bridge>;
  */
 const HIGH_WATER = 256 * 1024;
 
+/**
+ * IANA's registry of close codes: 1012, "service restart". JupyterLab's kernels and terminals take 1000 and 1001 for a
+ * goodbye and never come back; marimo waits for a minute.
+ */
+const SERVICE_RESTART = 1012;
+
 /** What belongs to one pair of connections. */
 export class Bridge implements AppListener {
   readonly #app: AppSocket;
@@ -136,11 +142,11 @@ export class Bridge implements AppListener {
     this.#drop();
   }
 
-  /** The worker stops: RFC 6455 §7.4.1, 1001. */
+  /** The worker stops. */
   goAway(): void {
     this.#client?.resume();
-    this.#client?.close(1001, "the proxy is restarting");
-    this.#app.close(1001, "the proxy is restarting");
+    this.#client?.close(SERVICE_RESTART, "the proxy is restarting");
+    this.#app.close(SERVICE_RESTART, "the proxy is restarting");
   }
 
   /** Asks who is silent, and drops both when one of them is gone. */
