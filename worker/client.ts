@@ -1,6 +1,7 @@
 /** Who the client is: the peer, or what a trusted load balancer says it is. Pure. */
 import ipaddr from "ipaddr.js";
 import type { AddressMatcher } from "../shared/addresses.ts";
+import { isHost } from "../shared/target.ts";
 import type { RequestHead } from "./engine/engine.ts";
 import type { ForwardedBy } from "./headers.ts";
 
@@ -19,11 +20,12 @@ export function clientOf(head: Pick<RequestHead, "peer" | "tls" | "header">, tru
   // Right-most address that is not a trusted proxy: all left of it may be invented.
   const address = before.findLast((entry) => !trusted(entry)) ?? before[0] ?? peer;
   const proto = head.header("x-forwarded-proto")?.toLowerCase();
+  const named = head.header("x-forwarded-host") ?? "";
   return {
     address,
     chain: [...before, peer],
     proto: proto === "https" || proto === "http" ? proto : own.proto,
-    host: head.header("x-forwarded-host") ?? host,
+    host: isHost(named) ? named : host,
   };
 }
 

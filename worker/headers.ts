@@ -22,6 +22,7 @@ export interface ForwardedBy {
   /** The client as the world should know it, and the chain of proxies before us that are trusted. */
   chain: string[];
   proto: string;
+  /** One host, perhaps with its port, as `isHost` has it: it goes into header lines as it is. */
   host: string;
 }
 
@@ -94,10 +95,15 @@ function connectionNamed(connection: string | null): Set<string> | null {
   return named;
 }
 
+/**
+ * `host=H:P` is unquoted, though RFC 7239 §4 wants quotes around a colon: code-server compares what stands there with the
+ * Origin, quotes and all, and the original sends none. It comes last: aiohttp reads four digits of a port and passes over
+ * what follows a fifth. IPv6 in brackets is unreadable without quotes.
+ */
 function forwardedHeaders({ chain, proto, host }: ForwardedBy): [string, string][] {
   const port = /:(\d+)$/.exec(host)?.[1] ?? (proto === "https" ? "443" : "80");
   const elements = chain.map((address) => `for=${node(address)}`);
-  elements[elements.length - 1] += `;host="${host.replace(/["\\]/g, "")}";proto=${proto}`;
+  elements[elements.length - 1] += `;proto=${proto};host=${host.startsWith("[") ? `"${host}"` : host}`;
   return [
     ["X-Forwarded-For", chain.join(", ")],
     ["X-Forwarded-Proto", proto],

@@ -29,7 +29,7 @@ export function httpForwarded(shape: Shape, stage: () => Stage): void {
       "x-forwarded-proto": "http",
       "x-forwarded-host": to.host,
       "x-forwarded-port": String(to.port),
-      forwarded: `for=127.0.0.1;host="${to.host}";proto=http`,
+      forwarded: `for=127.0.0.1;proto=http;host=${to.host}`,
     });
   });
 

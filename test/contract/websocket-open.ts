@@ -150,6 +150,7 @@ export function webSocketOpening(shape: Shape): void {
       expect(Object.fromEntries(seen.map((name) => [name, head.get(name)]))).toEqual({ host: to.host, origin, authorization: "Bearer mine", "x-custom": "é".repeat(3), cookie: "a=1; b=2", upgrade: "websocket", connection: "Upgrade", "sec-websocket-version": "13", "sec-websocket-extensions": null, "content-length": null }); // prettier-ignore
       expect(head.all("sec-websocket-key")).toHaveLength(1);
       expect(head.get("x-forwarded-for")).toBe("127.0.0.1");
+      expect(head.get("forwarded")).toBe(`for=127.0.0.1;proto=http;host=${to.host}`);
     });
 
     line("W2", "gives the client the app's headers, with guarded cookies", async () => {

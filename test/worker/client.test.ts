@@ -103,6 +103,15 @@ describe("behind a trusted proxy", () => {
     expect(clientOf(head({ peer: BALANCER, headers: [["X-Forwarded-Proto", proto]] }), trusted).proto).toBe(expected);
   });
 
+  test.each(['a";for=1.1.1.1;x="', "a;proto=https", "a, b c", "a\u0000b", "me@evil.example", ""])(
+    "X-Forwarded-Host: %p is none, so it breaks out of no header line",
+    (named) => {
+      expect(clientOf(head({ peer: BALANCER, headers: [host, ["X-Forwarded-Host", named]] }), trusted).host).toBe(
+        "apps.example",
+      );
+    },
+  );
+
   test("what it does not say is the connection's own", () => {
     expect(clientOf(head({ peer: BALANCER, tls: true, headers: [host] }), trusted)).toEqual({
       address: BALANCER,

@@ -182,7 +182,7 @@ describe("headers", () => {
       "x-forwarded-host": host,
       "x-forwarded-proto": "http",
       "x-forwarded-port": port,
-      forwarded: `for=127.0.0.1;host="${host}";proto=http`,
+      forwarded: `for=127.0.0.1;proto=http;host=${host}`,
       "x-kept": "1",
     });
     expect(headers["x-gone"]).toBeUndefined();

@@ -16,7 +16,7 @@ const REBUILT: [string, string][] = [
   ["X-Forwarded-Proto", "http"],
   ["X-Forwarded-Host", "apps.example:10205"],
   ["X-Forwarded-Port", "10205"],
-  ["Forwarded", 'for=203.0.113.7;host="apps.example:10205";proto=http'],
+  ["Forwarded", "for=203.0.113.7;proto=http;host=apps.example:10205"],
 ];
 
 /** The header lines that reach the app. */
@@ -133,7 +133,7 @@ describe("the client's way is told", () => {
       ["X-Forwarded-Proto", "https"],
       ["X-Forwarded-Host", "a.example"],
       ["X-Forwarded-Port", "443"],
-      ["Forwarded", 'for="[2001:db8::1]", for=10.0.0.1;host="a.example";proto=https'],
+      ["Forwarded", 'for="[2001:db8::1]", for=10.0.0.1;proto=https;host=a.example'],
     ]);
   });
 
@@ -147,11 +147,15 @@ describe("the client's way is told", () => {
     expect(added({ proto, host })).toContainEqual(["X-Forwarded-Port", port]);
   });
 
-  test("a host can't break out of its quotes", () => {
-    expect(added({ host: 'a";for=1.1.1.1;x="\\' })).toContainEqual([
-      "Forwarded",
-      'for=203.0.113.7;host="a;for=1.1.1.1;x=";proto=http',
-    ]);
+  // code-server 4.139 (out/node/http.js, getHost) takes the first `host=` of Forwarded as it stands, without looking at
+  // X-Forwarded-Host, and refuses WebSockets whose Origin has another one.
+  test.each([
+    ["a.example", "a.example"],
+    ["a.example:10205", "a.example:10205"],
+    ["127.0.0.1:81", "127.0.0.1:81"],
+    ["[2001:db8::1]:81", '"[2001:db8::1]:81"'],
+  ])("host %s is %s in Forwarded", (host, written) => {
+    expect(added({ host })).toContainEqual(["Forwarded", `for=203.0.113.7;proto=http;host=${written}`]);
   });
 
   test("to RStudio in its own words too, without the query", () => {
