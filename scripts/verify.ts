@@ -23,6 +23,7 @@ const PROGRAMS: Record<string, string> = {
   curl: "curl",
   git: "git",
   openssl: "openssl",
+  faketime: "faketime",
 };
 
 const REPORTS = join(ROOT, "test/artefacts");

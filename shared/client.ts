@@ -23,6 +23,15 @@ export interface ClientOptions {
   verifyTls?: boolean;
   /** What is made of an answer before it is checked: for older coordinators. */
   read?: (answer: unknown) => unknown;
+  /** Is told of each good answer with a `Date`. */
+  dated?: (answer: DatedAnswer) => void;
+}
+
+/** The `Date` of an answer, epoch milliseconds, and when it was asked for and came by performance.now(). */
+export interface DatedAnswer {
+  date: number;
+  sent: number;
+  received: number;
 }
 
 /** A call that has no good answer. */
@@ -96,6 +105,7 @@ async function exchange(
   headers: Record<string, string>,
 ): Promise<{ status: number; text: string }> {
   const { secret, timeout = TIMEOUT_MS, headers: always = {}, verifyTls = true } = options;
+  const sent = performance.now();
   try {
     const answer = await fetch(url, {
       method: operation.method,
@@ -111,6 +121,9 @@ async function exchange(
       signal: AbortSignal.timeout(timeout),
       tls: { rejectUnauthorized: verifyTls },
     });
+    // An error may be that of a proxy on the way, whose clock is another one.
+    const date = answer.ok ? Date.parse(answer.headers.get("date") ?? "") : Number.NaN;
+    if (!Number.isNaN(date)) options.dated?.({ date, sent, received: performance.now() });
     return { status: answer.status, text: await answer.text() };
   } catch (error) {
     throw new CallFailed(`${nameOf(operation, options)}: ${reason(error)}`, null, null, error);

@@ -39,10 +39,20 @@ export function mintInferenceToken(claims: JWTPayload, exp: number, secret: stri
   return new SignJWT(claims).setProtectedHeader({ alg: "HS256", typ: "JWT" }).setExpirationTime(exp).sign(key(secret));
 }
 
-/** Verifies signature and `exp` and gives the claims. Throws jose's error; its message holds no token. */
-export async function verifyJwt(token: string, secret: string, requiredClaims: string[] = []): Promise<JWTPayload> {
+/** Verifies signature and `exp` and gives the claims. `now` in epoch milliseconds. Throws jose's error; its message holds no token. */
+export async function verifyJwt(
+  token: string,
+  secret: string,
+  requiredClaims: string[] = [],
+  now: () => number = Date.now,
+): Promise<JWTPayload> {
   if (token.length > MAX_JWT_BYTES) throw new Error(`token is longer than ${MAX_JWT_BYTES} bytes`);
-  const { payload } = await jwtVerify(token, key(secret), { algorithms: ["HS256"], requiredClaims, clockTolerance: 5 });
+  const { payload } = await jwtVerify(token, key(secret), {
+    algorithms: ["HS256"],
+    requiredClaims,
+    clockTolerance: 5,
+    currentDate: new Date(now()),
+  });
   return payload;
 }
 

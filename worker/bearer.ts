@@ -49,7 +49,7 @@ export function createBearers(jwtSecret: string, now: () => number): Bearers {
   }
 
   async function learn(token: string): Promise<Bearer> {
-    const claims = await verifyJwt(token, jwtSecret, ["exp"]).catch((error: unknown) => {
+    const claims = await verifyJwt(token, jwtSecret, ["exp"], now).catch((error: unknown) => {
       throw invalid(why(error));
     });
     const bearer = { circuitId: String(claims["id"]).toLowerCase(), exp: claims.exp ?? 0 };

@@ -51,7 +51,7 @@ const circuitCheck = TypeCompiler.Compile(Circuit);
 const TIMEOUT_MS = 10_000;
 
 export function createCoordinatorClient(
-  coordinator: Pick<ClientOptions, "baseUrl" | "secret" | "verifyTls">,
+  coordinator: Pick<ClientOptions, "baseUrl" | "secret" | "verifyTls" | "dated">,
   log: Log,
 ): CoordinatorClient {
   const client = createClient(calls, { ...coordinator, timeout: TIMEOUT_MS, read: fromPeer });

@@ -1,6 +1,7 @@
 /** The worker's figures at `GET /metrics` of its API port, for the addresses in `metric_access_allowed_hosts`. */
 import { addressMatcher } from "../shared/addresses.ts";
 import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.ts";
+import type { Clock } from "./clock.ts";
 import { reportRoutes } from "./routes/health.ts";
 import type { SyncState } from "./sync.ts";
 import type { Table } from "./table.ts";
@@ -13,12 +14,13 @@ export interface Metrics {
 interface MetricsDeps {
   table: Table;
   usage: Usage;
+  clock: Clock;
   state: () => SyncState & { events: boolean };
   /** Who may read them. */
   allowed: readonly string[];
 }
 
-export function createMetrics({ table, usage, state, allowed }: MetricsDeps): Metrics {
+export function createMetrics({ table, usage, clock, state, allowed }: MetricsDeps): Metrics {
   const registry = createRegistry("appproxy-worker");
   const mayRead = addressMatcher(allowed);
   counter(
@@ -65,6 +67,18 @@ export function createMetrics({ table, usage, state, allowed }: MetricsDeps): Me
     Number(state().coordinator),
   );
   gauge(registry, "appproxy_worker_events_connected", "1 while events are heard.", () => Number(state().events));
+  gauge(
+    registry,
+    "appproxy_worker_clock_skew_seconds",
+    "How far this machine's clock is ahead of the coordinator's.",
+    () => clock.skew() ?? Number.NaN,
+  );
+  gauge(
+    registry,
+    "appproxy_worker_clock_corrected",
+    "1 while that is corrected for, 0 while it is not or need not be.",
+    () => Number(clock.state() === "corrected"),
+  );
   return { answer: (peer) => metricsAnswer(registry, peer, mayRead) };
 }
 

@@ -10,6 +10,7 @@ import { readTls, watchTls, type TlsPair, type TlsPaths } from "../shared/tls.ts
 import { startApi } from "./api/server.ts";
 import { createBearers } from "./bearer.ts";
 import { createBurner } from "./burn.ts";
+import { createClock } from "./clock.ts";
 import { unservedFaults, type WorkerConfig } from "./config.ts";
 import { createCoordinatorClient } from "./coordinator-client.ts";
 import { createCore } from "./decide.ts";
@@ -55,8 +56,10 @@ export interface Worker {
 
 /** Starts a worker. Throws when its API address can't be opened or the configuration can't be served. */
 export function startWorker(deps: WorkerDeps): Worker {
-  const { config, bus, now, newId } = deps;
+  const { config, bus, newId } = deps;
   const log = deps.log.child({ worker: config.proxy_worker.authority });
+  const clock = createClock({ own: deps.now, steady: () => performance.now(), log });
+  const { now } = clock;
   const unserved = unservedFaults(config);
   if (unserved.length > 0) throw new ConfigError("worker", unserved);
   const { proxy_worker: own, permit } = config;
@@ -124,7 +127,8 @@ export function startWorker(deps: WorkerDeps): Worker {
       newId,
     },
     state,
-    metrics: createMetrics({ table, usage, state, allowed: own.metric_access_allowed_hosts }),
+    clock,
+    metrics: createMetrics({ table, usage, clock, state, allowed: own.metric_access_allowed_hosts }),
     about: {
       authority: own.authority,
       app_mode: own.frontend_mode,
@@ -137,6 +141,7 @@ export function startWorker(deps: WorkerDeps): Worker {
       baseUrl: own.coordinator_endpoint,
       secret: config.secrets.api_secret,
       verifyTls: own.verify_coordinator_ssl_certificate,
+      dated: clock.heard,
     },
     log,
   );
@@ -171,7 +176,8 @@ export function startWorker(deps: WorkerDeps): Worker {
           table,
           state: () => sync.state(),
           log,
-          now,
+          // Compared with the times of files, which this machine's clock has made.
+          now: deps.now,
         });
   const unwatch =
     files === null || tls === null

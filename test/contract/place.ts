@@ -53,7 +53,7 @@ export async function startPlace(shape: Shape, options: StageOptions): Promise<P
   const codec = createCodec(API_SECRET, false);
   const ours = messengers(codec);
   shutdown.add(() => ours.close());
-  const coordinator = await startFakeCoordinator(ours.bus);
+  const coordinator = await startFakeCoordinator(ours.bus, { dated: options.now === undefined });
   shutdown.add(() => coordinator.stop());
   const ports = { low: await freeRange(options.ports ?? 64), count: options.ports ?? 64 };
   const wildcardPort = await freePort();

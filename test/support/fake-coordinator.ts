@@ -30,8 +30,8 @@ export interface FakeCoordinator {
 
 const EPOCH = "e0e0e0e0-0000-4000-8000-000000000001";
 
-/** Takes over the bus. */
-export async function startFakeCoordinator(bus: Bus): Promise<FakeCoordinator> {
+/** Takes over the bus. A worker whose clock a test sets is not to be set right: no `Date` tells it the time then. */
+export async function startFakeCoordinator(bus: Bus, { dated = true } = {}): Promise<FakeCoordinator> {
   const circuits = new Map<string, Circuit>();
   const acknowledged = new Map<string, number>();
   const registrations: WorkerRegistration[] = [];
@@ -65,7 +65,15 @@ export async function startFakeCoordinator(bus: Bus): Promise<FakeCoordinator> {
     }
   }
 
-  const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: answer });
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    async fetch(request) {
+      const answered = await answer(request);
+      if (!dated) answered.headers.set("Date", "unknown");
+      return answered;
+    },
+  });
 
   async function publish(event: Pick<AppProxyEvent, "name"> & { payload: object }): Promise<void> {
     // A test may have stopped Redis and started it again.

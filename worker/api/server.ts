@@ -8,6 +8,7 @@ import { stopServer } from "../../shared/process.ts";
 import type { TlsPair } from "../../shared/tls.ts";
 import { VERSION } from "../../shared/version.ts";
 import { openAlone, openClaimed, type Claimed } from "../engine/claim.ts";
+import type { Clock } from "../clock.ts";
 import { Succession } from "../engine/succession.ts";
 import type { Kin } from "../kin.ts";
 import type { SyncState } from "../sync.ts";
@@ -23,6 +24,7 @@ export interface ApiDeps {
   log: Log;
   setup: SetupDeps;
   state: () => SyncState & { circuits: number; events: boolean };
+  clock: Clock;
   metrics: Metrics;
   /** What it serves, and how many slots it has: none are counted in wildcard mode, as with the original. */
   about: { authority: string; app_mode: string; protocol: string; available_slots: number };
@@ -125,10 +127,10 @@ const ROUTES: Record<string, Handler> = {
   },
 };
 
-function health({ state }: ApiDeps) {
+function health({ state, clock }: ApiDeps) {
   const { workerId, known, revision, digest, lag, syncedAt, coordinator, circuits, events } = state();
   return {
-    status: known && coordinator && events ? "healthy" : "degraded",
+    status: known && coordinator && events && clock.state() !== "wrong" ? "healthy" : "degraded",
     component: "appproxy-worker",
     version: VERSION,
     worker_id: workerId,
@@ -136,11 +138,14 @@ function health({ state }: ApiDeps) {
       circuits: known ? "known" : "unknown",
       coordinator: coordinator ? "reachable" : "away",
       events: events ? "connected" : "away",
+      clock: clock.state(),
     },
     circuits,
     revision,
     digest,
     lag,
+    /** How far this machine's clock is ahead of the coordinator's; null while that is not known. */
+    clock_skew_seconds: clock.skew(),
     /** Seconds since the circuits were last known to be as the coordinator's; null for never. */
     seconds_since_sync: secondsSince(syncedAt),
   };

@@ -43,7 +43,7 @@ interface Claims {
 export async function setup(request: Request, peer: string, deps: SetupDeps): Promise<Response> {
   const query = new URLSearchParams(pathAndQuery(request.url).split("?")[1] ?? "");
   const token = query.get("token");
-  const claims = await readClaims(token, deps.jwtSecret);
+  const claims = await readClaims(token, deps);
   const used = claims.jti !== null && !(await deps.burner.burn(claims.jti, SETUP_LIFETIME * 1000 + 5000));
   // A used token makes nobody fetch: it could be sent a thousand times.
   const entry = used ? deps.table.byId(claims.circuit) : await lookUp(claims.circuit, deps);
@@ -94,10 +94,10 @@ function clientAddress({ headers }: Request, peer: string, { trusted }: SetupDep
   return clientOf({ peer, tls: false, header: (name) => headers.get(name) }, trusted).address;
 }
 
-async function readClaims(token: string | null, secret: string): Promise<Claims> {
+async function readClaims(token: string | null, { jwtSecret, admission }: SetupDeps): Promise<Claims> {
   if (token === null || token === "")
     throw new Failure("generic-bad-request", "token: wanted the setup token of the coordinator");
-  const payload = await verifyJwt(token, secret).catch((error: unknown) => {
+  const payload = await verifyJwt(token, jwtSecret, [], admission.now).catch((error: unknown) => {
     throw new Failure("invalid-credentials", {
       msg: "token: not valid or expired; open the app again",
       cause: hint(error),
