@@ -15,10 +15,12 @@ import {
   type PermitAuthority,
   type PermitClaims,
 } from "./permit.ts";
+import type { PermitJar } from "./permit-jar.ts";
 import type { Entry } from "./table.ts";
 
 export interface AdmitSettings extends CookieRules {
   permits: PermitAuthority;
+  jar: PermitJar;
   bearers: Bearers;
   acceptLegacy: boolean;
   /** Seconds that a permit lives without use. */
@@ -42,7 +44,7 @@ export function admit(
   }
   const permit = validPermit(entry, head, settings);
   checkOrigin(head, client);
-  return permit === null ? NONE : renewal(permit, circuit.id, settings);
+  return permit === null ? NONE : renewal(permit, head, settings);
 }
 
 /** Throws unless the circuit's address list lets the client in. */
@@ -58,9 +60,8 @@ export function validPermit({ circuit }: Entry, head: RequestHead, settings: Adm
   const now = settings.now() / 1000;
   const permits = cookieValues(header, permitCookieName(circuit.id, settings.secure));
   for (const permit of permits) {
-    const claims = settings.permits.read(permit);
-    if (claims !== null && claims.cid === circuit.id && claims.uid === circuit.user_id && claims.exp > now)
-      return claims;
+    const claims = circuit.user_id === null ? null : settings.permits.read(permit, circuit.user_id, circuit.id);
+    if (claims !== null && claims.exp > now) return claims;
   }
   const legacy = settings.acceptLegacy ? cookieValues(header, LEGACY_COOKIE) : [];
   for (const permit of legacy)
@@ -89,11 +90,15 @@ function isOwn(origin: string, host: string): boolean {
   return URL.canParse(`${theirs.protocol}//${host}`) && new URL(`${theirs.protocol}//${host}`).host === theirs.host;
 }
 
-/** A permit past half its life is renewed, so that it ends only after `lifetime` without use. */
-function renewal(permit: PermitClaims, circuitId: string, settings: AdmitSettings): [string, string][] {
-  const { permits, secure, lifetime, now } = settings;
+/** So many renewals in a whole life: which permits are in use can be told to a quarter of an hour, of twelve. */
+const RENEWALS = 48;
+
+/** A permit in use is renewed, so that it ends only after `lifetime` without use. */
+function renewal(permit: PermitClaims, head: RequestHead, settings: AdmitSettings): [string, string][] {
+  const { permits, jar, secure, lifetime, now } = settings;
   const at = Math.floor(now() / 1000);
-  if (at - permit.iat < lifetime / 2) return [];
+  if (at - permit.iat < lifetime / RENEWALS) return NONE;
+  const name = permitCookieName(permit.cid, secure);
   const value = permits.issue(permit.uid, permit.cid, at, lifetime);
-  return [["Set-Cookie", permitCookie(permitCookieName(circuitId, secure), value, settings, lifetime)]];
+  return [["Set-Cookie", permitCookie(name, value, settings, lifetime)], ...jar.tidy(head.header("cookie"), name)];
 }

@@ -93,6 +93,10 @@ export const workerTable = {
   },
   permit: {
     accept_legacy: f.flag(false, "Accept and set the original's `appproxy_permit` cookie too"),
+    compact: f.flag(
+      true,
+      "Issue compact permits; `false` as long as a node of this authority runs that reads only the long ones",
+    ),
     lifetime: f.number(43_200, [60, 2_592_000], "seconds", "How long a permit lives without use"),
     same_site: f.oneOf(
       SAME_SITES,

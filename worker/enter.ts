@@ -33,7 +33,7 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
     ticket.exp * 1000 > settings.now() &&
     (await burner.burn(ticket.jti, ticket.exp * 1000 - settings.now()));
   const path = redirectPath(ticket?.path ?? "") ?? "/";
-  if (ticket !== null && fresh) return goTo(path, cookies(ticket, circuit.id, settings));
+  if (ticket !== null && fresh) return goTo(path, cookies(ticket, head, settings));
   if (holdsPermit(entry, head, settings)) return goTo(path, []);
   throw new Failure("invalid-credentials", "This link was used already or has expired; open the app again");
 }
@@ -46,11 +46,13 @@ function readTicket(head: RequestHead, circuitId: string, { permits }: AdmitSett
   return claims?.cid === circuitId ? claims : null;
 }
 
-function cookies({ uid, cid }: TicketClaims, circuitId: string, settings: AdmitSettings): [string, string][] {
-  const { permits, secure, lifetime, acceptLegacy } = settings;
+function cookies({ uid, cid }: TicketClaims, head: RequestHead, settings: AdmitSettings): [string, string][] {
+  const { permits, jar, secure, lifetime, acceptLegacy } = settings;
   const permit = permits.issue(uid, cid, Math.floor(settings.now() / 1000), lifetime);
+  const name = permitCookieName(cid, secure);
   const lines: [string, string][] = [
-    ["Set-Cookie", permitCookie(permitCookieName(circuitId, secure), permit, settings, lifetime)],
+    ["Set-Cookie", permitCookie(name, permit, settings, lifetime)],
+    ...jar.tidy(head.header("cookie"), name),
   ];
   if (acceptLegacy) lines.push(["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]);
   return lines;

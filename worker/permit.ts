@@ -1,10 +1,13 @@
 /**
  * Permits: the cookies with which a person may use a circuit, and the one-time tickets that lead to them.
- * Permit v2 is bound to one circuit; the compatible one of the original is accepted only by configuration.
+ * A permit is bound to one circuit and person. It is issued in the compact form (compact-permit.ts); that of earlier
+ * versions, v2, is read until it expires, and issued where `permit.compact` is off: an older node knows no other.
+ * The compatible one of the original is accepted only by configuration.
  */
 import { createHash, createHmac } from "node:crypto";
 import { isRecord } from "../shared/config/fields.ts";
 import { sameSecret } from "../shared/secrets.ts";
+import { authorityTag, readStamp, sealPermit, unsealPermit, type PermitStamp } from "./compact-permit.ts";
 
 export interface PermitClaims {
   uid: string;
@@ -12,7 +15,6 @@ export interface PermitClaims {
   /** Epoch seconds. */
   iat: number;
   exp: number;
-  kid: string;
 }
 
 export interface TicketClaims {
@@ -31,39 +33,56 @@ export interface PermitSettings {
   digest_mod: string;
 }
 
+/** How a worker issues permits. */
+export interface PermitIssue {
+  /** Its own name, for the permit's tag. */
+  authority: string;
+  compact: boolean;
+}
+
 /** Seconds from /setup to /_appproxy/enter: one redirect. */
 export const TICKET_LIFETIME = 60;
 
 /** Signs and verifies with a ring of keys: the first signs, all verify. */
 export class PermitAuthority {
   readonly #permitKeys: Map<string, Buffer>;
+  readonly #v2Keys: Map<string, Buffer>;
   readonly #ticketKeys: Map<string, Buffer>;
   readonly #kid: string;
+  readonly #tag: number;
+  readonly #compact: boolean;
   readonly #legacy: PermitSettings;
   /** Genuine permits seen lately, in two generations: a page makes a hundred requests with the same one. */
   #verified = new Map<string, PermitClaims>();
   #verifiedBefore = new Map<string, PermitClaims>();
 
-  constructor(settings: PermitSettings) {
+  constructor(settings: PermitSettings, issue: PermitIssue = { authority: "", compact: true }) {
     const secrets = [settings.secret, ...settings.previous_secrets];
+    const ring = (use: string) => new Map(secrets.map((secret) => [keyId(secret), derive(secret, use)]));
     // Each use has a key of its own, so that a ticket can't pass as a permit nor a compatible permit as either.
-    this.#permitKeys = new Map(secrets.map((secret) => [keyId(secret), derive(secret, "permit v2")]));
-    this.#ticketKeys = new Map(secrets.map((secret) => [keyId(secret), derive(secret, "enter ticket")]));
+    this.#permitKeys = ring("permit v3");
+    this.#v2Keys = ring("permit v2");
+    this.#ticketKeys = ring("enter ticket");
     this.#kid = keyId(settings.secret);
+    this.#tag = authorityTag(issue.authority);
+    this.#compact = issue.compact;
     this.#legacy = settings;
   }
 
   /** A permit for a person and a circuit. `lifetime` in seconds, `now` in epoch seconds. */
   issue(uid: string, cid: string, now: number, lifetime: number): string {
-    return seal("v2", { uid, cid, iat: now, exp: now + lifetime, kid: this.#kid }, this.#permitKeys);
+    const [iat, exp] = [now, now + lifetime];
+    if (!this.#compact) return seal("v2", { uid, cid, iat, exp, kid: this.#kid }, this.#v2Keys);
+    return sealPermit({ tag: this.#tag, iat, exp }, uid, cid, this.#kid, firstOf(this.#permitKeys));
   }
 
-  /** The claims of a genuine permit, whatever its circuit and age; null for anything else. */
-  read(permit: string): PermitClaims | null {
+  /** The claims of a genuine permit of this person and circuit, whatever its age; null for anything else. */
+  read(permit: string, uid: string, cid: string): PermitClaims | null {
     const known = this.#verified.get(permit);
-    if (known !== undefined) return known;
-    const claims = this.#verifiedBefore.get(permit) ?? this.#verify(permit);
-    if (claims === null) return null;
+    if (known !== undefined) return known.uid === uid && known.cid === cid ? known : null;
+    const before = this.#verifiedBefore.get(permit);
+    const claims = before ?? this.#verify(permit, uid, cid);
+    if (claims?.uid !== uid || claims.cid !== cid) return null;
     if (this.#verified.size >= MAX_VERIFIED) {
       this.#verifiedBefore = this.#verified;
       this.#verified = new Map();
@@ -72,9 +91,16 @@ export class PermitAuthority {
     return claims;
   }
 
-  #verify(permit: string): PermitClaims | null {
-    const claims = unseal("v2", permit, this.#permitKeys);
+  #verify(permit: string, uid: string, cid: string): PermitClaims | null {
+    const stamp = unsealPermit(permit, uid, cid, this.#permitKeys.values());
+    if (stamp !== null) return { uid, cid, iat: stamp.iat, exp: stamp.exp };
+    const claims = unseal("v2", permit, this.#v2Keys);
     return claims !== null && isPermit(claims) ? claims : null;
+  }
+
+  /** Whether this worker's authority has issued a permit, as far as its text tells; false where that can't be said. */
+  isOwn(stamp: PermitStamp | null): boolean {
+    return stamp?.tag === this.#tag;
   }
 
   ticket(claims: Omit<TicketClaims, "exp">, now: number): string {
@@ -110,6 +136,11 @@ export function permitCookieName(circuitId: string, tls: boolean): string {
 
 export const LEGACY_COOKIE = "appproxy_permit";
 
+/** The circuit's first digits in the name of a permit's cookie; null for any other cookie. */
+export function circuitOfCookie(name: string): string | null {
+  return /^(?:__Host-)?appproxy_permit_([0-9a-f]{8})$/.exec(name)?.[1] ?? null;
+}
+
 /** How permits travel. */
 export interface CookieRules {
   /** Browsers reach circuits with TLS. */
@@ -138,10 +169,19 @@ export function cookieValues(header: string | null, name: string): string[] {
   });
 }
 
+/** What a permit's text says of its issue, unproved: of the compact form, and of v2 only the time. Null for other text. */
+export function issueOf(permit: string): PermitStamp | null {
+  const stamp = readStamp(permit);
+  if (stamp !== null) return stamp;
+  const [head, body] = permit.length > MAX_SEALED ? [] : permit.split(".");
+  const claims = head === "v2" && body !== undefined ? readClaims(body) : null;
+  return claims !== null && isPermit(claims) ? { tag: NaN, iat: claims.iat, exp: claims.exp } : null;
+}
+
 // --- internal ---
 
 const MAX_SEALED = 4096;
-/** Permits of a generation: more than a worker has users at a time. About 600 bytes each. */
+/** Permits of a generation: more than a worker has users at a time. About 400 bytes each. */
 const MAX_VERIFIED = 20_000;
 
 function keyId(secret: string): string {
@@ -152,11 +192,15 @@ function derive(secret: string, use: string): Buffer {
   return createHmac("sha256", secret).update(`appproxy ${use}`).digest();
 }
 
-function seal(version: string, claims: object, keys: Map<string, Buffer>): string {
-  const body = `${version}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
+function firstOf(keys: Map<string, Buffer>): Buffer {
   const key = keys.values().next().value;
   if (key === undefined) throw new Error("no key to sign permits with");
-  return `${body}.${createHmac("sha256", key).update(body).digest("base64url")}`;
+  return key;
+}
+
+function seal(version: string, claims: object, keys: Map<string, Buffer>): string {
+  const body = `${version}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
+  return `${body}.${createHmac("sha256", firstOf(keys)).update(body).digest("base64url")}`;
 }
 
 function unseal(version: string, text: string, keys: Map<string, Buffer>): Record<string, unknown> | null {

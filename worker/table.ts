@@ -78,6 +78,19 @@ export class Table {
     return [...this.#byId.values()];
   }
 
+  /**
+   * Which of these are the first eight digits of a circuit's id, and whether anything is open over one of those. Looks at
+   * all circuits: for what happens seldom.
+   */
+  beginning(digits: ReadonlySet<string>): Map<string, boolean> {
+    const found = new Map<string, boolean>();
+    for (const [id, { pool }] of this.#byId) {
+      const first = id.slice(0, 8);
+      if (digits.has(first)) found.set(first, found.get(first) === true || pool.open > 0);
+    }
+    return found;
+  }
+
   /** Adds a circuit or takes its new state. Gives the circuit that held the slot and has to go, if another did. */
   put(circuit: Circuit): Circuit | null {
     const known = this.#byId.get(circuit.id);

@@ -21,6 +21,7 @@ import type { Kin } from "./kin.ts";
 import { createKnocks } from "./knock.ts";
 import { createMetrics } from "./metrics.ts";
 import { PermitAuthority } from "./permit.ts";
+import { createPermitJar } from "./permit-jar.ts";
 import { createHealthChecks, reportRoutes } from "./routes/health.ts";
 import { createRefusals } from "./routes/refusals.ts";
 import { createProber } from "./routes/prober.ts";
@@ -85,11 +86,14 @@ export function startWorker(deps: WorkerDeps): Worker {
   const usage = createUsage(deps.live, log, now);
   const burner = createBurner(deps.live, log, now);
   const secure = own.tls_advertised || own.tls_listen;
+  const permits = new PermitAuthority(config.permit_hash, { authority: own.authority, compact: permit.compact });
+  const cookie = { secure, sameSite: permit.same_site };
+  const complete = () => sync.state().known && sync.state().coordinator;
   const admission = {
-    permits: new PermitAuthority(config.permit_hash),
+    permits,
+    jar: createPermitJar({ permits, table, cookie, complete, now }),
     bearers: createBearers(config.secrets.jwt_secret, now),
-    secure,
-    sameSite: permit.same_site,
+    ...cookie,
     acceptLegacy: permit.accept_legacy,
     lifetime: permit.lifetime,
     now,

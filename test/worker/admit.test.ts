@@ -5,8 +5,9 @@ import type { Circuit } from "../../shared/schema/circuit.ts";
 import { admit, validPermit, type AdmitSettings } from "../../worker/admit.ts";
 import { createBearers } from "../../worker/bearer.ts";
 import { clientOf } from "../../worker/client.ts";
+import { createPermitJar } from "../../worker/permit-jar.ts";
 import { PermitAuthority } from "../../worker/permit.ts";
-import { CIRCUIT, entry, head, refused, USER, type HeadWish } from "../support/values.ts";
+import { CIRCUIT, entry, head, newTable, refused, USER, type HeadWish } from "../support/values.ts";
 
 const NOW = 1_800_000_000;
 const LIFETIME = 43_200;
@@ -25,6 +26,13 @@ const stranger = new PermitAuthority({
 function settings(over: Partial<AdmitSettings> = {}): AdmitSettings {
   return {
     permits,
+    jar: createPermitJar({
+      permits,
+      table: newTable(),
+      cookie: { secure: false, sameSite: "lax" },
+      complete: () => true,
+      now: () => NOW * 1000,
+    }),
     bearers: createBearers("unused", () => NOW * 1000),
     secure: false,
     sameSite: "lax",
@@ -133,20 +141,32 @@ describe("the original's permit", () => {
   });
 });
 
-describe("a permit past half its life", () => {
+describe("a permit older than a 48th of its life, a quarter of an hour", () => {
   test("is renewed with the same person, circuit and a whole life", () => {
-    const [[name, line] = ["", ""], ...more] = enter([cookie(permit(LIFETIME / 2))]);
+    const [[name, line] = ["", ""], ...more] = enter([cookie(permit(LIFETIME / 48))]);
     const value = /^appproxy_permit_c1c1c1c1=(\S+); Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax$/.exec(line)?.[1];
     expect([name, more]).toEqual(["Set-Cookie", []]);
-    expect(permits.read(value ?? "")).toMatchObject({ uid: USER, cid: CIRCUIT, iat: NOW, exp: NOW + LIFETIME });
+    expect(permits.read(value ?? "", USER, CIRCUIT)).toMatchObject({
+      uid: USER,
+      cid: CIRCUIT,
+      iat: NOW,
+      exp: NOW + LIFETIME,
+    });
   });
 
   test("is not renewed a second before", () => {
-    expect(enter([cookie(permit(LIFETIME / 2 - 1))])).toEqual([]);
+    expect(enter([cookie(permit(LIFETIME / 48 - 1))])).toEqual([]);
+  });
+
+  test("takes with it, when it is renewed, what of its worker's other permits is over", () => {
+    const gone = `appproxy_permit_d0d0d0d0=${permits.issue(USER, "d0d0d0d0-0000-4000-8000-000000000001", NOW - 61, LIFETIME)}`;
+    const [, ...more] = enter([["Cookie", `appproxy_permit_c1c1c1c1=${permit(LIFETIME / 2)}; ${gone}`]]);
+    expect(more).toEqual([["Set-Cookie", "appproxy_permit_d0d0d0d0=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax"]]);
+    expect(enter([["Cookie", `appproxy_permit_c1c1c1c1=${permit()}; ${gone}`]])).toEqual([]);
   });
 
   test("is renewed for TLS only", () => {
-    const headers: [string, string][] = [["Cookie", `__Host-appproxy_permit_c1c1c1c1=${permit(LIFETIME / 2)}`]];
+    const headers: [string, string][] = [["Cookie", `__Host-appproxy_permit_c1c1c1c1=${permit(LIFETIME / 48)}`]];
     const [[, line] = ["", ""]] = enter(headers, {}, {}, settings({ secure: true }));
     expect(line).toMatch(
       /^__Host-appproxy_permit_c1c1c1c1=\S+; Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax; Secure$/,

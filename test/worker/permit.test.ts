@@ -1,8 +1,10 @@
 /** Permits and tickets: whose they are, who can make them, and the cookies that carry them. */
 import { createHmac } from "node:crypto";
 import { describe, expect, test } from "bun:test";
+import { MAX_PERMITS } from "../../worker/permit-jar.ts";
 import {
   cookieValues,
+  issueOf,
   LEGACY_COOKIE,
   legacyPermit,
   PermitAuthority,
@@ -16,11 +18,17 @@ const SECRET = "a-permit-secret-0123456789";
 const OTHER = "another-permit-secret-0123456789";
 const NOW = 1_800_000_000;
 
-function authority(secret = SECRET, previous: string[] = []): PermitAuthority {
-  return new PermitAuthority({ secret, previous_secrets: previous, digest_mod: "sha256" });
+function authority(secret = SECRET, previous: string[] = [], compact = true, name = "worker-1"): PermitAuthority {
+  return new PermitAuthority(
+    { secret, previous_secrets: previous, digest_mod: "sha256" },
+    { authority: name, compact },
+  );
 }
 const permits = authority();
 const permit = permits.issue(USER, CIRCUIT, NOW, 3600);
+const long = authority(SECRET, [], false).issue(USER, CIRCUIT, NOW, 3600);
+const CLAIMS = { uid: USER, cid: CIRCUIT, iat: NOW, exp: NOW + 3600 };
+const read = (from: PermitAuthority, text: string) => from.read(text, USER, CIRCUIT);
 const ticket = permits.ticket({ uid: USER, cid: CIRCUIT, jti: "j-1", path: "/lab" }, NOW);
 
 describe("the original's permit", () => {
@@ -44,64 +52,106 @@ describe("the original's permit", () => {
   });
 
   test("is not a permit of ours", () => {
-    expect(permits.read(permits.legacy(USER))).toBeNull();
+    expect(read(permits, permits.legacy(USER))).toBeNull();
   });
 });
 
 describe("a permit", () => {
-  test("says whose it is, for what and until when", () => {
-    const [version, body] = permit.split(".");
-    expect(version).toBe("v2");
+  test("is short: at most 120 bytes with its name, and 24 of them a quarter of what servers take", () => {
+    expect(`${permitCookieName(CIRCUIT, true)}=${permit}`).toHaveLength(83);
+    expect(permit).toMatch(/^v3\.[A-Za-z0-9_-]{48}$/);
+    expect(MAX_PERMITS * `${permitCookieName(CIRCUIT, true)}=${permit}; `.length).toBeLessThan(8192 / 3);
+  });
+
+  test("says when it was issued and by which worker's authority, to whoever reads it", () => {
+    expect(issueOf(permit)).toEqual({ tag: expect.any(Number), iat: NOW, exp: NOW + 3600 });
+    const other = authority(SECRET, [], true, "worker-2");
+    expect([permits.isOwn(issueOf(permit)), other.isOwn(issueOf(permit))]).toEqual([true, false]);
+    expect([issueOf("x"), issueOf(""), issueOf(`v3.${"A".repeat(47)}`), issueOf("v2.e30.x")]).toEqual([null, null, null, null]); // prettier-ignore
+  });
+
+  test("of the earlier form is as good, until it expires; whose it was is not in it", () => {
+    const [version, body] = long.split(".");
+    const kid = expect.stringMatching(/^[0-9a-f]{8}$/);
     const claims: unknown = JSON.parse(Buffer.from(body ?? "", "base64url").toString());
-    expect(claims).toEqual({
-      uid: USER,
-      cid: CIRCUIT,
-      iat: NOW,
-      exp: NOW + 3600,
-      kid: expect.stringMatching(/^[0-9a-f]{8}$/),
-    });
-    expect<unknown>(permits.read(permit)).toEqual(claims);
-    expect<unknown>(permits.read(permit)).toEqual(claims);
-  });
-
-  test("is read whatever its age: its time is for the admission to judge", () => {
-    expect(permits.read(permits.issue(USER, CIRCUIT, 0, 1))).toMatchObject({ iat: 0, exp: 1 });
-  });
-
-  test("has characters that a cookie may hold", () => {
-    expect(permit).toMatch(/^[A-Za-z0-9._-]+$/);
+    expect<unknown>([version, claims]).toEqual(["v2", { ...CLAIMS, kid }]);
+    expect(read(permits, long)).toMatchObject(CLAIMS);
+    expect(issueOf(long)).toEqual({ tag: NaN, iat: NOW, exp: NOW + 3600 });
+    expect(permits.isOwn(issueOf(long))).toBe(false);
   });
 
   test("with any one character changed is none", () => {
-    const read = [...permit].filter((character, at) => {
+    const good = [...permit].filter((character, at) => {
       const changed = permit.slice(0, at) + (character === "A" ? "B" : "A") + permit.slice(at + 1);
-      return authority().read(changed) !== null;
+      return read(authority(), changed) !== null;
     });
-    expect(read).toEqual([]);
+    expect(good).toEqual([]);
   });
 
-  const [version, body, mac] = permit.split(".");
+  test("in other characters that decode to the same bytes is none", () => {
+    const standard = permit.slice(3).replaceAll("-", "+").replaceAll("_", "/");
+    expect([`v3.${standard}=`, `v3. ${permit.slice(3)}`].map((text) => read(authority(), text))).toEqual([null, null]);
+  });
+});
+
+describe.each([
+  ["compact", permit, true],
+  ["of the earlier form", long, false],
+])("a permit %s", (_form, text, compact) => {
+  const issuer = authority(SECRET, [], compact);
+
+  test("is its person's for its circuit, and nobody else's", () => {
+    expect(read(permits, text)).toMatchObject(CLAIMS);
+    for (const from of [permits, authority()]) {
+      expect(from.read(text, "00000000-0000-4000-8000-000000000001", CIRCUIT)).toBeNull();
+      expect(from.read(text, USER, "c1c1c1c1-0000-4000-8000-000000000002")).toBeNull();
+      expect(from.read(text, "", "")).toBeNull();
+    }
+    expect(read(permits, text)).toMatchObject(CLAIMS);
+  });
+
+  test("is read whatever its age: its time is for the admission to judge", () => {
+    expect(read(permits, issuer.issue(USER, CIRCUIT, 0, 1))).toMatchObject({ iat: 0, exp: 1 });
+  });
+
+  test("has characters that a cookie may hold", () => {
+    expect(text).toMatch(/^[A-Za-z0-9._-]+$/);
+  });
+
+  const parts = text.split(".");
   test.each([
     ["nothing", ""],
-    ["two parts", `${version}.${body}`],
-    ["four parts", `${permit}.x`],
-    ["an empty signature", `${version}.${body}.`],
-    ["another person's claims", `${version}.${permits.issue("x", CIRCUIT, NOW, 1).split(".")[1]}.${mac}`],
-    ["another version", permit.replace("v2", "v1")],
-    ["a blank behind it", `${permit} `],
-    ["a signature in another encoding", `${version}.${body}.${Buffer.from(mac ?? "", "base64url").toString("hex")}`],
-  ])("with %s is none", (_what, text) => {
-    expect(permits.read(text)).toBeNull();
+    ["its last part missing", parts.slice(0, -1).join(".")],
+    ["its last part empty", `${parts.slice(0, -1).join(".")}.`],
+    ["another part", `${text}.x`],
+    ["another person's signature", `${parts.slice(0, -1).join(".")}.${issuer.issue("x", CIRCUIT, NOW, 1).split(".").at(-1)}`], // prettier-ignore
+    ["another version", text.replace(/^v./, "v1")],
+    ["a blank behind it", `${text} `],
+    ["the signature in hex", `${parts.slice(0, -1).join(".")}.${Buffer.from(parts.at(-1) ?? "", "base64url").toString("hex")}`], // prettier-ignore
+  ])("with %s is none", (_what, broken) => {
+    expect(read(permits, broken)).toBeNull();
   });
 
   test("of another secret is none, also to one who has read the genuine one", () => {
     const other = authority(OTHER);
-    expect([other.read(permit), permits.read(other.issue(USER, CIRCUIT, NOW, 3600))]).toEqual([null, null]);
+    expect([read(other, text), read(permits, other.issue(USER, CIRCUIT, NOW, 3600))]).toEqual([null, null]);
   });
 
+  test("is read by a worker whose secret was rotated, which signs with the new one", () => {
+    const rotated = authority(OTHER, [SECRET], compact);
+    expect(read(rotated, text)).toMatchObject(CLAIMS);
+    const fresh = rotated.issue(USER, CIRCUIT, NOW, 3600);
+    expect([read(authority(OTHER), fresh)?.uid, read(permits, fresh)]).toEqual([USER, null]);
+    expect(read(authority(OTHER), text)).toBeNull();
+  });
+});
+
+describe("a permit of the earlier form", () => {
   test("longer than 4 KiB is none even if it is genuine", () => {
-    expect(permits.read(permits.issue("u".repeat(2500), CIRCUIT, NOW, 1))).not.toBeNull();
-    expect(permits.read(permits.issue("u".repeat(4000), CIRCUIT, NOW, 1))).toBeNull();
+    const issuer = authority(SECRET, [], false);
+    const [some, many] = ["u".repeat(2500), "u".repeat(4000)];
+    expect(permits.read(issuer.issue(some, CIRCUIT, NOW, 1), some, CIRCUIT)).not.toBeNull();
+    expect(permits.read(issuer.issue(many, CIRCUIT, NOW, 1), many, CIRCUIT)).toBeNull();
   });
 
   // Signed with the right key, as some other program with the same secret might.
@@ -113,24 +163,11 @@ describe("a permit", () => {
     "[]",
     "5",
     "{}",
-    `{"uid":"u","cid":"c","iat":1,"exp":"2"}`,
-    `{"uid":"u","cid":"c"}`,
+    `{"uid":"${USER}","cid":"${CIRCUIT}","iat":1,"exp":"2"}`,
+    `{"uid":"${USER}","cid":"${CIRCUIT}"}`,
   ])("with a genuine signature over %p is none", (text) => {
     const signed = `v2.${Buffer.from(text).toString("base64url")}`;
-    expect(permits.read(`${signed}.${createHmac("sha256", key).update(signed).digest("base64url")}`)).toBeNull();
-  });
-});
-
-describe("a rotated secret", () => {
-  test("still lets in who was let in before, and signs with the new one", () => {
-    const rotated = authority(OTHER, [SECRET]);
-    expect(rotated.read(permit)).toEqual(permits.read(permit));
-    const fresh = rotated.issue(USER, CIRCUIT, NOW, 3600);
-    expect([authority(OTHER).read(fresh)?.uid, permits.read(fresh)]).toEqual([USER, null]);
-  });
-
-  test("that is dropped lets nobody in", () => {
-    expect(authority(OTHER).read(permit)).toBeNull();
+    expect(read(permits, `${signed}.${createHmac("sha256", key).update(signed).digest("base64url")}`)).toBeNull();
   });
 });
 
@@ -142,7 +179,7 @@ describe("a ticket", () => {
       jti: "j-1",
       path: "/lab",
       exp: NOW + 60,
-      kid: permits.read(permit)?.kid,
+      kid: expect.stringMatching(/^[0-9a-f]{8}$/),
     });
   });
 
@@ -152,8 +189,8 @@ describe("a ticket", () => {
   });
 
   test("is not a permit, nor a permit a ticket, whatever it calls itself", () => {
-    expect([permits.read(ticket), permits.readTicket(permit)]).toEqual([null, null]);
-    expect([permits.read(ticket.replace("t1", "v2")), permits.readTicket(permit.replace("v2", "t1"))]).toEqual([
+    expect([read(permits, ticket), permits.readTicket(permit), permits.readTicket(long)]).toEqual([null, null, null]);
+    expect([read(permits, ticket.replace("t1", "v2")), permits.readTicket(long.replace("v2", "t1"))]).toEqual([
       null,
       null,
     ]);

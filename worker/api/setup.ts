@@ -70,7 +70,9 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   const { permits, now } = deps.admission;
   const uid = circuit.user_id ?? "";
   const ticket = permits.ticket({ uid, cid: circuit.id, jti: deps.newId(), path }, Math.floor(now() / 1000));
-  return goTo(`${origin}${ENTER_PATH}?t=${ticket}`, legacyCookies(uid, deps.admission));
+  const name = permitCookieName(circuit.id, deps.admission.secure);
+  const tidied = deps.admission.jar.tidy(request.headers.get("cookie"), name);
+  return goTo(`${origin}${ENTER_PATH}?t=${ticket}`, [...tidied, ...legacyCookies(uid, deps.admission)]);
 }
 
 // --- internal ---
@@ -129,8 +131,8 @@ function alreadyUsed(): Failure {
 /** In port mode the API has the circuits' host, so a browser that reloads this page shows its permit. */
 function holdsPermit(request: Request, { circuit }: Entry, { permits, secure, now }: AdmitSettings): boolean {
   return cookieValues(request.headers.get("cookie"), permitCookieName(circuit.id, secure)).some((permit) => {
-    const claims = permits.read(permit);
-    return claims !== null && claims.cid === circuit.id && claims.exp * 1000 > now();
+    const claims = permits.read(permit, circuit.user_id ?? "", circuit.id);
+    return claims !== null && claims.exp * 1000 > now();
   });
 }
 
