@@ -2,7 +2,7 @@
  * The JSON web tokens of the platform: setup tokens (coordinator → worker) and API tokens. HS256 only.
  * Made and read with jose; errors never hold the token or the secret.
  */
-import { jwtVerify, SignJWT, type JWTPayload } from "jose";
+import { jwtVerify, SignJWT, type JWTPayload, type JWTVerifyOptions } from "jose";
 
 /** Anything longer is refused before it is parsed. Bytes. */
 export const MAX_JWT_BYTES = 4096;
@@ -20,6 +20,8 @@ export const SETUP_LIFETIME = 60;
 
 /** Seconds. */
 const CLOCK_DIFFERENCE = 10;
+/** How long a token counts beyond its `exp`. Seconds. */
+const CLOCK_TOLERANCE = 5;
 
 /** Mints a setup token. No `aud` claim: the original's worker refuses one. */
 export function mintSetupToken(claims: SetupClaims, secret: string, jti: string, now: number): Promise<string> {
@@ -39,6 +41,19 @@ export function mintInferenceToken(claims: JWTPayload, exp: number, secret: stri
   return new SignJWT(claims).setProtectedHeader({ alg: "HS256", typ: "JWT" }).setExpirationTime(exp).sign(key(secret));
 }
 
+/**
+ * Verifies the signature alone: the age of a setup token counts up to its first use. Ask `isExpired` for that.
+ * Throws jose's error; its message holds no token.
+ */
+export function verifySetupToken(token: string, secret: string): Promise<JWTPayload> {
+  return verified(token, secret, { clockTolerance: Number.MAX_SAFE_INTEGER });
+}
+
+/** Whether a token's time is over; one without `exp` has none. `now` in epoch milliseconds. */
+export function isExpired(exp: number | undefined, now: number): boolean {
+  return exp !== undefined && exp <= Math.floor(now / 1000) - CLOCK_TOLERANCE;
+}
+
 /** Verifies signature and `exp` and gives the claims. `now` in epoch milliseconds. Throws jose's error; its message holds no token. */
 export async function verifyJwt(
   token: string,
@@ -46,17 +61,16 @@ export async function verifyJwt(
   requiredClaims: string[] = [],
   now: () => number = Date.now,
 ): Promise<JWTPayload> {
-  if (token.length > MAX_JWT_BYTES) throw new Error(`token is longer than ${MAX_JWT_BYTES} bytes`);
-  const { payload } = await jwtVerify(token, key(secret), {
-    algorithms: ["HS256"],
-    requiredClaims,
-    clockTolerance: 5,
-    currentDate: new Date(now()),
-  });
-  return payload;
+  return verified(token, secret, { requiredClaims, clockTolerance: CLOCK_TOLERANCE, currentDate: new Date(now()) });
 }
 
 // --- internal ---
+
+async function verified(token: string, secret: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+  if (token.length > MAX_JWT_BYTES) throw new Error(`token is longer than ${MAX_JWT_BYTES} bytes`);
+  const { payload } = await jwtVerify(token, key(secret), { algorithms: ["HS256"], ...options });
+  return payload;
+}
 
 function key(secret: string): Uint8Array {
   return new TextEncoder().encode(secret);

@@ -29,7 +29,7 @@ export function silentLog(): Log {
 /** The path and query of a URL with the values of `token`, `t` and `auth` hidden. */
 export function redactUrl(url: string): string {
   return url
-    .replace(/([?&](?:token|t|auth)=)[^&#]*/g, "$1[redacted]")
+    .replace(/([?&](?:token|t|auth|permit_key)=)[^&#]*/g, "$1[redacted]")
     .replace(/(\/v2\/proxy\/)[0-9a-f-]{36}\//i, "$1[redacted]/");
 }
 

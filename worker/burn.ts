@@ -1,4 +1,4 @@
-/** Single-use ids of setup tokens and tickets: remembered in Redis for all nodes, and here for when Redis is away. */
+/** Single-use ids of tickets: remembered in Redis for all nodes, and here for when Redis is away. */
 import { reason } from "../shared/failure.ts";
 import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/log.ts";

@@ -10,6 +10,7 @@ import type { Burner } from "./burn.ts";
 import type { RequestHead } from "./engine/engine.ts";
 import { LEGACY_COOKIE, permitCookie, permitCookieName, type TicketClaims } from "./permit.ts";
 import type { Entry } from "./table.ts";
+import { unseen, UNSEEN_HEADERS } from "./unseen.ts";
 
 export const ENTER_PATH = "/_appproxy/enter";
 
@@ -25,6 +26,8 @@ export function isEnter(target: string): boolean {
 
 /** Lets the holder of a fresh ticket in. A reload with a valid permit simply goes on. Throws the failure. */
 export async function enter(entry: Entry, head: RequestHead, settings: AdmitSettings, burner: Burner): Promise<Answer> {
+  const quiet = unseen(head.method, (name) => head.header(name));
+  if (quiet !== null) return { status: quiet.status, headers: UNSEEN_HEADERS, body: "" };
   if (head.method !== "GET") throw new Failure("method-not-allowed", `${head.method} ${ENTER_PATH}: wanted GET`);
   const { circuit } = entry;
   const ticket = readTicket(head, circuit.id, settings);

@@ -15,6 +15,7 @@ import { unservedFaults, type WorkerConfig } from "./config.ts";
 import { createCoordinatorClient } from "./coordinator-client.ts";
 import { createCore } from "./decide.ts";
 import { drain, idleTime } from "./drain.ts";
+import { createFirstUses } from "./first-use.ts";
 import type { Core, Engine } from "./engine/engine.ts";
 import { createPortFrontends, createWildcardFrontends, type Frontends } from "./frontends.ts";
 import type { Kin } from "./kin.ts";
@@ -121,7 +122,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     log,
     setup: {
       table,
-      burner,
+      firstUses: createFirstUses(deps.live, log, now),
       admission,
       jwtSecret: config.secrets.jwt_secret,
       knocks,

@@ -25,8 +25,12 @@ export interface LiveData {
   circuitUse(circuitId: string): Promise<CircuitUse | null>;
   /** When bytes last moved over each of these circuits, epoch seconds; null where that is not known. In one round trip. */
   lastAccesses(circuitIds: readonly string[]): Promise<(number | null)[]>;
-  /** True for the first caller with this id within `seconds`: single-use tokens. */
+  /** True for the first caller with this id within `seconds`: single-use tickets. */
   burn(id: string, seconds: number): Promise<boolean>;
+  /** Remembers for `seconds` what the first caller says of itself; gives what an earlier one said, null to the first. */
+  claim(id: string, by: string, seconds: number): Promise<string | null>;
+  /** What the first caller of `claim` said of itself; null when none is remembered. */
+  claimed(id: string): Promise<string | null>;
   /** Remembers a knock (a circuit and an address) for `seconds`. */
   noteKnock(key: string, seconds: number): Promise<void>;
   hasKnocked(key: string): Promise<boolean>;

@@ -7,12 +7,21 @@ export function createMemoryLive(now: () => number): LiveData {
   const sessions = new Map<string, number>();
   const workers = new Map<string, number>();
   const burned = new Map<string, number>();
+  const claims = new Map<string, { by: string; until: number }>();
   const knocks = new Map<string, number>();
 
   function forgetOld(): void {
     const oldest = now() / 1000 - LIVE_TTL;
     for (const [id, use] of circuits) if (use.lastAccess < oldest) circuits.delete(id);
     for (const [id, at] of sessions) if (at < oldest) sessions.delete(id);
+  }
+
+  function claimed(id: string): string | null {
+    for (const [old, { until }] of claims) {
+      if (until > now()) break;
+      claims.delete(old);
+    }
+    return claims.get(id)?.by ?? null;
   }
 
   return {
@@ -38,6 +47,14 @@ export function createMemoryLive(now: () => number): LiveData {
       burned.set(id, now() + seconds * 1000);
       return true;
     },
+    async claim(id, by, seconds) {
+      const before = claimed(id);
+      if (before === null) claims.set(id, { by, until: now() + seconds * 1000 });
+      return before;
+    },
+    async claimed(id) {
+      return claimed(id);
+    },
     async noteKnock(key, seconds) {
       for (const [old, until] of knocks) if (until <= now()) knocks.delete(old);
       knocks.set(key, now() + seconds * 1000);
@@ -48,6 +65,7 @@ export function createMemoryLive(now: () => number): LiveData {
     healthy: () => true,
     async close() {
       burned.clear();
+      claims.clear();
       knocks.clear();
     },
   };

@@ -18,6 +18,11 @@ for i = 1, #KEYS, 2 do
   redis.call("EXPIRE", KEYS[i + 1], ARGV[1])
 end`;
 const RECORD_SESSIONS = `for i = 1, #KEYS do redis.call("SET", KEYS[i], ARGV[i + 1], "EX", ARGV[1]) end`;
+/** `SET … NX GET` is one command only since Redis 7. */
+const CLAIM = `
+local before = redis.call("GET", KEYS[1])
+if not before then redis.call("SET", KEYS[1], ARGV[1], "EX", ARGV[2]) end
+return before`;
 /** Redis does nothing else while a script runs: half a thousand entries take it under a millisecond. */
 const SLICE = 500;
 
@@ -55,6 +60,13 @@ export function createRedisLive(redis: Redis): LiveData {
     },
     async burn(id, ttl) {
       return (await redis.set(liveKeys.burned(id), "1", "EX", Math.max(1, Math.ceil(ttl)), "NX")) === "OK";
+    },
+    async claim(id, by, ttl) {
+      const before: unknown = await redis.eval(CLAIM, 1, liveKeys.burned(id), by, ttl);
+      return typeof before === "string" ? before : null;
+    },
+    async claimed(id) {
+      return redis.get(liveKeys.burned(id));
     },
     async noteKnock(key, ttl) {
       await redis.set(liveKeys.knock(key), "1", "EX", ttl);

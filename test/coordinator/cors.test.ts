@@ -131,7 +131,7 @@ describe("a worker's own API", () => {
     ["an unknown path", 404, "/nothing", {}],
     ["an unknown path for a program", 404, "/nothing", { headers: { Accept: "application/json" } }],
     ["another method", 405, "/status", { method: "POST" }],
-    ["a HEAD of a link", 405, "/setup?token=x", { method: "HEAD" }],
+    ["a HEAD of a link", 204, "/setup?token=x", { method: "HEAD" }],
     ["a preflight", 204, "/status", { method: "OPTIONS" }],
     ["a preflight of an unknown path", 204, "/nothing", { method: "OPTIONS" }],
     ["/setup without a token", 400, "/setup", {}],
@@ -148,7 +148,7 @@ describe("a worker's own API", () => {
     const good = await token(id);
     for (const [jwt, status] of [
       [good, 302],
-      [good, 401],
+      [good, 302],
       [await token(id, 600_000), 401],
       [await token(crypto.randomUUID()), 404],
       [await token(circuit.id), 400],

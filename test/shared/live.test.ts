@@ -90,6 +90,17 @@ describe.each([
     expect([await live.burn("a", 60), await live.burn("b", 60)]).toEqual([false, true]);
   });
 
+  test("remembers what the first caller of an id says of itself, and tells the others", async () => {
+    expect(await live.claimed("c")).toBeNull();
+    const told = await Promise.all(["one", "two", "three"].map((by) => live.claim("c", by, 60)));
+    expect(told).toEqual([null, "one", "one"]);
+    expect([await live.claimed("c"), await live.claim("d", "two", 60), await live.claimed("d")]).toEqual([
+      "one",
+      null,
+      "two",
+    ]);
+  });
+
   test("knows those knocks that it was told of", async () => {
     expect(await live.hasKnocked(`${CIRCUIT} 203.0.113.7`)).toBeFalse();
     await live.noteKnock(`${CIRCUIT} 203.0.113.7`, 60);
@@ -119,6 +130,18 @@ describe("in memory", () => {
     expect(await live.burn("a", 60)).toBeFalse();
     now += 1;
     expect(await live.burn("a", 60)).toBeTrue();
+  });
+
+  test("a first caller is forgotten when its time is over, and not before", async () => {
+    await live.claim("a", "one", 60);
+    now += 59_999;
+    expect(await live.claim("a", "two", 60)).toBe("one");
+    now += 1;
+    expect([await live.claimed("a"), await live.claim("a", "two", 60), await live.claimed("a")]).toEqual([
+      null,
+      null,
+      "two",
+    ]);
   });
 
   test("a knock is forgotten when its time is over, and one that is repeated lasts from then on", async () => {
@@ -190,6 +213,15 @@ describe("on Redis", () => {
   ])("a burned id of %p seconds is kept for %p", async (seconds, ttl) => {
     await live.burn("a", seconds);
     expect(await everything()).toEqual([["appproxy.used.a", "1", ttl]]);
+  });
+
+  test("a first caller stands under a burned id's key, so that nodes of both kinds take a token once", async () => {
+    await live.claim("a", "one", 600);
+    await live.claim("a", "two", 60);
+    expect(await everything()).toEqual([["appproxy.used.a", "one", 600]]);
+    expect(await live.burn("a", 60)).toBeFalse();
+    await live.burn("b", 60);
+    expect(await live.claim("b", "one", 600)).toBe("1");
   });
 
   test("a knock is a key of its own that lives as long as it was told", async () => {

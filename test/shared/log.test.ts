@@ -8,6 +8,7 @@ test.each([
   ["/start?directTCP=true&auth=abc&proto=tcp", "/start?directTCP=true&auth=[redacted]&proto=tcp"],
   ["/a?token=1&x=2&t=3&auth=4#end", "/a?token=[redacted]&x=2&t=[redacted]&auth=[redacted]#end"],
   ["/a?token=1&token=2", "/a?token=[redacted]&token=[redacted]"],
+  ["/setup?token=eyJ.a.b&permit_key=old", "/setup?token=[redacted]&permit_key=[redacted]"],
   ["http://h:1/a?token=x%26y", "http://h:1/a?token=[redacted]"],
   ["/a?token=", "/a?token=[redacted]"],
   [

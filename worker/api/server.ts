@@ -99,9 +99,7 @@ async function route(request: Request, peer: string, deps: ApiDeps): Promise<Res
     });
   const handler = Object.hasOwn(ROUTES, pathname) ? ROUTES[pathname] : undefined;
   if (handler === undefined) throw new Failure("url-not-found");
-  // A link preview's HEAD must not use up the token of a setup link.
-  const allowed = request.method === "GET" || (request.method === "HEAD" && pathname !== "/setup");
-  if (!allowed) throw new Failure("method-not-allowed");
+  if (request.method !== "GET" && request.method !== "HEAD") throw new Failure("method-not-allowed");
   return handler(deps, request, peer);
 }
 

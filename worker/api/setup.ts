@@ -1,25 +1,26 @@
 /**
- * `GET /setup?token=`: the first hop of letting a person in. Verifies and burns the coordinator's token and sends the
- * person to the circuit's own origin with a one-time ticket. For a TCP circuit it notes the person's address and tells
- * their client where to connect. Runs on the worker's API port.
+ * `GET /setup?token=`: the first hop of letting a person in. Verifies the coordinator's token, which is for the client
+ * that uses it first, and sends the person to the circuit's own origin with a one-time ticket. For a TCP circuit it
+ * notes the person's address and tells their client where to connect. Runs on the worker's API port.
  */
 import { errors } from "jose";
 import { Failure, notFound } from "../../shared/failure.ts";
-import { SETUP_LIFETIME, verifyJwt } from "../../shared/jwt.ts";
+import { isExpired, verifySetupToken } from "../../shared/jwt.ts";
 import { pathAndQuery } from "../../shared/target.ts";
 import { redirectPath } from "../../shared/redirect.ts";
 import type { AddressMatcher } from "../../shared/addresses.ts";
 import type { AdmitSettings } from "../admit.ts";
-import type { Burner } from "../burn.ts";
 import { clientOf } from "../client.ts";
 import { ENTER_PATH, PRIVATE_HEADERS } from "../enter.ts";
+import { isOver, isSameClient, SAME_CLIENT_SECONDS, type FirstUses } from "../first-use.ts";
 import type { Knocks } from "../knock.ts";
 import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName } from "../permit.ts";
 import type { Entry, Table } from "../table.ts";
+import { seemsUnseen, unseen, UNSEEN_HEADERS } from "../unseen.ts";
 
 export interface SetupDeps {
   table: Table;
-  burner: Burner;
+  firstUses: FirstUses;
   admission: AdmitSettings;
   jwtSecret: string;
   knocks: Knocks;
@@ -37,23 +38,33 @@ interface Claims {
   redirect: string;
   /** Null for tokens of the original's coordinator, which may be used again. */
   jti: string | null;
+  exp: number | undefined;
 }
+
+/** What is known of a token that may be used: this is its first use, the same client's next, or another client's. */
+type Use = "first" | "again" | "another";
 
 /** Answers a setup request of the client at `peer`. Rejects with the failure. */
 export async function setup(request: Request, peer: string, deps: SetupDeps): Promise<Response> {
+  const header = (name: string) => request.headers.get(name);
+  const quiet = unseen(request.method, header);
+  if (quiet !== null) return nothing(quiet.status);
   const query = new URLSearchParams(pathAndQuery(request.url).split("?")[1] ?? "");
   const token = query.get("token");
   const claims = await readClaims(token, deps);
-  const used = claims.jti !== null && !(await deps.burner.burn(claims.jti, SETUP_LIFETIME * 1000 + 5000));
+  // A TCP setup is read by the page that fetches it.
+  if (seemsUnseen(header) && deps.table.byId(claims.circuit)?.circuit.protocol === "http") return nothing(204);
+  const client = clientAddress(request, peer, deps);
+  const use = await useOf(claims, client, deps);
   // A used token makes nobody fetch: it could be sent a thousand times.
-  const entry = used ? deps.table.byId(claims.circuit) : await lookUp(claims.circuit, deps);
-  if (entry === undefined) throw used ? alreadyUsed() : notFound("circuit");
+  const entry = use === "first" ? await lookUp(claims.circuit, deps) : deps.table.byId(claims.circuit);
+  if (entry === undefined) throw use === "another" ? alreadyUsed() : notFound("circuit");
   const { circuit } = entry;
   if (circuit.app_mode === "inference")
     throw new Failure("generic-bad-request", "E20011: Not supported for inference apps");
   if (circuit.protocol === "tcp") {
-    if (used) throw alreadyUsed();
-    const uri = await tcpSetup(entry, token ?? "", clientAddress(request, peer, deps), deps);
+    if (use === "another") throw alreadyUsed();
+    const uri = await tcpSetup(entry, token ?? "", client, deps);
     const goes = claims.redirect !== "" && query.get("do-not-redirect") !== "true";
     return goes ? goTo(uri, []) : Response.json({ redirect: uri, redirectURI: uri }, { headers: PRIVATE_HEADERS });
   }
@@ -63,7 +74,7 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   if (path === null) throw new Failure("generic-bad-request", "redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);
   if (circuit.open_to_public) return goTo(origin + path, []);
-  if (used) {
+  if (use === "another") {
     if (holdsPermit(request, entry, deps.admission)) return goTo(origin + path, []);
     throw alreadyUsed();
   }
@@ -76,6 +87,22 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
 }
 
 // --- internal ---
+
+/** Judges who comes with a genuine token, and when. Throws when its time is over. */
+async function useOf({ jti, exp }: Claims, client: string, { firstUses, admission }: SetupDeps): Promise<Use> {
+  const now = admission.now();
+  const isOld = isExpired(exp, now);
+  if (jti === null) {
+    if (isOld) throw expired();
+    return "first";
+  }
+  // What can be remembered of nobody is not asked for.
+  if (isExpired(exp, now - SAME_CLIENT_SECONDS * 1000)) throw expired();
+  const first = isOld ? await firstUses.find(jti) : await firstUses.claim(jti, client);
+  if (first === null ? isOld : isOver(first, now)) throw expired();
+  if (first === null) return "first";
+  return isSameClient(first, client) ? "again" : "another";
+}
 
 /** Lets the address in for raw TCP; gives the link that tells the platform's client app where to connect (wire §7). */
 async function tcpSetup(entry: Entry, token: string, address: string, deps: SetupDeps): Promise<string> {
@@ -96,18 +123,20 @@ function clientAddress({ headers }: Request, peer: string, { trusted }: SetupDep
   return clientOf({ peer, tls: false, header: (name) => headers.get(name) }, trusted).address;
 }
 
-async function readClaims(token: string | null, { jwtSecret, admission }: SetupDeps): Promise<Claims> {
+async function readClaims(token: string | null, { jwtSecret }: SetupDeps): Promise<Claims> {
   if (token === null || token === "")
     throw new Failure("generic-bad-request", "token: wanted the setup token of the coordinator");
-  const payload = await verifyJwt(token, jwtSecret, [], admission.now).catch((error: unknown) => {
-    throw new Failure("invalid-credentials", {
-      msg: "token: not valid or expired; open the app again",
-      cause: hint(error),
-    });
+  const payload = await verifySetupToken(token, jwtSecret).catch((error: unknown) => {
+    throw new Failure("invalid-credentials", { msg: "token: not valid; open the app again", cause: hint(error) });
   });
-  const { circuit, redirect, jti } = payload;
+  const { circuit, redirect, jti, exp } = payload;
   if (typeof circuit !== "string") throw new Failure("generic-bad-request", "token: names no circuit");
-  return { circuit: circuit.toLowerCase(), redirect: typeof redirect === "string" ? redirect : "", jti: jti ?? null };
+  return {
+    circuit: circuit.toLowerCase(),
+    redirect: typeof redirect === "string" ? redirect : "",
+    jti: jti ?? null,
+    exp,
+  };
 }
 
 /** For the log: what an operator can do about it. */
@@ -126,6 +155,14 @@ async function lookUp(id: string, { table, refresh }: SetupDeps): Promise<Entry 
 
 function alreadyUsed(): Failure {
   return new Failure("invalid-credentials", "This link was used already; open the app again");
+}
+
+function expired(): Failure {
+  return new Failure("invalid-credentials", "This link has expired; open the app again");
+}
+
+function nothing(status: number): Response {
+  return new Response(null, { status, headers: UNSEEN_HEADERS });
 }
 
 /** In port mode the API has the circuits' host, so a browser that reloads this page shows its permit. */
