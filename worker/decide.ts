@@ -6,6 +6,7 @@ import { Failure } from "../shared/failure.ts";
 import type { AddressMatcher } from "../shared/addresses.ts";
 import type { Log } from "../shared/log.ts";
 import { isHost, isTarget } from "../shared/target.ts";
+import { ANSWER_RULES } from "./answer-rules.ts";
 import { admit, checkAddress, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
 import { isOurs } from "./bearer.ts";
@@ -98,6 +99,8 @@ function onward(
       mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
     ),
     answerHeaders,
+    answerRules: ANSWER_RULES[entry.circuit.frontend_mode],
+    host: client.host,
     cookie: guardSetCookie,
   };
 }

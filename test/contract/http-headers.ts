@@ -98,6 +98,13 @@ export function httpHeaders(shape: Shape, stage: () => Stage): void {
     expect((await upstream.request()).head.get("x-odd")).toBe(odd);
   });
 
+  line("H4", "passes of headers that reach further than the circuit what stays within it", async () => {
+    const own = shape.frontend === "wildcard";
+    const upstream = answering(answer(200, FAR, "ok"));
+    const { head } = await ask(await stage().open({ upstream: upstream.port }), "/");
+    expect(farOf((name) => head.get(name))).toEqual(farPassed(own));
+  });
+
   line("H4", "keeps the app's Date and Server", async () => {
     const own: Pairs = [
       ["Date", "Mon, 01 Jan 2024 00:00:00 GMT"],
@@ -209,3 +216,23 @@ const REPEATED: Pairs = [
   ["Vary", "Accept"],
   ["x-r", "1"],
 ];
+
+/** What a hostile or careless app may say to the browser about more than its own circuit. */
+export const FAR: Pairs = [
+  ["Clear-Site-Data", '"cookies", "storage"'],
+  ["Strict-Transport-Security", "max-age=31536000; includeSubDomains"],
+  ["Alt-Svc", 'h3="evil.example:443"; ma=86400'],
+  ["NEL", '{"report_to":"x","max_age":1}'],
+  ["Report-To", '{"group":"x","max_age":1,"include_subdomains":true,"endpoints":[]}'],
+  ["Reporting-Endpoints", 'x="https://app.example/"'],
+];
+
+export function farOf(get: (name: string) => string | null): (string | null)[] {
+  return FAR.map(([name]) => get(name.toLowerCase()));
+}
+
+/** In the order of `FAR`. */
+export function farPassed(isWildcard: boolean): (string | null)[] {
+  const own = isWildcard ? ["max-age=31536000", null, '{"report_to":"x","max_age":1}', null] : [null, null, null, null];
+  return ['"storage"', ...own, 'x="https://app.example/"'];
+}

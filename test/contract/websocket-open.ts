@@ -1,6 +1,7 @@
 /** W1, W2: the app decides about a handshake, and both sides see each other's headers. */
 import { describe, expect } from "bun:test";
 import { ask, begin, dial, finalHead } from "./client.ts";
+import { FAR, farOf, farPassed } from "./http-headers.ts";
 import { linesOf, useStage } from "./line.ts";
 import { chunk, sha256 } from "./message.ts";
 import type { Shape } from "./shapes.ts";
@@ -160,6 +161,20 @@ export function webSocketOpening(shape: Shape): void {
       expect(head.all("set-cookie")).toEqual(["a=1; Path=/", "b=2; Path=/"]);
       expect([head.all("upgrade"), head.all("connection"), head.all("sec-websocket-accept").length, head.all("date").length]).toEqual([["websocket"], ["Upgrade"], 1, 1]); // prettier-ignore
     });
+
+    line(
+      "W2",
+      "passes of headers that reach further than the circuit what stays within it, in a refusal too",
+      async () => {
+        const upstream = webSocketApp(() => undefined, FAR);
+        const { head } = await connect(await reach(upstream));
+        const refusing = app(({ wire }) => wire.send(answer("403 No", FAR)));
+        const refused = await ask(await reach(refusing), "/", { headers: handshake() });
+        expect([head.status, refused.head.status]).toEqual([101, 403]);
+        const passed = farPassed(shape.frontend === "wildcard");
+        expect([farOf((name) => head.get(name)), farOf((name) => refused.head.get(name))]).toEqual([passed, passed]);
+      },
+    );
 
     for (const chosen of ["second", null])
       line("W2", `gives the client the subprotocol that the app has chosen: ${chosen ?? "none"}`, async () => {

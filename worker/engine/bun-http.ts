@@ -67,9 +67,15 @@ export async function forward(
 /** The app's answer headers as the client gets them: the same object, edited, because a copy costs more than the rest. */
 export function answerHeaders(headers: Headers, to: Forward): Headers {
   const ends = endsHere(headers.get("connection"));
+  const { answerRules: rules } = to;
   const dropped: string[] = [];
-  for (const name of headers.keys()) if (ends(name)) dropped.push(name);
+  const ruled: string[] = [];
+  for (const name of headers.keys()) {
+    if (ends(name)) dropped.push(name);
+    else if (rules.has(name)) ruled.push(name);
+  }
   for (const name of dropped) headers.delete(name);
+  for (const name of ruled) keepWithin(headers, name, to);
   if (headers.has("set-cookie")) guardCookies(headers, to);
   for (const [name, value] of to.answerHeaders) headers.append(name, value);
   return headers;
@@ -149,6 +155,13 @@ function elsewhere({ kind }: UpstreamFault, passage: Passage, request: Request):
   const other = kind === "unreachable" && request.body === null ? passage.elsewhere() : null;
   passage.release();
   return other;
+}
+
+/** What of a header stays within the circuit. */
+function keepWithin(headers: Headers, name: string, { answerRules, host }: Forward): void {
+  const passed = answerRules.get(name)?.(headers.get(name) ?? "", host) ?? null;
+  if (passed === null) headers.delete(name);
+  else headers.set(name, passed);
 }
 
 function guardCookies(headers: Headers, { cookie }: Forward): void {

@@ -56,6 +56,9 @@ export interface HeaderEdits {
   set: readonly [name: string, value: string][];
 }
 
+/** By name in lower case: what may pass of an answer header that reaches further than its circuit. Null drops it. */
+export type AnswerRules = ReadonlyMap<string, (value: string, host: string) => string | null>;
+
 /** Where to send a request, and how. */
 export interface Forward {
   kind: "forward";
@@ -64,6 +67,9 @@ export interface Forward {
   edits: HeaderEdits;
   /** Header lines to add to the app's answer. */
   answerHeaders: [string, string][];
+  /** For the app's answer headers; `host` is the circuit's, as the client names it. */
+  answerRules: AnswerRules;
+  host: string;
   /** Says which of the app's `Set-Cookie` lines may pass, and how. Null drops one. */
   cookie: (line: string) => string | null;
 }
