@@ -53,7 +53,9 @@ export const ProxyWish = Type.Object({
   allowed_client_ips: Type.Optional(
     nullable(Type.String({ maxLength: 8192, description: "Comma-separated addresses and CIDR ranges." })),
   ),
-  redirect: Type.Optional(nullable(Type.String({ maxLength: 2048, description: "Path of the app to open." }))),
+  redirect: Type.Optional(
+    nullable(Type.String({ maxLength: 2048, description: "Path of the app to open: `/lab` or `lab`." })),
+  ),
   no_reuse: Type.Optional(nullable(Type.Boolean())),
   port: Type.Optional(nullable(PortNumber)),
   subdomain: Type.Optional(nullable(Type.String({ maxLength: 255 }))),

@@ -16,6 +16,19 @@ describe("a path of the circuit", () => {
     expect(redirectPath(path)).toBe(path);
   });
 
+  // As the original's worker (26.9.6) has it: "/" + redirect.
+  test.each([
+    ["lab", "/lab"],
+    ["lab/tree/a%20b?x=1&y=a:b#top", "/lab/tree/a%20b?x=1&y=a:b#top"],
+    ["?next=https://other.example/", "/?next=https://other.example/"],
+    ["#top", "/#top"],
+    ["a/b:c", "/a/b:c"],
+    ["../lab", "/../lab"],
+    ["한글", "/%ED%95%9C%EA%B8%80"],
+  ])("without its slash at the start is taken from the root: %s", (wanted, path) => {
+    expect(redirectPath(wanted)).toBe(path);
+  });
+
   test("is / when none is wanted", () => {
     expect(redirectPath("")).toBe("/");
   });
@@ -31,9 +44,13 @@ describe("what could lead elsewhere is refused", () => {
     ["a scheme", "javascript:alert(1)"],
     ["another host", "//other.example"],
     ["three slashes", "///other.example"],
-    ["no slash at the start", "lab"],
+    ["a scheme in capitals", "HTTPS:other.example"],
+    ["a scheme of its own", "web+app.1-2:x"],
+    ["a relative path with a backslash", "lab\\other.example"],
+    ["a relative path with a control character", "lab\n/x"],
     ["a blank at the start", " /lab"],
-    ["a query only", "?x=1"],
+    ["a tab before slashes", "\t//other.example"],
+    ["more than 2 KiB with its slash", "a".repeat(2048)],
     ["a backslash as second slash", "/\\other.example"],
     ["a backslash anywhere", "/a\\b"],
     ["a tab between slashes", "/\t/other.example"],

@@ -63,6 +63,16 @@ describe("/setup", () => {
     }
   });
 
+  test("takes a redirect without its slash from the root, asked of the coordinator or in a token of the original's", async () => {
+    const { circuitId, path } = await enter({ redirect: "lab?x=1" });
+    expect(path).toBe("/lab?x=1");
+    const setup = await fetch(await setupToken({ circuit: circuitId, redirect: "lab" }, JWT_SECRET, null), {
+      redirect: "manual",
+    });
+    const entered = await fetch(setup.headers.get("location") ?? "", { redirect: "manual" });
+    expect(entered.headers.get("location")).toBe("/lab");
+  });
+
   test("takes the original's tokens, which have neither exp nor jti, again and again", async () => {
     const { circuitId } = await enter();
     const url = await setupToken({ circuit: circuitId, redirect: "/lab" }, JWT_SECRET, null);
