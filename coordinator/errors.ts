@@ -5,7 +5,7 @@
 import type { Elysia } from "elysia";
 import { ValidationError } from "elysia";
 import { Failure, reason } from "../shared/failure.ts";
-import { listsJson, failureAnswer } from "../shared/page.ts";
+import { failureAnswer, wantsPage } from "../shared/page.ts";
 import { redactUrl, type Log } from "../shared/log.ts";
 import { pathAndQuery } from "../shared/target.ts";
 import { describeFaults } from "./validation.ts";
@@ -39,19 +39,18 @@ export function answerFailure(
   report(log, failure, error, errorId, request);
   const answer = failureAnswer(
     failure,
-    wantsPage(request.method, path, request.headers.get("accept")) ? "html" : "json",
+    isForPeople(path) && wantsPage((name) => request.headers.get(name)) ? "html" : "json",
     { errorId },
   );
   return new Response(answer.body, { status: answer.status, headers: answer.headers });
 }
 
-/** People's browsers come only to /v2/proxy, and a POST there is a program's unless it asks for a page. */
-export function wantsPage(method: string, path: string, accept: string | null): boolean {
-  if (!path.startsWith("/v2/proxy/") || accept === null) return false;
-  return method === "GET" ? !listsJson(accept) : /\btext\/html\b/i.test(accept);
-}
-
 // --- internal ---
+
+/** People's browsers come nowhere else. */
+function isForPeople(path: string): boolean {
+  return path.startsWith("/v2/proxy/");
+}
 
 function hasRoute(app: Elysia, path: string): boolean {
   const asked = path.replace(/\/$/, "").split("/");

@@ -29,11 +29,27 @@ export function listsJson(accept: string | null): boolean {
   return accept !== null && /\bapplication\/(problem\+)?json\b/i.test(accept);
 }
 
-/** What a page tells: the app's name, an id that is also in the log, and whether it loads itself again. */
+/**
+ * Whether a person looks at the answer. A browser's navigation says that it is one, where it says so, and lists text/html; a
+ * program that takes anything (`Accept: *\/*`) gets JSON.
+ */
+export function wantsPage(header: (name: string) => string | null): boolean {
+  if (header("sec-fetch-mode") === "navigate") return true;
+  const accept = header("accept");
+  return !listsJson(accept) && listsHtml(accept);
+}
+
+export function listsHtml(accept: string | null): boolean {
+  return accept !== null && /\btext\/html\b/i.test(accept);
+}
+
+/** What a page tells: the app's name, an id that is also in the log, and whether it loads itself again. `more` is for programs. */
 interface About {
   app?: string;
   errorId?: string;
   reload?: boolean;
+  /** Members of the problem document beside its own. */
+  more?: Record<string, unknown>;
 }
 
 /** Renders a failure. */
@@ -44,7 +60,7 @@ export function failureAnswer(failure: Failure, form: "json" | "html", about: Ab
     return {
       status: failure.httpStatus,
       headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...id, ...CORS_HEADERS],
-      body: JSON.stringify(problem),
+      body: JSON.stringify({ ...problem, ...about.more }),
     };
   }
   const lines = [

@@ -2,7 +2,7 @@
 import { Failure, reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
 import { redactUrl } from "../shared/log.ts";
-import { failureAnswer, listsJson, type Answer } from "../shared/page.ts";
+import { failureAnswer, listsHtml, wantsPage, type Answer } from "../shared/page.ts";
 import type { Passage, RequestHead, UpstreamFault } from "./engine/engine.ts";
 import type { Entry } from "./table.ts";
 
@@ -25,14 +25,17 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | un
   // Who was not let in learns nothing of the app.
   const about = entry === undefined || failure.httpStatus < 500 ? { errorId } : { app: entry.circuit.app, errorId };
   const isStarting = failure.kind === "appproxy/container-starting";
-  // Clients of model services are programs, which often say that they accept anything.
-  const isProgram = entry?.circuit.app_mode === "inference" && !listsHtml(head);
-  const form = isProgram || listsJson(head.header("accept")) ? "json" : "html";
-  const answer = failureAnswer(failure, form, { ...about, reload: isStarting && isNavigation(head) });
+  const isModel = entry?.circuit.app_mode === "inference";
+  const answer = failureAnswer(failure, wantsPage((name) => head.header(name)) ? "html" : "json", {
+    ...about,
+    reload: isStarting && isNavigation(head),
+    ...(isModel ? { more: { error: modelError(failure) } } : {}),
+  });
   if (isStarting) return { ...answer, headers: [...answer.headers, ["Retry-After", "1"]] };
   // RFC 9110 §11.6.1: a 401 says which credential is wanted. A browser's page would ask for no token, so only here.
-  const wantsToken = failure.httpStatus === 401 && entry?.circuit.app_mode === "inference";
-  return wantsToken ? { ...answer, headers: [...answer.headers, ["WWW-Authenticate", "Bearer"]] } : answer;
+  return failure.httpStatus === 401 && isModel
+    ? { ...answer, headers: [...answer.headers, ["WWW-Authenticate", "Bearer"]] }
+    : answer;
 }
 
 /** What an upstream fault means to the client. A client that has left is no fault: the engine sees that first. */
@@ -59,9 +62,18 @@ function isNavigation(head: RequestHead): boolean {
   if (head.method !== "GET" || head.upgrade) return false;
   const mode = head.header("sec-fetch-mode");
   // Browsers leave it out on plain http from elsewhere than localhost.
-  return mode === null ? listsHtml(head) : mode === "navigate";
+  return mode === null ? listsHtml(head.header("accept")) : mode === "navigate";
 }
 
-function listsHtml(head: RequestHead): boolean {
-  return (head.header("accept") ?? "").includes("text/html");
+/** The only part of an error that OpenAI's clients show: with its field names, and types in the words that such services use. */
+function modelError(failure: Failure): { message: string; type: string; code: string } {
+  const { httpStatus: status } = failure;
+  const type = status >= 500 ? "server_error" : (MODEL_ERRORS[status] ?? "invalid_request_error");
+  return { message: failure.message, type, code: failure.problem().error_code };
 }
+
+const MODEL_ERRORS: Record<number, string> = {
+  401: "authentication_error",
+  403: "permission_error",
+  404: "not_found_error",
+};

@@ -44,12 +44,14 @@ export function httpFailures(shape: Shape, stage: () => Stage): void {
     for (const accept of [
       "application/json",
       "application/problem+json, text/plain",
+      "*/*",
+      "image/avif,*/*;q=0.8",
       "text/html",
       BROWSER[0]?.[1] ?? "",
     ])
       types.push((await ask(to, "/", { headers: [["Accept", accept]] })).head.get("content-type"));
     const [json, html] = ["application/problem+json", "text/html; charset=utf-8"];
-    expect(types).toEqual([json, json, html, html]);
+    expect(types).toEqual([json, json, json, json, html, html]);
   });
 
   line(

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { mintInferenceToken } from "../../shared/jwt.ts";
 import { JWT_SECRET } from "../support/manager.ts";
+import { freePort } from "../support/ports.ts";
 import { until } from "../support/until.ts";
 import { ask, begin, finalHead, type Ask } from "./client.ts";
 import { linesOf, useStage } from "./line.ts";
@@ -72,7 +73,7 @@ export function modelServices(shape: Shape): void {
           expect([method, head.status, JSON.parse(body.bytes.toString())]).toEqual([
             method,
             401,
-            expect.objectContaining({ type: "https://api.backend.ai/probs/invalid-credentials", error_code: "agent_auth_unauthorized", msg }),
+            { type: "https://api.backend.ai/probs/invalid-credentials", title: "Authentication credentials not valid.", error_code: "agent_auth_unauthorized", msg, error: { message: msg, type: "authentication_error", code: "agent_auth_unauthorized" } },
           ]); // prettier-ignore
           expect([head.get("www-authenticate"), head.get("access-control-allow-origin")]).toEqual(["Bearer", "*"]);
         }
@@ -82,6 +83,30 @@ export function modelServices(shape: Shape): void {
       const page = await ask(to, "/", { headers: [NO_COOKIE, ["Accept", "text/html"]] });
       expect([page.head.status, page.head.get("content-type")]).toEqual([401, "text/html; charset=utf-8"]);
       expect(upstream.asked).toHaveLength(0);
+    });
+
+    // Measured with openai 3.57 of PyPI and 7.57 of npm: both show `message`, `type` and `code` of `error`. Without it the first
+    // says "Error code: 401" and nothing else, and neither has a code.
+    test("whose kernel is away, or whose list does not name the client, says so in an error object too", async () => {
+      const away = await stage().open({ upstream: await freePort(), appMode: "inference" });
+      const listed = await stage().open({ upstream: echo().port, appMode: "inference", allowedClientIps: "10.0.0.1" });
+      const gone = await stage().open({ upstream: [], appMode: "inference" });
+      const error = async (to: Opened) => {
+        const { head, body } = await ask(to, "/v1/models", {
+          headers: [NO_COOKIE, await bearer(to), ["Accept", "*/*"]],
+        });
+        return [head.status, JSON.parse(body.bytes.toString()).error];
+      };
+      const unreachable = { message: expect.any(String), type: "server_error", code: "kernel_access_unreachable" };
+      expect([await error(away), await error(listed), await error(gone)]).toEqual([
+        [503, unreachable],
+        [403, { message: "E20011: Client address not allowed", type: "permission_error", code: "appproxy_access_forbidden" }],
+        [503, { message: "No kernel serves this app", type: "server_error", code: "agent_generic_unavailable" }],
+      ]); // prettier-ignore
+      // An app's errors are read by people's pages and our own tools.
+      const app = await stage().open({ upstream: await freePort() });
+      const { body } = await ask(app, "/", { headers: [["Accept", "application/json"]] });
+      expect(JSON.parse(body.bytes.toString()).error).toBeUndefined();
     });
 
     test("that is open to the public needs nothing, and gets the client's own Authorization", async () => {

@@ -92,10 +92,8 @@ describe.each(["port", "wildcard"] as const)("in %s mode", (mode) => {
   test("a wrong key is the client's AuthenticationError, and says why", async () => {
     const error = await fault(() => client("sk-wrong").chat.completions.create(chat));
     expect(error).toBeInstanceOf(AuthenticationError);
-    expect([error.status, JSON.stringify(error.error ?? error.message)]).toEqual([
-      401,
-      expect.stringContaining("E20008"),
-    ]);
+    expect([error.status, error.type, error.code]).toEqual([401, "authentication_error", "agent_auth_unauthorized"]);
+    expect(error.message).toBe("401 E20008: Invalid authorization token (it cannot be read)");
   });
 
   test("a client that stops reading is heard by the model server", async () => {

@@ -1,7 +1,7 @@
 /** The table of failures that callers match on, and how a failure is shown to programs and to people. */
 import { describe, expect, test } from "bun:test";
 import { FAILURES, Failure, notFound, reason, type FailureKind } from "../../shared/failure.ts";
-import { escapeHtml, failureAnswer, listsJson } from "../../shared/page.ts";
+import { escapeHtml, failureAnswer, listsJson, wantsPage } from "../../shared/page.ts";
 
 const TABLE: [FailureKind, number, string, string][] = [
   ["url-not-found", 404, "Unknown URL path.", "agent_request_not-found"],
@@ -101,10 +101,34 @@ describe("Accept", () => {
   ])("%p lists JSON: %p", (accept, expected) => {
     expect(listsJson(accept)).toBe(expected);
   });
+
+  test.each([
+    [null, null, false],
+    ["", null, false],
+    // fetch() of browsers and programs, curl.
+    ["*/*", "cors", false],
+    ["*/*", null, false],
+    ["image/avif,image/webp,*/*;q=0.8", "no-cors", false],
+    ["application/json", null, false],
+    ["text/html, application/json;q=0.5", null, false],
+    ["text/html,application/xhtml+xml,*/*;q=0.8", null, true],
+    ["Text/HTML", "cors", true],
+    ["*/*", "navigate", true],
+    ["text/html", "navigate", true],
+    ["application/json", "navigate", true],
+  ])("%p in mode %p is for a person: %p", (accept, mode, expected) => {
+    const headers: Record<string, string | null> = { accept, "sec-fetch-mode": mode };
+    expect(wantsPage((name) => headers[name] ?? null)).toBe(expected);
+  });
 });
 
 describe("the answer to a failure", () => {
   const failure = new Failure("generic-bad-request", `<b a='1' b="2">&</b>`);
+
+  test("has more members where somebody wants them", () => {
+    const { body } = failureAnswer(failure, "json", { more: { error: { code: "x" } } });
+    expect(JSON.parse(body)).toEqual({ ...failure.problem(), error: { code: "x" } });
+  });
 
   test("is a problem document for programs, readable from any origin", () => {
     expect(failureAnswer(failure, "json", { errorId: "e-1" })).toEqual({

@@ -2,7 +2,7 @@
 import { hostPort } from "../../shared/config/fields.ts";
 import { Failure, reason } from "../../shared/failure.ts";
 import { redactUrl, type Log } from "../../shared/log.ts";
-import { CORS_HEADERS, failureAnswer, listsJson } from "../../shared/page.ts";
+import { CORS_HEADERS, failureAnswer, wantsPage } from "../../shared/page.ts";
 import { pathAndQuery, pathOf } from "../../shared/target.ts";
 import { stopServer } from "../../shared/process.ts";
 import type { TlsPair } from "../../shared/tls.ts";
@@ -170,8 +170,7 @@ function refused(request: Request, error: unknown, log: Log): Response {
     },
     "request refused",
   );
-  const { status, headers, body } = failureAnswer(failure, listsJson(request.headers.get("accept")) ? "json" : "html", {
-    errorId,
-  });
+  const form = wantsPage((name) => request.headers.get(name)) ? "html" : "json";
+  const { status, headers, body } = failureAnswer(failure, form, { errorId });
   return new Response(body, { status, headers });
 }
