@@ -104,6 +104,12 @@ export const workerTable = {
       "`none` lets pages of other sites show apps in frames (https only); with `lax` such a frame has a link to a tab of its own",
     ),
   },
+  usage: {
+    open_connections: f.flag(
+      true,
+      "Whether an open WebSocket or TCP connection counts as use of its app and session, also while nothing moves over it",
+    ),
+  },
   events: eventsSection,
   logging: loggingSection,
   debug: debugSection,

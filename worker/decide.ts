@@ -86,7 +86,7 @@ function onward(
 ): Decision {
   const { id, app, app_mode: mode, open_to_public: isPublic } = entry.circuit;
   const use = useOf(entry, usage);
-  const passage = pick(entry, use.moved);
+  const passage = pick(entry, use, head.upgrade ? "connection" : "request");
   use.request();
   return {
     kind: "forward",

@@ -1,11 +1,11 @@
 /** Which kernel of a circuit gets the next request. */
 import { Failure } from "../shared/failure.ts";
-import { RoutePassage } from "./routes/passage.ts";
+import { RoutePassage, type Reports, type Travels } from "./routes/passage.ts";
 import type { Entry } from "./table.ts";
 
-/** A passage over the next route in turn. `moved` is told of its bytes. Throws service-unavailable when there is none. */
-export function pick({ pool }: Entry, moved: () => void): RoutePassage {
+/** A passage over the next route in turn, whose use is told to `use`. Throws service-unavailable when there is none. */
+export function pick({ pool }: Entry, use: Reports, travels: Travels): RoutePassage {
   const member = pool.pick();
   if (member === null) throw new Failure("service-unavailable", "No kernel serves this app");
-  return new RoutePassage(pool, member, moved);
+  return new RoutePassage(pool, member, use, travels);
 }

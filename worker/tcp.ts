@@ -61,5 +61,5 @@ function open(entry: Entry, arrival: Arrival, { usage, log }: TcpDeps): RoutePas
   if (member === null) return refusedTcp(arrival, entry, "no kernel serves this app", log);
   const use = useOf(entry, usage);
   use.request();
-  return new RoutePassage(pool, member, use.moved);
+  return new RoutePassage(pool, member, use, "connection");
 }

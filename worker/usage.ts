@@ -1,6 +1,7 @@
 /**
- * Accounting: how often circuits are used and when bytes last moved. Gathered in memory, written at most once a second
- * in one round trip. While the store is away nothing is lost; what is kept is one entry a circuit.
+ * Accounting: how often circuits are used, and when they last were: when bytes moved or a WebSocket or TCP connection was
+ * open. Gathered in memory, written at most once a second in one round trip. While the store is away nothing is lost; what
+ * is kept is one entry a circuit.
  */
 import { reason } from "../shared/failure.ts";
 import type { CircuitUse, LiveData } from "../shared/live/live.ts";
@@ -14,6 +15,13 @@ export interface CircuitUsage {
   request(): void;
   /** Bytes moved in either direction. Bound, so that it can be handed on as it is. */
   readonly moved: () => void;
+  /** A WebSocket or TCP connection is open from now on; to call what this gives, once, says that it is not any more. */
+  opened(): () => void;
+}
+
+export interface UsageOptions {
+  /** Whether a connection over which nothing moves is use. The original marks it every 1.5 s while it is open. */
+  openConnections: boolean;
 }
 
 export interface Usage {
@@ -31,8 +39,13 @@ const FLUSH_MS = 1000;
 /** So many busy circuits are written in a batch without a longer pause after it. */
 const SMALL_BATCH = 2000;
 const LONGEST_PAUSE_MS = 5000;
+/** The rhythm of the original's marks: a platform that was set up for that ends nothing that is in use. */
+const MARK_MS = 1500;
 
-export function createUsage(live: LiveData, log: Log, now: () => number): Usage {
+export function createUsage(live: LiveData, log: Log, now: () => number, { openConnections }: UsageOptions): Usage {
+  /** Circuits with open connections. */
+  const open = new Set<Gathered>();
+  let markAt = 0;
   /** Circuits that were used since the last flush. */
   let busy: Gathered[] = [];
   /** What could not be written yet: an entry a circuit and session. */
@@ -47,7 +60,14 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
     flushing ??= flush().finally(() => (flushing = null));
   }, FLUSH_MS);
 
+  function mark(): void {
+    if (performance.now() < markAt) return;
+    markAt = performance.now() + MARK_MS;
+    for (const use of open) use.moved();
+  }
+
   function gather(): void {
+    if (openConnections) mark();
     for (const use of busy) {
       const { circuit, requests, lastAccess } = use.take();
       // A circuit that has changed is there twice, and what could not be written before.
@@ -91,7 +111,7 @@ export function createUsage(live: LiveData, log: Log, now: () => number): Usage 
   }
 
   return {
-    of: (circuit) => new Gathered(circuit, now, total, (use) => busy.push(use)),
+    of: (circuit) => new Gathered(circuit, now, total, (use) => busy.push(use), open),
     requests: () => total.requests,
     delayed: () => delayed,
     async stop() {
@@ -109,16 +129,25 @@ class Gathered implements CircuitUsage {
   readonly #now: () => number;
   readonly #total: { requests: number };
   readonly #busy: (use: Gathered) => void;
+  readonly #withOpen: Set<Gathered>;
+  #open = 0;
   #isBusy = false;
   #requests = 0;
   /** Epoch seconds. */
   #lastAccess = 0;
 
-  constructor(circuit: Circuit, now: () => number, total: { requests: number }, busy: (use: Gathered) => void) {
+  constructor(
+    circuit: Circuit,
+    now: () => number,
+    total: { requests: number },
+    busy: (use: Gathered) => void,
+    withOpen: Set<Gathered>,
+  ) {
     this.circuit = circuit;
     this.#now = now;
     this.#total = total;
     this.#busy = busy;
+    this.#withOpen = withOpen;
   }
 
   request(): void {
@@ -132,6 +161,15 @@ class Gathered implements CircuitUsage {
     if (this.#isBusy) return;
     this.#isBusy = true;
     this.#busy(this);
+  };
+
+  opened(): () => void {
+    if (++this.#open === 1) this.#withOpen.add(this);
+    return this.#closed;
+  }
+
+  readonly #closed = (): void => {
+    if (--this.#open === 0) this.#withOpen.delete(this);
   };
 
   /** What was gathered, and begins anew. */

@@ -84,7 +84,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     changed: (entry) => checks.follow(entry),
   });
   const knocks = createKnocks(deps.live, log, now);
-  const usage = createUsage(deps.live, log, now);
+  const usage = createUsage(deps.live, log, now, { openConnections: config.usage.open_connections });
   const burner = createBurner(deps.live, log, now);
   const secure = own.tls_advertised || own.tls_listen;
   const permits = new PermitAuthority(config.permit_hash, { authority: own.authority, compact: permit.compact });

@@ -13,9 +13,12 @@ interface Line {
   to: Opened;
   fromClient: () => Promise<void>;
   fromApp: () => Promise<void>;
+  /** The client leaves. */
+  close: () => void;
 }
 
 const TCP = { redis: true, worker: { protocol: "tcp", tcp_auth: "none" } };
+const BYTES_ONLY = { redis: true, sections: { usage: { open_connections: false } } };
 
 export const ACCOUNTING: SlowLine[] = [
   {
@@ -43,19 +46,60 @@ export const ACCOUNTING: SlowLine[] = [
   {
     line: "A1",
     sentence:
-      "moves last_access of circuit and session when bytes move in either direction over a WebSocket, not while a socket is just open",
+      "moves last_access of circuit and session only when bytes move over a WebSocket, with usage.open_connections = false",
+    options: BYTES_ONLY,
     work: async (stage) => movesOnlyWithBytes(stage, await webSocket(stage)),
   },
   {
     line: "A1",
     sentence:
-      "counts TCP connections, and moves last_access when bytes move in either direction, not while a socket is just open",
+      "counts TCP connections, and moves last_access only when bytes move in either direction, with usage.open_connections = false",
     in: ({ frontend }) => frontend === "port",
-    options: TCP,
+    options: { ...TCP, ...BYTES_ONLY },
     async work(stage) {
       const talk = await tcp(stage);
       await movesOnlyWithBytes(stage, talk);
       expect((await stage.use(talk.to)).requests).toBe(1);
+    },
+  },
+  {
+    line: "A1",
+    sentence: "takes an open WebSocket for use of circuit and session, and a closed one not",
+    work: async (stage) => movesWhileOpen(stage, await webSocket(stage)),
+  },
+  {
+    line: "A1",
+    sentence: "takes an open TCP connection for use of circuit and session, and a closed one not",
+    in: ({ frontend }) => frontend === "port",
+    options: TCP,
+    work: async (stage) => movesWhileOpen(stage, await tcp(stage)),
+  },
+  {
+    line: "A1",
+    sentence: "goes on taking open connections for use when Redis comes back empty",
+    options: { redis: true },
+    async work(stage) {
+      const talk = await webSocket(stage);
+      await until(async () => (await stage.use(talk.to)).lastAccess !== null);
+      await stage.redis?.stop();
+      await stage.redis?.start();
+      await until(async () => (await stage.use(talk.to)).lastAccess !== null, 30_000);
+      await movesWhileOpen(stage, talk);
+    },
+  },
+  {
+    line: "A1",
+    sentence: "goes on taking open connections for use while they are drained",
+    options: { redis: true, worker: { shutdown_timeout: 12 } },
+    in: ({ frontend }) => frontend === "port",
+    async work(stage) {
+      // The last of several is closed at the end of the time.
+      const talks = [await webSocket(stage), await webSocket(stage), await webSocket(stage)];
+      const stopping = stage.stopWorker();
+      const began = Date.now() / 1000;
+      await stopping;
+      const uses = await Promise.all(talks.map(async ({ to }) => (await stage.use(to)).lastAccess ?? 0));
+      expect(Math.max(...uses) - began).toBeGreaterThan(4);
     },
   },
   {
@@ -167,6 +211,43 @@ async function movesOnlyWithBytes(stage: Stage, { to, fromClient, fromApp }: Lin
   }
 }
 
+/**
+ * What the platform's idle checker makes of a session (`NetworkTimeoutIdleChecker.check_idleness` of the Manager 26.9.6): it
+ * compares `session.<id>.last_access` with Redis' own time, every 15 s. Its threshold is what an administrator sets; a
+ * worker of the original, which marks every 1.5 s, keeps a session with one of three seconds.
+ */
+const THRESHOLD_S = 3;
+
+async function movesWhileOpen(stage: Stage, { to, close }: Line): Promise<void> {
+  await until(async () => (await stage.use(to)).lastAccess !== null);
+  const { lastAccess: first } = await stage.use(to);
+  let last = first ?? 0;
+  let longest = 0;
+  const began = performance.now();
+  await until(async () => {
+    const { lastAccess, sessions } = await stage.use(to);
+    if ((lastAccess ?? 0) > last) {
+      longest = Math.max(longest, (lastAccess ?? 0) - last);
+      last = lastAccess ?? 0;
+      // Read after it: the same mark, or the next one.
+      expect(sessions[0] ?? 0).toBeGreaterThanOrEqual(last);
+    }
+    return last - (first ?? 0) > 3 * THRESHOLD_S;
+  }, 30_000);
+  // A machine that stands still can't mark either.
+  const slowness = Math.max(0, (performance.now() - began) / 1000 - (last - (first ?? 0)));
+  expect(longest).toBeLessThan(THRESHOLD_S + slowness);
+  close();
+  let quiet = 0;
+  await until(async () => {
+    await flushed(stage);
+    const { lastAccess } = await stage.use(to);
+    quiet = lastAccess === last ? quiet + 1 : 0;
+    last = lastAccess ?? 0;
+    return quiet === 4;
+  }, 30_000);
+}
+
 /** A request and its answer that are both on their way. */
 async function http(stage: Stage): Promise<Line> {
   const upstream = app(async ({ wire }) => {
@@ -179,6 +260,7 @@ async function http(stage: Stage): Promise<Line> {
     to,
     fromClient: () => client.send(chunk("from the client")),
     fromApp: async () => (await upstream.request()).wire.send(chunk("from the app")),
+    close: () => client.reset(),
   };
 }
 
@@ -200,6 +282,7 @@ async function webSocket(stage: Stage): Promise<Line> {
     // A masked text frame: RFC 6455 §5.2.
     fromClient: () => client.send(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69])),
     fromApp: async () => (await upstream.request()).wire.send(Buffer.from([0x81, 0x02, 0x68, 0x69])),
+    close: () => client.reset(),
   };
 }
 
@@ -226,6 +309,7 @@ async function tcp(stage: Stage): Promise<Line> {
     to,
     fromClient: () => client.send("from the client"),
     fromApp: async () => (await until(() => wires[0])).send("from the app"),
+    close: () => client.reset(),
   };
 }
 

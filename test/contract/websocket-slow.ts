@@ -103,7 +103,8 @@ export const WEBSOCKET_SLOW: SlowLine[] = [
   })),
   {
     line: "A1",
-    sentence: "takes pings and pongs on a WebSocket for no use, and messages for use",
+    sentence: "takes pings and pongs on a WebSocket for no use of their own, and messages for use",
+    options: { redis: true, sections: { usage: { open_connections: false } } },
     async work(stage) {
       const upstream = webSocketApp();
       const to = await stage.open({ upstream: upstream.port });

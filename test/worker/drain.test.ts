@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { drain } from "../../worker/drain.ts";
 import type { Frontends } from "../../worker/frontends.ts";
 import { pick } from "../../worker/pick.ts";
-import { entry, newTable } from "../support/values.ts";
+import { entry, newTable, untold } from "../support/values.ts";
 
 /** Frontends whose connections never end by themselves. */
 function frontends(abort: () => void): Frontends {
@@ -26,7 +26,7 @@ test("a WebSocket that opens after the others were asked to go is asked too, bef
   table.put(entry().circuit);
   const told: string[] = [];
   const carry = (name: string, asked?: () => void) => {
-    const one = pick(table.all()[0] ?? entry(), () => undefined);
+    const one = pick(table.all()[0] ?? entry(), untold, "connection");
     one.goAway = () => {
       told.push(name);
       asked?.();

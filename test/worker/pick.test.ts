@@ -1,13 +1,12 @@
 /** Which kernel gets the next request. */
 import { describe, expect, test } from "bun:test";
 import { pick } from "../../worker/pick.ts";
-import { entry, refused, route } from "../support/values.ts";
+import { entry, refused, route, untold } from "../support/values.ts";
 
 /** The kernel ports that `count` requests in a row go to. */
 function ports(from: ReturnType<typeof entry>, count: number): number[] {
-  return Array.from({ length: count }, () => pick(from, ignore).port);
+  return Array.from({ length: count }, () => pick(from, untold, "request").port);
 }
-const ignore = () => undefined;
 const routes = (...ratios: number[]) => ratios.map((ratio, at) => route({ kernel_port: at + 1, traffic_ratio: ratio }));
 
 describe("requests", () => {
@@ -43,13 +42,13 @@ describe("without a route that gets traffic", () => {
     ["one without traffic", routes(0)],
     ["several without traffic", routes(0, 0)],
   ])("%s: 503", async (_what, all) => {
-    const failure = await refused(() => pick(entry({ route_info: all }), ignore));
+    const failure = await refused(() => pick(entry({ route_info: all }), untold, "request"));
     expect(failure).toEqual({ kind: "service-unavailable", msg: "No kernel serves this app" });
   });
 
   test("the next one that comes is used", async () => {
     const circuit = entry({ route_info: [] });
-    await refused(() => pick(circuit, ignore));
+    await refused(() => pick(circuit, untold, "request"));
     circuit.pool.set(routes(1, 1), 0);
     expect(ports(circuit, 2).toSorted()).toEqual([1, 2]);
   });

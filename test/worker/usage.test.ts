@@ -35,7 +35,7 @@ beforeEach(async () => {
   said = [];
   now = 1_787_000_000;
   const log = pino({ level: "debug" }, { write: (line) => said.push(line) });
-  usage = createUsage(live, log, () => now * 1000);
+  usage = createUsage(live, log, () => now * 1000, { openConnections: true });
 });
 
 afterEach(async () => {
@@ -103,6 +103,53 @@ describe("use of circuits", () => {
     await usage.stop();
     expect(await batches()).toBe(1);
   });
+});
+
+describe("open connections", () => {
+  test("are use of their circuit and session, once a circuit, until the last of them is closed", async () => {
+    const use = usage.of(mine);
+    const closings = Array.from({ length: 10_000 }, () => use.opened());
+    const closeOther = usage.of(other).opened();
+    const marked = async (at: number) => {
+      now = at;
+      await until(async () => Number(await client.get(`session.${SESSION}.last_access`)) === at);
+      expect(Number(await client.get(`circuit.${CIRCUIT}.last_access`))).toBe(at);
+    };
+    await marked(1_787_000_010);
+    await marked(1_787_000_020);
+    const before = await batches();
+    await marked(1_787_000_030);
+    expect(await batches()).toBeLessThan(before + 5);
+    // No requests of theirs.
+    expect(await requests()).toBe(0);
+    for (const close of closings.slice(1)) close();
+    await marked(1_787_000_040);
+    closings[0]?.();
+    now = 1_787_000_050;
+    await until(async () => Number(await client.get(`circuit.${OTHER}.last_access`)) === now);
+    expect(Number(await client.get(`circuit.${CIRCUIT}.last_access`))).toBe(1_787_000_040);
+    closeOther();
+  }, 60_000);
+
+  test("of ten thousand circuits are written in one transaction every few seconds", async () => {
+    const closings = Array.from({ length: 10_000 }, (_, at) =>
+      usage.of(circuit({ id: crypto.randomUUID(), session_ids: [`session-${at}`] })).opened(),
+    );
+    const written = () => client.dbsize();
+    await until(async () => (await written()) >= 20_000);
+    const [began, before, last] = [
+      performance.now(),
+      await batches(),
+      Number(await client.get("session.session-0.last_access")),
+    ];
+    now += 60;
+    await until(async () => Number(await client.get("session.session-9999.last_access")) > last);
+    now += 60;
+    await until(async () => Number(await client.get("session.session-9999.last_access")) > last + 60, 30_000);
+    // A batch of so many is followed by a pause of five seconds.
+    expect((await batches()) - before).toBeLessThanOrEqual(2 + (performance.now() - began) / 4000);
+    for (const close of closings) close();
+  }, 60_000);
 });
 
 describe("while Redis is away", () => {

@@ -3,7 +3,14 @@
  * and can be ended when the route goes. Made by the core, used by engines.
  */
 import type { Passage } from "../engine/engine.ts";
+import type { CircuitUsage } from "../usage.ts";
 import type { Carried, Member, RoutePool } from "./pool.ts";
+
+/** Where its use is told. */
+export type Reports = Pick<CircuitUsage, "moved" | "opened">;
+
+/** What travels: a request and its answer, or a connection that counts as use while it is open (WebSocket, TCP). */
+export type Travels = "request" | "connection";
 
 export class RoutePassage implements Passage, Carried {
   readonly host: string;
@@ -12,16 +19,22 @@ export class RoutePassage implements Passage, Carried {
   readonly moved: () => void;
   goAway: (() => void) | undefined = undefined;
   readonly #pool: RoutePool;
+  readonly #use: Reports;
+  readonly #travels: Travels;
+  readonly #closed: () => void;
   #tried: Set<Member> | undefined;
   #stop: () => void = () => undefined;
-  #closed = false;
+  #isStopped = false;
 
-  /** `moved` is told of every chunk. */
-  constructor(pool: RoutePool, member: Member, moved: () => void, tried?: Set<Member>) {
+  /** `use` is told of every chunk, and of a connection while it is open. */
+  constructor(pool: RoutePool, member: Member, use: Reports, travels: Travels, tried?: Set<Member>) {
     this.host = member.route.kernel_host;
     this.port = member.route.kernel_port;
     this.member = member;
-    this.moved = moved;
+    this.moved = use.moved;
+    this.#use = use;
+    this.#travels = travels;
+    this.#closed = travels === "connection" ? use.opened() : nothing;
     this.#pool = pool;
     this.#tried = tried;
     member.carried.add(this);
@@ -38,11 +51,11 @@ export class RoutePassage implements Passage, Carried {
   /** Its route may have gone before the engine could say how to end it. */
   set stop(stop: () => void) {
     this.#stop = stop;
-    if (this.#closed) stop();
+    if (this.#isStopped) stop();
   }
 
   close(): void {
-    this.#closed = true;
+    this.#isStopped = true;
     this.#stop();
   }
 
@@ -59,10 +72,14 @@ export class RoutePassage implements Passage, Carried {
     this.#tried ??= new Set();
     this.#tried.add(this.member);
     const member = this.#pool.pick(this.#tried);
-    return member === null ? null : new RoutePassage(this.#pool, member, this.moved, this.#tried);
+    return member === null ? null : new RoutePassage(this.#pool, member, this.#use, this.#travels, this.#tried);
   }
 
   release(): void {
-    this.member.carried.delete(this);
+    if (this.member.carried.delete(this)) this.#closed();
   }
 }
+
+// --- internal ---
+
+function nothing(): void {}

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import type { Route } from "../../../shared/schema/circuit.ts";
 import { RoutePassage } from "../../../worker/routes/passage.ts";
 import { RoutePool, type Member, type PoolSettings } from "../../../worker/routes/pool.ts";
-import { route } from "../../support/values.ts";
+import { route, untold } from "../../support/values.ts";
 
 const at = (port: number, over: Partial<Route> = {}) => route({ kernel_port: port, ...over });
 
@@ -24,7 +24,7 @@ function poolOf(routes: Route[], over: Partial<PoolSettings> = {}) {
 const pick = (pool: RoutePool): Member => pool.pick() ?? missing();
 const ports = (pool: RoutePool, count: number) =>
   Array.from({ length: count }, () => pool.pick()?.route.kernel_port ?? null);
-const passage = (pool: RoutePool, tried?: Set<Member>) => new RoutePassage(pool, pick(pool), () => undefined, tried);
+const passage = (pool: RoutePool, tried?: Set<Member>) => new RoutePassage(pool, pick(pool), untold, "request", tried);
 
 function missing(): never {
   throw new Error("the pool gives no member");
