@@ -154,7 +154,7 @@ export const ACCOUNTING: SlowLine[] = [
       const { lastAccess } = await until(async () => {
         const use = await stage.use(to);
         return use.requests >= 3000 && use;
-      }, 30_000);
+      });
       await flushed(stage);
       expect((await stage.use(to)).requests).toBe(3000);
       expect(lastAccess ?? Infinity).toBeLessThan(last + 1);
@@ -194,7 +194,7 @@ async function flushed(stage: Stage): Promise<void> {
 async function movesOnlyWithBytes(stage: Stage, { to, fromClient, fromApp }: Line): Promise<void> {
   let last = 0;
   const moves = async (what: string) => {
-    await until(async () => ((await stage.use(to)).lastAccess ?? 0) > last, 10_000, what);
+    await until(async () => ((await stage.use(to)).lastAccess ?? 0) > last, 30_000, what);
     // What came in the same moment may be written a second later.
     await flushed(stage);
     const { lastAccess, sessions } = await stage.use(to);

@@ -114,7 +114,7 @@ function useDualStage(shape: Shape, worker: Record<string, unknown>) {
         return { port, host: isPort ? `localhost:${port}` : `app-${at}${DOMAIN}` };
       },
     };
-  }, 60_000);
+  });
   afterAll(() => dual?.stage.stop(), 60_000);
 
   return () => {

@@ -19,7 +19,7 @@ export function linesOf({ engine }: Shape) {
     line: Line,
     sentence: string,
     work: () => Promise<void> | void,
-    { deviation, ms = 30_000 }: LineOptions = {},
+    { deviation, ms = 60_000 }: LineOptions = {},
   ) => {
     const name = `${line} ${sentence}`;
     if (deviation === undefined || !DEVIATIONS_OF[engine].has(deviation)) return test(name, work, ms);
@@ -34,12 +34,12 @@ export function useStage(shape: Shape, options: StageOptions = {}): () => Stage 
   let stage: Stage | null = null;
   beforeAll(async () => {
     stage = await startStage(shape, options);
-  }, 60_000);
+  });
   afterAll(async () => {
     closeWires();
     stopUpstreams();
     await stage?.stop();
-  }, 60_000);
+  });
   return () => {
     if (stage === null) throw new Error(`the stage (${shapeName(shape)}) has not started`);
     return stage;

@@ -63,7 +63,7 @@ export async function startPlace(shape: Shape, options: StageOptions): Promise<P
       ? await spawned(toml, shutdown)
       : await inProcess(toml, messengers, options.now ?? Date.now, shutdown);
   // Until events are heard a new circuit would wait for the next heartbeat.
-  await until(() => isHealthy(coordinator), 20_000, "the worker to be healthy");
+  await until(() => isHealthy(coordinator), 30_000, "the worker to be healthy");
   const reader = redis === null ? null : new Redis(redis.port, "127.0.0.1", { db: LIVE_DB });
   reader?.on("error", () => undefined);
   shutdown.add(() => reader?.disconnect());

@@ -160,7 +160,7 @@ export function tcpSuite(shape: Shape, stage: () => Stage): void {
           }),
         );
       for (const wire of upstream.wires) wire.close();
-      await until(() => stage().fds() <= before + 4, 10_000, "the descriptors to return");
+      await until(() => stage().fds() <= before + 4, 30_000, "the descriptors to return");
       upstream.stop();
     });
 

@@ -64,7 +64,7 @@ export function listen(serve: (wire: Wire) => unknown, port = 0): Upstream {
     port: listener.port,
     wires,
     asked,
-    request: (at = 0) => until(() => asked[at], 10_000, `request ${at} to reach the app`),
+    request: (at = 0) => until(() => asked[at], 30_000, `request ${at} to reach the app`),
     open: () => wires.filter((wire) => !wire.closed && wire.ended === null).length,
     refuse: () => listener.stop(false),
     accept: () => void (listener = bind(upstream.port)),

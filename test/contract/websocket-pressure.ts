@@ -60,7 +60,7 @@ export function webSocketPressure(shape: Shape): void {
         expect(await held()).toBeLessThan(STALLED_COST);
       }
       to.wire.resume();
-      await until(() => numbers.count() === FLOOD / size, 20_000, "all messages");
+      await until(() => numbers.count() === FLOOD / size, 30_000, "all messages");
       expect(numbers.inOrder()).toBe(true);
       from.wire.reset();
       to.wire.reset();
@@ -83,7 +83,7 @@ export function webSocketPressure(shape: Shape): void {
       // Its answers fill the way back, and then it is not read from; or what it does not read is forgotten.
       from.wire.stream(() => undefined);
       from.wire.resume();
-      await until(() => sent >= FLOOD, 20_000, "all pings to be taken");
+      await until(() => sent >= FLOOD, 30_000, "all pings to be taken");
       await from.send(BINARY, "on");
       expect((await to.next())?.payload.toString()).toBe("on");
       from.wire.reset();
@@ -114,7 +114,7 @@ export function webSocketPressure(shape: Shape): void {
         await run(CONNECTIONS / 4);
         const rss = stage().rss();
         await run((CONNECTIONS * 3) / 4);
-        await until(() => stage().fds() <= fds + 2, 20_000, "the descriptors to be closed");
+        await until(() => stage().fds() <= fds + 2, 30_000, "the descriptors to be closed");
         expect(stage().rss() - rss).toBeLessThan(32 * MIB);
       }, { ms: 90_000 }); // prettier-ignore
   });

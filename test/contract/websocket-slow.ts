@@ -69,7 +69,7 @@ export const WEBSOCKET_SLOW: SlowLine[] = [
       const asked = [answerPings(client), answerPings(app)];
       await Bun.sleep(SILENCE_MS);
       await client.send(BINARY, "on");
-      await until(() => asked[1]?.heard.length === 1, 5000, "the message");
+      await until(() => asked[1]?.heard.length === 1, 30_000, "the message");
       expect(asked.map(({ pings }) => pings > 0)).toEqual([true, true]);
     },
   },
@@ -125,7 +125,7 @@ export const WEBSOCKET_SLOW: SlowLine[] = [
         expect(await access()).toBe(before);
         await from.send(BINARY, "x");
         expect((await other.next())?.opcode).toBe(BINARY);
-        await until(async () => (await access()) > before, 5000, "the message to be accounted");
+        await until(async () => (await access()) > before, 30_000, "the message to be accounted");
       }
     },
   },

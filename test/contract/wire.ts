@@ -5,7 +5,7 @@
 import { readBody, readHead, type Body, type Head } from "./message.ts";
 import type { End } from "./shapes.ts";
 
-const WAIT_MS = 20_000;
+const WAIT_MS = 30_000;
 
 /** All that were made and are not closed: what a failed test left open would keep its worker from stopping. */
 const open = new Set<Wire>();

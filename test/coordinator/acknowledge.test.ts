@@ -66,5 +66,5 @@ test("one that can't be noted while the disk is full counts all the same, and is
   await Bun.sleep(100);
   expect([acknowledgements.has(row), acknowledgements.everServed(row), stored()]).toEqual([true, true, null]);
   database.db.run(sql`PRAGMA query_only = OFF`);
-  await until(() => stored() === row.revision, 2000);
+  await until(() => stored() === row.revision);
 });

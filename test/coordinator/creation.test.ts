@@ -382,7 +382,7 @@ describe("without an acknowledgement", () => {
     expect(await ask("ours", { node_id: "n1" })).toEqual([200, 2]);
     expect(await ask("original", {})).toEqual([503, 1]);
     await patient.stop();
-  }, 20_000);
+  });
 
   test("because it was lost with the connection, the worker is asked again", async () => {
     const deaf = await worker({ authority: "w" });

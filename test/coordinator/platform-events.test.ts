@@ -178,7 +178,7 @@ describe("the platform's Redis", () => {
     await until(async () => (await platform.sessionTerminated(ONE).catch(() => 0)) === 1);
     await until(async () => (await circuits()).length === 1);
     expect(await apps()).toEqual([`jupyter ${TWO}`]);
-  }, 30_000);
+  });
 });
 
 describe("a kernel that is gone", () => {

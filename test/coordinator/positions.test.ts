@@ -62,7 +62,7 @@ test("one that says nothing is waited for no longer than some seconds", async ()
   await node("n1");
   const second = await node("n2");
   expect(await recycled(() => (second.isDeaf = true))).toBeWithin(3500, 8000);
-}, 15_000);
+});
 
 test("the original's workers, which can't say it, are not waited for", async () => {
   await node(undefined);

@@ -206,7 +206,7 @@ describe("changes", () => {
     // The first attempt to mark it has failed by then.
     await Bun.sleep(100);
     database.db.run(sql`PRAGMA query_only = OFF`);
-    await until(async () => (await unpublished()) === 0, 2000);
+    await until(async () => (await unpublished()) === 0);
     expect(heard.length).toBe(1);
   });
 

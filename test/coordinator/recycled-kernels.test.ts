@@ -262,5 +262,5 @@ describe("routes of model services", () => {
     await replace([[B, others]]);
     expect(await sessionsOf(A)).toEqual([]);
     expect(kernelsOf((await stage.circuitOf(B))?.route_info ?? []).length).toBe(5000);
-  }, 30_000);
+  });
 });

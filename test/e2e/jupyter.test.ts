@@ -24,7 +24,7 @@ beforeAll(async () => {
   stage.defer(jupyter.stop);
 }, 120_000);
 
-afterAll(() => stage.stop(), 60_000);
+afterAll(() => stage.stop());
 
 async function openTree(frontend: (typeof FRONTENDS)[number]): Promise<Visit> {
   const visit = await stage.visit(frontend, { app: "jupyter", port: jupyter.port, path: "/tree" });

@@ -14,7 +14,7 @@ beforeAll(async () => {
   desktop = await startDesktop(stage.defer);
 }, 120_000);
 
-afterAll(() => stage.stop(), 60_000);
+afterAll(() => stage.stop());
 
 describe.each([...FRONTENDS])("behind a %s", (frontend) => {
   test("the screen is shown, and the window on it hears keys and clicks", async () => {
@@ -29,7 +29,7 @@ describe.each([...FRONTENDS])("behind a %s", (frontend) => {
     await shows(page, OUTSIDE, BLACK);
 
     const before = desktop.events().length;
-    const heard = (what: RegExp) => until(() => what.test(desktop.events().slice(before)), 20_000, String(what));
+    const heard = (what: RegExp) => until(() => what.test(desktop.events().slice(before)), 30_000, String(what));
     await canvas.click({ position: INSIDE });
     await heard(/ButtonPress event[^]*?, button 1,/);
     await heard(new RegExp(`ButtonRelease event[^]*?\\(${INSIDE.x},${INSIDE.y}\\)`));
@@ -55,5 +55,5 @@ const BLACK = [0, 0, 0, 255];
 async function shows(page: Page, { x, y }: { x: number; y: number }, colour: number[]): Promise<void> {
   const pixel = `document.querySelector("#noVNC_container canvas").getContext("2d").getImageData(${x}, ${y}, 1, 1).data`;
   const right = async () => Bun.deepEquals(await page.evaluate<number[]>(`[...${pixel}]`), colour);
-  await until(right, 20_000, `colour ${colour.join()} at ${x},${y}`);
+  await until(right, 30_000, `colour ${colour.join()} at ${x},${y}`);
 }

@@ -23,7 +23,7 @@ beforeAll(async () => {
   stack.defer(() => cluster.stop());
 }, 120_000);
 
-afterAll(() => stack.disposeAsync(), 60_000);
+afterAll(() => stack.disposeAsync());
 
 /** Asks for a circuit as a client program does; `knock` lets its address in and gives the circuit's address. */
 async function openCircuit(): Promise<{ knock: () => Promise<URL> }> {
@@ -46,7 +46,7 @@ test("ssh runs a command, and its output, errors and exit code come back", async
   expect([gateway.protocol, gateway.hostname]).toEqual(["tcp:", "127.0.0.1"]);
   const answer = await sshd.ssh(Number(gateway.port), "echo $((6*7)); echo oops >&2; exit 3");
   expect(answer).toEqual({ code: 3, stdout: "42\n", stderr: "oops\n" });
-}, 60_000);
+});
 
 test("ssh is turned away until its address has come in by the circuit's own link", async () => {
   const { knock } = await openCircuit();
@@ -55,7 +55,7 @@ test("ssh is turned away until its address has come in by the circuit's own link
   const gateway = await knock();
   expect(early[ports.indexOf(Number(gateway.port))]?.code).toBe(255);
   expect(await sshd.ssh(Number(gateway.port), "true")).toEqual({ code: 0, stdout: "", stderr: "" });
-}, 60_000);
+});
 
 test("scp carries 200 MB there and back, byte by byte the same", async () => {
   const { knock } = await openCircuit();

@@ -20,7 +20,7 @@ beforeAll(async () => {
   platform = startPlatform(core.port);
   stack.defer(() => platform.stop());
   await until(async () => checks(await cluster.manager.call("GET", "/health"))["platform_events"] === "connected");
-}, 60_000);
+});
 
 afterAll(() => stack.disposeAsync());
 

@@ -14,7 +14,7 @@ let browser: Browser;
 
 beforeAll(async () => {
   browser = await startBrowser();
-}, 30_000);
+});
 afterAll(() => browser.close());
 
 interface Quickstart {
@@ -78,7 +78,7 @@ describe("quickstart", () => {
     // A page that stays open, with its live stream and WebSocket, must not keep the process from ending.
     expect(await started.interrupt()).toEqual({ code: 0, left: [] });
     await page.close();
-  }, 60_000);
+  });
 
   test("prints for each step the curl that does the same, and they work", async () => {
     const started = await quickstart();
@@ -95,7 +95,7 @@ describe("quickstart", () => {
     ]);
     expect(answers[2]?.["circuits"]).toMatchObject([{ origin_request_id: "req-quickstart-1", app: "demo" }]);
     expect((await started.interrupt()).code).toBe(0);
-  }, 60_000);
+  });
 
   test("steps over taken ports: two run beside each other", async () => {
     const first = await quickstart();
@@ -122,7 +122,7 @@ describe("quickstart", () => {
     expect((await started.interrupt()).code).toBe(0);
     await app.stop();
     await redis.stop();
-  }, 60_000);
+  });
 
   test.each([
     ["--app", "nowhere", "--app nowhere: wanted host:port"],

@@ -39,7 +39,7 @@ beforeAll(async () => {
 
 beforeEach(() => redis.heal(), 120_000);
 
-afterAll(() => stack.disposeAsync(), 60_000);
+afterAll(() => stack.disposeAsync());
 
 interface Visited {
   get(): Promise<number>;
@@ -58,7 +58,7 @@ async function visit(): Promise<Visited> {
       const wanted = servers.map(() => String(app.requests.length));
       const told = () => Promise.all(servers.map((port) => requests(port, circuitId)));
       const isTold = async () => Bun.deepEquals(await told(), wanted);
-      await until(isTold, 30_000).catch(async () => expect(await told()).toEqual(wanted));
+      await until(isTold).catch(async () => expect(await told()).toEqual(wanted));
     },
   };
   expect(await visited.get()).toBe(200);

@@ -18,7 +18,7 @@ beforeAll(async () => {
   await listens(program, port);
 }, 120_000);
 
-afterAll(() => stage.stop(), 60_000);
+afterAll(() => stage.stop());
 
 describe.each([...FRONTENDS])("behind a %s", (frontend) => {
   test("a command's answer appears, also after a silence, and 1,000 lines of output come to their end", async () => {

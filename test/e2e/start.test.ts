@@ -26,7 +26,7 @@ function run(service: "coordinator" | "worker", args: string[], env: Record<stri
     env: { ...process.env, ...env },
     stdout: "pipe",
     stderr: "pipe",
-    timeout: 20_000,
+    timeout: 60_000,
   });
   return { code: exitCode, out: stdout.toString(), err: stderr.toString() };
 }
@@ -170,7 +170,7 @@ describe("all-in-one", () => {
     };
     const start = async () => {
       const service = spawnService("scripts/all-in-one.ts", ["--data", data], env);
-      await until(() => service.lines.find((line) => String(line["msg"]).startsWith("ready")), 20_000);
+      await until(() => service.lines.find((line) => String(line["msg"]).startsWith("ready")));
       return service;
     };
     const first = await start();
@@ -184,5 +184,5 @@ describe("all-in-one", () => {
     expect((await manager.api("GET", "/api/worker")).status).toBe(200);
     expect(await second.stop("SIGINT")).toBe(0);
     await app.stop();
-  }, 60_000);
+  });
 });

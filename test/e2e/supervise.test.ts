@@ -10,11 +10,11 @@ import { until } from "../support/until.ts";
 import { talk } from "../support/websocket.ts";
 
 let site: Site;
-beforeAll(async () => void (site = await Site.start()), 60_000);
-afterAll(() => site.stop(), 60_000);
+beforeAll(async () => void (site = await Site.start()));
+afterAll(() => site.stop());
 
 const pidOf = (worker: Supervised) => Number(told(worker, "worker started").at(-1)?.["pid"]);
-const says = (worker: Supervised, msg: string) => until(() => told(worker, msg)[0], 20_000, `the log says "${msg}"`);
+const says = (worker: Supervised, msg: string) => until(() => told(worker, msg)[0], 30_000, `the log says "${msg}"`);
 const statusOf = async ({ origin, cookie }: { origin: string; cookie: string }) =>
   (await fetch(origin, { headers: { cookie }, keepalive: false })).status;
 
@@ -31,7 +31,7 @@ describe("a signal", () => {
     expect(await worker.service.stop()).toBe(0);
     expect(await Promise.all(sockets.map(async ({ closed }) => (await closed).code))).toEqual([1012, 1012, 1012]);
     expect(told(worker, "worker is down").length).toBe(2);
-  }, 30_000);
+  });
 
   test("to end that comes twice in a moment, as Ctrl-C does, is one", async () => {
     const worker = await site.supervise("supervise-int");
@@ -43,7 +43,7 @@ describe("a signal", () => {
     expect(await worker.service.process.exited).toBe(0);
     expect(told(worker, "worker is down").length).toBe(1);
     await streaming.body?.cancel();
-  }, 30_000);
+  });
 
   test("to reload that reaches the worker itself is ignored", async () => {
     const worker = await site.supervise("supervise-hup");
@@ -52,14 +52,14 @@ describe("a signal", () => {
     await says(worker, "SIGHUP ignored: send it to the supervisor, which replaces this process");
     expect(await statusOf(entered)).toBe(200);
     expect(await worker.service.stop()).toBe(0);
-  }, 30_000);
+  });
 
   test.each([10, 60, 150])("to end %d ms after one to reload is no failure", async (ms) => {
     const worker = await site.supervise(`supervise-both-${ms}`);
     worker.service.process.kill("SIGHUP");
     await Bun.sleep(ms);
     expect(await worker.service.stop()).toBe(0);
-  }, 30_000); // prettier-ignore
+  }); // prettier-ignore
 });
 
 describe("a reload", () => {
@@ -75,7 +75,7 @@ describe("a reload", () => {
     expect(await worker.service.stderr).toContain(
       "the running worker listens at another address; a change of it needs a restart",
     );
-  }, 30_000);
+  });
 
   test("takes all ports over, also one whose number somebody has at another address", async () => {
     const worker = await site.supervise("supervise-addr", { heartbeat_period: 10 });
@@ -88,7 +88,7 @@ describe("a reload", () => {
     expect(told(worker, "sharing the ports of the older worker").length).toBe(1);
     other.stop(true);
     expect(await worker.service.stop()).toBe(0);
-  }, 30_000);
+  });
 
   test("that fails after a renewal of the certificate leaves everybody with the new one", async () => {
     const certificates = startCertificates("first");
@@ -118,7 +118,7 @@ describe("a reload", () => {
     await says(worker, "the successor has ended before it served; the older worker goes on");
     expect(await served()).toEqual(["second"]);
     expect(await worker.service.stop()).toBe(0);
-  }, 40_000);
+  });
 });
 
 describe("an older worker that drains", () => {
@@ -153,7 +153,7 @@ describe("an older worker that drains", () => {
     expect(answer).not.toBeNull();
     expect(told(worker, "the older worker has ended")).toEqual([]);
     expect(await worker.service.stop()).toBe(0);
-  }, 40_000);
+  });
 });
 
 // --- internal ---

@@ -10,7 +10,7 @@ let browser: Browser;
 
 beforeAll(async () => {
   [cluster, browser] = await Promise.all([startCluster(), startBrowser()]);
-}, 30_000);
+});
 
 afterAll(async () => {
   await browser.close();
@@ -47,4 +47,4 @@ test("loads without the internet and calls the API with the secret that was type
   await screenshot(page, "swagger");
   expect(strayed).toEqual([]);
   expect(errors).toEqual([]);
-}, 60_000);
+});

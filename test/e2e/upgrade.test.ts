@@ -19,8 +19,8 @@ const SOCKETS = 12;
 const RELOADS = 3;
 
 let site: Site;
-beforeAll(async () => void (site = await Site.start()), 60_000);
-afterAll(() => site.stop(), 60_000);
+beforeAll(async () => void (site = await Site.start()));
+afterAll(() => site.stop());
 
 /** How much later than the first each was closed, in order; all with 1012. */
 async function closings(sockets: Awaited<ReturnType<typeof talk>>[]): Promise<number[]> {
@@ -158,7 +158,7 @@ describe("a successor", () => {
     expect(await served()).toBe(200);
     expect(told(worker, "the successor serves; the older worker leaves")).toMatchObject([{ predecessor: pid }]);
     expect(await worker.service.stop()).toBe(0);
-  }, 60_000);
+  });
 
   test("without a supervisor gets no connection before it takes over, also when it is killed, and then all", async () => {
     const { file, authority } = await site.configure("upgrade-alone", { share_ports: true });
@@ -183,7 +183,7 @@ describe("a successor", () => {
     expect(await second.stop()).toBe(0);
     // Those that were killed could not say that they go: until their leases end they would get the other tests' circuits.
     await until(async () => (await site.nodesOf(authority)) === 0);
-  }, 60_000);
+  });
 });
 
 test("a supervisor that is killed takes its worker with it, in order", async () => {
@@ -192,11 +192,11 @@ test("a supervisor that is killed takes its worker with it, in order", async () 
   worker.service.process.kill("SIGKILL");
   await until(() => told(worker, "worker is down").length > 0);
   expect(await site.nodesOf(worker.authority)).toBe(0);
-}, 30_000);
+});
 
 describe("a stranger", () => {
   let worker: Supervised;
-  beforeAll(async () => void (worker = await site.supervise("upgrade-host")), 30_000);
+  beforeAll(async () => void (worker = await site.supervise("upgrade-host")));
   afterAll(async () => void (await worker.service.stop()));
 
   test.each([
@@ -235,7 +235,7 @@ describe("a stranger", () => {
     expect((await asked).status).toBe(503);
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
     expect(await stranger.service.stop()).toBe(0);
-  }, 30_000);
+  });
 });
 
 // --- internal ---

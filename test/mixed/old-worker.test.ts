@@ -58,7 +58,7 @@ function running<T extends { stop: () => Promise<void> }>(one: T): T {
 const app = (letter: string) => running(kernel(letter)).port;
 const recorded = async (worker: OldWorker) => (await lone.manager.api("GET", `/api/worker/${worker.id()}`)).body;
 const untilStatus = (worker: OldWorker, wanted: string) =>
-  until(async () => (await recorded(worker))["status"] === wanted, 10_000, `the worker to be ${wanted}`);
+  until(async () => (await recorded(worker))["status"] === wanted, 30_000, `the worker to be ${wanted}`);
 
 interface Opened {
   id: string;
@@ -233,4 +233,4 @@ test("an old worker that falls silent is LOST, gets nothing new, and is back wit
   worker.silent = false;
   await untilStatus(worker, "ALIVE");
   expect((await open(app("c"), session, { open_to_public: true })).id).toBe(id);
-}, 15_000);
+});

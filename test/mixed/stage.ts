@@ -29,7 +29,7 @@ export async function untilPage(
   headers: Record<string, string>,
   wanted: string | null,
 ): Promise<void> {
-  await until(async () => (await page(port, headers)) === wanted, 4000, `port ${port} to say ${wanted}`);
+  await until(async () => (await page(port, headers)) === wanted, 30_000, `port ${port} to say ${wanted}`);
 }
 
 /** Sends a line to a TCP port and gives what comes back; null when the connection is not carried. */

@@ -18,7 +18,7 @@ beforeAll(async () => {
   stack.defer(() => group.stop());
 }, 120_000);
 
-afterAll(() => stack.disposeAsync(), 60_000);
+afterAll(() => stack.disposeAsync());
 
 interface Opened {
   redis: Redis;
@@ -85,13 +85,13 @@ describe("by Sentinel", () => {
     const master = await group.master();
     for (const port of group.sentinels) await group.signal(port, "SIGSTOP");
     await group.ask(master, 0, "CLIENT", "KILL", "TYPE", "normal");
-    await until(() => lines.some(({ msg }) => msg === "Redis is away") && redis.status === "end", 20_000);
+    await until(() => lines.some(({ msg }) => msg === "Redis is away") && redis.status === "end");
     closed.redis.disconnect();
     for (const port of group.sentinels) await group.signal(port, "SIGCONT");
-    await until(answers(redis), 20_000);
+    await until(answers(redis));
     expect(lines.map(({ msg }) => msg)).toEqual(["Redis is away", "Redis is back"]);
     expect(closed.redis.status).not.toBe("ready");
-  }, 60_000);
+  });
 });
 
 test("a Sentinel that has missed a failover keeps nobody from the others", async () => {
@@ -124,7 +124,7 @@ describe("by address", () => {
     stack.defer(() => first.stop());
     stack.defer(() => second.stop());
     address = { host: "127.0.0.1", port: await failoverAddress(() => target) };
-  }, 60_000);
+  });
 
   /** A connection to the first server, which then is made a replica without a word; new connections get the second. */
   beforeEach(async () => {
@@ -140,19 +140,19 @@ describe("by address", () => {
   test("a master that was made a replica is left, also by who writes nothing", async () => {
     // INFO is let through a moment before the connection is ready.
     const isMoved = async () => (await serverOf(redis).catch(() => 0)) === second.port && redis.status === "ready";
-    await until(isMoved, 20_000);
+    await until(isMoved);
     expect(await redis.set("here", "1")).toBe("OK");
-  }, 40_000);
+  });
 
   test("a master that was made a replica is left also when the address follows late", async () => {
     const opened = () => redis.info("clients").then(() => redis.stream.localPort);
     target = first.port;
     const before = await opened();
-    await until(async () => redis.status === "ready" && (await opened().catch(() => before)) !== before, 20_000);
+    await until(async () => redis.status === "ready" && (await opened().catch(() => before)) !== before);
     expect(await redis.role()).toContain("slave");
     target = second.port;
-    await until(async () => (await serverOf(redis).catch(() => 0)) === second.port, 20_000);
-  }, 50_000);
+    await until(async () => (await serverOf(redis).catch(() => 0)) === second.port);
+  });
 
   test("a master that was made a replica is left at the first write that it refuses", async () => {
     const refused = await redis.set("here", "1").then(String, String);
@@ -160,7 +160,7 @@ describe("by address", () => {
     await until(() => redis.status !== "ready");
     await until(answers(redis));
     expect(await serverOf(redis)).toBe(second.port);
-  }, 40_000);
+  });
 });
 
 // --- internal ---

@@ -6,9 +6,13 @@ import { ROOT } from "./spawned.ts";
 
 const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
+/** How long one step in the browser may take on a busy machine. Milliseconds. */
+const STEP_MS = 60_000;
+
 export function startBrowser(): Promise<Browser> {
   return chromium.launch({
-    executablePath: CHROMIUM,
+    executablePath: join(import.meta.dir, "chromium.sh"),
+    env: { ...process.env, CHROMIUM },
     // The browser's own background traffic would wait for hosts that a closed network does not have.
     args: [
       "--no-sandbox",
@@ -29,6 +33,7 @@ export function startBrowser(): Promise<Browser> {
 /** A new page; what it and the pages that it opens ask of hosts outside loopback fails, and is noted. */
 export async function closedPage(browser: Browser): Promise<{ page: Page; strayed: string[]; errors: string[] }> {
   const page = await browser.newPage();
+  page.context().setDefaultTimeout(STEP_MS);
   const strayed: string[] = [];
   const errors: string[] = [];
   page.context().on("request", (request) => {

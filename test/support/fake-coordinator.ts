@@ -77,14 +77,14 @@ export async function startFakeCoordinator(bus: Bus, { dated = true } = {}): Pro
 
   async function publish(event: Pick<AppProxyEvent, "name"> & { payload: object }): Promise<void> {
     // A test may have stopped Redis and started it again.
-    await until(() => bus.healthy(), 10_000, "the bus to be healthy");
+    await until(() => bus.healthy(), 30_000, "the bus to be healthy");
     const authority = registrations.at(-1)?.authority ?? "";
     const payload = { target_worker_authority: authority, ...event.payload, revision, epoch: EPOCH };
     await bus.publish({ name: event.name, payload, source: "appproxy-coordinator", requestId: null } as AppProxyEvent);
   }
 
   function isAcknowledged({ id, revision: wanted = 0 }: Circuit): Promise<unknown> {
-    return until(() => (acknowledged.get(id) ?? -1) >= wanted, 10_000, `the worker to acknowledge ${id}`);
+    return until(() => (acknowledged.get(id) ?? -1) >= wanted, 30_000, `the worker to acknowledge ${id}`);
   }
 
   /** The revision that the worker's own API tells; removals are not acknowledged. */
@@ -121,7 +121,7 @@ export async function startFakeCoordinator(bus: Bus, { dated = true } = {}): Pro
       circuits.delete(id);
       const wanted = ++revision;
       await publish({ name: "appproxy_circuit_removed_event", payload: { circuits: [{ ...circuit, revision }] } });
-      await until(() => applied(wanted), 10_000, `the worker to forget ${id}`);
+      await until(() => applied(wanted), 30_000, `the worker to forget ${id}`);
     },
     async stop() {
       await server.stop(true);

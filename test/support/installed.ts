@@ -86,7 +86,7 @@ export async function startInstalledWorker(
     "proxy_worker.wildcard_domain.bind_addr": `127.0.0.1:${wildcardPort}`,
   });
   const service = spawnService("worker/main.ts", ["--config", installed(name)], env);
-  await until(() => isHealthy(name, service, apiPort), 20_000, `${name}: a worker that is healthy`);
+  await until(() => isHealthy(name, service, apiPort), 30_000, `${name}: a worker that is healthy`);
   return { service, apiPort, wildcardPort };
 }
 

@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { startOutside, type Outside } from "./outside.ts";
 import { freePort } from "./ports.ts";
 import { until } from "./until.ts";
 
@@ -18,32 +19,26 @@ export interface RedisServer {
 export async function startRedis(): Promise<RedisServer> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-redis-"));
   let port = await freePort();
-  let child: Bun.Subprocess | null = null;
+  let child: Outside | null = null;
 
   async function start(): Promise<void> {
     mkdirSync(directory, { recursive: true });
-    child = Bun.spawn(
-      [
-        "redis-server",
-        "--port",
-        String(port),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--dir",
-        directory,
-        "--appendonly",
-        "no",
-      ],
-      {
-        stdout: "ignore",
-        stderr: "ignore",
-      },
-    );
+    const args = [
+      "--port",
+      String(port),
+      "--bind",
+      "127.0.0.1",
+      "--save",
+      "",
+      "--dir",
+      directory,
+      "--appendonly",
+      "no",
+    ];
+    child = startOutside(["redis-server", ...args]);
     const started = child;
     await until(async () => {
-      // Someone else took the port between our look and Redis's bind.
+      // A program that is no test took the port.
       if (started.exitCode !== null) throw new Error(`redis-server ended with ${started.exitCode} on port ${port}`);
       return answersPing(port);
     });

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
+import { startOutside, type Outside } from "./outside.ts";
 import { freePort } from "./ports.ts";
 import { until } from "./until.ts";
 
@@ -44,7 +45,7 @@ const NOBODY_IS_DOWN_MS = 10 * PATIENCE_MS;
 /** `sentinelPassword`: the Sentinels want the servers' password too. */
 export async function startSentinel(password: string, { sentinelPassword = false } = {}): Promise<SentinelGroup> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-sentinel-"));
-  const processes = new Map<number, Bun.Subprocess>();
+  const processes = new Map<number, Outside>();
   const stack = new AsyncDisposableStack();
   stack.defer(() => rmSync(directory, { recursive: true, force: true }));
   stack.defer(async () => {
@@ -149,10 +150,7 @@ function sentinelFile(directory: string, port: number, master: number, password:
 }
 
 /** Starts on a port that was free a moment ago; another one when somebody was faster. */
-async function startSomewhere(
-  args: (port: number) => string[],
-  processes: Map<number, Bun.Subprocess>,
-): Promise<number> {
+async function startSomewhere(args: (port: number) => string[], processes: Map<number, Outside>): Promise<number> {
   for (let attempt = 0; ; attempt++) {
     const port = await freePort();
     try {
@@ -164,8 +162,8 @@ async function startSomewhere(
   }
 }
 
-async function startOn(port: number, args: string[], processes: Map<number, Bun.Subprocess>): Promise<void> {
-  const child = Bun.spawn(["redis-server", ...args], { stdout: "ignore", stderr: "ignore" });
+async function startOn(port: number, args: string[], processes: Map<number, Outside>): Promise<void> {
+  const child = startOutside(["redis-server", ...args]);
   processes.set(port, child);
   await until(
     () => {

@@ -4,14 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort, freeRange } from "./ports.ts";
 import { Manager } from "./manager.ts";
+import { startOutside, type Outside } from "./outside.ts";
 import { coordinatorToml, workerToml, type ClusterSettings } from "./toml.ts";
 import { until } from "./until.ts";
 
 export const ROOT = join(import.meta.dir, "../..");
 
+/** How long a service may take to say something on a busy machine; less than a test's limit. Milliseconds. */
+const START_MS = 50_000;
+
 /** A running service with its log lines. */
 export interface Service {
-  readonly process: Bun.Subprocess;
+  readonly process: Outside;
   readonly lines: Record<string, unknown>[];
   /** All that it wrote to standard error, once it has ended. */
   readonly stderr: Promise<string>;
@@ -24,27 +28,35 @@ export interface Service {
 /** Runs a source file of the project with Bun. */
 export function spawnService(file: string, args: string[], env: Record<string, string> = {}): Service {
   const lines: Record<string, unknown>[] = [];
-  const child = Bun.spawn([process.execPath, join(ROOT, file), ...args], {
+  const stderr = Promise.withResolvers<string>();
+  let [errors, rest] = ["", ""];
+  const child = startOutside([process.execPath, join(ROOT, file), ...args], {
     cwd: tmpdir(),
-    env: { ...process.env, ...env },
-    stdout: "pipe",
-    stderr: "pipe",
+    env,
+    read(stream, text) {
+      if (stream === "stderr") {
+        if (text === null) stderr.resolve(errors);
+        else errors += text;
+        return;
+      }
+      const parts = (rest + (text ?? "")).split("\n");
+      rest = parts.pop() ?? "";
+      for (const part of parts) lines.push(JSON.parse(part) as Record<string, unknown>);
+    },
   });
-  void readLines(child.stdout, lines);
-  const stderr = new Response(child.stderr).text();
   return {
     process: child,
     lines,
-    stderr,
+    stderr: stderr.promise,
     said: (msg) =>
       until(
         async () => {
           const found = lines.find((line) => line["msg"] === msg);
           if (found === undefined && child.exitCode !== null)
-            throw new Error(`${file} ended with ${child.exitCode}: ${await stderr}`);
+            throw new Error(`${file} ended with ${child.exitCode}: ${await stderr.promise}`);
           return found;
         },
-        20_000,
+        START_MS,
         `${file} says "${msg}"`,
       ),
     async stop(signal = "SIGTERM") {
@@ -100,14 +112,4 @@ export async function spawnCluster(
   await cluster.startCoordinator();
   await cluster.startWorker();
   return cluster;
-}
-
-async function readLines(stream: ReadableStream<Uint8Array>, lines: Record<string, unknown>[]): Promise<void> {
-  let rest = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) {
-    const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-    rest = parts.pop() ?? "";
-    for (const part of parts) lines.push(JSON.parse(part) as Record<string, unknown>);
-  }
 }

@@ -100,7 +100,7 @@ export class Site {
       const { workers } = (await this.manager.api("GET", "/api/worker")).body as { workers: Record<string, unknown>[] };
       return workers.every(({ status, authority }) => status !== "ALIVE" || runs(authority));
     };
-    await until(areGone, 20_000, "workers that were killed to be lost");
+    await until(areGone, 30_000, "workers that were killed to be lost");
   }
 
   async nodesOf(authority: string): Promise<unknown> {
@@ -113,6 +113,6 @@ export class Site {
 export async function reload(supervised: Supervised): Promise<void> {
   const before = told(supervised, "the older worker has ended").length;
   supervised.service.process.kill("SIGHUP");
-  const ended = await until(() => told(supervised, "the older worker has ended")[before], 30_000);
+  const ended = await until(() => told(supervised, "the older worker has ended")[before]);
   expect(ended).toMatchObject({ code: 0 });
 }

@@ -3,7 +3,7 @@
 /** Resolves with the first value that is neither false, null nor undefined. Rejects after `ms` with what was awaited. */
 export async function until<T>(
   look: () => T | Promise<T>,
-  ms = 10_000,
+  ms = 30_000,
   what = look.toString(),
 ): Promise<Exclude<T, false | null | undefined>> {
   const end = performance.now() + ms;

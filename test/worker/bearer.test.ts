@@ -67,7 +67,7 @@ describe("a token that the coordinator minted for the circuit", () => {
     const again = bearers.admit(CIRCUIT, `Bearer ${tokens[0]}`);
     expect(again).toBeInstanceOf(Promise);
     await again;
-  }, 20_000);
+  });
 });
 
 describe("a request is told what is wrong with its credential:", () => {

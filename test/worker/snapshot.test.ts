@@ -63,7 +63,7 @@ function saved() {
   return reader.load();
 }
 
-const isSaved = (wanted: number) => until(() => saved()?.revision === wanted, 5000);
+const isSaved = (wanted: number) => until(() => saved()?.revision === wanted);
 
 test("what is saved is what was there, and only its owner can read it", async () => {
   start();
@@ -122,6 +122,6 @@ test("a folder that can't be written is told of, and harms nobody", async () => 
   running.push(
     createSnapshots({ path: join(blocked, "x.json"), authority: "w", maxAge: 1000, table, state, log, now: Date.now }),
   );
-  await until(() => lines.length > 0, 5000);
+  await until(() => lines.length > 0);
   expect(lines.join("")).toContain("cannot save the circuits (proxy_worker.snapshot_dir)");
 });

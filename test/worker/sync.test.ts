@@ -146,7 +146,7 @@ function served(): Promise<(string | null)[]> {
 }
 
 const untilServed = (wanted: (string | null)[]) =>
-  until(async () => Bun.deepEquals(await served(), wanted), 4000, `ports that answer ${JSON.stringify(wanted)}`);
+  until(async () => Bun.deepEquals(await served(), wanted), 30_000, `ports that answer ${JSON.stringify(wanted)}`);
 
 /** A removal as an older coordinator tells it, or with its place in the order. */
 function removal(circuit: Circuit, more: { revision?: number; epoch?: string } = {}, to = "worker-1"): AppProxyEvent {
@@ -444,7 +444,7 @@ describe("a start while the coordinator is away", () => {
     expect(await (await private_({ cookie })).text()).toBe("b");
     await coordinatorAt(port, "db.sqlite3");
     await remove(circuit);
-    await until(() => after.state().known, 8000);
+    await until(() => after.state().known);
     expect((await served())[0]).toBeNull();
     expect(await (await private_({ cookie })).text()).toBe("b");
     await until(() => savedRevision() === 3);

@@ -1,5 +1,5 @@
 /** 64 callers at once, of every call: nobody gets a 5xx, and afterwards all is as it would be after one by one. */
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { until } from "../../support/until.ts";
 import { startUsual, type Started } from "./places.ts";
 import type { Given, Name } from "./stage.ts";
@@ -7,8 +7,6 @@ import { route, service, type Stage } from "./stage.ts";
 import { table } from "./table.ts";
 
 const CALLERS = 64;
-
-setDefaultTimeout(20_000);
 
 let started: Started;
 let stage: Stage;

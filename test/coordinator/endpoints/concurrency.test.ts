@@ -190,7 +190,7 @@ test("one endpoint that is created and deleted at once is there or not, for a re
     await until(() => cluster.worker.state().revision === worker?.revision);
     if (circuits.length > 0) expect(circuits.map(({ port }) => port)).toEqual([Number(new URL(url).port)]);
     const serves = circuits.length > 0 ? 401 : null;
-    await until(async () => url === "" || (await statusOf(url)) === serves, 5000, `${url} answers ${serves}`);
+    await until(async () => url === "" || (await statusOf(url)) === serves, 30_000, `${url} answers ${serves}`);
   }
 });
 

@@ -3,10 +3,11 @@
  * also those with a process group of their own (kernels, shells in a terminal): they are looked up in /proc.
  */
 import { readFileSync, readdirSync } from "node:fs";
+import { startOutside, type Outside } from "../outside.ts";
 import { until } from "../until.ts";
 
 export interface Program {
-  readonly process: Bun.Subprocess;
+  readonly process: Outside;
   /** Everything that it has written so far, both streams. */
   output: () => string;
   stop: () => Promise<void>;
@@ -21,22 +22,11 @@ export interface ProgramOptions {
 const GRACE_MS = 5000;
 
 /** How long it may take to start. Milliseconds. */
-const START_MS = 60_000;
+const START_MS = 90_000;
 
 export function startProgram(command: string[], options: ProgramOptions = {}): Program {
-  const child = Bun.spawn(command, {
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    env: { ...process.env, ...options.env },
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
   let output = "";
-  const keep = async (stream: ReadableStream<Uint8Array>) => {
-    for await (const chunk of stream) output += Buffer.from(chunk).toString();
-  };
-  void keep(child.stdout);
-  void keep(child.stderr);
+  const child = startOutside(command, { ...options, read: (_, text) => void (output += text ?? "") });
   return { process: child, output: () => output, stop: () => stopTree(child) };
 }
 
@@ -67,7 +57,7 @@ async function accepts(port: number): Promise<boolean> {
   }
 }
 
-async function stopTree(child: Bun.Subprocess): Promise<void> {
+async function stopTree(child: Outside): Promise<void> {
   const children = descendants(child.pid);
   child.kill("SIGTERM");
   const timer = setTimeout(() => child.kill("SIGKILL"), GRACE_MS);

@@ -14,9 +14,6 @@ type Frontend = (typeof FRONTENDS)[number];
 
 const DOMAIN = ".apps.localhost";
 
-/** How long one step in the browser may take on a busy machine. Milliseconds. */
-const STEP_MS = 60_000;
-
 export type Visit = Awaited<ReturnType<typeof closedPage>> & {
   /** Scheme, host and port of the circuit. */
   origin: string;
@@ -79,7 +76,6 @@ async function visit(
 ): Promise<Visit> {
   const { token, sessionId } = await manager.conf({ kernel_port: port });
   const closed = await closedPage(browser);
-  closed.page.context().setDefaultTimeout(STEP_MS);
   const query = new URLSearchParams({ token, session_id: sessionId, app, protocol: "http", redirect: path });
   await closed.page.goto(`${manager.baseUrl}/v2/proxy/auth?${query.toString()}`);
   return { ...closed, origin: new URL(closed.page.url()).origin };

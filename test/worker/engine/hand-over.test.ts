@@ -70,7 +70,7 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
     const closed = listener.close("finish", 1000);
     for (let round = 0; round < 10; round++) expect(await ask()).toBe("elder");
     await beside.open(port, "successor");
-    await until(async () => (await who()) === "successor", 3000);
+    await until(async () => (await who()) === "successor");
     await closed;
     expect(await who()).toBe("successor");
   });
@@ -130,7 +130,7 @@ describe.skipIf(!canSteer())("the older one's second listener, of a renewal", ()
     servers.renew(() => serve("new"));
     expect(await who()).toBe("new");
     await beside.kill();
-    await until(async () => (await who()) === "new", 3000);
+    await until(async () => (await who()) === "new");
     await Bun.sleep(0);
     expect(await who()).toBe("new");
   });
@@ -139,7 +139,7 @@ describe.skipIf(!canSteer())("the older one's second listener, of a renewal", ()
     start(200);
     servers.renew(() => serve("new"));
     await beside.open(port, "successor");
-    await until(() => servers.listeners === 1, 3000);
+    await until(() => servers.listeners === 1);
     expect(await who()).toBe("new");
   });
 });
