@@ -1,5 +1,6 @@
 /** Configuration files for tests: loopback, free ports, test secrets. */
 import { stringify } from "smol-toml";
+import { isRecord } from "../../shared/config/fields.ts";
 import { API_SECRET, JWT_SECRET, PERMIT_SECRET } from "./manager.ts";
 
 type Section = Record<string, unknown>;
@@ -46,8 +47,8 @@ export function workerToml(
       heartbeat_period: 1,
       shutdown_timeout: 1,
       snapshot_dir: "",
-      port_proxy: { bind_port_range: [portLow, portLow + ports - 1] },
       ...worker,
+      port_proxy: { bind_port_range: [portLow, portLow + ports - 1], ...section(worker?.["port_proxy"]) },
     },
     secrets: { api_secret: API_SECRET, jwt_secret: JWT_SECRET },
     permit_hash: { secret: PERMIT_SECRET },
@@ -56,6 +57,10 @@ export function workerToml(
     ...sections,
     logging: { level: "debug" },
   });
+}
+
+function section(value: unknown): Section {
+  return isRecord(value) ? value : {};
 }
 
 function redis(port: number | undefined): Section {
