@@ -160,12 +160,15 @@ export function permitCookie(name: string, value: string, { secure, sameSite }: 
   return `${name}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; ${reach}`;
 }
 
-/** All values of a cookie in a `Cookie` header. */
+/**
+ * All values of a cookie in a `Cookie` header, without the quotes that they may have (RFC 6265 §4.1.1): Python's cookies put
+ * a value with a `=` in quotes, and browsers send them back.
+ */
 export function cookieValues(header: string | null, name: string): string[] {
   if (header === null) return [];
   return header.split(";").flatMap((pair) => {
     const at = pair.indexOf("=");
-    return at !== -1 && pair.slice(0, at).trim() === name ? [pair.slice(at + 1).trim()] : [];
+    return at !== -1 && pair.slice(0, at).trim() === name ? [unquoted(pair.slice(at + 1).trim())] : [];
   });
 }
 
@@ -179,6 +182,10 @@ export function issueOf(permit: string): PermitStamp | null {
 }
 
 // --- internal ---
+
+function unquoted(value: string): string {
+  return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
+}
 
 const MAX_SEALED = 4096;
 /** Permits of a generation: more than a worker has users at a time. About 400 bytes each. */

@@ -53,7 +53,7 @@ describe("raw TCP", () => {
     expect(await echoed(circuit.port, "before")).toBeNull();
     const told = (await (await fetch(link)).json()) as Record<string, string>;
     const token = new URL(link).searchParams.get("token");
-    const uri = `http://localhost:45678/start?directTCP=true&auth=${token}&proto=tcp&gateway=tcp://127.0.0.1:${circuit.port}`;
+    const uri = `http://localhost:45678/start?directTCP=true&auth=${token}&proto=tcp&gateway=tcp%3A%2F%2F127.0.0.1%3A${circuit.port}`;
     expect(told).toEqual({ redirect: uri, redirectURI: uri });
     expect(await echoed(circuit.port, "after")).toBe("after");
   });

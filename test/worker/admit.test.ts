@@ -123,6 +123,15 @@ describe("the original's permit", () => {
     expect(enter([old(permits.legacy(USER))], {}, {}, how)).toEqual([]);
   });
 
+  // Seen of the worker 26.9.6: `Set-Cookie: appproxy_permit="NDAx…Yg=="; HttpOnly; …`, and clients send it back like that.
+  test("lets in with the quotes that the original sets around it, for WebSockets too", async () => {
+    expect(enter([old(`"${permits.legacy(USER)}"`)], {}, {}, how)).toEqual([]);
+    expect(enter([old(`"${permits.legacy(USER)}"`)], { upgrade: true }, {}, how)).toEqual([]);
+    expect(await refusal([old(`"${permits.legacy(USER)}`)], {}, {}, how)).toEqual(INVALID);
+    expect(await refusal([old('"')], {}, {}, how)).toEqual(INVALID);
+    expect(await refusal([old('""')], {}, {}, how)).toEqual(INVALID);
+  });
+
   test.each([
     ["of another user", permits.legacy("00000000-0000-4000-8000-000000000001"), USER],
     ["of another secret", stranger.legacy(USER), USER],

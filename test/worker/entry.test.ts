@@ -171,6 +171,19 @@ describe("the original's cookie", () => {
     expect(entered.headers.getSetCookie().map((line) => line.split("=")[0])).toEqual([`appproxy_permit_${String(opened.body["circuit_id"]).slice(0, 8)}`, "appproxy_permit"]); // prettier-ignore
     const { origin } = new URL(setup.headers.get("location") ?? "");
     expect(await status(origin, { cookie: legacy })).toBe(200);
+    // As the original sets it, and browsers send it back.
+    const quoted = legacy.replace(/=(.*)$/, '="$1"');
+    expect(await status(origin, { cookie: quoted })).toBe(200);
+    const socket = new WebSocket(`${origin.replace("http", "ws")}/`, { headers: { cookie: quoted } });
+    const opened101 = await new Promise((resolve) => {
+      socket.addEventListener("open", () => resolve(true), { once: true });
+      socket.addEventListener("error", () => resolve(false), { once: true });
+    });
+    socket.close();
+    expect(opened101).toBe(true);
+    // Its holder may use the link again, as the holder of a permit of ours.
+    const again = await fetch(String(opened.body["redirect_url"]), { redirect: "manual", headers: { cookie: quoted } });
+    expect([again.status, again.headers.get("location")]).toEqual([302, `${origin}/`]);
     expect(
       await status(origin, { cookie: `appproxy_permit=${legacyPermit(PERMIT_SECRET, crypto.randomUUID(), "sha256")}` }),
     ).toBe(401);

@@ -35,7 +35,7 @@ describe("a worker without a proxy in front", () => {
     const token = new URL(redirect).searchParams.get("auth") ?? "";
     expect(token.split(".").length).toBe(3);
     expect(redirect).toBe(
-      `http://localhost:45678/start?directTCP=true&auth=${token}&proto=tcp&gateway=tcp://127.0.0.1:${to.port}`,
+      `http://localhost:45678/start?directTCP=true&auth=${token}&proto=tcp&gateway=tcp%3A%2F%2F127.0.0.1%3A${to.port}`,
     );
   });
 
@@ -80,7 +80,7 @@ describe("a worker without a proxy in front", () => {
 
   test("a public circuit is told of in the same way", async () => {
     const to = await open({ public: true });
-    expect((await told(await knock(stage, to)))["redirect"]).toEndWith(`gateway=tcp://127.0.0.1:${to.port}`);
+    expect((await told(await knock(stage, to)))["redirect"]).toEndWith(`gateway=tcp%3A%2F%2F127.0.0.1%3A${to.port}`);
   });
 });
 
@@ -106,7 +106,7 @@ describe("a worker behind a trusted proxy, with other ports outside", () => {
 
   test("tells of the port as it is outside, also when it is a scheme's own", async () => {
     const to = await open({ circuit: { port: 443 } });
-    expect((await told(await knock(stage, to)))["redirect"]).toEndWith("gateway=tcp://apps.example:443");
+    expect((await told(await knock(stage, to)))["redirect"]).toEndWith("gateway=tcp%3A%2F%2Fapps.example%3A443");
     // 127.0.0.1 is the proxy here; it has knocked by itself.
     expect(await isLetIn(bound)).toBe(true);
   });

@@ -112,7 +112,7 @@ async function tcpSetup(entry: Entry, token: string, address: string, deps: Setu
   await deps.knocks.note(circuit.id, address);
   // An origin is without its port where that is the scheme's own.
   const { hostname } = new URL(deps.origin(entry));
-  const gateway = `tcp://${hostname}:${circuit.port ?? 0}`;
+  const gateway = encodeURIComponent(`tcp://${hostname}:${circuit.port ?? 0}`);
   return `${CLIENT_APP}?directTCP=true&auth=${token}&proto=${circuit.protocol}&gateway=${gateway}`;
 }
 
@@ -165,12 +165,19 @@ function nothing(status: number): Response {
   return new Response(null, { status, headers: UNSEEN_HEADERS });
 }
 
-/** In port mode the API has the circuits' host, so a browser that reloads this page shows its permit. */
-function holdsPermit(request: Request, { circuit }: Entry, { permits, secure, now }: AdmitSettings): boolean {
-  return cookieValues(request.headers.get("cookie"), permitCookieName(circuit.id, secure)).some((permit) => {
-    const claims = permits.read(permit, circuit.user_id ?? "", circuit.id);
+/** In port mode the API has the circuits' host, so a browser that reloads this page shows its permit, or the original's. */
+function holdsPermit(request: Request, { circuit }: Entry, settings: AdmitSettings): boolean {
+  const { permits, secure, now, acceptLegacy } = settings;
+  const cookies = request.headers.get("cookie");
+  const uid = circuit.user_id ?? "";
+  const isOurs = cookieValues(cookies, permitCookieName(circuit.id, secure)).some((permit) => {
+    const claims = permits.read(permit, uid, circuit.id);
     return claims !== null && claims.exp * 1000 > now();
   });
+  return (
+    isOurs ||
+    (acceptLegacy && uid !== "" && cookieValues(cookies, LEGACY_COOKIE).some((permit) => permits.isLegacy(permit, uid)))
+  );
 }
 
 /** Programs that know only the original take its cookie from this answer. */

@@ -1,4 +1,8 @@
-/** An old worker's `/setup`: one hop. The cookie is set by the API's answer; browsers send it to every port of the host. */
+/**
+ * An old worker's `/setup`: one hop. The cookie is set by the API's answer; browsers send it to every port of the host.
+ * Heads and bodies as the worker 26.9.6 on aiohttp 3.14 answered them; the value has quotes because it ends with `=`, and a
+ * token that can't be decoded is an error of the server's.
+ */
 import { problem, type AdmitSecrets } from "./admit.ts";
 import { decode, PERMIT_COOKIE, permitOf } from "./tokens.ts";
 import { dumps, type OldCircuit } from "./wire.ts";
@@ -19,21 +23,33 @@ export async function setup(
       return problem(400, "generic-bad-request", "E20011: Not supported for inference apps");
     const path = typeof redirect === "string" ? redirect : "";
     if (circuit.protocol === "tcp") return tcpAnswer(circuit, token);
-    return new Response(null, {
-      status: 308,
+    const permit = permitOf(circuit.user_id ?? "", permitSecret);
+    return new Response("302: Found", {
+      status: 302,
       headers: {
-        Location: `http://127.0.0.1:${circuit.port}${path}`,
-        "Set-Cookie": `${PERMIT_COOKIE}=${permitOf(circuit.user_id ?? "", permitSecret)}; Path=/`,
+        ...HEADERS,
+        Location: `http://127.0.0.1:${circuit.port}${path === "" || path.startsWith("/") ? path : `/${path}`}`,
+        "Content-Type": "text/plain; charset=utf-8",
+        "Set-Cookie": `${PERMIT_COOKIE}="${permit}"; HttpOnly; Max-Age=604800; Path=/; SameSite=Lax`,
       },
     });
-  } catch (error) {
-    return problem(401, "invalid-credentials", String(error));
+  } catch {
+    return problem(500, "internal-server-error", "Internal server error.");
   }
 }
 
 // --- internal ---
 
+const HEADERS = {
+  "Access-Control-Allow-Origin": "*",
+  "Access-Control-Allow-Headers": "*",
+  "Access-Control-Expose-Headers": "*",
+  "Cache-Control": "no-store",
+};
+
 function tcpAnswer({ port }: OldCircuit, token: string): Response {
-  const uri = `http://localhost:45678/start?directTCP=true&auth=${token}&proto=tcp&gateway=tcp://127.0.0.1:${port}`;
-  return new Response(dumps({ redirect: uri, redirectURI: uri }), { headers: { "Content-Type": "application/json" } });
+  const uri = `http://localhost:45678/start?directTCP=true&auth=${token}&proto=tcp&gateway=tcp%3A%2F%2F127.0.0.1%3A${port}`;
+  return new Response(dumps({ redirect: uri, redirectURI: uri }), {
+    headers: { ...HEADERS, "Content-Type": "application/json; charset=utf-8" },
+  });
 }

@@ -22,10 +22,11 @@ export function permitOf(userId: string, secret: string, digest = "sha256"): str
   return btoa(createHmac(digest, secret).update(userId).digest("hex"));
 }
 
-/** The permit in a `Cookie` header; null when there is none. */
+/** The permit in a `Cookie` header, with or without quotes as Python's cookies read it; null when there is none. */
 export function permitIn(header: string | null): string | null {
   const pairs = (header ?? "").split(";").map((pair) => pair.trim());
-  return pairs.find((pair) => pair.startsWith(`${PERMIT_COOKIE}=`))?.slice(PERMIT_COOKIE.length + 1) ?? null;
+  const value = pairs.find((pair) => pair.startsWith(`${PERMIT_COOKIE}=`))?.slice(PERMIT_COOKIE.length + 1);
+  return value?.replace(/^"(.*)"$/, "$1") ?? null;
 }
 
 // --- internal ---
