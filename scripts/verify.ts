@@ -23,6 +23,7 @@ const PROGRAMS: Record<string, string> = {
   curl: "curl",
   git: "git",
   openssl: "openssl",
+  "/usr/lib/postgresql/*/bin/postgres": "postgresql",
   faketime: "faketime",
 };
 
@@ -89,8 +90,9 @@ function withoutServices(install: () => number): number {
   }
 }
 
-/** Paths are looked at as they are: `sbin` is not in everybody's PATH. */
+/** Paths are looked at as they are: `sbin` is not in everybody's PATH, and some have a version in it. */
 function isThere(program: string): boolean {
+  if (program.includes("*")) return [...new Glob(program).scanSync("/")].length > 0;
   return program.startsWith("/") ? existsSync(program) : Bun.which(program) !== null;
 }
 

@@ -15,7 +15,15 @@ export function getToken(db: Db, id: string): TokenRow | undefined {
 }
 
 /** Whether another session has a newer token for this token's kernel: its address is that session's by now. */
-export function isOutdated(db: Db, { kernelHost, kernelPort, sessionId, createdAt }: TokenRow): boolean {
+export function isOutdated(
+  db: Db,
+  {
+    kernelHost,
+    kernelPort,
+    sessionId,
+    createdAt,
+  }: Pick<TokenRow, "kernelHost" | "kernelPort" | "sessionId" | "createdAt">,
+): boolean {
   return selectNewerOfAnother(db).get({ kernelHost, kernelPort, sessionId, createdAt }) !== undefined;
 }
 

@@ -13,6 +13,7 @@ import type { Deps } from "../deps.ts";
 import { circuitsFor, type Position } from "./circuits.ts";
 import type { Listening } from "../listening.ts";
 import type { Positions } from "./positions.ts";
+import { registrationFault } from "./registration.ts";
 import { slotsOf } from "./slots.ts";
 import * as store from "./store.ts";
 
@@ -60,7 +61,8 @@ export function createWorkerService(
 
   return {
     register(wanted) {
-      checkRegistration(wanted);
+      const fault = registrationFault(wanted);
+      if (fault !== null) throw new Failure("invalid-api-params", fault);
       const row = write(db, (tx) => store.upsertWorker(tx, wanted, newId(), now()));
       // What it could not write before is not written by coming back.
       const usageDelayed = store.hasDelayedUsage(db, row.id, wanted.node_id ?? store.NAMELESS_NODE);
@@ -128,35 +130,4 @@ export function createWorkerService(
       log.warn({ worker: authority, reason: reason(error) }, `cannot announce ${name}`);
     });
   }
-}
-
-// --- internal ---
-
-function checkRegistration(wanted: WorkerRegistration): void {
-  const range = wanted.port_range ?? null;
-  if (wanted.frontend_mode === "port" && (range === null || (range[0] ?? 0) > (range[1] ?? 0))) {
-    throw new Failure(
-      "invalid-api-params",
-      `port_range: wanted [first, last] for a worker in port mode, got ${JSON.stringify(range)}`,
-    );
-  }
-  const { hostname } = wanted;
-  if (!isUsable(hostname.includes(":") ? `[${hostname}]` : hostname)) {
-    throw new Failure(
-      "invalid-api-params",
-      `hostname: wanted a host name or an IP address, got ${JSON.stringify(hostname)}`,
-    );
-  }
-  const domain = wanted.wildcard_domain ?? null;
-  if (wanted.frontend_mode === "wildcard" && (domain?.startsWith(".") !== true || !isUsable(`app${domain}`))) {
-    throw new Failure(
-      "invalid-api-params",
-      `wildcard_domain: wanted a domain that starts with a dot, got ${JSON.stringify(domain)}`,
-    );
-  }
-}
-
-/** Whether a host can stand in a URL, and nothing but a host: circuits' URLs are made of it. */
-function isUsable(host: string): boolean {
-  return !/[\s/?#@\\]/.test(host) && URL.canParse(`http://${host}:1/`);
 }
