@@ -162,7 +162,7 @@ describe("the original's cookie", () => {
   });
 
   test("with permit.accept_legacy opens the user's circuits, and is set by setup and entry", async () => {
-    const mixed = await startCluster({ permit: { accept_legacy: true } });
+    const mixed = await startCluster({ permit: { accept_legacy: true }, worker: { trusted_proxies: ["127.0.0.1"] } });
     const { token, sessionId } = await mixed.manager.conf({ kernel_port: app.port, user_uuid: USER });
     const opened = await mixed.manager.auth(token, sessionId);
     const setup = await fetch(String(opened.body["redirect_url"]), { redirect: "manual" });
@@ -181,8 +181,11 @@ describe("the original's cookie", () => {
     });
     socket.close();
     expect(opened101).toBe(true);
-    // Its holder may use the link again, as the holder of a permit of ours.
-    const again = await fetch(String(opened.body["redirect_url"]), { redirect: "manual", headers: { cookie: quoted } });
+    // Its holder may use the link from another address too, as the holder of a permit of ours; nobody else may.
+    const elsewhere = { "x-forwarded-for": "203.0.113.9" };
+    const link = String(opened.body["redirect_url"]);
+    const again = await fetch(link, { redirect: "manual", headers: { ...elsewhere, cookie: quoted } });
+    expect((await fetch(link, { redirect: "manual", headers: elsewhere })).status).toBe(401);
     expect([again.status, again.headers.get("location")]).toEqual([302, `${origin}/`]);
     expect(
       await status(origin, { cookie: `appproxy_permit=${legacyPermit(PERMIT_SECRET, crypto.randomUUID(), "sha256")}` }),
