@@ -25,6 +25,8 @@ const PROGRAMS: Record<string, string> = {
   openssl: "openssl",
   "/usr/lib/postgresql/*/bin/postgres": "postgresql",
   faketime: "faketime",
+  nginx: "nginx-light",
+  haproxy: "haproxy",
 };
 
 const REPORTS = join(ROOT, "test/artefacts");

@@ -6,6 +6,7 @@ import { Failure } from "../shared/failure.ts";
 import type { Bearers } from "./bearer.ts";
 import type { Client } from "./client.ts";
 import type { RequestHead } from "./engine/engine.ts";
+import { checkOrigin, type Own } from "./origin.ts";
 import {
   cookieValues,
   LEGACY_COOKIE,
@@ -23,6 +24,8 @@ export interface AdmitSettings extends CookieRules {
   jar: PermitJar;
   bearers: Bearers;
   acceptLegacy: boolean;
+  /** What tells the circuit's own pages. */
+  own: (entry: Entry) => Own;
   /** Seconds that a permit lives without use. */
   lifetime: number;
   /** Epoch milliseconds. */
@@ -43,7 +46,7 @@ export function admit(
     return settings.bearers.admit(circuit.id, head.header("authorization")) ?? NONE;
   }
   const permit = validPermit(entry, head, settings);
-  checkOrigin(head, client);
+  checkOrigin(head, client, () => settings.own(entry));
   return permit === null ? NONE : renewal(permit, head, settings);
 }
 
@@ -74,21 +77,6 @@ export function validPermit({ circuit }: Entry, head: RequestHead, settings: Adm
 // --- internal ---
 
 const NONE: [string, string][] = [];
-
-/** A cookie is sent along by any site that links here, so what changes things must come from the circuit's own pages. */
-function checkOrigin(head: RequestHead, client: Client): void {
-  if (!head.upgrade && (head.method === "GET" || head.method === "HEAD" || head.method === "OPTIONS")) return;
-  const origin = head.header("origin");
-  if (origin === null || isOwn(origin, client.host)) return;
-  throw new Failure("generic-forbidden", "Origin: wanted the circuit's own");
-}
-
-function isOwn(origin: string, host: string): boolean {
-  if (!URL.canParse(origin)) return false;
-  const theirs = new URL(origin);
-  // URL drops a default port; the Host header may name it.
-  return URL.canParse(`${theirs.protocol}//${host}`) && new URL(`${theirs.protocol}//${host}`).host === theirs.host;
-}
 
 /** So many renewals in a whole life: which permits are in use can be told to a quarter of an hour, of twelve. */
 const RENEWALS = 48;

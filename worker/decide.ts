@@ -3,20 +3,20 @@
  * Plain data in, plain data out; nothing reaches an app that did not come through here.
  */
 import { Failure } from "../shared/failure.ts";
-import type { AddressMatcher } from "../shared/addresses.ts";
-import type { Log } from "../shared/log.ts";
+import { redactUrl, type Log } from "../shared/log.ts";
 import { isHost, isTarget } from "../shared/target.ts";
 import { ANSWER_RULES } from "./answer-rules.ts";
 import { admit, checkAddress, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
 import { isOurs } from "./bearer.ts";
-import { clientOf, type Client } from "./client.ts";
+import { clientOf, hasNoPort, withPort, type Client, type Proxies } from "./client.ts";
 import type { Core, Decision, RequestHead } from "./engine/engine.ts";
 import { enter, isEnter } from "./enter.ts";
 import { answerFor, upstreamFault } from "./failure.ts";
 import { isPreflight, preflightAnswer } from "./preflight.ts";
 import { find } from "./find.ts";
 import { guardSetCookie, requestEdits } from "./headers.ts";
+import { isBareManifest, manifestAnswer } from "./manifest.ts";
 import { pick } from "./pick.ts";
 import { admitTcp, refusedTcp, type TcpRules } from "./tcp.ts";
 import { useOf, type Entry, type Table } from "./table.ts";
@@ -28,7 +28,11 @@ export interface DecideDeps {
   burner: Burner;
   log: Log;
   admission: AdmitSettings;
-  trusted: AddressMatcher;
+  proxies: Proxies;
+  /** Where browsers find a circuit. */
+  origin: (entry: Entry) => string;
+  /** Told of every refusal: some come from how a proxy in front is set up. */
+  advise: (failure: Failure, head: RequestHead) => void;
   /** The wildcard domain with its leading dot. */
   domain: string | null;
   tcp: TcpRules;
@@ -44,7 +48,10 @@ export function createCore(deps: DecideDeps): Core {
         return refusal(error);
       }
     },
-    failed: (failure, head) => answerFor(failure, head, entryOf(table, head, domain), log),
+    failed(failure, head) {
+      deps.advise(failure, head);
+      return answerFor(failure, head, entryOf(table, head, domain), log);
+    },
     upstreamFault,
     admit: (arrival) => admitTcp(arrival, deps),
     unanswered: (arrival, fault) => refusedTcp(arrival, table.byPort(arrival.port), fault.message, log),
@@ -54,14 +61,15 @@ export function createCore(deps: DecideDeps): Core {
 // --- internal ---
 
 function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision> {
-  const { table, usage, burner, admission, trusted, domain } = deps;
+  const { table, usage, burner, admission, proxies, domain, log } = deps;
   if (head.method === "CONNECT" || head.method === "TRACE")
     throw new Failure("method-not-allowed", `${head.method} is not proxied`);
   // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
   if (!isHost(head.header("host") ?? "")) throw new Failure("generic-bad-request", "Host: wanted one host");
   if (!isTarget(head.target)) throw new Failure("generic-bad-request", "Request target: wanted printable ASCII");
   const entry = find(table, head, domain);
-  const client = clientOf(head, trusted);
+  const client = clientOf(head, proxies);
+  if (hasNoPort(client.host)) client.host = withPort(client.host, deps.origin(entry));
   if (isPreflight(head, entry)) {
     checkAddress(entry, client);
     return { kind: "answer", answer: preflightAnswer(head) };
@@ -69,6 +77,14 @@ function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision>
   if (isEnter(head.target)) {
     checkAddress(entry, client);
     return enter(entry, head, admission, burner).then((answer): Decision => ({ kind: "answer", answer }), refusal);
+  }
+  if (isBareManifest(head, entry, admission)) {
+    checkAddress(entry, client);
+    log.debug(
+      { circuit: entry.circuit.id, url: redactUrl(head.target) },
+      "a web app manifest was asked for without cookies",
+    );
+    return { kind: "answer", answer: manifestAnswer() };
   }
   const admitted = admit(entry, head, client, admission);
   if (!(admitted instanceof Promise)) return onward(entry, head, client, admitted, usage);

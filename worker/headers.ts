@@ -14,6 +14,14 @@ const HANDSHAKE = new Set([
   "sec-websocket-accept",
 ]);
 
+/**
+ * What says where a request comes from: said anew, or not at all. `Proxy` is nobody's (httpoxy: CGI reads it as HTTP_PROXY).
+ */
+const WAY = new Set(["x-real-ip", "x-scheme", "x-forwarded-scheme", "x-forwarded-ssl", "proxy"]);
+
+/** CGI and WSGI read `_` as `-`: names that would pass for these are nobody's. */
+const FOLDED = /^(x-forwarded(-|$)|forwarded$|x-rstudio-|sec-)/;
+
 /** Every cookie whose name starts so is ours and never reaches an app. */
 // With leading `=` too: a browser sends a nameless `=appproxy_permit_x=…` back as a cookie of that name.
 const OUR_COOKIE = /^[\s=]*(__Host-)?appproxy_permit/;
@@ -37,6 +45,7 @@ export function requestEdits(head: RequestHead, by: ForwardedBy, app: string, au
   for (const name of head.names()) {
     const lower = name.toLowerCase();
     if (isHopByHop(lower) || dropped?.has(lower) === true) remove.push(lower);
+    else if (WAY.has(lower) || (lower.includes("_") && isDisguised(lower))) remove.push(lower);
     else if (head.upgrade && HANDSHAKE.has(lower)) remove.push(lower);
     else if (lower === "authorization" && !authorization) remove.push(lower);
   }
@@ -82,6 +91,11 @@ export function guardSetCookie(line: string): string | null {
 
 function isHopByHop(lower: string): boolean {
   return HOP_BY_HOP.has(lower) || lower.startsWith("proxy-");
+}
+
+function isDisguised(lower: string): boolean {
+  const name = lower.replaceAll("_", "-");
+  return WAY.has(name) || isHopByHop(name) || FOLDED.test(name);
 }
 
 function connectionNamed(connection: string | null): Set<string> | null {

@@ -12,6 +12,16 @@ export function circuitOrigin(circuit: Circuit, { proxy_worker: worker }: Worker
   return origin(scheme, `${circuit.subdomain ?? ""}${wildcard.domain ?? ""}`, wildcard.advertised_port ?? wildcardPort);
 }
 
+/** The same, reckoned once for each state of a circuit: where it is the scheme's own port, every request asks. */
+export function circuitOrigins(config: WorkerConfig, wildcardPort: () => number): (circuit: Circuit) => string {
+  const known = new WeakMap<Circuit, string>();
+  return (circuit) => {
+    const found = known.get(circuit) ?? circuitOrigin(circuit, config, wildcardPort());
+    known.set(circuit, found);
+    return found;
+  };
+}
+
 /** The port that this process binds for a port seen from outside; null when it is not of its range. */
 export function bindPort(advertised: number, { proxy_worker: { port_proxy: ports } }: WorkerConfig): number | null {
   const bound = ports.bind_port_range;

@@ -7,6 +7,7 @@ import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/log.ts";
 import type { WorkerRegistration } from "../shared/schema/worker.ts";
 import { readTls, watchTls, type TlsPair, type TlsPaths } from "../shared/tls.ts";
+import { createAdvice } from "./advice.ts";
 import { startApi } from "./api/server.ts";
 import { createBearers } from "./bearer.ts";
 import { createBurner } from "./burn.ts";
@@ -28,9 +29,9 @@ import { createRefusals } from "./routes/refusals.ts";
 import { createProber } from "./routes/prober.ts";
 import { createSnapshots, snapshotPath } from "./snapshot.ts";
 import { createSync, type SyncState } from "./sync.ts";
-import { Table } from "./table.ts";
+import { Table, type Entry } from "./table.ts";
 import { takeOver } from "./take-over.ts";
-import { bindPort, circuitOrigin } from "./urls.ts";
+import { bindPort, circuitOrigins } from "./urls.ts";
 import { createUsage } from "./usage.ts";
 
 export interface WorkerDeps {
@@ -90,8 +91,11 @@ export function startWorker(deps: WorkerDeps): Worker {
   const permits = new PermitAuthority(config.permit_hash, { authority: own.authority, compact: permit.compact });
   const cookie = { secure, sameSite: permit.same_site };
   const complete = () => sync.state().known && sync.state().coordinator;
+  const originOf = circuitOrigins(config, () => wildcardPort);
+  const origin = ({ circuit }: Entry) => originOf(circuit);
   const admission = {
     permits,
+    own: (entry: Entry) => ({ origin: origin(entry), lists: () => false }),
     jar: createPermitJar({ permits, table, cookie, complete, now }),
     bearers: createBearers(config.secrets.jwt_secret, now),
     ...cookie,
@@ -99,14 +103,16 @@ export function startWorker(deps: WorkerDeps): Worker {
     lifetime: permit.lifetime,
     now,
   };
-  const trusted = addressMatcher(own.trusted_proxies);
+  const proxies = { trusted: addressMatcher(own.trusted_proxies), secure };
   const core = createCore({
     table,
     usage,
     burner,
     log,
     admission,
-    trusted,
+    proxies,
+    origin,
+    advise: createAdvice(proxies, log),
     domain: own.wildcard_domain.domain,
     tcp: { knocks: own.tcp_auth === "none" ? null : knocks, maxConnections: own.tcp_max_connections },
   });
@@ -126,8 +132,8 @@ export function startWorker(deps: WorkerDeps): Worker {
       admission,
       jwtSecret: config.secrets.jwt_secret,
       knocks,
-      trusted,
-      origin: ({ circuit }) => circuitOrigin(circuit, config, wildcardPort),
+      proxies,
+      origin,
       refresh: () => sync.refresh(),
       newId,
     },

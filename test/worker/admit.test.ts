@@ -1,6 +1,7 @@
 /** May a request pass to the app: address list, credential, where it comes from. */
 import { describe, expect, test } from "bun:test";
 import { addressMatcher } from "../../shared/addresses.ts";
+import { reason } from "../../shared/failure.ts";
 import type { Circuit } from "../../shared/schema/circuit.ts";
 import { admit, validPermit, type AdmitSettings } from "../../worker/admit.ts";
 import { createBearers } from "../../worker/bearer.ts";
@@ -11,6 +12,7 @@ import { CIRCUIT, entry, head, newTable, refused, USER, type HeadWish } from "..
 
 const NOW = 1_800_000_000;
 const LIFETIME = 43_200;
+const LISTED = "https://listed.example";
 const HOST: [string, string] = ["Host", "apps.example:10205"];
 const permits = new PermitAuthority({
   secret: "a-permit-secret-0123456789",
@@ -37,6 +39,7 @@ function settings(over: Partial<AdmitSettings> = {}): AdmitSettings {
     secure: false,
     sameSite: "lax",
     acceptLegacy: false,
+    own: () => ({ origin: "https://apps.example:10205", lists: (origin) => origin === LISTED }),
     lifetime: LIFETIME,
     now: () => NOW * 1000,
     ...over,
@@ -50,11 +53,25 @@ const good = cookie(permit());
 
 function enter(headers: [string, string][], over: HeadWish = {}, circuit: Partial<Circuit> = {}, how = settings()) {
   const request = head({ ...over, headers: [HOST, ...headers] });
-  const admitted = admit(entry(circuit), request, clientOf(request, addressMatcher([])), how);
+  const admitted = admit(
+    entry(circuit),
+    request,
+    clientOf(request, { trusted: addressMatcher([]), secure: false }),
+    how,
+  );
   if (admitted instanceof Promise) throw new Error("only bearer tokens take their time");
   return admitted;
 }
 const refusal = (...given: Parameters<typeof enter>) => refused(() => enter(...given));
+
+function caught(act: () => unknown): Error {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof Error) return error;
+  }
+  throw new Error("nothing was thrown");
+}
 
 const ABSENT = { kind: "invalid-credentials", msg: "E20004: Authorization cookie not provided" } as const;
 const INVALID = { kind: "invalid-credentials", msg: "E20005: Invalid authorization cookie" } as const;
@@ -221,8 +238,57 @@ describe("a request from another site", () => {
     const headers: [string, string][] = [["Host", host], good, ["Origin", origin]];
     for (const over of [{ method: "POST" }, { upgrade: true }]) {
       const request = head({ ...over, headers });
-      expect(admit(entry(), request, clientOf(request, addressMatcher([])), settings())).toEqual([]);
+      expect(
+        admit(entry(), request, clientOf(request, { trusted: addressMatcher([]), secure: false }), settings()),
+      ).toEqual([]);
     }
+  });
+
+  // Chromium 156: what a browser sends for forms, fetches and reloads on https and loopback, with any Referrer-Policy.
+  test.each([
+    ["null", "same-origin"],
+    ["null", "none"],
+    ["http://rewritten-by-a-proxy.example", "same-origin"],
+    [null, "same-origin"],
+    [LISTED, "cross-site"],
+    [LISTED, "same-site"],
+  ])("is none with Origin %p and Sec-Fetch-Site: %s", (origin, site) => {
+    const headers: [string, string][] = [good, ["Sec-Fetch-Site", site]];
+    if (origin !== null) headers.push(["Origin", origin]);
+    for (const over of [{ method: "POST" }, { upgrade: true }]) expect(enter(headers, over)).toEqual([]);
+  });
+
+  test.each([
+    ["null", "cross-site"],
+    ["null", "same-site"],
+    // Whatever Origin says: the browser knows better.
+    ["http://apps.example:10205", "same-site"],
+    ["https://apps.example:10205", "cross-site"],
+    [null, "cross-site"],
+    ["http://apps.example:10205", "Same-Origin"],
+    ["http://apps.example:10205", ""],
+  ])("with Origin %p and Sec-Fetch-Site: %s is refused", async (origin, site) => {
+    const headers: [string, string][] = [good, ["Sec-Fetch-Site", site]];
+    if (origin !== null) headers.push(["Origin", origin]);
+    expect(await refusal(headers, { method: "POST" })).toEqual(CROSS_SITE);
+  });
+
+  test("of a listed origin, or of the circuit's own that a proxy's Host hides, is none without Sec-Fetch-Site", () => {
+    for (const origin of [LISTED, "https://apps.example:10205"]) {
+      const headers: [string, string][] = [["Host", "10.0.0.7:8080"], good, ["Origin", origin]];
+      const request = head({ upgrade: true, headers });
+      const client = clientOf(request, { trusted: addressMatcher([]), secure: false });
+      expect(admit(entry(), request, client, settings())).toEqual([]);
+    }
+  });
+
+  test.each([
+    [[["Origin", "http://evil.example"]], 'got "http://evil.example", wanted http://apps.example:10205 or https://apps.example:10205'], // prettier-ignore
+    [[["Origin", "null"], ["Sec-Fetch-Site", "same-site"]], 'got "null" with Sec-Fetch-Site: "same-site", wanted http://apps.example:10205 or https://apps.example:10205'], // prettier-ignore
+    [[["Sec-Fetch-Site", "cross-site"]], 'got none with Sec-Fetch-Site: "cross-site", wanted http://apps.example:10205 or https://apps.example:10205'], // prettier-ignore
+  ] as [[string, string][], string][])("with %p is refused, and the log says what was wanted", (headers, said) => {
+    const error = caught(() => enter([good, ...headers], { method: "POST" }));
+    expect(reason(error.cause)).toBe(said);
   });
 
   test("is none without an Origin: a program's", () => {

@@ -1,16 +1,16 @@
 /** Who the client is, with and without load balancers that are trusted. */
 import { describe, expect, test } from "bun:test";
 import { addressMatcher } from "../../shared/addresses.ts";
-import { clientOf } from "../../worker/client.ts";
+import { clientOf, hasNoPort, withPort } from "../../worker/client.ts";
 import { head } from "../support/values.ts";
 
 const BALANCER = "10.0.0.1";
-const trusted = addressMatcher("10.0.0.0/8, fd00::/8");
+const proxies = { trusted: addressMatcher("10.0.0.0/8, fd00::/8"), secure: false };
 const host: [string, string] = ["Host", "apps.example"];
 
 /** The address that a chain of X-Forwarded-For from the balancer gives. */
 function behind(forwarded: string, peer = BALANCER): { address: string; chain: string[] } {
-  const { address, chain } = clientOf(head({ peer, headers: [host, ["X-Forwarded-For", forwarded]] }), trusted);
+  const { address, chain } = clientOf(head({ peer, headers: [host, ["X-Forwarded-For", forwarded]] }), proxies);
   return { address, chain };
 }
 
@@ -22,7 +22,7 @@ describe("a peer that is not trusted", () => {
       ["X-Forwarded-Proto", "https"],
       ["X-Forwarded-Host", "evil.example"],
     ];
-    expect(clientOf(head({ peer: "203.0.113.7", headers }), trusted)).toEqual({
+    expect(clientOf(head({ peer: "203.0.113.7", headers }), proxies)).toEqual({
       address: "203.0.113.7",
       chain: ["203.0.113.7"],
       proto: "http",
@@ -32,23 +32,25 @@ describe("a peer that is not trusted", () => {
 
   test("is nobody's proxy when none is configured", () => {
     const headers: [string, string][] = [host, ["X-Forwarded-For", "1.1.1.1"]];
-    expect(clientOf(head({ peer: "127.0.0.1", headers }), addressMatcher([])).address).toBe("127.0.0.1");
+    expect(clientOf(head({ peer: "127.0.0.1", headers }), { trusted: addressMatcher([]), secure: false }).address).toBe(
+      "127.0.0.1",
+    );
   });
 
   test("is told without IPv4 mapping", () => {
-    expect(clientOf(head({ peer: "::ffff:203.0.113.7", headers: [host] }), trusted)).toMatchObject({
+    expect(clientOf(head({ peer: "::ffff:203.0.113.7", headers: [host] }), proxies)).toMatchObject({
       address: "203.0.113.7",
       chain: ["203.0.113.7"],
     });
-    expect(clientOf(head({ peer: "2001:db8::1" }), trusted).address).toBe("2001:db8::1");
+    expect(clientOf(head({ peer: "2001:db8::1" }), proxies).address).toBe("2001:db8::1");
   });
 
   test("came with TLS when its connection did", () => {
-    expect(clientOf(head({ tls: true }), trusted).proto).toBe("https");
+    expect(clientOf(head({ tls: true }), proxies).proto).toBe("https");
   });
 
   test("without a Host has none", () => {
-    expect(clientOf(head({ headers: [] }), trusted).host).toBe("");
+    expect(clientOf(head({ headers: [] }), proxies).host).toBe("");
   });
 });
 
@@ -60,7 +62,7 @@ describe("behind a trusted proxy", () => {
       ["X-Forwarded-Proto", "HTTPS"],
       ["X-Forwarded-Host", "public.example:8443"],
     ];
-    expect(clientOf(head({ peer: BALANCER, headers }), trusted)).toEqual({
+    expect(clientOf(head({ peer: BALANCER, headers }), proxies)).toEqual({
       address: "203.0.113.7",
       chain: ["203.0.113.7", BALANCER],
       proto: "https",
@@ -97,27 +99,98 @@ describe("behind a trusted proxy", () => {
 
   test.each([
     ["ftp", "http"],
-    ["https,http", "http"],
+    ["https,http", "https"],
+    ["http , https", "http"],
+    ["WSS", "https"],
+    ["ws", "http"],
+    ["wss, http", "https"],
+    ["toString", "http"],
     ["", "http"],
   ])("X-Forwarded-Proto: %s is %s", (proto, expected) => {
-    expect(clientOf(head({ peer: BALANCER, headers: [["X-Forwarded-Proto", proto]] }), trusted).proto).toBe(expected);
+    expect(clientOf(head({ peer: BALANCER, headers: [["X-Forwarded-Proto", proto]] }), proxies).proto).toBe(expected);
   });
 
-  test.each(['a";for=1.1.1.1;x="', "a;proto=https", "a, b c", "a\u0000b", "me@evil.example", ""])(
+  test.each([
+    ["apps.example:8443, inner.example", "apps.example:8443"],
+    [" apps.example ", "apps.example"],
+    ["", "own.example"],
+    [", apps.example", "own.example"],
+  ])("X-Forwarded-Host: %p is %s", (named, expected) => {
+    const headers: [string, string][] = [["Host", "own.example"], ["X-Forwarded-Host", named]]; // prettier-ignore
+    expect(clientOf(head({ peer: BALANCER, headers }), proxies).host).toBe(expected);
+  });
+
+  test.each([
+    ["apps.example", "8443", "apps.example:8443"],
+    ["apps.example", "8443, 80", "apps.example:8443"],
+    ["apps.example", "443", "apps.example"],
+    ["apps.example", "80", "apps.example:80"],
+    ["apps.example:9", "8443", "apps.example:9"],
+    ["[2001:db8::1]", "8443", "[2001:db8::1]:8443"],
+    ["[2001:db8::1]:9", "8443", "[2001:db8::1]:9"],
+    ["apps.example", "0", "apps.example"],
+    ["apps.example", "99999", "apps.example"],
+    ["apps.example", "8443x", "apps.example"],
+    ["apps.example", "", "apps.example"],
+  ])("of https://%s X-Forwarded-Port: %p makes %s", (named, port, expected) => {
+    const headers: [string, string][] = [["Host", named], ["X-Forwarded-Port", port], ["X-Forwarded-Proto", "https"]]; // prettier-ignore
+    expect(clientOf(head({ peer: BALANCER, headers }), proxies).host).toBe(expected);
+    expect(clientOf(head({ peer: "203.0.113.7", headers }), proxies).host).toBe(named);
+  });
+
+  test.each(['a";for=1.1.1.1;x="', "a;proto=https", "a b, c", "a\u0000b", "me@evil.example", ""])(
     "X-Forwarded-Host: %p is none, so it breaks out of no header line",
     (named) => {
-      expect(clientOf(head({ peer: BALANCER, headers: [host, ["X-Forwarded-Host", named]] }), trusted).host).toBe(
+      expect(clientOf(head({ peer: BALANCER, headers: [host, ["X-Forwarded-Host", named]] }), proxies).host).toBe(
         "apps.example",
       );
     },
   );
 
   test("what it does not say is the connection's own", () => {
-    expect(clientOf(head({ peer: BALANCER, tls: true, headers: [host] }), trusted)).toEqual({
+    expect(clientOf(head({ peer: BALANCER, tls: true, headers: [host] }), proxies)).toEqual({
       address: BALANCER,
       chain: [BALANCER],
       proto: "https",
       host: "apps.example",
     });
+  });
+});
+
+describe("where TLS is advertised", () => {
+  const secure = { ...proxies, secure: true };
+
+  test.each([
+    ["203.0.113.7", null, "https"],
+    // Who is not believed says nothing.
+    ["203.0.113.7", "http", "https"],
+    [BALANCER, null, "https"],
+    [BALANCER, "http", "http"],
+  ])("%s with X-Forwarded-Proto: %p comes with %s", (peer, proto, expected) => {
+    const headers: [string, string][] = proto === null ? [host] : [host, ["X-Forwarded-Proto", proto]];
+    expect(clientOf(head({ peer, headers }), secure).proto).toBe(expected);
+  });
+});
+
+describe("a host whose port a proxy has dropped", () => {
+  test.each([
+    ["apps.example", "http://apps.example:10205", "apps.example:10205"],
+    ["Apps.Example", "https://apps.example:8443", "Apps.Example:8443"],
+    ["[2001:db8::1]", "http://[2001:db8::1]:10205", "[2001:db8::1]:10205"],
+    ["apps.example", "https://apps.example", "apps.example"],
+    ["apps.example", "https://apps.example.net:8443", "apps.example"],
+    // Reached by another name, perhaps over a tunnel: nobody knows which port they see.
+    ["localhost", "http://apps.example:10205", "localhost"],
+  ])("%s is completed from %s: %s", (named, origin, expected) => {
+    expect(withPort(named, origin)).toBe(expected);
+  });
+
+  test.each([
+    ["apps.example", true],
+    ["apps.example:80", false],
+    ["[::1]", true],
+    ["[::1]:80", false],
+  ])("%s has none: %p", (named, expected) => {
+    expect(hasNoPort(named)).toBe(expected);
   });
 });

@@ -97,6 +97,33 @@ describe("towards the app", () => {
     expect(passed(invented.map((name) => [name, "evil"]))).toEqual([]);
   });
 
+  test.each([
+    "X-Real-IP",
+    "x-scheme",
+    "X-Forwarded-Scheme",
+    "X-Forwarded-Ssl",
+    // httpoxy: CGI gives it to programs as HTTP_PROXY.
+    "Proxy",
+    // WSGI and CGI read `_` as `-` (werkzeug and gunicorn: HTTP_X_FORWARDED_FOR for both spellings).
+    "X_Forwarded_For",
+    "X-Forwarded_Proto",
+    "x_forwarded-host",
+    "X_Forwarded_Prefix",
+    "X_Real_IP",
+    "Transfer_Encoding",
+    "Keep_Alive",
+    "Proxy_Authorization",
+    "Sec_Fetch_Site",
+    "X_RStudio_Request",
+  ])("%s says where a request comes from, and is nobody's to say", (name) => {
+    expect(
+      passed([
+        [name, "evil"],
+        ["X_Own_Name", "1"],
+      ]),
+    ).toEqual([["X_Own_Name", "1"]]);
+  });
+
   test("the handshake of a WebSocket is made anew, its subprotocols pass", () => {
     const headers: [string, string][] = [
       ["Sec-WebSocket-Key", "k"],

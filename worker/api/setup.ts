@@ -8,9 +8,8 @@ import { Failure, notFound } from "../../shared/failure.ts";
 import { isExpired, verifySetupToken } from "../../shared/jwt.ts";
 import { pathAndQuery } from "../../shared/target.ts";
 import { redirectPath } from "../../shared/redirect.ts";
-import type { AddressMatcher } from "../../shared/addresses.ts";
 import type { AdmitSettings } from "../admit.ts";
-import { clientOf } from "../client.ts";
+import { clientOf, type Proxies } from "../client.ts";
 import { ENTER_PATH, PRIVATE_HEADERS } from "../enter.ts";
 import { isOver, isSameClient, SAME_CLIENT_SECONDS, type FirstUses } from "../first-use.ts";
 import type { Knocks } from "../knock.ts";
@@ -24,8 +23,7 @@ export interface SetupDeps {
   admission: AdmitSettings;
   jwtSecret: string;
   knocks: Knocks;
-  /** Load balancers whose X-Forwarded-For is believed. */
-  trusted: AddressMatcher;
+  proxies: Proxies;
   /** Where browsers find a circuit. */
   origin: (entry: Entry) => string;
   /** Fetches what this node may not know yet. */
@@ -119,8 +117,8 @@ async function tcpSetup(entry: Entry, token: string, address: string, deps: Setu
 /** Where the platform's desktop client listens on the person's own machine. */
 const CLIENT_APP = "http://localhost:45678/start";
 
-function clientAddress({ headers }: Request, peer: string, { trusted }: SetupDeps): string {
-  return clientOf({ peer, tls: false, header: (name) => headers.get(name) }, trusted).address;
+function clientAddress({ headers }: Request, peer: string, { proxies }: SetupDeps): string {
+  return clientOf({ peer, tls: false, header: (name) => headers.get(name) }, proxies).address;
 }
 
 async function readClaims(token: string | null, { jwtSecret }: SetupDeps): Promise<Claims> {
