@@ -1,12 +1,14 @@
 /**
  * `bun run verify`: installs what the tests need, then runs check, all tests and some trials of the fault harness. Debian
- * packages with apt-get where that is allowed; elsewhere it says what is missing and how to get it. Its last line counts
- * tests and trials.
+ * packages with apt-get where that is allowed; elsewhere it says what is missing and how to get it. It says how far it
+ * is; at the end come failures, and on the last line the counts of tests and trials.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
 import { ROOT } from "./root.ts";
+import { clock, NOTHING, summary, together, type Outcome } from "./verify/outcome.ts";
+import { runFiles } from "./verify/run-files.ts";
 
 /** Program that the tests start, or file that they serve → Debian package that has it. */
 const PROGRAMS: Record<string, string> = {
@@ -29,7 +31,8 @@ const PROGRAMS: Record<string, string> = {
   haproxy: "haproxy",
 };
 
-const REPORTS = join(ROOT, "test/artefacts");
+const REPORTS = join(ROOT, "test/artefacts/verify");
+const TRIALS = 25;
 
 /**
  * The contract names numbers (5 ms, 64 MiB), and processes that replace each other want the processor while their clients do:
@@ -39,26 +42,24 @@ const files = [...new Glob("test/**/*.test.ts").scanSync(ROOT)].toSorted();
 const isMeasured = (file: string) =>
   (file.startsWith("test/contract/") && !file.endsWith("/slow.test.ts")) ||
   ["test/e2e/supervise.test.ts", "test/e2e/upgrade.test.ts"].includes(file);
+/** Those that wait long begin first, so that the last ones do not wait for one of them. */
+const isLong = (file: string) => file.endsWith("/slow.test.ts") || file.startsWith("test/e2e/");
 
+const began = performance.now();
 ensurePrograms();
-const checked = run([process.execPath, "scripts/check.ts"]);
-// Bun reads these limits only at its start: many requests that are open, and heads as long as the worker takes them.
-const measured = runTests("contract", ["--max-http-header-size=65536", "test"], files.filter(isMeasured));
-const others = runTests(
-  "others",
-  ["test", "--parallel=2"],
-  files.filter((file) => !isMeasured(file)),
-);
-// Alone too: five seconds are five seconds.
-const trials = runTrials(25);
-const parts = [measured, others, trials];
-const total = (of: (part: Outcome) => number) => parts.reduce((sum, part) => sum + of(part), 0);
-const failed = total((part) => part.failed);
-process.stdout.write(
-  `\n${total((part) => part.passed)} passed, ${total((part) => part.skipped)} skipped, ${failed} failed\n`,
-);
-const broken = parts.some((part) => part.code !== 0 || part.passed === 0);
-process.exitCode = checked || (broken || failed > 0 ? 1 : 0);
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+const how = { root: ROOT, reports: REPORTS, say };
+const others = files.filter((file) => !isMeasured(file)).toSorted((a, b) => Number(isLong(b)) - Number(isLong(a)));
+const outcome = together([
+  runCheck(),
+  await runFiles({ name: "alone", files: files.filter(isMeasured), atOnce: 1 }, how),
+  await runFiles({ name: "together", files: others, atOnce: 2 }, how),
+  // Alone too: five seconds are five seconds.
+  runTrials(),
+]);
+say(`\nended after ${clock(performance.now() - began)}; what each file wrote is in test/artefacts/verify\n`);
+process.stdout.write(summary(outcome));
+process.exitCode = outcome.failures.length > 0 ? 1 : 0;
 
 // --- internal ---
 
@@ -68,16 +69,17 @@ function ensurePrograms(): void {
   const packages = missing.map((program) => PROGRAMS[program] ?? program);
   const install = `apt-get install --yes --no-install-recommends ${packages.join(" ")}`;
   if (process.getuid?.() !== 0 || Bun.which("apt-get") === null) {
-    process.stdout.write(`The tests need ${missing.join(", ")}. On Debian: sudo ${install}\n`);
-    process.exit(1);
+    giveUp(`The tests need ${missing.join(", ")}. On Debian: sudo ${install}`);
   }
   process.stdout.write(`Installing ${packages.join(", ")} with apt-get…\n`);
   const env = { DEBIAN_FRONTEND: "noninteractive" };
   const code = withoutServices(() => run(["apt-get", "update", "--quiet"], env) || run(install.split(" "), env));
-  if (code !== 0) {
-    process.stdout.write(`apt-get failed with ${code}; wanted: ${install}\n`);
-    process.exit(1);
-  }
+  if (code !== 0) giveUp(`apt-get failed with ${code}; wanted: ${install}`);
+}
+
+function giveUp(message: string): never {
+  process.stdout.write(summary(failed("programs", message, "bun run verify")));
+  process.exit(1);
 }
 
 /** Debian starts the services of packages at once (invoke-rc.d(8)); nobody who runs tests asked for an open sshd. */
@@ -108,51 +110,38 @@ function run(command: string[], env: Record<string, string> = {}): number {
   }).exitCode;
 }
 
-interface Outcome {
-  code: number;
-  passed: number;
-  skipped: number;
-  failed: number;
-}
-
-function runTests(name: string, options: readonly string[], which: readonly string[]): Outcome {
-  const report = join(REPORTS, `junit-${name}.xml`);
-  mkdirSync(REPORTS, { recursive: true });
-  rmSync(report, { force: true });
-  const code = run(
-    [
-      process.execPath,
-      ...options,
-      "--reporter=junit",
-      `--reporter-outfile=${report}`,
-      ...which.map((file) => `./${file}`),
-    ],
-    { BUN_CONFIG_MAX_HTTP_REQUESTS: "65000" },
-  );
-  return { code, ...count(report) };
+function runCheck(): Outcome {
+  say("check: types, lint, format, dead code, migrations, generated files");
+  const code = run([process.execPath, "scripts/check.ts"]);
+  return code === 0 ? NOTHING : failed("check", "it is told above what is wrong", "bun run check");
 }
 
 /** Of the fault harness, with a new seed each time; it prints the seed. */
-function runTrials(trials: number): Outcome {
+function runTrials(): Outcome {
+  say(`faults: ${TRIALS} trials`);
   const report = join(REPORTS, "faults.json");
   rmSync(report, { force: true });
-  const code = run([process.execPath, "test/faults/main.ts", "--trials", String(trials), "--report", report]);
+  const code = run([process.execPath, "test/faults/main.ts", "--trials", String(TRIALS), "--report", report]);
+  const told = trialsOf(report);
+  const what = told === null ? "it broke off" : `${told.failed} trials failed`;
+  const isFine = code === 0 && told !== null && told.failed === 0 && told.passed > 0;
+  if (isFine) return { ...NOTHING, passed: told.passed };
+  const broken = failed(
+    "faults",
+    `${what}, exit code ${code}; its output above tells more`,
+    "bun run faults, as told above",
+  );
+  return { ...broken, passed: told?.passed ?? 0 };
+}
+
+function trialsOf(report: string): { passed: number; failed: number } | null {
   try {
-    const { passed, failed } = JSON.parse(readFileSync(report, "utf8")) as { passed: number; failed: number };
-    return { code, passed, skipped: 0, failed };
+    return JSON.parse(readFileSync(report, "utf8")) as { passed: number; failed: number };
   } catch {
-    return { code, passed: 0, skipped: 0, failed: 0 }; // it broke off, and has said why
+    return null; // it broke off, and has said why
   }
 }
 
-/** From the runner's own report, so that a runner that broke off does not count as passed. */
-function count(report: string): Omit<Outcome, "code"> {
-  try {
-    const [head = ""] = /<testsuites [^>]*>/.exec(readFileSync(report, "utf8")) ?? [];
-    const of = (what: string) => Number(new RegExp(` ${what}="(\\d+)"`).exec(head)?.[1] ?? 0);
-    const [failed, skipped] = [of("failures"), of("skipped")];
-    return { passed: of("tests") - failed - skipped, skipped, failed };
-  } catch {
-    return { passed: 0, skipped: 0, failed: 0 }; // no report: the runner has said why
-  }
+function failed(where: string, message: string, again: string): Outcome {
+  return { ...NOTHING, failures: [{ name: "failed", where, message, again }] };
 }

@@ -65,7 +65,6 @@ test("port mode: no request is lost, permits and links work on, WebSockets are c
   };
   const spreads: { last: number; gap: number }[] = [];
   for (let round = 1; round <= RELOADS; round++) {
-    const before = performance.now();
     const sockets = await Promise.all(
       Array.from({ length: SOCKETS }, () =>
         talk(`${circuit.origin.replace("http", "ws")}/ws`, {
@@ -80,7 +79,6 @@ test("port mode: no request is lost, permits and links work on, WebSockets are c
     expect(await site.nodesOf(worker.authority)).toBe(1);
     const more = await site.manager.enter(site.kernel());
     expect((await fetch(more.origin, { headers: { cookie: more.cookie } })).status).toBe(200);
-    expect(performance.now() - before).toBeLessThan(30_000);
   }
   // One round tells how they are spread: in another this process may itself have been kept waiting.
   const isSpread = ({ last, gap }: (typeof spreads)[number]) =>
@@ -91,7 +89,7 @@ test("port mode: no request is lost, permits and links work on, WebSockets are c
   for (const load of Object.values(loads)) expect(load.done()).toBeGreaterThan(20);
   expect(new Set(told(worker, "worker started").map((line) => line["pid"])).size).toBe(RELOADS + 1);
   expect(await worker.service.stop()).toBe(0);
-}, 120_000);
+}, 420_000);
 
 test("wildcard mode with TLS, whose certificate is renewed meanwhile, and TCP: no connection is lost", async () => {
   const certificates = startCertificates("first");
@@ -131,7 +129,7 @@ test("wildcard mode with TLS, whose certificate is renewed meanwhile, and TCP: n
   expect([await site.nodesOf(wild.authority), await site.nodesOf(raw.authority)]).toEqual([1, 1]);
   expect([await wild.service.stop(), await raw.service.stop()]).toEqual([0, 0]);
   echo.stop(true);
-}, 120_000);
+}, 420_000);
 
 describe("a successor", () => {
   test("that can't start, or does not serve in time, leaves the old one serving", async () => {

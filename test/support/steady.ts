@@ -48,6 +48,8 @@ export class KeptConnection {
   #socket: Bun.Socket | null = null;
   #heard = "";
   #wake: () => void = () => undefined;
+  /** When it was opened, and when the last answer came; for the message when it is closed. */
+  #times = { opened: 0, answered: 0 };
   readonly #tls: boolean;
 
   constructor(tls = false) {
@@ -59,9 +61,10 @@ export class KeptConnection {
     try {
       const socket = (this.#socket ??= await this.#connect(port));
       this.#heard = "";
+      const asked = performance.now();
       socket.write(`GET ${path} HTTP/1.1\r\n${head}\r\n`);
       while (!isWhole(this.#heard)) {
-        if (this.#socket === null) return `the connection was closed after ${JSON.stringify(this.#heard.slice(0, 80))}`;
+        if (this.#socket === null) return this.#closedAfter(asked);
         const { promise, resolve } = Promise.withResolvers<void>();
         this.#wake = resolve;
         await promise;
@@ -69,6 +72,7 @@ export class KeptConnection {
     } catch (error) {
       return `no connection: ${String(error)}`;
     }
+    this.#times.answered = performance.now();
     if (/\r\nconnection: close\r\n/i.test(this.#heard)) this.close();
     return this.#heard.startsWith("HTTP/1.1 200 ") ? null : this.#heard.slice(0, 80);
   }
@@ -79,6 +83,13 @@ export class KeptConnection {
   }
 
   // --- internal ---
+
+  #closedAfter(asked: number): string {
+    const [opened, answered] = [this.#times.opened, this.#times.answered].map((at) => Math.round(asked - at));
+    const waited = Math.round(performance.now() - asked);
+    const heard = JSON.stringify(this.#heard.slice(0, 80));
+    return `the connection was closed after ${heard}, ${waited} ms after a request, ${answered} ms after the last answer, ${opened} ms after it was opened`;
+  }
 
   /** Resolves when it can be written to: over TLS after the handshake. */
   async #connect(port: number): Promise<Bun.Socket> {
@@ -106,6 +117,7 @@ export class KeptConnection {
       },
     });
     await usable.promise;
+    this.#times = { opened: performance.now(), answered: performance.now() };
     return socket;
   }
 }

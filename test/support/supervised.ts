@@ -13,6 +13,9 @@ import { until } from "./until.ts";
 
 export const STOP_SECONDS = 2;
 
+/** A replacement under load takes half a minute and more on a machine that has much else to do. Milliseconds. */
+const RELOAD_MS = 120_000;
+
 export interface Configured {
   file: string;
   apiPort: number;
@@ -113,6 +116,6 @@ export class Site {
 export async function reload(supervised: Supervised): Promise<void> {
   const before = told(supervised, "the older worker has ended").length;
   supervised.service.process.kill("SIGHUP");
-  const ended = await until(() => told(supervised, "the older worker has ended")[before]);
+  const ended = await until(() => told(supervised, "the older worker has ended")[before], RELOAD_MS);
   expect(ended).toMatchObject({ code: 0 });
 }
