@@ -8,7 +8,7 @@ import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/log.ts";
 
 export interface FirstUse {
-  /** The client's address; null where a node of an older version has noted only that there was one. */
+  /** The client's address, as setup.ts tells it; null where a node of an older version has noted only that there was one. */
   by: string | null;
   /** Epoch milliseconds. */
   at: number;

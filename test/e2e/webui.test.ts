@@ -89,6 +89,8 @@ describe.each(SCHEMES)("over %s", (_name, tls, host, names) => {
         const session = await startService(clusters.tcp, greeter.port);
         const { tcpHost, tcpPort } = await webui.launch({ ...session, app: name, protocol });
         expect([name, tcpHost]).toEqual([name, host]);
+        // The original says `reuse` of one that was opened as VNC or RDP; the WebUI then shows the worker's API port.
+        expect(await webui.launch({ ...session, app: name, protocol })).toMatchObject({ reused: false, tcpPort });
         const wire = await dial(Number(tcpPort));
         expect(await wire.readThrough("hello")).toBe("hello");
         wire.close();

@@ -10,7 +10,7 @@ const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 const STEP_MS = 60_000;
 
 /** Names under this domain lead to loopback, and unlike `localhost` browsers do not trust them over plain HTTP. */
-export const NAMES = ".example";
+const NAMES = ".example";
 
 export function startBrowser(): Promise<Browser> {
   return chromium.launch({

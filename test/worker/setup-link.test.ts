@@ -108,6 +108,16 @@ describe("a link to an app", () => {
     expect(await statusOf(get(url, ANOTHER, { cookie: other.cookie }))).toBe(401);
   });
 
+  test("is one person's too where a load balancer is not named in trusted_proxies", async () => {
+    const unnamed = await startStage(SHAPE, { worker: {} });
+    const url = await link(unnamed, await unnamed.open({ upstream: app.port }));
+    const from = [ME, ME, ANOTHER, `${ANOTHER}, ${ME}`, `${ME}, ${ANOTHER}`, "127.0.0.1", `${ME}:5555`];
+    const statuses: number[] = [];
+    for (const address of from) statuses.push(await statusOf(get(url, address)));
+    expect(statuses).toEqual([302, 302, 401, 302, 401, 401, 302]);
+    await unnamed.stop();
+  });
+
   test("is one client's where two come at the same moment", async () => {
     const { url } = await httpLink();
     const from = [ME, ANOTHER, ME, ANOTHER, ME, ANOTHER];

@@ -9,7 +9,7 @@ import { isExpired, verifySetupToken } from "../../shared/jwt.ts";
 import { pathAndQuery } from "../../shared/target.ts";
 import { redirectPath } from "../../shared/redirect.ts";
 import type { AdmitSettings } from "../admit.ts";
-import { clientOf, type Proxies } from "../client.ts";
+import { clientOf, plainAddress, type Proxies } from "../client.ts";
 import { ENTER_PATH, PRIVATE_HEADERS } from "../enter.ts";
 import { isOver, isSameClient, SAME_CLIENT_SECONDS, type FirstUses } from "../first-use.ts";
 import type { Knocks } from "../knock.ts";
@@ -53,7 +53,7 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   // A TCP setup is read by the page that fetches it.
   if (seemsUnseen(header) && deps.table.byId(claims.circuit)?.circuit.protocol === "http") return nothing(204);
   const client = clientAddress(request, peer, deps);
-  const use = await useOf(claims, client, deps);
+  const use = await useOf(claims, personAt(request, peer, client, deps), deps);
   // A used token makes nobody fetch: it could be sent a thousand times.
   const entry = use === "first" ? await lookUp(claims.circuit, deps) : deps.table.byId(claims.circuit);
   if (entry === undefined) throw use === "another" ? alreadyUsed() : notFound("circuit");
@@ -119,6 +119,18 @@ const CLIENT_APP = "http://localhost:45678/start";
 
 function clientAddress({ headers }: Request, peer: string, { proxies }: SetupDeps): string {
   return clientOf({ peer, tls: false, header: (name) => headers.get(name) }, proxies).address;
+}
+
+/**
+ * Who a link is for: the client's address. Behind a load balancer that `trusted_proxies` does not name all people have
+ * its own; what it says of them is not believed, but tells them apart.
+ */
+function personAt({ headers }: Request, peer: string, client: string, { proxies }: SetupDeps): string {
+  const own = plainAddress(peer);
+  if (proxies.trusted(own)) return client;
+  const head = { peer, tls: false, header: (name: string) => headers.get(name) };
+  const told = clientOf(head, { ...proxies, trusted: (address) => address === own }).address;
+  return told === client ? client : `${client}+${told}`;
 }
 
 async function readClaims(token: string | null, { jwtSecret }: SetupDeps): Promise<Claims> {
