@@ -26,6 +26,11 @@ const PROGRAMS: Record<string, string> = {
   git: "git",
   openssl: "openssl",
   "/usr/lib/postgresql/*/bin/postgres": "postgresql",
+  // For the apps of `bun run apps` that the tests use: an environment of Python's own, and modules that are compiled.
+  "/usr/lib/python3*/ensurepip/__init__.py": "python3-venv",
+  make: "make",
+  "g++": "g++",
+  rg: "ripgrep",
   faketime: "faketime",
   nginx: "nginx-light",
   haproxy: "haproxy",
@@ -47,6 +52,7 @@ const isLong = (file: string) => file.endsWith("/slow.test.ts") || file.startsWi
 
 const began = performance.now();
 ensurePrograms();
+ensureApps();
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const how = { root: ROOT, reports: REPORTS, say };
 const others = files.filter((file) => !isMeasured(file)).toSorted((a, b) => Number(isLong(b)) - Number(isLong(a)));
@@ -80,6 +86,11 @@ function ensurePrograms(): void {
 function giveUp(message: string): never {
   process.stdout.write(summary(failed("programs", message, "bun run verify")));
   process.exit(1);
+}
+
+/** Before the tests, whose limits are not for registries. Where it fails the tests that use them say so. */
+function ensureApps(): void {
+  run([process.execPath, "test/apps/main.ts", "--install", "jupyterlab", "code-server"]);
 }
 
 /** Debian starts the services of packages at once (invoke-rc.d(8)); nobody who runs tests asked for an open sshd. */

@@ -31,8 +31,8 @@ export function startProgram(command: string[], options: ProgramOptions = {}): P
 }
 
 /** Resolves when something listens there; rejects with the program's words when it ended instead. */
-export async function listens(program: Program, port: number): Promise<void> {
-  await until(() => stillRuns(program) && accepts(port), START_MS, `a program listens on port ${port}`);
+export async function listens(program: Program, port: number, ms = START_MS): Promise<void> {
+  await until(() => stillRuns(program) && accepts(port), ms, `a program listens on port ${port}`);
 }
 
 /** The first of its words that match; rejects like `listens`. */

@@ -1,0 +1,130 @@
+/** code-server, VS Code in a browser, as a session's container runs it: without a password, in a folder with some files. */
+import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Page } from "playwright-core";
+import { freePort } from "../ports.ts";
+import { until } from "../until.ts";
+import { listens, startProgram } from "./program.ts";
+import { START_MS, type RealApp, type Running } from "./real-app.ts";
+
+export const CODE_SERVER: RealApp = {
+  name: "code-server",
+  path: (home) => `/?folder=${home}/work`,
+  async start(directory, home) {
+    mkdirSync(join(home, "work"));
+    mkdirSync(join(home, "data/User"), { recursive: true });
+    writeFileSync(join(home, "data/User/settings.json"), JSON.stringify(SETTINGS));
+    const server = join(directory, "node_modules/code-server");
+    copyFileSync(join(server, "src/browser/media/pwa-icon-192.png"), join(home, "work/icon.png"));
+    for (let round = 1; round < 10; round++) {
+      writeFileSync(join(home, `work/notes-${round}.md`), `![icon](icon.png)\n\n# Notes ${round}\n`);
+    }
+    return startOnce(server, home, 3);
+  },
+  async use(page, round, home) {
+    await edit(page, round, home);
+    await preview(page, round);
+    await terminal(page, `terminal-${round}`, home);
+  },
+};
+
+/** Writes a line at the end of a file, saves it, and finds it on the disk. */
+export async function edit(page: Page, round: number, home: string): Promise<void> {
+  const name = `notes-${round}.md`;
+  await page.locator(`.explorer-folders-view .monaco-list-row[aria-label^="${name}"]`).dblclick();
+  await page.locator(`.monaco-editor[data-uri$="${name}"] .view-line`).last().click();
+  await page.keyboard.press("Control+End");
+  await page.keyboard.type(`written in round ${round}`);
+  await page.keyboard.press("Control+S");
+  const file = join(home, "work", name);
+  const wanted = `written in round ${round}`;
+  await until(() => readFileSync(file, "utf8").includes(wanted), 60_000, `${name} to be saved`);
+}
+
+/** Shows the file in a webview, whose picture comes through the service worker. */
+export async function preview(page: Page, round: number): Promise<void> {
+  await runCommand(page, "Markdown: Open Preview");
+  // One that is open already may show the file by itself, behind the editor.
+  await page.locator(`.tab[aria-label^="Preview notes-${round}.md"]`).click();
+  const shown = async () => {
+    for (const frame of page.frames()) {
+      const seen = await frame.evaluate<unknown>(SEEN).catch(() => null); // it went away in between
+      if (seen === `Notes ${round}: 192`) return true;
+    }
+    return false;
+  };
+  await until(shown, 120_000, `a preview of notes-${round}.md with its picture`);
+}
+
+/** Types a command into a new terminal; waits for what it does and for what it says. */
+export async function terminal(page: Page, name: string, home: string): Promise<void> {
+  await runCommand(page, "Terminal: Create New Terminal");
+  const screen = page.locator(".terminal-wrapper.active .xterm");
+  await screen.locator(".xterm-rows").filter({ hasText: /[#$]/ }).waitFor();
+  await command(page, name, home);
+}
+
+/** Types a command into the terminal that is shown. */
+export async function command(page: Page, name: string, home: string): Promise<void> {
+  const screen = page.locator(".terminal-wrapper.active .xterm");
+  await screen.click();
+  await page.keyboard.type(`echo ${name} > "$HOME/${name}"; echo said-$((6*7))-${name}\n`);
+  const file = join(home, name);
+  await until(() => existsSync(file) && readFileSync(file, "utf8") === `${name}\n`, 60_000, `a terminal makes ${name}`);
+  await screen
+    .locator(".xterm-rows")
+    .filter({ hasText: `said-42-${name}` })
+    .waitFor();
+}
+
+// --- internal ---
+
+/** Its two processes give each other ten seconds to come up, which is little on a busy machine: it is tried again. */
+async function startOnce(server: string, home: string, tries: number): Promise<Running> {
+  const port = await freePort();
+  const program = startProgram(
+    [
+      "node",
+      join(server, "out/node/entry.js"),
+      "--auth=none",
+      `--bind-addr=127.0.0.1:${port}`,
+      "--disable-telemetry",
+      "--disable-update-check",
+      "--disable-workspace-trust",
+      `--config=${home}/config.yaml`,
+      `--user-data-dir=${home}/data`,
+      `--extensions-dir=${home}/extensions`,
+    ],
+    { env: { HOME: home, SHELL: "/bin/sh", ENV: undefined }, cwd: home },
+  );
+  try {
+    await listens(program, port, START_MS);
+    return { ...program, port };
+  } catch (error) {
+    await program.stop();
+    if (tries > 1 && program.output().includes("error timed out")) return startOnce(server, home, tries - 1);
+    throw error;
+  }
+}
+
+const SETTINGS = {
+  "workbench.startupEditor": "none",
+  // What a terminal shows is in the page as text.
+  "terminal.integrated.gpuAcceleration": "off",
+  // It would look after each port of the machine.
+  "remote.autoForwardPorts": false,
+  // Nothing that asks the internet.
+  "extensions.autoCheckUpdates": false,
+  "workbench.enableExperiments": false,
+  "workbench.settings.enableNaturalLanguageSearch": false,
+};
+
+/** What a frame shows of a file. Runs in the page. */
+const SEEN = `document.querySelector("h1")?.textContent + ": " + document.querySelector("img")?.naturalWidth`;
+
+async function runCommand(page: Page, command: string): Promise<void> {
+  await page.keyboard.press("F1");
+  await page.locator(".quick-input-widget:visible input").first().fill(`>${command}`);
+  const row = ".quick-input-list .monaco-list-row";
+  await page.locator(`${row}[aria-label="${command}"], ${row}[aria-label^="${command},"]`).click();
+}

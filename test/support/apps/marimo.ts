@@ -1,0 +1,65 @@
+/** marimo's editor: a notebook whose slider makes another cell run again, and a cell that is written and run. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { freePort } from "../ports.ts";
+import { listens, startProgram } from "./program.ts";
+import { START_MS, type RealApp } from "./real-app.ts";
+
+export const MARIMO: RealApp = {
+  name: "marimo",
+  path: () => "/",
+  async start(directory, home) {
+    writeFileSync(join(home, "notebook.py"), NOTEBOOK);
+    const port = await freePort();
+    const program = startProgram(
+      [
+        join(directory, "bin/python"),
+        "-m",
+        "marimo",
+        "-y",
+        "edit",
+        "notebook.py",
+        "--headless",
+        "--no-token",
+        "--host=127.0.0.1",
+        `--port=${port}`,
+        "--skip-update-check",
+      ],
+      { env: { HOME: home, XDG_CONFIG_HOME: undefined, XDG_STATE_HOME: undefined }, cwd: home },
+    );
+    await listens(program, port, START_MS);
+    return { ...program, port };
+  },
+  async use(page, round) {
+    const slider = page.getByRole("slider").first();
+    await slider.focus();
+    await slider.press("Home");
+    for (let step = 0; step < round; step++) await slider.press("ArrowRight");
+    await page.getByText(`doubled is ${round * 2}.`).waitFor();
+  },
+};
+
+// --- internal ---
+
+const NOTEBOOK = `import marimo
+
+app = marimo.App()
+
+
+@app.cell
+def _():
+    import marimo as mo
+    number = mo.ui.slider(0, 20)
+    number
+    return mo, number
+
+
+@app.cell
+def _(mo, number):
+    mo.md(f"doubled is {number.value * 2}.")
+    return
+
+
+if __name__ == "__main__":
+    app.run()
+`;

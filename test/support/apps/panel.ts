@@ -1,0 +1,48 @@
+/** Panel (Bokeh's server): a slider whose value is sent over a WebSocket that is opened with a token as subprotocol. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { freePort } from "../ports.ts";
+import { listens, startProgram } from "./program.ts";
+import { START_MS, type RealApp } from "./real-app.ts";
+
+export const PANEL: RealApp = {
+  name: "panel",
+  path: () => "/app",
+  async start(directory, home) {
+    writeFileSync(join(home, "app.py"), APP);
+    const port = await freePort();
+    const program = startProgram(
+      [
+        join(directory, "bin/python"),
+        "-m",
+        "panel",
+        "serve",
+        "app.py",
+        "--address=127.0.0.1",
+        `--port=${port}`,
+        // What it is called by is not known when it starts.
+        "--allow-websocket-origin=*",
+      ],
+      { env: { HOME: home }, cwd: home },
+    );
+    await listens(program, port, START_MS);
+    return { ...program, port };
+  },
+  async use(page, round) {
+    const handle = page.locator(".noUi-handle").first();
+    await handle.focus();
+    await handle.press("Home");
+    for (let step = 0; step < round; step++) await handle.press("ArrowRight");
+    await page.getByText(`doubled is ${round * 2}.`).waitFor();
+  },
+};
+
+// --- internal ---
+
+const APP = `import panel as pn
+
+pn.extension()
+number = pn.widgets.IntSlider(name="number", start=0, end=20, value=0)
+doubled = pn.bind(lambda value: f"doubled is {value * 2}.", number)
+pn.Column(number, pn.pane.Str(doubled)).servable()
+`;

@@ -1,0 +1,62 @@
+/**
+ * One real app tried as a whole: used directly first, so that what it does wrong by itself is known, then through a circuit:
+ * opened, used, loaded again, used, left alone while the worker is restarted and used again, and once more after the
+ * worker was replaced without a gap.
+ */
+import type { Page } from "playwright-core";
+import { screenshot } from "../browser.ts";
+import type { RealApp } from "./real-app.ts";
+import type { AppSite } from "./site.ts";
+import { watch } from "./watch.ts";
+
+/** What went wrong in the page only because of the circuit, by step. */
+export type Troubles = Record<"used" | "restarted" | "replaced", string[]>;
+
+/** Opened, used, loaded again and used again without a proxy: what goes wrong then is the app's own. */
+export async function directly(site: AppSite, real: RealApp): Promise<string[]> {
+  const { app, home } = await site.run(real);
+  const page = await site.page();
+  const watched = watch(page);
+  await page.goto(`http://127.0.0.1:${app.port}${real.path(home)}`);
+  await useTwice(page, real, home);
+  await page.context().close();
+  await app.stop();
+  return watched.take();
+}
+
+/** `own` is what `directly` gave. Takes a screenshot `name`. */
+export async function throughCircuit(site: AppSite, real: RealApp, own: string[], name: string): Promise<Troubles> {
+  const { app, home } = await site.run(real);
+  const page = await site.page();
+  const watched = watch(page);
+  const foreign = () => watched.take().filter((what) => !own.includes(what));
+  await site.open(page, app, real, real.path(home));
+  await useTwice(page, real, home);
+  const used = foreign();
+  await screenshot(page, name);
+
+  await site.restart();
+  await real.use(page, 3, home);
+  // What an app says of a server that is away is true; it is over when the app has been used again.
+  watched.take();
+  await page.reload();
+  await real.use(page, 4, home);
+  const restarted = foreign();
+
+  await site.replace();
+  await real.use(page, 5, home);
+  // No request fails meanwhile; that its WebSocket was closed with 1012 an app may say in the console.
+  const replaced = foreign().filter((what) => !/^console: .*WebSocket/i.test(what));
+  await screenshot(page, `${name}-after`);
+  await page.context().close();
+  await app.stop();
+  return { used, restarted, replaced };
+}
+
+// --- internal ---
+
+async function useTwice(page: Page, real: RealApp, home: string): Promise<void> {
+  await real.use(page, 1, home);
+  await page.reload();
+  await real.use(page, 2, home);
+}
