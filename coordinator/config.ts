@@ -32,6 +32,9 @@ export const coordinatorTable = {
   proxy_coordinator: {
     bind_addr: f.address("127.0.0.1:10200", "Where the API listens"),
     advertised_addr: f.optionalAddress("How others reach the API; default: `bind_addr`"),
+    home_url: f.optionalUrl(
+      "Where people open apps, such as https://web.example.com: our error pages, the workers' too, lead back there. Default: the site from which an app was opened",
+    ),
     ...tlsKeys,
     allow_unauthorized_configure_request: f.flag(false, "Take `POST /v2/conf` without a token from anywhere"),
     manager_cidrs: cidrs(

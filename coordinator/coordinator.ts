@@ -157,7 +157,11 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
   // before the check and turns `[1]` into `{"0": 1}` where an object is wanted; TypeBox's does not.
   const app: Elysia = new Elysia({ handler: { standardHostname: false }, normalize: "typebox" });
   app.onError((failed) => {
-    const answer = answerFailure(app, log, { ...failed, path: pathOf(failed.request.url) });
+    const answer = answerFailure(
+      app,
+      { log, home: config.proxy_coordinator.home_url },
+      { ...failed, path: pathOf(failed.request.url) },
+    );
     failed.set.status = answer.status;
     return answer;
   });

@@ -6,6 +6,7 @@ import type { Elysia } from "elysia";
 import { ValidationError } from "elysia";
 import { Failure, reason } from "../shared/failure.ts";
 import { failureAnswer, wantsPage } from "../shared/page.ts";
+import { readerOf } from "../shared/pages/reader.ts";
 import { redactUrl, type Log } from "../shared/log.ts";
 import { pathAndQuery } from "../shared/target.ts";
 import { describeFaults } from "./validation.ts";
@@ -30,7 +31,7 @@ export function toFailure(error: unknown, code: string | number, hasPath: () => 
 /** The answer to a failed request. */
 export function answerFailure(
   app: Elysia,
-  log: Log,
+  { log, home }: { log: Log; home: string | null },
   failed: { error: unknown; code: string | number; request: Request; path: string },
 ): Response {
   const { error, code, request, path } = failed;
@@ -40,7 +41,7 @@ export function answerFailure(
   const answer = failureAnswer(
     failure,
     isForPeople(path) && wantsPage((name) => request.headers.get(name)) ? "html" : "json",
-    { errorId },
+    { errorId, ...readerOf((name) => request.headers.get(name)), home },
   );
   return new Response(answer.body, { status: answer.status, headers: answer.headers });
 }

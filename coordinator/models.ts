@@ -8,6 +8,7 @@ import { SlotsV1, WorkersV1 } from "../shared/schema/v1.ts";
 import {
   BeatenWorker,
   Heartbeat,
+  RegisteredWorker,
   SlotList,
   Worker,
   WorkerCircuits,
@@ -33,6 +34,7 @@ const schemas = {
   WorkerRegistration,
   WorkerList,
   WorkerCircuits,
+  RegisteredWorker,
   BeatenWorker,
   Heartbeat,
   EndpointRequest: endpoint.EndpointRequest,

@@ -3,6 +3,7 @@
  * Both services throw `Failure` and turn it into an answer in one place (coordinator/errors.ts, worker/failure.ts).
  * Types, statuses, titles and codes are fixed by callers that match on them.
  */
+import type { PageKind } from "./pages/kinds.ts";
 
 interface FailureRow {
   status: number;
@@ -62,6 +63,12 @@ export interface Problem {
 }
 
 interface FailureDetail {
+  /** The page that people get, where the kind alone does not say which. */
+  page?: PageKind;
+  /** Where this person opens apps, where that is known. */
+  home?: string | undefined;
+  /** A link that opens the app in a tab of its own. */
+  tab?: string;
   /** What a caller may read and match on; never holds a secret. */
   msg?: string;
   data?: unknown;

@@ -13,6 +13,8 @@ export interface SetupClaims {
   id: string;
   circuit: string;
   redirect: string;
+  /** Where the person opens apps; the original's workers pass over it. */
+  home?: string;
 }
 
 /** Seconds that a setup token lives: a redirect is followed at once. */

@@ -3,6 +3,9 @@
  * Used by the coordinator and the worker; knows neither Elysia nor `Request`.
  */
 import type { Failure } from "./failure.ts";
+import { PAGE_OF, type PageKind } from "./pages/kinds.ts";
+import type { Language } from "./pages/language.ts";
+import { FRAME_SOURCE, render, type Reload } from "./pages/render.ts";
 
 export interface Answer {
   status: number;
@@ -14,14 +17,6 @@ export interface Answer {
 export const CORS_HEADERS: [string, string][] = [
   ["Access-Control-Allow-Origin", "*"],
   ["Access-Control-Expose-Headers", "*"],
-];
-
-/** Our pages hold no script and load nothing. */
-export const PAGE_HEADERS: [string, string][] = [
-  ["Content-Type", "text/html; charset=utf-8"],
-  ["Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"],
-  ["X-Content-Type-Options", "nosniff"],
-  ["Cache-Control", "no-store"],
 ];
 
 /** True when `Accept` lists `application/json` (also `application/problem+json`). Wildcards do not count: browsers send them. */
@@ -43,59 +38,74 @@ export function listsHtml(accept: string | null): boolean {
   return accept !== null && /\btext\/html\b/i.test(accept);
 }
 
-/** What a page tells: the app's name, an id that is also in the log, and whether it loads itself again. `more` is for programs. */
-interface About {
-  app?: string;
-  errorId?: string;
-  reload?: boolean;
+/** What an answer tells beside the failure: an id that is also in the log; and for a page, who reads it, and where. */
+export interface About {
   /** Members of the problem document beside its own. */
   more?: Record<string, unknown>;
+  /** The page, where it is another one than the failure's own. */
+  page?: PageKind | undefined;
+  app?: string | undefined;
+  errorId?: string | undefined;
+  language?: Language | undefined;
+  /** Where the person opens apps. */
+  home?: string | null | undefined;
+  /** The page is shown in a frame. */
+  framed?: boolean | undefined;
+  /** How many seconds it has been so. */
+  seconds?: number | undefined;
+  /** The page loads itself again. */
+  reload?: Reload | undefined;
 }
 
 /** Renders a failure. */
 export function failureAnswer(failure: Failure, form: "json" | "html", about: About = {}): Answer {
-  const problem = failure.problem();
   const id: [string, string][] = about.errorId === undefined ? [] : [["X-Error-Id", about.errorId]];
   if (form === "json") {
     return {
       status: failure.httpStatus,
       headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...id, ...CORS_HEADERS],
-      body: JSON.stringify({ ...problem, ...about.more }),
+      body: JSON.stringify({ ...failure.problem(), ...about.more }),
     };
   }
-  const lines = [
-    about.app === undefined ? "" : `<p>App: <b>${escapeHtml(about.app)}</b></p>`,
-    problem.msg === undefined ? "" : `<p>${escapeHtml(problem.msg)}</p>`,
-    // Only what may pass by itself is worth trying again.
-    failure.httpStatus >= 500 ? `<p><a href="">Try again</a></p>` : "",
-    failure.httpStatus === 401 ? "<p>Open the app again from where you started it.</p>" : "",
-    about.errorId === undefined ? "" : `<p><small>Error id: ${escapeHtml(about.errorId)}</small></p>`,
-  ];
+  const kind = about.page ?? pageOf(failure);
+  const language = about.language ?? "en";
   return {
     status: failure.httpStatus,
-    headers: [...PAGE_HEADERS, ...id, ...CORS_HEADERS],
-    body: page(`${failure.httpStatus} ${problem.title}`, lines.join(""), about.reload === true ? RELOAD : ""),
+    headers: [...pageHeaders(language, about.reload), ...id, ...CORS_HEADERS],
+    body: render({
+      ...about,
+      kind,
+      language,
+      status: failure.httpStatus,
+      problem: failure.problem().title,
+      home: about.home ?? failure.detail.home ?? null,
+      framed: about.framed ?? false,
+      tab: failure.detail.tab,
+      detail: DETAILED.has(kind) ? failure.detail.msg : undefined,
+    }),
   };
 }
 
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+/** The page that tells people of a failure. */
+export function pageOf({ kind, detail }: Failure): PageKind {
+  return detail.page ?? PAGE_OF[kind];
 }
 
 // --- internal ---
 
-const STYLE =
-  "body{font:16px/1.5 system-ui,sans-serif;margin:12vh auto;max-width:36rem;padding:0 1rem;color:#222}" +
-  "h1{font-size:1.3rem}a{display:inline-block;padding:.3rem .9rem;border:1px solid #888;border-radius:.3rem;color:inherit;text-decoration:none}small{color:#666}";
+/** Who reads these may have made the request that was wrong. */
+const DETAILED: ReadonlySet<PageKind> = new Set(["bad-link", "bad-request", "forbidden", "port-taken", "wrong-method"]);
 
-/** Without a script: our pages have none. */
-const RELOAD = `<meta http-equiv="refresh" content="1">`;
-
-function page(title: string, body: string, head: string): string {
-  const safe = escapeHtml(title);
-  return (
-    `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>${safe}</title>` +
-    `<meta name="viewport" content="width=device-width">${head}<style>${STYLE}</style></head>` +
-    `<body><h1>${safe}</h1>${body}</body></html>`
-  );
+/** Our pages hold no script and load nothing. One that loads itself again says where it was (worker/hold.ts), others nothing. */
+function pageHeaders(language: Language, reload: Reload | undefined): [string, string][] {
+  const frame = reload?.frameset === true ? `; ${FRAME_SOURCE}` : "";
+  return [
+    ["Content-Type", "text/html; charset=utf-8"],
+    ["Content-Language", language],
+    ["Content-Security-Policy", `default-src 'none'; style-src 'unsafe-inline'${frame}`],
+    ["X-Content-Type-Options", "nosniff"],
+    ["Referrer-Policy", reload === undefined ? "no-referrer" : "same-origin"],
+    ["Cache-Control", "no-store"],
+    ["Vary", "Accept, Accept-Language"],
+  ];
 }

@@ -39,8 +39,12 @@ const CURES: Cure[] = [
     advice:
       "a proxy in front replaces the Host header, by which circuits are found; let it pass on the browser's " +
       "(nginx: proxy_set_header Host $http_host)",
-    fits: ({ kind }, head) =>
-      kind === "generic-bad-request" && head.frontend.mode === "wildcard" && head.header("x-forwarded-for") !== null,
+    // No name under the domain at all; one whose circuit has ended is nobody's fault.
+    fits: ({ kind, message }, head) =>
+      kind === "object-not-found" &&
+      message.includes("Subdomain (none)") &&
+      head.frontend.mode === "wildcard" &&
+      head.header("x-forwarded-for") !== null,
   },
   {
     key: "Host",

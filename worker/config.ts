@@ -42,6 +42,9 @@ export const workerTable = {
     metric_access_allowed_hosts: cidrs(["127.0.0.1/32"], "Who may read `/metrics`"),
     app_filters: f.filters('Circuits that come here first, such as { key = "session.user_uuid", value = "…" }'),
     trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For, -Proto, -Host and -Port are believed"),
+    home_url: f.optionalUrl(
+      "Where people open apps: our pages lead back there. Default: what the coordinator says (`proxy_coordinator.home_url`)",
+    ),
     announce_addr: f.optionalAddress("Accepted for the original's files; not used"),
     shutdown_timeout: f.number(30, [0, 3600], "seconds", "How long requests may finish after SIGTERM"),
     snapshot_dir: f.text(

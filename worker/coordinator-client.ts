@@ -8,6 +8,7 @@ import { Failure, notFound } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
 import { operations } from "../shared/operations.ts";
 import type { RefusedReport } from "../shared/schema/api.ts";
+import { nullable } from "../shared/schema/basics.ts";
 import { Circuit } from "../shared/schema/circuit.ts";
 import { WorkerCircuits, type Heartbeat, type WorkerRegistration } from "../shared/schema/worker.ts";
 
@@ -16,6 +17,7 @@ const Registered = Type.Object({
   id: Type.String(),
   revision: Type.Optional(Type.Integer()),
   digest: Type.Optional(Type.Integer()),
+  home_url: Type.Optional(nullable(Type.String())),
 });
 export type Registered = Static<typeof Registered>;
 

@@ -15,6 +15,8 @@ import { enter, isEnter } from "./enter.ts";
 import { answerFor, upstreamFault } from "./failure.ts";
 import { isPreflight, preflightAnswer } from "./preflight.ts";
 import { find } from "./find.ts";
+import type { Hold } from "./hold.ts";
+import type { Homes } from "./homes.ts";
 import { guardSetCookie, requestEdits } from "./headers.ts";
 import { isBareManifest, manifestAnswer } from "./manifest.ts";
 import { pick } from "./pick.ts";
@@ -36,10 +38,13 @@ export interface DecideDeps {
   /** The wildcard domain with its leading dot. */
   domain: string | null;
   tcp: TcpRules;
+  homes: Homes;
+  hold: Hold;
 }
 
 export function createCore(deps: DecideDeps): Core {
-  const { table, log, domain } = deps;
+  const { table, log, domain, homes, admission } = deps;
+  const { now } = admission;
   return {
     decide(head) {
       try {
@@ -50,7 +55,7 @@ export function createCore(deps: DecideDeps): Core {
     },
     failed(failure, head) {
       deps.advise(failure, head);
-      return answerFor(failure, head, entryOf(table, head, domain), log);
+      return answerFor(failure, head, entryOf(table, head, domain), { homes, log, domain, now });
     },
     upstreamFault,
     admit: (arrival) => admitTcp(arrival, deps),
@@ -60,7 +65,8 @@ export function createCore(deps: DecideDeps): Core {
 
 // --- internal ---
 
-function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision> {
+/** `hold` lets a page that loads itself again wait for its app. */
+function walk(head: RequestHead, deps: DecideDeps, hold: Hold | null = deps.hold): Decision | Promise<Decision> {
   const { table, usage, burner, admission, proxies, domain, log } = deps;
   if (head.method === "CONNECT" || head.method === "TRACE")
     throw new Failure("method-not-allowed", `${head.method} is not proxied`);
@@ -87,9 +93,14 @@ function walk(head: RequestHead, deps: DecideDeps): Decision | Promise<Decision>
     return { kind: "answer", answer: manifestAnswer() };
   }
   const admitted = admit(entry, head, client, admission);
-  if (!(admitted instanceof Promise)) return onward(entry, head, client, admitted, usage);
+  if (!(admitted instanceof Promise)) {
+    const held = entry.trouble === null ? null : (hold?.(entry, head) ?? null);
+    // Meanwhile the circuit may have ended: from the start again.
+    if (held !== null) return held.then(() => walk(head, deps, null)).catch(refusal);
+    return onward(entry, head, client, admitted, usage);
+  }
   // The token is known now. Meanwhile the slot may be another circuit's: from the start again.
-  return admitted.then(() => walk(head, deps)).catch(refusal);
+  return admitted.then(() => walk(head, deps, hold)).catch(refusal);
 }
 
 /** Who was let in goes on to a kernel. */

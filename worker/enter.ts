@@ -4,6 +4,7 @@
  */
 import { Failure } from "../shared/failure.ts";
 import type { Answer } from "../shared/page.ts";
+import { isFramed } from "../shared/pages/reader.ts";
 import { redirectPath } from "../shared/redirect.ts";
 import { validPermit, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
@@ -31,17 +32,37 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
   if (head.method !== "GET") throw new Failure("method-not-allowed", `${head.method} ${ENTER_PATH}: wanted GET`);
   const { circuit } = entry;
   const ticket = readTicket(head, circuit.id, settings);
-  const fresh =
-    ticket !== null &&
-    ticket.exp * 1000 > settings.now() &&
-    (await burner.burn(ticket.jti, ticket.exp * 1000 - settings.now()));
+  const isYoung = ticket !== null && ticket.exp * 1000 > settings.now();
+  if (isYoung && settings.sameSite === "lax" && isForeignFrame(head)) throw needsTab(ticket, settings);
+  // For as long as the longest that there are, so that no two of one origin let in twice.
+  const fresh = isYoung && (await burner.burn(ticket.jti, TAB_TICKET_LIFETIME * 1000));
   const path = redirectPath(ticket?.path ?? "") ?? "/";
-  if (ticket !== null && fresh) return goTo(path, cookies(ticket, head, settings));
+  if (fresh) return goTo(path, cookies(ticket, head, settings));
   if (holdsPermit(entry, head, settings)) return goTo(path, []);
-  throw new Failure("invalid-credentials", "This link was used already or has expired; open the app again");
+  const msg = "This link was used already or has expired; open the app again";
+  throw new Failure("invalid-credentials", { msg, page: isYoung ? "link-used" : "link-expired" });
 }
 
 // --- internal ---
+
+/** Somebody reads the page in the frame first. Seconds. */
+const TAB_TICKET_LIFETIME = 600;
+
+/** A page of another site shows this in a frame: a cookie that is `SameSite=Lax` would not be kept. */
+function isForeignFrame(head: RequestHead): boolean {
+  const header = (name: string) => head.header(name);
+  return isFramed(header) && header("sec-fetch-site") === "cross-site";
+}
+
+/** Uses nothing up: the ticket goes on to the tab, still good for one use. */
+function needsTab(ticket: TicketClaims, { permits, now }: AdmitSettings): Failure {
+  const same = permits.ticket(ticket, Math.floor(now() / 1000), TAB_TICKET_LIFETIME);
+  return new Failure("invalid-credentials", {
+    msg: "Browsers keep no cookie for an app in a frame of another site (permit.same_site); open it in a tab of its own",
+    page: "framed",
+    tab: `${ENTER_PATH}?t=${same}`,
+  });
+}
 
 function readTicket(head: RequestHead, circuitId: string, { permits }: AdmitSettings): TicketClaims | null {
   const query = head.target.slice(head.target.indexOf("?") + 1);

@@ -8,12 +8,17 @@ export function find(table: Table, head: RequestHead, domain: string | null): En
   if (head.frontend.mode === "port") {
     const entry = table.byPort(head.frontend.port);
     if (entry !== undefined) return entry;
-    throw new Failure("generic-bad-request", `Unregistered slot ${head.frontend.port}`);
+    throw noCircuit(`Unregistered slot ${head.frontend.port}`);
   }
-  const label = domain === null ? null : labelOf(head.header("host") ?? "", domain);
+  const label = nameOf(head, domain);
   const entry = label === null ? undefined : table.bySubdomain(label);
   if (entry !== undefined) return entry;
-  throw new Failure("generic-bad-request", `E20009: Subdomain ${label ?? "(none)"} not registered`);
+  throw noCircuit(`E20009: Subdomain ${label ?? "(none)"} not registered`);
+}
+
+/** The slot that a request came to: a port, or a name under the domain; null for another host. */
+export function slotAsked(head: RequestHead, domain: string | null): number | string | null {
+  return head.frontend.mode === "port" ? head.frontend.port : nameOf(head, domain);
 }
 
 /** The one label before the domain, or null: exact suffix, any case, with or without a trailing dot and a port. */
@@ -22,4 +27,15 @@ export function labelOf(host: string, domain: string): string | null {
   if (!name.endsWith(domain.toLowerCase())) return null;
   const label = name.slice(0, -domain.length);
   return label === "" || label.includes(".") ? null : label;
+}
+
+// --- internal ---
+
+function nameOf(head: RequestHead, domain: string | null): string | null {
+  return domain === null ? null : labelOf(head.header("host") ?? "", domain);
+}
+
+/** The original says 400; but the request is as it should be, and what it asks for has ended or never was. */
+function noCircuit(msg: string): Failure {
+  return new Failure("object-not-found", { object: "circuit", msg });
 }

@@ -30,6 +30,7 @@ export function checkOrigin(head: RequestHead, client: Client, own: () => Own): 
   if (origin !== null && ((site === null && origin === wanted) || lists(origin))) return;
   throw new Failure("generic-forbidden", {
     msg: "Origin: wanted the circuit's own",
+    page: "other-site",
     cause: new Error(
       `got ${shown(origin)}${site === null ? "" : ` with Sec-Fetch-Site: ${shown(site)}`}, ` +
         `wanted ${client.proto}://${client.host}${sameAs(wanted, client) ? "" : ` or ${wanted}`}`,

@@ -103,8 +103,8 @@ export class PermitAuthority {
     return stamp?.tag === this.#tag;
   }
 
-  ticket(claims: Omit<TicketClaims, "exp">, now: number): string {
-    return seal("t1", { ...claims, exp: now + TICKET_LIFETIME, kid: this.#kid }, this.#ticketKeys);
+  ticket(claims: Omit<TicketClaims, "exp">, now: number, lifetime = TICKET_LIFETIME): string {
+    return seal("t1", { ...claims, exp: now + lifetime, kid: this.#kid }, this.#ticketKeys);
   }
 
   readTicket(ticket: string): TicketClaims | null {

@@ -6,6 +6,7 @@ import type { Entry } from "./table.ts";
 /** A passage over the next route in turn, whose use is told to `use`. Throws service-unavailable when there is none. */
 export function pick({ pool }: Entry, use: Reports, travels: Travels): RoutePassage {
   const member = pool.pick();
-  if (member === null) throw new Failure("service-unavailable", "No kernel serves this app");
+  if (member === null)
+    throw new Failure("service-unavailable", { msg: "No kernel serves this app", page: "no-kernel" });
   return new RoutePassage(pool, member, use, travels);
 }

@@ -9,7 +9,7 @@ import type { Log } from "../shared/log.ts";
 import type { Circuit } from "../shared/schema/circuit.ts";
 import type { RouteReports } from "../shared/schema/health.ts";
 import type { WorkerCircuits, WorkerRegistration } from "../shared/schema/worker.ts";
-import type { CoordinatorClient, Known } from "./coordinator-client.ts";
+import type { CoordinatorClient, Known, Registered } from "./coordinator-client.ts";
 import type { Frontends } from "./frontends.ts";
 import { createReplica, type ReplicaState } from "./replica.ts";
 import type { Table } from "./table.ts";
@@ -26,6 +26,8 @@ export interface SyncDeps {
   probe: (circuits: readonly Circuit[]) => void;
   /** How the kernels of model services are. */
   report: () => RouteReports;
+  /** What the coordinator answers to a registration or heartbeat. */
+  told: (answer: Registered) => void;
   /** Whether users' activity could not be written yet. */
   usageDelayed: () => boolean;
   /** Circuits that were saved before; null when there are none. Asked for when the coordinator gives none at the start. */
@@ -131,6 +133,7 @@ export function createSync(deps: SyncDeps): Sync {
     if (stopped) return;
     const answer = await call(() => coordinator.register({ ...registration, node_id: deps.nodeId }));
     workerId = answer.id;
+    deps.told(answer);
     log.info({ worker_id: answer.id }, "registered");
   }
 
@@ -155,6 +158,7 @@ export function createSync(deps: SyncDeps): Sync {
     };
     try {
       const answer = await call(() => coordinator.heartbeat(id, said));
+      deps.told(answer);
       latest = answer.revision ?? null;
       const { revision: mine, digest: ours } = replica.state();
       if (answer.revision === undefined || revision === null || mine === null) return;

@@ -8,6 +8,7 @@ import { circuitHash, mix } from "../shared/digest.ts";
 import type { AppMode, Circuit } from "../shared/schema/circuit.ts";
 import { RoutePool, type Member } from "./routes/pool.ts";
 import type { RoutePolicy } from "./routes/policy.ts";
+import type { Trouble } from "./trouble.ts";
 import type { CircuitUsage, Usage } from "./usage.ts";
 
 /** A circuit with what the hot path needs of it. */
@@ -18,6 +19,8 @@ export interface Entry {
   pool: RoutePool;
   /** Where its use is reported; null before it was used. Of this state of the circuit: ask `useOf`. */
   use: CircuitUsage | null;
+  /** What is wrong with its app: ask `troubleOf` (trouble.ts). */
+  trouble: Trouble | null;
 }
 
 /** Where the use of an entry's circuit is reported. */
@@ -99,7 +102,7 @@ export class Table {
     if (holder !== undefined && holder.circuit.id !== circuit.id) this.remove(holder.circuit.id);
     if (known !== undefined) this.#count(known.circuit);
     this.#count(circuit);
-    const entry = known ?? { circuit, allowed: null, pool: this.#newPool(circuit), use: null };
+    const entry = known ?? { circuit, allowed: null, pool: this.#newPool(circuit), use: null, trouble: null };
     entry.circuit = circuit;
     this.#route(entry, known === undefined);
     entry.allowed =

@@ -19,6 +19,8 @@ import { drain, idleTime } from "./drain.ts";
 import { createFirstUses } from "./first-use.ts";
 import type { Core, Engine } from "./engine/engine.ts";
 import { createPortFrontends, createWildcardFrontends, type Frontends } from "./frontends.ts";
+import { createHold } from "./hold.ts";
+import { Homes } from "./homes.ts";
 import type { Kin } from "./kin.ts";
 import { createKnocks } from "./knock.ts";
 import { createMetrics } from "./metrics.ts";
@@ -104,6 +106,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     now,
   };
   const proxies = { trusted: addressMatcher(own.trusted_proxies), secure };
+  const homes = new Homes(own.home_url);
   const core = createCore({
     table,
     usage,
@@ -115,6 +118,8 @@ export function startWorker(deps: WorkerDeps): Worker {
     advise: createAdvice(proxies, log),
     domain: own.wildcard_domain.domain,
     tcp: { knocks: own.tcp_auth === "none" ? null : knocks, maxConnections: own.tcp_max_connections },
+    homes,
+    hold: createHold({ reach: deps.engine.reach, now }),
   });
   const { frontends, wildcardPort } = openFrontends(deps, core, tls, log);
 
@@ -136,6 +141,7 @@ export function startWorker(deps: WorkerDeps): Worker {
       origin,
       refresh: () => sync.refresh(),
       newId,
+      homes,
     },
     state,
     clock,
@@ -173,6 +179,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     log,
     probe: (circuits) => refusals.probe(circuits),
     report: () => reportRoutes(table),
+    told: (answer) => homes.told(answer.home_url),
     usageDelayed: () => usage.delayed(),
     saved: () => snapshots?.load() ?? null,
     period: own.heartbeat_period * 1000,

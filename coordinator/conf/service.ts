@@ -74,7 +74,7 @@ export function createConfService(deps: Deps, { publisher, acknowledgements, pos
       // An expired token and one that never was look the same.
       if (token === undefined || token.expiresAt <= now()) throw unknownToken();
       if (token.sessionId !== sessionId.toLowerCase())
-        throw new Failure("invalid-credentials", "E20007: Session ID mismatch");
+        throw new Failure("invalid-credentials", { msg: "E20007: Session ID mismatch", page: "other-session" });
       return token;
     },
     confirm(token) {
@@ -92,9 +92,15 @@ function kernelOf({ sessionId, kernelHost, kernelPort }: TokenRow): Lead {
 
 /** A token of a session that has ended, and nobody has said so. */
 export function recycled(): Failure {
-  return new Failure("invalid-credentials", "token: its kernel's address is another session's by now");
+  return new Failure("invalid-credentials", {
+    msg: "token: its kernel's address is another session's by now",
+    page: "session-over",
+  });
 }
 
 function unknownToken(): Failure {
-  return new Failure("invalid-credentials", "token: unknown or expired; wanted one from POST /v2/conf");
+  return new Failure("invalid-credentials", {
+    msg: "token: unknown or expired; wanted one from POST /v2/conf",
+    page: "link-expired",
+  });
 }

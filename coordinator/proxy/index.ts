@@ -1,6 +1,7 @@
 /** Routes that a person's client calls with a token of `/v2/conf`. */
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
+import { originOf } from "../../shared/home.ts";
 import type { Log } from "../../shared/log.ts";
 import { listsJson } from "../../shared/page.ts";
 import { pathAndQuery } from "../../shared/target.ts";
@@ -41,7 +42,7 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
     .get(
       "/v2/proxy/auth",
       async ({ query, request }) => {
-        const opened = await proxy.open(query, requestIdentity(request.headers, log));
+        const opened = await proxy.open(query, requestIdentity(request.headers, log), siteOf(request.headers));
         return listsJson(request.headers.get("accept")) ? toAnswer(opened) : redirect(opened);
       },
       {
@@ -60,7 +61,7 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
     .post(
       "/v2/proxy/auth",
       async ({ body, request }) => {
-        const opened = await proxy.open(body, requestIdentity(request.headers, log));
+        const opened = await proxy.open(body, requestIdentity(request.headers, log), siteOf(request.headers));
         return /\btext\/html\b/i.test(request.headers.get("accept") ?? "") ? redirect(opened) : toAnswer(opened);
       },
       {
@@ -97,6 +98,11 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
 }
 
 // --- internal ---
+
+/** Where the holder of a token comes from: pages of theirs lead back there when no `home_url` is set. */
+function siteOf(headers: Headers): string | null {
+  return originOf(headers.get("origin"), headers.get("referer"));
+}
 
 function authUrl(baseUrl: string, requestUrl: string, token: string, sessionId: string): string {
   const url = new URL(`${baseUrl}/v2/proxy/auth`);

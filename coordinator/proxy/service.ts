@@ -28,8 +28,11 @@ export interface Opened {
 }
 
 export interface ProxyService {
-  /** Opens or reuses a circuit. Rejects with E10001 when no worker acknowledges it; nothing is left behind then. */
-  open(request: ProxyRequest, requestId: string | null): Promise<Opened>;
+  /**
+   * Opens or reuses a circuit. Rejects with E10001 when no worker acknowledges it; nothing is left behind then. `from`: the
+   * site that the person comes from.
+   */
+  open(request: ProxyRequest, requestId: string | null, from: string | null): Promise<Opened>;
   /** Checks a wish as `open` would, without a circuit. Throws the failure. */
   check(wish: ProxyWish): void;
   /** Closes the session's circuits of an app. Gives how many there were. */
@@ -54,7 +57,7 @@ export function createProxyService(
   const { config, database, now, newId, log } = deps;
   const { db } = database;
 
-  async function open(request: ProxyRequest, ownRequestId: string | null): Promise<Opened> {
+  async function open(request: ProxyRequest, ownRequestId: string | null, from: string | null): Promise<Opened> {
     check(request);
     const token = conf.redeem(request.token, request.session_id);
     // A browser that comes with the Manager's token has no request id of its own: the Manager's is inherited.
@@ -64,8 +67,9 @@ export function createProxyService(
     const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
     if (found.reuse) log.info(about, "circuit reused");
     else log.info({ ...about, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
+    const home = config.proxy_coordinator.home_url ?? from;
     const setupToken = await mintSetupToken(
-      { id: token.id, circuit: row.id, redirect: request.redirect ?? "" },
+      { id: token.id, circuit: row.id, redirect: request.redirect ?? "", ...(home === null ? {} : { home }) },
       config.secrets.jwt_secret,
       newId(),
       now(),

@@ -28,7 +28,7 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
       transform: (context) => {
         if (isEmpty(context.body)) throw new Failure("invalid-api-params", "body: wanted an object, got nothing");
       },
-      response: answers("Worker", 400, 401, 413),
+      response: answers("RegisteredWorker", 400, 401, 413),
       detail: {
         tags,
         summary: "Register a worker",

@@ -3,6 +3,7 @@ import { Failure, notFound, reason } from "../../shared/failure.ts";
 import type {
   BeatenWorker,
   Heartbeat,
+  RegisteredWorker,
   Slot,
   Worker,
   WorkerCircuits,
@@ -18,7 +19,7 @@ import { slotsOf } from "./slots.ts";
 import * as store from "./store.ts";
 
 export interface WorkerService {
-  register(wanted: WorkerRegistration): Worker;
+  register(wanted: WorkerRegistration): RegisteredWorker;
   /** Throws object-not-found when the worker must register again. */
   heartbeat(id: string, beat: Heartbeat): BeatenWorker;
   /** A node leaves; with the last one the worker is TERMINATED. Its circuits stay for its return. */
@@ -44,6 +45,7 @@ export function createWorkerService(
   const timeout = config.proxy_coordinator.worker_heartbeat_timeout * 1000;
   /** Half the time after which a worker is LOST, so that `nodes` tells of a crash before that. */
   const lease = timeout / 2;
+  const told = { home_url: config.proxy_coordinator.home_url };
 
   function beat(row: store.WorkerRow, nodeId: string | null | undefined, said: store.Said): void {
     const name = nodeId ?? store.NAMELESS_NODE;
@@ -68,7 +70,7 @@ export function createWorkerService(
       const usageDelayed = store.hasDelayedUsage(db, row.id, wanted.node_id ?? store.NAMELESS_NODE);
       beat(row, wanted.node_id, { revision: null, agrees: null, usageDelayed, routeReports: null });
       log.info({ worker: row.authority, node: wanted.node_id ?? null }, "worker registered");
-      return store.toWorker(db, known(row.id), now());
+      return { ...store.toWorker(db, known(row.id), now()), ...told };
     },
     heartbeat(id, { node_id: nodeId, revision = null, digest = null, usage_delayed: usageDelayed, routes, slots }) {
       const row = known(id);
@@ -81,7 +83,7 @@ export function createWorkerService(
       if (agrees === false) log.warn({ worker: row.authority, node: nodeId, revision }, "a node's circuits differ");
       if (nodeId != null && revision !== null) positions.note(id, nodeId, revision);
       beat(row, nodeId, { revision, agrees, usageDelayed: usageDelayed ?? false, routeReports: routes ?? null });
-      return (slots === false ? store.toBriefWorker : store.toWorker)(db, known(id), now());
+      return { ...(slots === false ? store.toBriefWorker : store.toWorker)(db, known(id), now()), ...told };
     },
     deregister(id, nodeId) {
       const row = known(id);

@@ -2,6 +2,7 @@
  * The kinds of configuration values. A field knows its default, what it wants in words,
  * and how to read a TOML value or the text of an environment variable.
  */
+import { homeUrl } from "../home.ts";
 
 export interface Field<T> {
   readonly wanted: string;
@@ -126,6 +127,13 @@ export function optionalPort(description: string): Field<number | null> {
 /** A text that may be left out. An empty one is left out, as in the original: `advertised_host = ""`. */
 export function optionalText(description: string): Field<string | null> {
   return field<string | null>("text", description, null, (raw) => (typeof raw === "string" ? raw || null : undefined));
+}
+
+/** An http(s) address that may stand in a page, or nothing. */
+export function optionalUrl(description: string): Field<string | null> {
+  return field<string | null>("an http or https URL without a password", description, null, (raw) =>
+    typeof raw !== "string" ? undefined : raw === "" ? null : homeUrl(raw),
+  );
 }
 
 /** A parent domain, always with its leading dot. */

@@ -127,8 +127,19 @@ export const Worker = Type.Object({
 });
 export type Worker = Static<typeof Worker>;
 
+/** What workers are told with each answer. */
+const told = {
+  home_url: Type.Optional(
+    nullable(Type.String({ description: "Where people open apps: the worker's error pages lead back there." })),
+  ),
+};
+
+/** Answer of the registration. */
+export const RegisteredWorker = Type.Object({ ...Worker.properties, ...told });
+export type RegisteredWorker = Static<typeof RegisteredWorker>;
+
 /** Answer of the heartbeat. */
-export const BeatenWorker = Type.Object({ ...Worker.properties, slots: Type.Optional(Type.Array(Slot)) });
+export const BeatenWorker = Type.Object({ ...Worker.properties, ...told, slots: Type.Optional(Type.Array(Slot)) });
 export type BeatenWorker = Static<typeof BeatenWorker>;
 
 export const WorkerList = Type.Object({ workers: Type.Array(Worker) });

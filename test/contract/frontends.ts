@@ -137,7 +137,7 @@ function wildcardLines(line: LineOf, stage: () => Stage): void {
       "127.0.0.1",
       `127.0.0.1:${to.port}`,
     ])
-      expect([host, await status(to, host)]).toEqual([host, 400]);
+      expect([host, await status(to, host)]).toEqual([host, 404]);
     expect(upstream.asked).toEqual([]);
   });
 
@@ -145,7 +145,7 @@ function wildcardLines(line: LineOf, stage: () => Stage): void {
     const upstream = echo();
     const to = await stage().open({ upstream: upstream.port });
     const name = (to.circuit.subdomain ?? "") + DOMAIN;
-    expect(await status(to, `other${DOMAIN}`, [["X-Forwarded-Host", name]])).toBe(400);
+    expect(await status(to, `other${DOMAIN}`, [["X-Forwarded-Host", name]])).toBe(404);
     expect(upstream.asked).toEqual([]);
   });
 
@@ -155,7 +155,7 @@ function wildcardLines(line: LineOf, stage: () => Stage): void {
       await stage().open({ upstream: echo().port }),
     ];
     await stage().close(gone);
-    expect([await status(gone, gone.host), await status(stays, stays.host)]).toEqual([400, 200]);
+    expect([await status(gone, gone.host), await status(stays, stays.host)]).toEqual([404, 200]);
   });
 }
 

@@ -216,7 +216,7 @@ describe("a worker on a circuit", () => {
       ["another kind of token", await ask(model, "/", { Authorization: "Basic eDp5" }), 401],
       ["a token that is none", await ask(model, "/", { Authorization: "Bearer x" }), 401],
       ["an address that is not allowed", await ask(await open({ allowed_client_ips: "192.0.2.1" })), 403],
-      ["an unregistered slot", await ask("nobody"), 400],
+      ["an unregistered slot", await ask("nobody"), 404],
       ["an app that does not listen", await ask(await open({ open_to_public: true })), 503],
     ];
     for (const [what, answer, status] of refusals)

@@ -49,6 +49,16 @@ describe("faults", () => {
     ]);
   });
 
+  test.each(["javascript:alert(1)", "https://me:secret@web.example.com", "web.example.com", "ftp://web.example.com"])(
+    "an address that may not stand in a page is one: %s",
+    (home) => {
+      expect(faultyKeys(() => workerConfig(`[proxy_worker]\nhome_url = "${home}"`))).toEqual(["proxy_worker.home_url"]);
+      expect(faultyKeys(() => coordinatorConfig(`[proxy_coordinator]\nhome_url = "${home}"`))).toEqual([
+        "proxy_coordinator.home_url",
+      ]);
+    },
+  );
+
   test("a permit for frames of other sites wants TLS, whoever ends it", () => {
     const none = '[permit]\nsame_site = "none"\n';
     expect(configError(() => workerConfig(none)).faults).toEqual([

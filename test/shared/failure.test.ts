@@ -1,7 +1,8 @@
 /** The table of failures that callers match on, and how a failure is shown to programs and to people. */
 import { describe, expect, test } from "bun:test";
 import { FAILURES, Failure, notFound, reason, type FailureKind } from "../../shared/failure.ts";
-import { escapeHtml, failureAnswer, listsJson, wantsPage } from "../../shared/page.ts";
+import { failureAnswer, listsJson, wantsPage } from "../../shared/page.ts";
+import { escapeHtml } from "../../shared/pages/render.ts";
 
 const TABLE: [FailureKind, number, string, string][] = [
   ["url-not-found", 404, "Unknown URL path.", "agent_request_not-found"],
@@ -148,18 +149,21 @@ describe("the answer to a failure", () => {
     expect(status).toBe(400);
     expect(headers).toEqual([
       ["Content-Type", "text/html; charset=utf-8"],
+      ["Content-Language", "en"],
       ["Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"],
       ["X-Content-Type-Options", "nosniff"],
+      ["Referrer-Policy", "no-referrer"],
       ["Cache-Control", "no-store"],
+      ["Vary", "Accept, Accept-Language"],
       ...CORS,
     ]);
     expect(body).toStartWith("<!doctype html>");
     expect(body).not.toMatch(/<script|\bsrc=/);
   });
 
-  test("shows title, message, app and error id, all escaped", () => {
+  test("shows what was wrong, app and error id, all escaped", () => {
     const { body } = failureAnswer(failure, "html", { app: "<i>jupyter</i>", errorId: "<e>" });
-    expect(body).toContain("<h1>400 Bad request.</h1>");
+    expect(body).toContain("<h1>This request can&#39;t be understood</h1>");
     expect(body).toContain("&#60;b a=&#39;1&#39; b=&#34;2&#34;&#62;&#38;&#60;/b&#62;");
     expect(body).toContain("&#60;i&#62;jupyter&#60;/i&#62;");
     expect(body).toContain("Error id: &#60;e&#62;");

@@ -9,11 +9,11 @@ import { head, type HeadWish } from "../support/values.ts";
 const BALANCER = "10.0.0.1";
 
 /** The keys that are named for these refusals, one after the other. */
-function named(refusals: [FailureKind, HeadWish][], { secure = false } = {}): unknown[] {
+function named(refusals: [FailureKind, HeadWish, msg?: string][], { secure = false } = {}): unknown[] {
   const lines: Record<string, unknown>[] = [];
   const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) });
   const advise = createAdvice({ trusted: addressMatcher("10.0.0.0/8"), secure }, log);
-  for (const [kind, wish] of refusals) advise(new Failure(kind), head(wish));
+  for (const [kind, wish, msg] of refusals) advise(new Failure(kind, msg), head(wish));
   return lines.map(({ key }) => key);
 }
 
@@ -53,6 +53,8 @@ test("a permit that a browser does not keep over plain http names tls_advertised
 
 test("a replaced Host is named where circuits are found by it, and where pages are told by it", () => {
   const wildcard: HeadWish = { frontend: { mode: "wildcard" }, headers: told("X-Forwarded-For") };
-  expect(named([["generic-bad-request", wildcard]])).toEqual(["Host"]);
+  expect(named([["object-not-found", wildcard, "E20009: Subdomain (none) not registered"]])).toEqual(["Host"]);
+  // It came with a name of ours, whose circuit has ended.
+  expect(named([["object-not-found", wildcard, "E20009: Subdomain app-1 not registered"]])).toEqual([]);
   expect(named([["generic-forbidden", { peer: BALANCER, headers: told("X-Forwarded-For") }]])).toEqual(["Host"]);
 });

@@ -56,7 +56,7 @@ describe("on a port", () => {
 
   test("without a circuit the slot is not registered", async () => {
     expect(await refused(() => find(table, head({ frontend: { mode: "port", port: 10206 } }), null))).toEqual({
-      kind: "generic-bad-request",
+      kind: "object-not-found",
       msg: "Unregistered slot 10206",
     });
   });
@@ -76,12 +76,12 @@ describe("under the wildcard domain", () => {
   ])("the Host %p is not registered", async (host, label) => {
     const forwarded: [string, string][] = [["X-Forwarded-Host", "my-app.apps.example"]];
     expect(await refused(() => find(table, wildcard(host, forwarded), DOMAIN))).toEqual({
-      kind: "generic-bad-request",
+      kind: "object-not-found",
       msg: `E20009: Subdomain ${label} not registered`,
     });
   });
 
   test("nothing is found while no domain is configured", async () => {
-    expect((await refused(() => find(table, wildcard("my-app.apps.example"), null))).kind).toBe("generic-bad-request");
+    expect((await refused(() => find(table, wildcard("my-app.apps.example"), null))).kind).toBe("object-not-found");
   });
 });

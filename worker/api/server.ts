@@ -3,6 +3,7 @@ import { hostPort } from "../../shared/config/fields.ts";
 import { Failure, reason } from "../../shared/failure.ts";
 import { redactUrl, type Log } from "../../shared/log.ts";
 import { CORS_HEADERS, failureAnswer, wantsPage } from "../../shared/page.ts";
+import { readerOf } from "../../shared/pages/reader.ts";
 import { pathAndQuery, pathOf } from "../../shared/target.ts";
 import { stopServer } from "../../shared/process.ts";
 import type { TlsPair } from "../../shared/tls.ts";
@@ -85,7 +86,7 @@ function serve(deps: ApiDeps, fetch: Answerer): Server {
 }
 
 async function answer(request: Request, peer: string, deps: ApiDeps): Promise<Response> {
-  const response = await route(request, peer, deps).catch((error: unknown) => refused(request, error, deps.log));
+  const response = await route(request, peer, deps).catch((error: unknown) => refused(request, error, deps));
   for (const [name, value] of CORS_HEADERS) response.headers.set(name, value);
   return response;
 }
@@ -153,7 +154,7 @@ function secondsSince(at: number): number | null {
   return Number.isFinite(at) ? Math.round((performance.now() - at) / 100) / 10 : null;
 }
 
-function refused(request: Request, error: unknown, log: Log): Response {
+function refused(request: Request, error: unknown, { log, setup: { homes } }: ApiDeps): Response {
   const failure =
     error instanceof Failure
       ? error
@@ -171,6 +172,10 @@ function refused(request: Request, error: unknown, log: Log): Response {
     "request refused",
   );
   const form = wantsPage((name) => request.headers.get(name)) ? "html" : "json";
-  const { status, headers, body } = failureAnswer(failure, form, { errorId });
+  const { status, headers, body } = failureAnswer(failure, form, {
+    errorId,
+    ...readerOf((name) => request.headers.get(name)),
+    home: homes.of(null, undefined),
+  });
   return new Response(body, { status, headers });
 }

@@ -4,14 +4,16 @@
  * notes the person's address and tells their client where to connect. Runs on the worker's API port.
  */
 import { errors } from "jose";
-import { Failure, notFound } from "../../shared/failure.ts";
+import { Failure } from "../../shared/failure.ts";
 import { isExpired, verifySetupToken } from "../../shared/jwt.ts";
+import { homeUrl } from "../../shared/home.ts";
 import { pathAndQuery } from "../../shared/target.ts";
 import { redirectPath } from "../../shared/redirect.ts";
 import type { AdmitSettings } from "../admit.ts";
 import { clientOf, plainAddress, type Proxies } from "../client.ts";
 import { ENTER_PATH, PRIVATE_HEADERS } from "../enter.ts";
 import { isOver, isSameClient, SAME_CLIENT_SECONDS, type FirstUses } from "../first-use.ts";
+import type { Homes } from "../homes.ts";
 import type { Knocks } from "../knock.ts";
 import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName } from "../permit.ts";
 import type { Entry, Table } from "../table.ts";
@@ -29,6 +31,7 @@ export interface SetupDeps {
   /** Fetches what this node may not know yet. */
   refresh: () => Promise<void>;
   newId: () => string;
+  homes: Homes;
 }
 
 interface Claims {
@@ -37,6 +40,8 @@ interface Claims {
   /** Null for tokens of the original's coordinator, which may be used again. */
   jti: string | null;
   exp: number | undefined;
+  /** The origin from which the person opened the app, as the coordinator heard it. */
+  home: string | undefined;
 }
 
 /** What is known of a token that may be used: this is its first use, the same client's next, or another client's. */
@@ -56,25 +61,32 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   const use = await useOf(claims, personAt(request, peer, client, deps), deps);
   // A used token makes nobody fetch: it could be sent a thousand times.
   const entry = use === "first" ? await lookUp(claims.circuit, deps) : deps.table.byId(claims.circuit);
-  if (entry === undefined) throw use === "another" ? alreadyUsed() : notFound("circuit");
+  if (entry === undefined) throw use === "another" ? alreadyUsed(claims.home) : ended(claims.home);
   const { circuit } = entry;
+  if (use !== "another" && claims.home !== undefined) deps.homes.opened(circuit, claims.home);
   if (circuit.app_mode === "inference")
-    throw new Failure("generic-bad-request", "E20011: Not supported for inference apps");
+    throw new Failure("generic-bad-request", {
+      msg: "E20011: Not supported for inference apps",
+      page: "not-for-browsers",
+    });
   if (circuit.protocol === "tcp") {
-    if (use === "another") throw alreadyUsed();
+    if (use === "another") throw alreadyUsed(claims.home);
     const uri = await tcpSetup(entry, token ?? "", client, deps);
     const goes = claims.redirect !== "" && query.get("do-not-redirect") !== "true";
     return goes ? goTo(uri, []) : Response.json({ redirect: uri, redirectURI: uri }, { headers: PRIVATE_HEADERS });
   }
   if (circuit.protocol !== "http")
-    throw new Failure("generic-bad-request", "E20002: Protocol not available as interactive app");
+    throw new Failure("generic-bad-request", {
+      msg: "E20002: Protocol not available as interactive app",
+      page: "not-for-browsers",
+    });
   const path = redirectPath(claims.redirect);
-  if (path === null) throw new Failure("generic-bad-request", "redirect: wanted a path that starts with a single /");
+  if (path === null) throw badLink("redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);
   if (circuit.open_to_public) return goTo(origin + path, []);
   if (use === "another") {
     if (holdsPermit(request, entry, deps.admission)) return goTo(origin + path, []);
-    throw alreadyUsed();
+    throw alreadyUsed(claims.home);
   }
   const { permits, now } = deps.admission;
   const uid = circuit.user_id ?? "";
@@ -134,18 +146,22 @@ function personAt({ headers }: Request, peer: string, client: string, { proxies 
 }
 
 async function readClaims(token: string | null, { jwtSecret }: SetupDeps): Promise<Claims> {
-  if (token === null || token === "")
-    throw new Failure("generic-bad-request", "token: wanted the setup token of the coordinator");
+  if (token === null || token === "") throw badLink("token: wanted the setup token of the coordinator");
   const payload = await verifySetupToken(token, jwtSecret).catch((error: unknown) => {
-    throw new Failure("invalid-credentials", { msg: "token: not valid; open the app again", cause: hint(error) });
+    throw new Failure("invalid-credentials", {
+      msg: "token: not valid; open the app again",
+      page: "link-expired",
+      cause: hint(error),
+    });
   });
-  const { circuit, redirect, jti, exp } = payload;
-  if (typeof circuit !== "string") throw new Failure("generic-bad-request", "token: names no circuit");
+  const { circuit, redirect, jti, exp, home } = payload;
+  if (typeof circuit !== "string") throw badLink("token: names no circuit");
   return {
     circuit: circuit.toLowerCase(),
     redirect: typeof redirect === "string" ? redirect : "",
     jti: jti ?? null,
     exp,
+    home: typeof home === "string" ? homeUrl(home) : undefined,
   };
 }
 
@@ -163,12 +179,25 @@ async function lookUp(id: string, { table, refresh }: SetupDeps): Promise<Entry 
   return table.byId(id);
 }
 
-function alreadyUsed(): Failure {
-  return new Failure("invalid-credentials", "This link was used already; open the app again");
+function alreadyUsed(home: string | undefined): Failure {
+  return new Failure("invalid-credentials", {
+    msg: "This link was used already; open the app again",
+    page: "link-used",
+    home,
+  });
 }
 
 function expired(): Failure {
-  return new Failure("invalid-credentials", "This link has expired; open the app again");
+  return new Failure("invalid-credentials", { msg: "This link has expired; open the app again", page: "link-expired" });
+}
+
+/** Of a genuine token: its circuit was there. */
+function ended(home: string | undefined): Failure {
+  return new Failure("object-not-found", { object: "circuit", home });
+}
+
+function badLink(msg: string): Failure {
+  return new Failure("generic-bad-request", { msg, page: "bad-link" });
 }
 
 function nothing(status: number): Response {

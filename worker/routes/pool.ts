@@ -71,6 +71,8 @@ export class RoutePool {
   #members: readonly Member[] = [];
   /** Members that get traffic. Cached: asked for with every request. */
   #used: readonly Member[] = [];
+  /** How often one of them has answered: who remembers a trouble sees that it is over. */
+  answers = 0;
   /** Failures so far. */
   #failures = 0;
   /** Members that are gone and still carry something that may finish. */
@@ -133,6 +135,7 @@ export class RoutePool {
 
   /** It has accepted a connection. */
   reached(member: Member): void {
+    this.answers++;
     member.failures = 0;
     member.answered = true;
     if (member.outAt === null) return;

@@ -1,0 +1,97 @@
+/**
+ * What there is to tell people when there is no app to show: a page for each situation, what it offers, and which one a
+ * failure gets that names none itself. The words are in texts.ts.
+ */
+import type { FailureKind } from "../failure.ts";
+
+export type PageKind =
+  | "starting"
+  | "refused"
+  | "broken-off"
+  | "timed-out"
+  | "moved"
+  | "no-kernel"
+  | "no-permit"
+  | "framed"
+  | "link-used"
+  | "link-expired"
+  | "bad-link"
+  | "other-session"
+  | "session-over"
+  | "ended"
+  | "other-site"
+  | "address"
+  | "forbidden"
+  | "service-token"
+  | "not-for-browsers"
+  | "port-taken"
+  | "no-worker"
+  | "not-responding"
+  | "too-large"
+  | "bad-request"
+  | "no-such-page"
+  | "wrong-method"
+  | "internal";
+
+/** What a person can do from a page: load it again, or open the app anew where they started it. */
+type Offer = "try" | "open";
+
+interface Behaviour {
+  offers: readonly Offer[];
+  /** A page of an app that may come (back) by itself loads itself again. */
+  retries?: true;
+}
+
+export const BEHAVIOURS: Record<PageKind, Behaviour> = {
+  starting: { offers: ["try"], retries: true },
+  refused: { offers: ["try", "open"], retries: true },
+  "broken-off": { offers: ["try", "open"], retries: true },
+  "timed-out": { offers: ["try", "open"], retries: true },
+  moved: { offers: ["try", "open"], retries: true },
+  "no-kernel": { offers: ["try", "open"], retries: true },
+  "no-permit": { offers: ["open"] },
+  framed: { offers: [] },
+  "link-used": { offers: ["open"] },
+  "link-expired": { offers: ["open"] },
+  "bad-link": { offers: ["open"] },
+  "other-session": { offers: ["open"] },
+  "session-over": { offers: ["open"] },
+  ended: { offers: ["open"] },
+  "other-site": { offers: ["open"] },
+  address: { offers: [] },
+  forbidden: { offers: ["open"] },
+  "service-token": { offers: [] },
+  "not-for-browsers": { offers: ["open"] },
+  "port-taken": { offers: ["open"] },
+  "no-worker": { offers: ["try", "open"] },
+  "not-responding": { offers: ["try", "open"] },
+  "too-large": { offers: [] },
+  "bad-request": { offers: ["open"] },
+  "no-such-page": { offers: ["open"] },
+  "wrong-method": { offers: ["open"] },
+  internal: { offers: ["try", "open"] },
+};
+
+/** The page of a failure that says nothing more of itself. */
+export const PAGE_OF: Record<FailureKind, PageKind> = {
+  "url-not-found": "no-such-page",
+  "object-not-found": "ended",
+  "generic-bad-request": "bad-request",
+  "invalid-api-params": "bad-link",
+  "invalid-credentials": "no-permit",
+  "auth-failed": "forbidden",
+  "generic-forbidden": "forbidden",
+  "client-ip-not-allowed": "address",
+  "method-not-allowed": "wrong-method",
+  "payload-too-large": "too-large",
+  "internal-server-error": "internal",
+  "service-unavailable": "not-responding",
+  "appproxy/worker-not-available": "no-worker",
+  "appproxy/port-not-available": "port-taken",
+  "appproxy/unsupported-protocol": "not-for-browsers",
+  "appproxy/container-connection-refused": "refused",
+  "appproxy/container-connection-timeout": "timed-out",
+  "appproxy/container-starting": "starting",
+  "appproxy/worker-registration-error": "internal",
+  "appproxy/coordinator-connection-error": "not-responding",
+};
