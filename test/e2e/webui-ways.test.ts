@@ -16,12 +16,12 @@ let app: SeenApp;
 beforeAll(async () => {
   browser = await startBrowser();
   app = startSeenApp("same-origin");
-}, 120_000);
+}, 600_000);
 
 afterAll(async () => {
   await browser.close();
   await app.stop();
-}, 60_000);
+}, 600_000);
 
 beforeEach(() => void (app.seen.length = 0));
 
@@ -49,7 +49,7 @@ describe("the WebUI", () => {
       await expectOpened(webui, launched.appConnectUrl, "/lab");
     }
     await webui.leave();
-  }, 180_000);
+  }, 600_000);
 
   test("may put an old app proxy's permit_key on each address", async () => {
     const webui = await visit();
@@ -58,7 +58,7 @@ describe("the WebUI", () => {
     expect(new URL(appConnectUrl).searchParams.get("permit_key")).toBe("old+key/=");
     await expectOpened(webui, appConnectUrl, "/");
     await webui.leave();
-  }, 180_000);
+  }, 600_000);
 
   test("asks for a port, for address lists, environment and arguments in its own way", async () => {
     const webui = await visit();
@@ -75,7 +75,7 @@ describe("the WebUI", () => {
     const window = await webui.open(appConnectUrl);
     expect([window.url(), webui.errors]).toEqual([`http://127.0.0.1:${port}/`, []]);
     await webui.leave();
-  }, 180_000);
+  }, 600_000);
 
   test("shows its user what went wrong where no worker is there", async () => {
     const webui = await visit();
@@ -84,7 +84,7 @@ describe("the WebUI", () => {
     const message = await refused.catch((error: Error) => error.message);
     expect(message).toContain("No living worker carries interactive circuits of protocol tcp");
     await webui.leave();
-  }, 180_000);
+  }, 600_000);
 
   test("opens TensorBoard again with other arguments, though it can't close it with its access key", async () => {
     const webui = await visit();
@@ -98,7 +98,7 @@ describe("the WebUI", () => {
     const again = await webui.launch({ ...wish, token, ...args("/b") });
     await expectOpened(webui, again.appConnectUrl, "/");
     await webui.leave();
-  }, 180_000);
+  }, 600_000);
 
   test("of 2020 fetched the coordinator's address with a postfix, and opened the same", async () => {
     const webui = await visit();
@@ -109,7 +109,7 @@ describe("the WebUI", () => {
     await expectOpened(webui, url, "/tree");
     expect(app.seen).toEqual(["/tree"]);
     await webui.leave();
-  }, 180_000);
+  }, 600_000);
 
   test("may be isolated from other origins", async () => {
     const isolated = servePage({ "Cross-Origin-Embedder-Policy": "require-corp" });
@@ -118,7 +118,7 @@ describe("the WebUI", () => {
     await expectOpened(webui, appConnectUrl, "/");
     await webui.leave();
     await isolated.stop(true);
-  }, 180_000);
+  }, 600_000);
 
   test("may have the worker's origin, where it reads the answer of its fetch", async () => {
     let api = "";
@@ -144,7 +144,7 @@ describe("the WebUI", () => {
     await webui.leave();
     await behind.stop();
     await front.stop(true);
-  }, 180_000);
+  }, 600_000);
 });
 
 test("over plain HTTP a page that tells no referrer opens an app as the same client, by a second ticket", async () => {
@@ -170,7 +170,7 @@ test("over plain HTTP a page that tells no referrer opens an app as the same cli
   await page.stop(true);
   await cluster.stop();
   await open.stop();
-}, 180_000);
+}, 600_000);
 
 test("a page that prefetches and prerenders a link leaves it whole, and a click opens the app", async () => {
   const cluster = await startCluster();
@@ -198,4 +198,4 @@ test("a page that prefetches and prerenders a link leaves it whole, and a click 
   await webui.leave();
   await page.stop(true);
   await cluster.stop();
-}, 180_000);
+}, 600_000);

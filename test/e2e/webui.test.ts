@@ -31,13 +31,13 @@ beforeAll(async () => {
   browser = await startBrowser();
   certificates = startCertificates("worker.one.example");
   app = startSeenApp("same-origin");
-}, 120_000);
+}, 600_000);
 
 afterAll(async () => {
   await browser.close();
   await app.stop();
   certificates.remove();
-}, 60_000);
+}, 600_000);
 
 describe.each(SCHEMES)("over %s", (_name, tls, host, names) => {
   const clusters = {} as Record<Kind, Cluster>;
@@ -48,13 +48,13 @@ describe.each(SCHEMES)("over %s", (_name, tls, host, names) => {
     for (const kind of KINDS) clusters[kind] = await startCluster({ ports: 32, worker: await section(kind) });
     greeter = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { open: (s) => void s.write("hello"), data() {} } });
     page = servePage({}, tls ? certificates : undefined);
-  }, 120_000);
+  }, 600_000);
 
   afterAll(async () => {
     for (const cluster of Object.values(clusters)) await cluster.stop();
     greeter.stop(true);
     await page.stop(true);
-  }, 60_000);
+  }, 600_000);
 
   async function section(kind: Kind): Promise<Record<string, unknown>> {
     const api = await freePort();
@@ -81,7 +81,7 @@ describe.each(SCHEMES)("over %s", (_name, tls, host, names) => {
       await expectOpened(webui, appConnectUrl, "/lab");
       expect(app.seen).toEqual(["/lab"]);
       await webui.leave();
-    }, 180_000); // prettier-ignore
+    }, 600_000); // prettier-ignore
 
     test("a TCP app is told where to connect, whether it is known by name or fetched twice", async () => {
       const webui = await visit();
@@ -97,6 +97,6 @@ describe.each(SCHEMES)("over %s", (_name, tls, host, names) => {
       } // prettier-ignore
       expect(webui.errors).toEqual([]);
       await webui.leave();
-    }, 180_000);
+    }, 600_000);
   }); // prettier-ignore
 });

@@ -1,11 +1,14 @@
 /** A setup link over raw HTTP: who may use it, when and how often, and what uses nothing up (security 4). Real sockets. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { Redis } from "ioredis";
 import { SignJWT } from "jose";
 import type { Shape } from "../contract/shapes.ts";
 import { startStage, type Opened, type Stage } from "../contract/stage.ts";
 import { greeter, isLetIn } from "../contract/tcp-admission.ts";
 import { stopUpstreams } from "../contract/upstreams.ts";
 import { mintSetupToken } from "../../shared/jwt.ts";
+import { liveKeys } from "../../shared/live/live.ts";
+import { LIVE_DB } from "../../shared/live/redis.ts";
 import { startApp, type App } from "../support/app.ts";
 import { JWT_SECRET } from "../support/manager.ts";
 
@@ -39,9 +42,9 @@ afterEach(stopUpstreams);
 const get = (url: string, from: string, headers: Headers = {}, method = "GET") =>
   fetch(url, { method, redirect: "manual", headers: { "X-Forwarded-For": from, accept: "text/html", ...headers } });
 
-async function link(at: Stage, { circuit }: Opened, redirect = "/lab"): Promise<string> {
+async function link(at: Stage, { circuit }: Opened, redirect = "/lab", { jti = "", age = 0 } = {}): Promise<string> {
   const claims = { id: crypto.randomUUID(), circuit: circuit.id, redirect };
-  const token = await mintSetupToken(claims, JWT_SECRET, crypto.randomUUID(), Date.now());
+  const token = await mintSetupToken(claims, JWT_SECRET, jti || crypto.randomUUID(), Date.now() - age);
   return `http://127.0.0.1:${at.apiPort()}/setup?token=${token}`;
 }
 
@@ -116,6 +119,31 @@ describe("a link to an app", () => {
     for (const address of from) statuses.push(await statusOf(get(url, address)));
     expect(statuses).toEqual([302, 302, 401, 302, 401, 401, 302]);
     await unnamed.stop();
+  });
+
+  test("was used at another node first: the same client may use it here, and no other", async () => {
+    const shared = await startStage(SHAPE, { worker: { trusted_proxies: ["127.0.0.1"] }, redis: true });
+    const client = new Redis(shared.redis?.port ?? 0, "127.0.0.1", { db: LIVE_DB });
+    const to = await shared.open({ upstream: app.port });
+    const age = 5 * MINUTE;
+    const statusAfter = async (noted: string, from: string, age = 0) => {
+      const jti = crypto.randomUUID();
+      await client.set(liveKeys.burned(jti), noted);
+      return statusOf(get(await link(shared, to, "/lab", { jti, age }), from));
+    };
+    for (const old of [0, age]) {
+      expect(await statusAfter(`${Date.now() - old} ${ME}`, ME, old)).toBe(302);
+      expect(await statusAfter(`${Date.now() - old} ${ANOTHER}`, ME, old)).toBe(401);
+      // As an older version notes it.
+      expect(await statusAfter("1", ME, old)).toBe(401);
+    }
+    expect(await statusAfter(`${Date.now() - 11 * MINUTE} ${ME}`, ME, age)).toBe(401);
+    const jti = crypto.randomUUID();
+    await get(await link(shared, to, "/lab", { jti }), ME);
+    expect((await client.get(liveKeys.burned(jti)))?.split(" ")[1]).toBe(ME);
+    expect(await client.ttl(liveKeys.burned(jti))).toBeWithin(500, 601);
+    client.disconnect();
+    await shared.stop();
   });
 
   test("is one client's where two come at the same moment", async () => {
