@@ -2,6 +2,8 @@
 import type { Wire } from "./wire.ts";
 
 export const GIB = 1024 * 1024 * 1024;
+/** So long a gigabyte may be under way on a busy machine; it is two seconds on a quiet one. Milliseconds. */
+export const FLOOD_MS = 5 * 60_000;
 
 /** Of a prime length, so that no block that is lost, doubled or swapped goes unseen. */
 const PERIOD = 1_048_583;
@@ -39,12 +41,13 @@ export function patternCheck(chunked: boolean): { take(bytes: Buffer): void; cou
   return { take: chunked ? dechunk(compare) : compare, count: () => count, same: () => same };
 }
 
-/** The highest memory from now on, as growth over what it is now. */
-export function peak(rss: () => number): { growth(): number } {
+/** The highest memory from now on, as growth over what it is now; until it is asked for, or goes out of use. */
+export function peak(rss: () => number): Disposable & { growth(): number } {
   const before = rss();
   let most = before;
   const timer = setInterval(() => (most = Math.max(most, rss())), 10);
   return {
+    [Symbol.dispose]: () => clearInterval(timer),
     growth() {
       clearInterval(timer);
       return Math.max(most, rss()) - before;

@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { until } from "../support/until.ts";
 import { ask, begin, dial, finalHead, requestHead } from "./client.ts";
-import { GIB, isFlat, pattern, patternCheck, peak, sendPattern } from "./flood.ts";
+import { FLOOD_MS, GIB, isFlat, pattern, patternCheck, peak, sendPattern } from "./flood.ts";
 import { answer, answering, app } from "./upstreams.ts";
 import { linesOf } from "./line.ts";
 import type { Shape } from "./shapes.ts";
@@ -67,17 +67,17 @@ export function httpFloods(shape: Shape, stage: () => Stage): void {
       });
       const to = await stage().open({ upstream: upstream.port });
       await warm();
-      const memory = peak(() => stage().rss());
+      using memory = peak(() => stage().rss());
       const client = await begin(to, "/");
       const head = await finalHead(client);
       const check = patternCheck(head.get("transfer-encoding") === "chunked");
       client.stream((bytes) => check.take(bytes));
-      await client.wait(() => check.count() >= GIB || client.ended !== null, "1 GiB", 60_000);
+      await client.wait(() => check.count() >= GIB || client.ended !== null, "1 GiB", FLOOD_MS);
       client.close();
       expect([check.count(), check.same()]).toEqual([GIB, true]);
       expect(memory.growth()).toBeLessThan(LIMIT);
     },
-    { ms: 90_000 },
+    { ms: 2 * FLOOD_MS },
   );
 
   line(
@@ -87,12 +87,12 @@ export function httpFloods(shape: Shape, stage: () => Stage): void {
       const upstream = app(async ({ head, wire }) => {
         const check = patternCheck(head.get("transfer-encoding") === "chunked");
         wire.stream((bytes) => check.take(bytes));
-        await wire.wait(() => check.count() >= GIB, "1 GiB", 60_000);
+        await wire.wait(() => check.count() >= GIB, "1 GiB", FLOOD_MS);
         await wire.send(answer(200, [["X-Same", String(check.same())]], String(check.count())));
       });
       const to = await stage().open({ upstream: upstream.port });
       await warm();
-      const memory = peak(() => stage().rss());
+      using memory = peak(() => stage().rss());
       const client = await begin(to, "/", { method: "PUT", headers: [["Content-Length", String(GIB)]] });
       await sendPattern(client, GIB);
       const head = await finalHead(client);
@@ -100,7 +100,7 @@ export function httpFloods(shape: Shape, stage: () => Stage): void {
       expect([head.get("x-same"), bytes.toString()]).toEqual(["true", String(GIB)]);
       expect(memory.growth()).toBeLessThan(LIMIT);
     },
-    { ms: 90_000 },
+    { ms: 2 * FLOOD_MS },
   );
 
   /** What the first requests cost is no growth. */

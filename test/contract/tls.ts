@@ -93,14 +93,18 @@ const hello = () => answering(answer(200, [["Content-Type", "text/plain"]], "hel
 const open = (stage: Stage, upstream: number) => stage.open({ upstream, public: true });
 
 /** Resolves when new connections to a port get this certificate. */
-const shows = (port: number, name: string) => until(async () => (await certificate(port)) === name);
+const shows = (port: number, name: string) =>
+  until(async () => (await certificate(port)) === name, RENEWED_MS, `port ${port} to show "${name}"`);
 
 const INSECURE = { tls: { rejectUnauthorized: false } };
+
+/** So long a worker may take to see new files on a busy machine. Milliseconds. */
+const RENEWED_MS = 120_000;
 
 /** Connections, each with a request, until there are `count` and two certificates were seen; gives the certificates. */
 async function made(to: Opened, count: number): Promise<Set<string>> {
   const names = new Set<string>();
-  const end = performance.now() + 20_000;
+  const end = performance.now() + RENEWED_MS;
   let asked = 0;
   const client = async () => {
     while (asked < count || names.size < 2) {

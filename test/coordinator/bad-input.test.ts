@@ -4,6 +4,7 @@ import { SignJWT } from "jose";
 import { startCluster, type Cluster } from "../support/cluster.ts";
 import { API_SECRET, confBody, type Answer } from "../support/manager.ts";
 import { until } from "../support/until.ts";
+import { atEnd } from "../support/at-end.ts";
 
 const SESSION = "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d";
 const SOME_ID = "00000000-0000-4000-8000-000000000001";
@@ -253,13 +254,13 @@ describe("/v2/proxy/auth", () => {
 
   test("an expired token is refused like one that never was", async () => {
     const short = await startCluster({ coordinator: { token_lifetime: 1 } });
+    atEnd(() => short.stop());
     const issued = await short.manager.conf({ kernel_port: 8080 });
     const refused = await until(async () => {
       const answer = await short.manager.auth(issued.token, issued.sessionId);
       return answer.status !== 200 && answer;
     });
     expect(told(refused)).toBe("401 invalid-credentials: token: unknown or expired; wanted one from POST /v2/conf");
-    await short.stop();
   });
 });
 

@@ -8,6 +8,7 @@ import { openDb, write, type OpenDb } from "../../coordinator/db/open.ts";
 import { slotCounts } from "../../coordinator/workers/counts.ts";
 import { candidates, getWorker, upsertWorker } from "../../coordinator/workers/store.ts";
 import { newCircuit, NOW, portRegistration } from "../support/rows.ts";
+import { atEnd } from "../support/at-end.ts";
 
 const cause = { requestId: null, now: NOW };
 let directory: string;
@@ -37,6 +38,7 @@ test("follow circuits, ranges, and another coordinator on the database", () => {
   register([100, 104]);
   expect(counts()).toEqual({ available: 4, occupied: 1 });
   const other = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
+  atEnd(() => other.close());
   create(101, other);
   expect(counts()).toEqual({ available: 3, occupied: 2 });
   write(opened.db, (tx) => removeCircuit(tx, row, cause));
@@ -44,7 +46,6 @@ test("follow circuits, ranges, and another coordinator on the database", () => {
     { available: 4, occupied: 1 },
     { available: 4, occupied: 1 },
   ]);
-  other.close();
 });
 
 test("of a transaction that failed are not those of the next, which has the same revision", () => {

@@ -5,6 +5,7 @@ import { startFakeWorker, type FakeWorker } from "../support/fake-worker.ts";
 import { newKernel, type Answer, type Manager } from "../support/manager.ts";
 import { startLoneCoordinator, type LoneCoordinator } from "../support/lone-coordinator.ts";
 import { until } from "../support/until.ts";
+import { atEnd } from "../support/at-end.ts";
 
 let lone: LoneCoordinator;
 let manager: Manager;
@@ -211,20 +212,20 @@ describe("a circuit that changes", () => {
 
   test("its worker while somebody waits for the old one is waited for at the new one, by both", async () => {
     const slow = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 10, worker_heartbeat_timeout: 1 } });
+    atEnd(() => slow.stop());
     const there = slow.manager;
     const left = await startFakeWorker(there, slow.redis.port, { authority: "left" });
+    atEnd(() => left.stop());
     left.answers = false;
     const token = await there.conf({ kernel_port: 8888, session_id: session });
     const first = there.auth(token.token, session);
     await until(async () => (await there.api("GET", `/api/worker/${left.id}`)).body["status"] === "LOST");
     const right = await startFakeWorker(there, slow.redis.port, { authority: "right" });
+    atEnd(() => right.stop());
     const second = await there.auth(token.token, session);
     expect([second.status, (await first).status]).toEqual([200, 200]);
     const all = (await there.api("GET", "/api/circuits")).body["circuits"] as Record<string, unknown>[];
     expect(all.map((one) => one["worker"])).toEqual([right.id]);
-    await left.stop();
-    await right.stop();
-    await slow.stop();
   });
 });
 
@@ -366,6 +367,7 @@ describe("without an acknowledgement", () => {
 
   test("because it was lost without a sign, a worker of ours is asked again, and one of the original is not", async () => {
     const patient = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 4 } });
+    atEnd(() => patient.stop());
     const ask = async (authority: string, more: Record<string, string>) => {
       const made = await startFakeWorker(patient.manager, patient.redis.port, { authority, ...more });
       made.answers = false;
@@ -381,7 +383,6 @@ describe("without an acknowledgement", () => {
     };
     expect(await ask("ours", { node_id: "n1" })).toEqual([200, 2]);
     expect(await ask("original", {})).toEqual([503, 1]);
-    await patient.stop();
   });
 
   test("because it was lost with the connection, the worker is asked again", async () => {

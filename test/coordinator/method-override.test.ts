@@ -12,6 +12,7 @@ import { startUsual, type Started } from "./calls/places.ts";
 import { expectProblem } from "./calls/plan.ts";
 import { calls, route, service, type Given, type Name, type Stage } from "./calls/stage.ts";
 import { table } from "./calls/table.ts";
+import { atEnd } from "../support/at-end.ts";
 
 let started: Started;
 let stage: Stage;
@@ -178,15 +179,15 @@ describe("what comes with it is as it was:", () => {
 
   test("the request id of whoever asks", async () => {
     const lone = await startLoneCoordinator({});
+    atEnd(() => lone.stop());
     const worker = await startFakeWorker(lone.manager, lone.redis.port, { authority: "w" });
+    atEnd(() => worker.stop());
     const { token, sessionId } = await lone.manager.conf({ kernel_port: 1 });
     const { body } = await lone.manager.auth(token, sessionId);
     const headers = { ...override("DELETE"), "X-Backend-Request-ID": "who-deleted-it" };
     await lone.manager.call("POST", `/api/circuit/${String(body["circuit_id"])}`, undefined, headers);
     const removed = await until(() => worker.events.find(({ name }) => name === "appproxy_circuit_removed_event"));
     expect(removed.requestId).toBe("who-deleted-it");
-    await worker.stop();
-    await lone.stop();
   });
 });
 

@@ -8,6 +8,7 @@ import { until } from "../support/until.ts";
 import { parseFigures } from "./calls/exposition.ts";
 import { expectProblem } from "./calls/plan.ts";
 import { Stage } from "./calls/stage.ts";
+import { atEnd } from "../support/at-end.ts";
 
 let redis: RedisServer;
 let app: App;
@@ -70,13 +71,13 @@ describe.each(["coordinator", "worker"] as const)("the %s's figures", (of) => {
   test("are for the addresses that may read them, whatever a caller says of itself", async () => {
     const closed = { metric_access_allowed_hosts: ["192.0.2.0/24"] };
     const other = await startCluster({ coordinator: closed, worker: closed });
+    atEnd(() => other.stop());
     const url = of === "coordinator" ? other.coordinator.baseUrl : other.workerApi;
     const claims = { "X-Forwarded-For": "192.0.2.1", Forwarded: "for=192.0.2.1", "X-Real-IP": "192.0.2.1" };
     const answer = await fetch(`${url}/metrics`, { headers: { Accept: "application/json", "X-BackendAI-Token": API_SECRET, ...claims } }); // prettier-ignore
     const { status, headers } = answer;
     const body = (await answer.json()) as Record<string, unknown>;
     expectProblem({ status, headers, body }, "generic-forbidden", "metric_access_allowed_hosts does not name this address"); // prettier-ignore
-    await other.stop();
   });
 });
 
@@ -235,13 +236,13 @@ describe("the worker tells", () => {
     const held = Promise.withResolvers<void>();
     const fetchLate = () => held.promise.then(() => new Response("at last"));
     const slow = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: fetchLate });
+    atEnd(() => slow.stop(true));
     const { origin, cookie } = await cluster.manager.enter({ kernel_port: slow.port ?? 0 });
     const answers = Array.from({ length: 3 }, () => fetch(origin, { headers: { cookie } }).then((one) => one.text()));
     await until(async () => (await at("open")) === 3);
     held.resolve();
     expect(new Set(await Promise.all(answers))).toEqual(new Set(["at last"]));
     await until(async () => (await at("open")) === 0);
-    await slow.stop(true);
   });
 
   test("of the kernels of model services: well, unwell, not known", async () => {

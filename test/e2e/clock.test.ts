@@ -17,6 +17,7 @@ import { startRedis, type RedisServer } from "../support/redis.ts";
 import { spawnService, type Service } from "../support/spawned.ts";
 import { coordinatorToml, workerToml } from "../support/toml.ts";
 import { until } from "../support/until.ts";
+import { atEnd } from "../support/at-end.ts";
 
 const MINUTE = 60;
 const stack = new AsyncDisposableStack();
@@ -103,6 +104,7 @@ describe("a worker whose clock is off", () => {
     stack.defer(() => app.stop());
     const { session, app_filters } = sessionOf();
     const worker = await startShifted(seconds, { app_filters });
+    atEnd(() => worker.stop());
     const person = await manager.enter({ kernel_port: app.port, session_id: session });
     const answer = await fetch(`${person.origin}/`, { headers: { Cookie: person.cookie } });
     expect(answer.status).toBe(200);
@@ -126,12 +128,12 @@ describe("a worker whose clock is off", () => {
       (await fetch(`${worker.api}/setup?token=${await minted(age)}`, { redirect: "manual" })).status;
     expect(await setup(SETUP_LIFETIME + 15)).toBe(401);
     expect(await setup(SETUP_LIFETIME - 15)).toBe(302);
-    await worker.stop();
   });
 
   test("by two hours is not corrected, and says that people can't be let in", async () => {
     const { session, app_filters } = sessionOf();
     const worker = await startShifted(120 * MINUTE, { app_filters });
+    atEnd(() => worker.stop());
     const { token, sessionId } = await manager.conf({ kernel_port: 1, session_id: session });
     const opened = await manager.auth(token, sessionId);
     expect((await fetch(String(opened.body["redirect_url"]), { redirect: "manual" })).status).toBe(401);
@@ -140,7 +142,6 @@ describe("a worker whose clock is off", () => {
       "this machine's clock differs by more than an hour from the coordinator's: not corrected for, and people can't be let in. Set it",
     );
     expect(Math.abs(Number(line["skew_seconds"]) - 7200)).toBeLessThan(3);
-    await worker.stop();
   });
 
   test("is set while it runs: at once it is corrected for, and told once", async () => {
@@ -150,6 +151,7 @@ describe("a worker whose clock is off", () => {
     const file = join(directory, "offset");
     writeFileSync(file, "+0");
     const worker = await startShifted(0, { file, app_filters, authority: "set" });
+    atEnd(() => worker.stop());
     expect(await health(worker.api)).toMatchObject({ checks: { clock: "right" }, clock_skew_seconds: 0 });
     const wish = { kernel_port: app.port, session_id: session };
     for (const offset of ["+300", "-1500", "+0"]) {
@@ -160,7 +162,6 @@ describe("a worker whose clock is off", () => {
       expect(Math.abs(((await health(worker.api)).clock_skew_seconds ?? 0) - Number(offset))).toBeLessThan(3);
       await manager.api("DELETE", `/api/circuit/${person.circuitId}`);
     }
-    await worker.stop();
   });
 });
 

@@ -7,15 +7,23 @@ import type { Browser } from "playwright-core";
 import { startApp } from "../support/app.ts";
 import { closedPage, screenshot, startBrowser } from "../support/browser.ts";
 import { ROOT } from "../support/spawned.ts";
+import { startOutside } from "../support/outside.ts";
+import { holdName } from "../support/ports.ts";
 import { startRedis } from "../support/redis.ts";
 import { until } from "../support/until.ts";
+import { atEnd } from "../support/at-end.ts";
 
 let browser: Browser;
+let lock: Awaited<ReturnType<typeof holdName>>;
 
 beforeAll(async () => {
+  lock = await holdName("quickstart");
   browser = await startBrowser();
+}, 16 * 60_000);
+afterAll(async () => {
+  await browser.close();
+  lock.stop();
 });
-afterAll(() => browser.close());
 
 interface Quickstart {
   /** The link at the end of what it printed. */
@@ -27,22 +35,25 @@ interface Quickstart {
 
 async function quickstart(...args: string[]): Promise<Quickstart> {
   const temporary = mkdtempSync(join(tmpdir(), "app-proxy-qs-test-"));
-  const child = Bun.spawn([process.execPath, "run", "quickstart", ...args], {
+  atEnd(() => rmSync(temporary, { recursive: true, force: true }));
+  let [printed, errors] = ["", ""];
+  const child = startOutside([process.execPath, "run", "quickstart", ...args], {
     cwd: ROOT,
-    env: { ...process.env, TMPDIR: temporary },
-    stdout: "pipe",
-    stderr: "inherit",
+    env: { TMPDIR: temporary },
     // A process group of its own, so that Ctrl-C can reach all of it as a terminal's does.
     detached: true,
+    read: (stream, text) => void (stream === "stdout" ? (printed += text ?? "") : (errors += text ?? "")),
   });
-  let printed = "";
-  void (async () => {
-    const decoder = new TextDecoder();
-    for await (const chunk of child.stdout) printed += decoder.decode(chunk, { stream: true });
-  })();
+  atEnd(async () => {
+    child.kill("SIGKILL");
+    await child.exited;
+  });
   const link = await until(
-    () => /Open this in a browser[^\n]*\n\n\s+(http\S+)/.exec(printed)?.[1],
-    30_000,
+    () => {
+      if (child.exitCode !== null) throw new Error(`quickstart ended with ${child.exitCode}: ${errors}`);
+      return /Open this in a browser[^\n]*\n\n\s+(http\S+)/.exec(printed)?.[1];
+    },
+    60_000,
     "quickstart prints its link",
   );
   return {
@@ -51,9 +62,7 @@ async function quickstart(...args: string[]): Promise<Quickstart> {
     async interrupt() {
       process.kill(-child.pid, "SIGINT");
       const code = await child.exited;
-      const left = existsSync(temporary) ? readdirSync(temporary) : [];
-      rmSync(temporary, { recursive: true, force: true });
-      return { code, left };
+      return { code, left: existsSync(temporary) ? readdirSync(temporary) : [] };
     },
   };
 }
@@ -62,6 +71,7 @@ describe("quickstart", () => {
   test("shows the demo: HTTP, events, WebSocket, upload and download all pass through the worker", async () => {
     const started = await quickstart();
     const { page, strayed, errors } = await closedPage(browser);
+    atEnd(() => page.close());
     await page.goto(started.link);
     const origin = new URL(page.url()).origin;
     expect(origin).not.toBe(new URL(started.link).origin);
@@ -77,8 +87,7 @@ describe("quickstart", () => {
     expect([strayed, errors]).toEqual([[], []]);
     // A page that stays open, with its live stream and WebSocket, must not keep the process from ending.
     expect(await started.interrupt()).toEqual({ code: 0, left: [] });
-    await page.close();
-  });
+  }, 180_000);
 
   test("prints for each step the curl that does the same, and they work", async () => {
     const started = await quickstart();
@@ -95,7 +104,7 @@ describe("quickstart", () => {
     ]);
     expect(answers[2]?.["circuits"]).toMatchObject([{ origin_request_id: "req-quickstart-1", app: "demo" }]);
     expect((await started.interrupt()).code).toBe(0);
-  });
+  }, 180_000);
 
   test("steps over taken ports: two run beside each other", async () => {
     const first = await quickstart();
@@ -109,10 +118,12 @@ describe("quickstart", () => {
     }
     expect((await first.interrupt()).code).toBe(0);
     expect((await second.interrupt()).code).toBe(0);
-  }, 90_000);
+  }, 180_000);
 
   test("uses a real Redis and the reader's own app when asked", async () => {
     const [redis, app] = [await startRedis(), startApp()];
+    atEnd(() => redis.stop());
+    atEnd(() => app.stop());
     const started = await quickstart("--redis", redis.url, "--app", `127.0.0.1:${app.port}`);
     const { page } = await closedPage(browser);
     await page.goto(started.link);
@@ -120,9 +131,7 @@ describe("quickstart", () => {
     expect(started.printed()).toContain(`Redis 127.0.0.1:${redis.port}`);
     await page.close();
     expect((await started.interrupt()).code).toBe(0);
-    await app.stop();
-    await redis.stop();
-  });
+  }, 180_000);
 
   test.each([
     ["--app", "nowhere", "--app nowhere: wanted host:port"],

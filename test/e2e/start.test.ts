@@ -9,6 +9,7 @@ import { freePort, freeRange } from "../support/ports.ts";
 import { ROOT, spawnService } from "../support/spawned.ts";
 import { coordinatorToml, workerToml } from "../support/toml.ts";
 import { until } from "../support/until.ts";
+import { atEnd } from "../support/at-end.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "app-proxy-start-"));
 afterEach(() => rmSync(join(directory, "db.sqlite3"), { force: true }));
@@ -95,11 +96,11 @@ describe("a start", () => {
   test("on a taken port names it", async () => {
     const port = await freePort();
     const holder = Bun.listen({ hostname: "127.0.0.1", port, exclusive: true, socket: { data: () => undefined } });
+    atEnd(() => holder.stop(true));
     const taken = file("taken.toml", coordinatorToml(db, { coordinator: { bind_addr: `127.0.0.1:${port}` } }));
     const { code, err } = run("coordinator", ["--config", taken]);
     expect(code).toBe(1);
     expect(err).toContain(`Cannot listen on 127.0.0.1:${port}`);
-    holder.stop(true);
   });
 
   test("of a second coordinator on the same port does not share it", async () => {
@@ -160,6 +161,7 @@ describe("a start", () => {
 describe("all-in-one", () => {
   test("keeps database and secrets in its directory; circuits and permits outlive a restart", async () => {
     const app = startApp();
+    atEnd(() => app.stop());
     const data = join(directory, "data");
     const [port, low] = [await freePort(), await freeRange(4)];
     const env = {
@@ -183,6 +185,5 @@ describe("all-in-one", () => {
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
     expect((await manager.api("GET", "/api/worker")).status).toBe(200);
     expect(await second.stop("SIGINT")).toBe(0);
-    await app.stop();
   });
 });

@@ -6,6 +6,7 @@ import { operations, type Operation } from "../../shared/operations.ts";
 import { documented } from "../coordinator/calls/document.ts";
 import { freePort } from "../support/ports.ts";
 import { rawServer } from "../support/raw.ts";
+import { atEnd } from "../support/at-end.ts";
 
 const SECRET = "the-api-secret-0123456789";
 const ID = "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d";
@@ -253,10 +254,10 @@ describe("without an answer a call fails with its name and the reason", () => {
     ["speaks something else", "SSH-2.0-OpenSSH_9.6\r\n"],
   ])("when the other side %s", async (_what, bytes) => {
     const raw = await rawServer((self) => self.reply(bytes, "end"));
+    atEnd(() => raw.stop());
     const failed = await failure(client({ baseUrl: `http://127.0.0.1:${raw.port}` }).whereabouts({}));
     expect([failed.status, failed.problem]).toEqual([null, null]);
     expect(failed.message).toStartWith(`GET http://127.0.0.1:${raw.port}/status: `);
-    await raw.stop();
   });
 
   test.each<[string, string]>([
@@ -264,10 +265,10 @@ describe("without an answer a call fails with its name and the reason", () => {
     ["in the middle", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"],
   ])("when it takes too long: %s", async (_when, bytes) => {
     const raw = await rawServer((self) => self.reply(bytes));
+    atEnd(() => raw.stop());
     const slow = client({ baseUrl: `http://127.0.0.1:${raw.port}`, timeout: 50 });
     const failed = await failure(slow.whereabouts({}));
     expect([failed.status, failed.message]).toEqual([null, expect.stringContaining("timed out") as string]);
-    await raw.stop();
   });
 });
 

@@ -4,6 +4,7 @@
  * a moment ago" would say nothing. They lie outside the range from which the kernel takes ports for connections.
  */
 import { readFileSync } from "node:fs";
+import { until } from "./until.ts";
 
 /** Neighbouring ports that are held together: by one name, so one descriptor. */
 const BLOCK = 16;
@@ -13,6 +14,7 @@ const HIGHEST = 65_535;
 /** What Linux has unless somebody set it (Documentation/networking/ip-sysctl.rst). */
 const EPHEMERAL: Span = [32_768, 60_999];
 
+type Lock = Bun.UnixSocketListener<undefined>;
 type Span = [first: number, last: number];
 
 /** What is left of the block that was taken last. */
@@ -50,22 +52,32 @@ export function blocksOutside([first, last]: Span): number[] {
   return outside.length >= 100 ? outside : all;
 }
 
+/** Holds a block of ports, or null when another process does. */
+export function hold(block: number): Lock | null {
+  return lock(`ports-${block}`);
+}
+
+/** Resolves when no other test process of this machine holds the name; for programs that look for free ports themselves. */
+export function holdName(name: string): Promise<Lock> {
+  return until(() => lock(name), 15 * 60_000, `nobody else to hold "${name}"`);
+}
+
+// --- internal ---
+
 /**
- * Holds a block, or null when another process does. The lock is a listener with an abstract name (unix(7)): it is
+ * Holds a name, or null when another process does. The lock is a listener with an abstract name (unix(7)): it is
  * exclusive within the network namespace, as ports are, needs no file, and the kernel frees it when the process dies,
  * however it dies.
  */
-export function hold(block: number): Bun.UnixSocketListener<undefined> | null {
+function lock(name: string): Lock | null {
   try {
-    const lock = Bun.listen({ unix: `\0app-proxy-test-ports-${block}`, socket: { data: () => undefined } });
-    lock.unref();
-    return lock;
+    const held = Bun.listen({ unix: `\0app-proxy-test-${name}`, socket: { data: () => undefined } });
+    held.unref();
+    return held;
   } catch {
     return null; // the only way to ask is to try
   }
 }
-
-// --- internal ---
 
 let known: number[] | null = null;
 

@@ -11,7 +11,7 @@ import { spawnService, type Service } from "./spawned.ts";
 import { coordinatorToml, workerToml } from "./toml.ts";
 import { until } from "./until.ts";
 
-export const STOP_SECONDS = 2;
+const STOP_SECONDS = 2;
 
 /** A replacement under load takes half a minute and more on a machine that has much else to do. Milliseconds. */
 const RELOAD_MS = 120_000;

@@ -6,6 +6,7 @@ import type { Entered } from "../support/manager.ts";
 import { rawRequest, rawServer, type RawServer } from "../support/raw.ts";
 import { until } from "../support/until.ts";
 import { talk } from "../support/websocket.ts";
+import { atEnd } from "../support/at-end.ts";
 
 let cluster: Cluster;
 let app: App;
@@ -52,8 +53,8 @@ describe("an app that", () => {
 
   test("dies before its head is done gives 502", async () => {
     const raw = await behindRaw((server) => server.reply("HTTP/1.1 200 OK\r\nX-Half", "end"));
+    atEnd(() => raw.stop());
     expect((await fetch(raw.origin, { headers: { cookie: raw.cookie } })).status).toBe(502);
-    await raw.stop();
   });
 
   test.each([
@@ -61,51 +62,51 @@ describe("an app that", () => {
     ["in chunks", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"],
   ])("ends its body early %s gives an aborted transfer, never a complete one", async (_how, bytes) => {
     const raw = await behindRaw((server) => server.reply(bytes, "end"));
+    atEnd(() => raw.stop());
     const read = async () => (await fetch(raw.origin, { headers: { cookie: raw.cookie } })).text();
     // Before the first byte has gone out, the fault can still be told.
     expect(await read().catch(() => "aborted")).toMatch(/^aborted$|"title":"Cannot connect/);
-    await raw.stop();
   });
 
   test("sends compressed bytes: they pass as they are", async () => {
     const body = Bun.gzipSync(Buffer.from("hello ".repeat(100)));
     const raw = await behindRaw((server) => server.reply(Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ${body.length}\r\n\r\n`), body]))); // prettier-ignore
     const answer = await fetch(raw.origin, { headers: { cookie: raw.cookie }, decompress: false });
+    atEnd(() => raw.stop());
     expect(answer.headers.get("content-encoding")).toBe("gzip");
     expect(Buffer.from(await answer.arrayBuffer()).equals(Buffer.from(body))).toBe(true);
-    await raw.stop();
   });
 
   test("speaks of one connection in its head: that ends at the worker", async () => {
     const raw = await behindRaw((server) => server.reply("HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\nX-End: 2\r\nContent-Length: 2\r\n\r\nok")); // prettier-ignore
     const { headers } = await fetch(raw.origin, { headers: { cookie: raw.cookie } });
+    atEnd(() => raw.stop());
     expect([headers.get("x-hop"), headers.get("keep-alive"), headers.get("x-end")]).toEqual([null, null, "2"]);
-    await raw.stop();
   });
 });
 
 describe("a client that leaves", () => {
   test("while it waits for an answer ends the app's request", async () => {
     const raw = await behindRaw(() => undefined);
+    atEnd(() => raw.stop());
     const control = new AbortController();
     const asked = fetch(raw.origin, { headers: { cookie: raw.cookie }, signal: control.signal }).catch(() => "left");
     await until(() => raw.received().includes("\r\n\r\n"));
     control.abort();
     expect(await asked).toBe("left");
     await until(() => raw.open() === 0);
-    await raw.stop();
   });
 
   test("in the middle of an answer ends it", async () => {
     const raw = await behindRaw((server) =>
       server.reply("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
     );
+    atEnd(() => raw.stop());
     const control = new AbortController();
     const answer = await fetch(raw.origin, { headers: { cookie: raw.cookie }, signal: control.signal });
     await answer.body?.getReader().read();
     control.abort();
     await until(() => raw.open() === 0);
-    await raw.stop();
   });
 });
 
@@ -210,9 +211,9 @@ describe("a WebSocket", () => {
     [500, 500],
   ])("that the app answers with %d is answered with %d", async (status, seen) => {
     const raw = await behindRaw((server) => server.reply(`HTTP/1.1 ${status} No\r\nContent-Length: 0\r\n\r\n`));
+    atEnd(() => raw.stop());
     const answer = await fetch(raw.origin, { headers: { cookie: raw.cookie, connection: "Upgrade", upgrade: "websocket", "sec-websocket-key": "x3JJHMbDL1EzLkh9GBhXDw==", "sec-websocket-version": "13" } }); // prettier-ignore
     expect(answer.status).toBe(seen);
-    await raw.stop();
   });
 
   test("of a client that closes is closed at the app with its code", async () => {
@@ -223,11 +224,11 @@ describe("a WebSocket", () => {
       fetch: (request, self) => (self.upgrade(request) ? undefined : new Response("no")),
       websocket: { message: () => undefined, close: (_socket, code, reason) => closed.resolve([code, reason]) },
     });
+    atEnd(() => upstream.stop(true));
     const { origin, cookie } = await enter(upstream.port ?? 0);
     const socket = await talk(origin.replace("http", "ws"), { headers: { cookie } });
     socket.close(3001, "enough");
     expect(await closed.promise).toEqual([3001, "enough"]);
-    await upstream.stop(true);
   });
 
   test("whose app dies drops", async () => {
@@ -237,11 +238,11 @@ describe("a WebSocket", () => {
       fetch: (request, self) => (self.upgrade(request) ? undefined : new Response("no")),
       websocket: { message: (socket) => socket.terminate() },
     });
+    atEnd(() => upstream.stop(true));
     const { origin, cookie } = await enter(upstream.port ?? 0);
     const socket = await talk(origin.replace("http", "ws"), { headers: { cookie } });
     socket.send("die");
     expect((await socket.closed).code).toBe(1006);
-    await upstream.stop(true);
   });
 
   test("whose client does not read costs little, and loses nothing when it reads again", async () => {
@@ -254,6 +255,7 @@ describe("a WebSocket", () => {
       fetch: (request, self) => (self.upgrade(request) ? undefined : new Response("no")),
       websocket: { open: (socket) => pump(socket), drain: (socket) => pump(socket), message: () => undefined },
     });
+    atEnd(() => upstream.stop(true));
     function pump(socket: Bun.ServerWebSocket<unknown>): void {
       while (sent < total && socket.getBufferedAmount() === 0) {
         message.writeUInt32BE(sent++, 0);
@@ -262,6 +264,7 @@ describe("a WebSocket", () => {
     }
     const { origin, cookie } = await enter(upstream.port ?? 0);
     const client = new WebSocket(origin.replace("http", "ws"), { headers: { cookie } });
+    atEnd(() => client.close());
     client.binaryType = "nodebuffer";
     const order: number[] = [];
     client.onmessage = ({ data }) => order.push((data as Buffer).readUInt32BE(0));
@@ -275,8 +278,6 @@ describe("a WebSocket", () => {
     client.resume();
     await until(() => order.length === total);
     expect(order).toEqual(Array.from({ length: total }, (_, at) => at));
-    client.close();
-    await upstream.stop(true);
   });
 
   test("whose app does not read holds the client back, and loses nothing when it reads again", async () => {
@@ -294,8 +295,10 @@ describe("a WebSocket", () => {
         message: (_socket, message) => void order.push((message as Buffer).readUInt32BE(0)),
       },
     });
+    atEnd(() => upstream.stop(true));
     const { origin, cookie } = await enter(upstream.port ?? 0);
     const client = new WebSocket(origin.replace("http", "ws"), { headers: { cookie } });
+    atEnd(() => client.close());
     await new Promise((resolve) => (client.onopen = resolve));
     const total = 128;
     const message = Buffer.alloc(1024 * 1024);
@@ -308,8 +311,6 @@ describe("a WebSocket", () => {
     (server as Bun.ServerWebSocket<unknown> | null)?.resume();
     await until(() => order.length === total);
     expect(order).toEqual(Array.from({ length: total }, (_, at) => at));
-    client.close();
-    await upstream.stop(true);
   });
 });
 

@@ -5,6 +5,7 @@ import { legacyPermit, PermitAuthority } from "../../worker/permit.ts";
 import { startApp, type App } from "../support/app.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
 import { JWT_SECRET, PERMIT_SECRET, type Entered } from "../support/manager.ts";
+import { atEnd } from "../support/at-end.ts";
 
 const USER = "11111111-2222-4333-8444-555555555555";
 
@@ -163,6 +164,7 @@ describe("the original's cookie", () => {
 
   test("with permit.accept_legacy opens the user's circuits, and is set by setup and entry", async () => {
     const mixed = await startCluster({ permit: { accept_legacy: true }, worker: { trusted_proxies: ["127.0.0.1"] } });
+    atEnd(() => mixed.stop());
     const { token, sessionId } = await mixed.manager.conf({ kernel_port: app.port, user_uuid: USER });
     const opened = await mixed.manager.auth(token, sessionId);
     const setup = await fetch(String(opened.body["redirect_url"]), { redirect: "manual" });
@@ -191,7 +193,6 @@ describe("the original's cookie", () => {
       await status(origin, { cookie: `appproxy_permit=${legacyPermit(PERMIT_SECRET, crypto.randomUUID(), "sha256")}` }),
     ).toBe(401);
     expect(app.requests.at(-1)?.headers.get("cookie")).toBeNull();
-    await mixed.stop();
   });
 });
 

@@ -23,6 +23,7 @@ import { freePort, freeRange } from "../support/ports.ts";
 import { startRedis, type RedisServer } from "../support/redis.ts";
 import { coordinatorToml, workerToml } from "../support/toml.ts";
 import { until } from "../support/until.ts";
+import { atEnd } from "../support/at-end.ts";
 
 const codec = createCodec(API_SECRET, false);
 const newId = () => crypto.randomUUID();
@@ -474,11 +475,11 @@ describe("a start while the coordinator is away", () => {
   test("waits no longer than some seconds for a coordinator that says nothing", async () => {
     await bothGone();
     const silent = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+    atEnd(() => silent.stop(true));
     const began = performance.now();
     const waiting = node(NEVER, `http://127.0.0.1:${silent.port}`, kept());
     await waiting.ready;
     expect(performance.now() - began).toBeGreaterThan(2500);
     expect((await served())[0]).toBe("a");
-    silent.stop(true);
   });
 });

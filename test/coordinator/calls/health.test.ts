@@ -6,6 +6,7 @@ import { startLoneCoordinator, type LoneCoordinator } from "../../support/lone-c
 import { until } from "../../support/until.ts";
 import { expectProblem } from "./plan.ts";
 import { Stage } from "./stage.ts";
+import { atEnd } from "../../support/at-end.ts";
 
 let lone: LoneCoordinator;
 let stage: Stage;
@@ -136,7 +137,9 @@ describe("what a node has said is forgotten", () => {
 
   test("when its lease has run out", async () => {
     const short = await startLoneCoordinator({ coordinator: { worker_heartbeat_timeout: 1 } });
+    atEnd(() => short.stop());
     const node = await startNode(short);
+    atEnd(() => node.stop());
     const there = new Stage(short.manager);
     const { circuit } = await there.endpoint(1);
     const routes: RouteReport[] = [[circuit.route_info[0]?.route_id ?? "", "healthy", 1000, 0]];
@@ -146,8 +149,6 @@ describe("what a node has said is forgotten", () => {
     expect(await healthy()).toBe(1);
     await until(async () => (await healthy()) === 0);
     expect((await there.client.healthSummary({})).summary).toMatchObject({ total_routes: 1, unknown_routes: 1 });
-    await node.stop();
-    await short.stop();
   });
 });
 

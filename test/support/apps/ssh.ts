@@ -27,7 +27,7 @@ export async function startSshd(directory: string, defer: (step: () => Promise<v
   const port = await freePort();
   const [hostKey, userKey, config] = [join(directory, "host_key"), join(directory, "user_key"), join(directory, "sshd_config")]; // prettier-ignore
   for (const key of [hostKey, userKey]) await must(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key]);
-  writeFileSync(config, sshdConfig(port, hostKey, `${userKey}.pub`));
+  writeFileSync(config, sshdConfig(port, directory, hostKey, `${userKey}.pub`));
   if (process.getuid?.() === 0 && !existsSync(PRIVILEGE_SEPARATION)) {
     mkdirSync(PRIVILEGE_SEPARATION, { mode: 0o755 });
     defer(() => rmdirSync(PRIVILEGE_SEPARATION));
@@ -47,7 +47,7 @@ export async function startSshd(directory: string, defer: (step: () => Promise<v
 
 // --- internal ---
 
-function sshdConfig(port: number, hostKey: string, authorized: string): string {
+function sshdConfig(port: number, directory: string, hostKey: string, authorized: string): string {
   return [
     `Port ${port}`,
     "ListenAddress 127.0.0.1",
@@ -61,6 +61,10 @@ function sshdConfig(port: number, hostKey: string, authorized: string): string {
     "PermitRootLogin prohibit-password",
     "PidFile none",
     "Subsystem sftp internal-sftp",
+    // The login shell of the person who runs the tests has start-up files, which may do anything: it finds none of them in
+    // this home. Bash reads ~/.bashrc for each command that sshd runs, zsh ~/.zshenv, fish its configuration.
+    `SetEnv HOME="${directory}"`,
+    "PermitUserRC no",
     "",
   ].join("\n");
 }
@@ -76,9 +80,9 @@ async function must(command: string[]): Promise<void> {
   if (code !== 0) throw new Error(`${command[0]} ended with ${code}: ${stderr}`);
 }
 
-/** Ends by itself or after two minutes. */
+/** Ends by itself or after ten minutes. */
 async function run(command: string[]): Promise<Ran> {
-  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 120_000 });
+  const child = Bun.spawn(command, { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: 600_000 });
   const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   return { code: await child.exited, stdout, stderr };
 }

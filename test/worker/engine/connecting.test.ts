@@ -5,22 +5,24 @@ import { connecting } from "../../../worker/engine/connecting.ts";
 import { dial } from "../../../worker/engine/dial.ts";
 import { blackhole } from "../../contract/blackhole.ts";
 import { until } from "../../support/until.ts";
+import { atEnd } from "../../support/at-end.ts";
 
 const quiet = { data: () => undefined };
 
 test("a connection that nobody accepts is counted, by address and by name", async () => {
   const hole = await blackhole();
+  atEnd(() => hole.stop());
   expect(await connecting("127.0.0.1", hole.port)).toBe(0);
   const { socket, cancel } = dial({ host: "127.0.0.1", port: hole.port }, undefined, quiet);
   socket.catch(() => undefined);
   await until(async () => (await connecting("127.0.0.1", hole.port)) === 1);
   expect([await connecting("localhost", hole.port), await connecting("127.0.0.2", hole.port)]).toEqual([1, 0]);
   cancel();
-  hole.stop();
 });
 
 test("a connection of another process is not ours", async () => {
   const hole = await blackhole();
+  atEnd(() => hole.stop());
   const { port } = hole;
   const code = `require("node:net").connect(${port}, "127.0.0.1")`;
   const other = Bun.spawn([process.execPath, "-e", code]);
@@ -29,5 +31,4 @@ test("a connection of another process is not ours", async () => {
   expect(await connecting("127.0.0.1", port)).toBe(0);
   other.kill("SIGKILL");
   await other.exited;
-  hole.stop();
 });

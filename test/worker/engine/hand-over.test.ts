@@ -7,6 +7,7 @@ import { Succession } from "../../../worker/engine/succession.ts";
 import { openNamed, sharingWith, startBeside, type Beside } from "../../support/beside.ts";
 import { freePort } from "../../support/ports.ts";
 import { until } from "../../support/until.ts";
+import { atEnd } from "../../support/at-end.ts";
 
 let beside: Beside;
 let port: number;
@@ -96,10 +97,10 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
     expect(() => openElder("elder")).toThrow(`port ${port} is in use by another process`);
     stranger.stop(true);
     const elsewhere = listen("127.0.0.9");
+    atEnd(() => elsewhere.stop(true));
     openElder("elder");
     await beside.open(port, "successor");
     expect(await who()).toBe("elder");
-    elsewhere.stop(true);
   });
 });
 

@@ -6,6 +6,7 @@ import { RoutePool, type Member } from "../../../worker/routes/pool.ts";
 import { listen } from "../../contract/upstreams.ts";
 import { until } from "../../support/until.ts";
 import { route } from "../../support/values.ts";
+import { atEnd } from "../../support/at-end.ts";
 
 const EVERY_MS = 20;
 
@@ -62,6 +63,7 @@ function takeOut(pool: RoutePool, member: Member): void {
 describe("a route that is out", () => {
   test("is tried until it accepts a connection, and then no more", async () => {
     const { pool, member, app } = outPool();
+    atEnd(() => app.stop());
     takeOut(pool, member);
     await until(() => asked >= 3);
     expect(member.outAt).not.toBeNull();
@@ -70,7 +72,6 @@ describe("a route that is out", () => {
     const seen = asked;
     await ticks(3);
     expect([asked, app.wires.length]).toEqual([seen, 1]);
-    app.stop();
   });
 
   test("is tried no more when it is gone", async () => {
@@ -99,6 +100,7 @@ describe("a route that is out", () => {
 
   test("is left alone after the stop, also by a look that was under way", async () => {
     const { pool, member, app } = outPool();
+    atEnd(() => app.stop());
     takeOut(pool, member);
     await until(() => asked >= 1);
     prober.stop();
@@ -107,6 +109,5 @@ describe("a route that is out", () => {
     await ticks(3);
     expect(asked).toBe(seen);
     expect(member.outAt).not.toBeNull();
-    app.stop();
   });
 });
