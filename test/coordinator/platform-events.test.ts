@@ -115,7 +115,7 @@ describe("a session that is over", () => {
     await platform.sessionTerminated(ONE);
     expect((await opening).status).toBe(401);
     expect(await circuits()).toEqual([]);
-    expect(stage.told.length).toBe(2);
+    await until(() => stage.told.length === 2);
   });
 
   test("is harmless to hear at several coordinators of one database", async () => {

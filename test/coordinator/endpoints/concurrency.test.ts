@@ -81,7 +81,8 @@ describe("one endpoint", () => {
 
 test("a call about many does a changed entry while it waits for a silent worker of another one", async () => {
   await stage.stop();
-  stage = await startStage({ coordinator: { circuit_ack_timeout: 1 } });
+  // The slow one has so long to answer, and the silent one is waited for so long.
+  stage = await startStage({ coordinator: { circuit_ack_timeout: 8 } });
   const silent = await stage.worker({ authority: "a" });
   const slow = await stage.worker({ authority: "b", hostname: "slow.example" });
   silent.answers = slow.answers = false;
