@@ -13,6 +13,7 @@ import {
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
+import { originOf } from "../shared/origins.ts";
 import { reason } from "../shared/failure.ts";
 import { readTls } from "../shared/tls.ts";
 import { APP_MODES, FRONTEND_MODES } from "../shared/schema/circuit.ts";
@@ -44,6 +45,12 @@ export const workerTable = {
     trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For, -Proto, -Host and -Port are believed"),
     home_url: f.optionalUrl(
       "Where people open apps: our pages lead back there. Default: what the coordinator says (`proxy_coordinator.home_url`)",
+    ),
+    allowed_origins: f.texts(
+      [],
+      "a list of origins such as https://portal.example.com",
+      "Pages of these origins may call every app with the person's cookies: name only what may act as the person",
+      (entry) => originOf(entry) === entry,
     ),
     announce_addr: f.optionalAddress("Accepted for the original's files; not used"),
     shutdown_timeout: f.number(30, [0, 3600], "seconds", "How long requests may finish after SIGTERM"),

@@ -10,6 +10,7 @@ import { admit, checkAddress, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
 import { isOurs } from "./bearer.ts";
 import { clientOf, hasNoPort, withPort, type Client, type Proxies } from "./client.ts";
+import { corsLines, readable, type Listed } from "./cors.ts";
 import type { Core, Decision, RequestHead } from "./engine/engine.ts";
 import { enter, isEnter } from "./enter.ts";
 import { answerFor, upstreamFault } from "./failure.ts";
@@ -33,6 +34,8 @@ export interface DecideDeps {
   proxies: Proxies;
   /** Where browsers find a circuit. */
   origin: (entry: Entry) => string;
+  /** Whose pages may call a circuit with credentials. */
+  listed: Listed;
   /** Told of every refusal: some come from how a proxy in front is set up. */
   advise: (failure: Failure, head: RequestHead) => void;
   /** The wildcard domain with its leading dot. */
@@ -55,7 +58,10 @@ export function createCore(deps: DecideDeps): Core {
     },
     failed(failure, head) {
       deps.advise(failure, head);
-      return answerFor(failure, head, entryOf(table, head, domain), { homes, log, domain, now });
+      const entry = entryOf(table, head, domain);
+      const answer = answerFor(failure, head, entry, { homes, log, domain, now });
+      const origin = head.header("origin");
+      return origin !== null && entry !== undefined && deps.listed(entry, origin) ? readable(answer, origin) : answer;
     },
     upstreamFault,
     admit: (arrival) => admitTcp(arrival, deps),
@@ -67,7 +73,7 @@ export function createCore(deps: DecideDeps): Core {
 
 /** `hold` lets a page that loads itself again wait for its app. */
 function walk(head: RequestHead, deps: DecideDeps, hold: Hold | null = deps.hold): Decision | Promise<Decision> {
-  const { table, usage, burner, admission, proxies, domain, log } = deps;
+  const { table, burner, admission, proxies, domain, log } = deps;
   if (head.method === "CONNECT" || head.method === "TRACE")
     throw new Failure("method-not-allowed", `${head.method} is not proxied`);
   // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
@@ -76,9 +82,9 @@ function walk(head: RequestHead, deps: DecideDeps, hold: Hold | null = deps.hold
   const entry = find(table, head, domain);
   const client = clientOf(head, proxies);
   if (hasNoPort(client.host)) client.host = withPort(client.host, deps.origin(entry));
-  if (isPreflight(head, entry)) {
+  if (isPreflight(head, entry, deps.listed)) {
     checkAddress(entry, client);
-    return { kind: "answer", answer: preflightAnswer(head) };
+    return { kind: "answer", answer: preflightAnswer(head, entry) };
   }
   if (isEnter(head.target)) {
     checkAddress(entry, client);
@@ -97,7 +103,7 @@ function walk(head: RequestHead, deps: DecideDeps, hold: Hold | null = deps.hold
     const held = entry.trouble === null ? null : (hold?.(entry, head) ?? null);
     // Meanwhile the circuit may have ended: from the start again.
     if (held !== null) return held.then(() => walk(head, deps, null)).catch(refusal);
-    return onward(entry, head, client, admitted, usage);
+    return onward(entry, head, client, admitted, deps);
   }
   // The token is known now. Meanwhile the slot may be another circuit's: from the start again.
   return admitted.then(() => walk(head, deps, hold)).catch(refusal);
@@ -109,7 +115,7 @@ function onward(
   head: RequestHead,
   client: Client,
   answerHeaders: [string, string][],
-  usage: Usage,
+  { usage, listed }: DecideDeps,
 ): Decision {
   const { id, app, app_mode: mode, open_to_public: isPublic } = entry.circuit;
   const use = useOf(entry, usage);
@@ -126,6 +132,7 @@ function onward(
       mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
     ),
     answerHeaders,
+    cors: corsLines(entry, head, listed),
     answerRules: ANSWER_RULES[entry.circuit.frontend_mode],
     host: client.host,
     cookie: guardSetCookie,

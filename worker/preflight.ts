@@ -3,22 +3,27 @@
  * one (dataplane H13). On every other circuit OPTIONS is a request like any other.
  */
 import type { Answer } from "../shared/page.ts";
+import { readable, type Listed } from "./cors.ts";
 import type { RequestHead } from "./engine/engine.ts";
 import type { Entry } from "./table.ts";
 
-/** A real preflight on a circuit that wants a bearer token. */
-export function isPreflight(head: RequestHead, { circuit }: Entry): boolean {
-  return (
-    head.method === "OPTIONS" &&
-    circuit.app_mode === "inference" &&
-    !circuit.open_to_public &&
-    head.header("origin") !== null &&
-    head.header("access-control-request-method") !== null
-  );
+/** A real preflight on a circuit that wants a bearer token, or by a page that may call it with the person's cookies. */
+export function isPreflight(head: RequestHead, entry: Entry, listed: Listed): boolean {
+  if (head.method !== "OPTIONS" || entry.circuit.open_to_public) return false;
+  const origin = head.header("origin");
+  if (origin === null || head.header("access-control-request-method") === null) return false;
+  return entry.circuit.app_mode === "inference" || listed(entry, origin);
 }
 
-/** Lets the request come that is asked for. Without credentials mode: the token travels in a header. */
-export function preflightAnswer(head: RequestHead): Answer {
+/** Lets the request come that is asked for. A token travels in a header: without credentials mode. */
+export function preflightAnswer(head: RequestHead, { circuit }: Entry): Answer {
+  const answer = allowing(head);
+  return circuit.app_mode === "inference" ? answer : readable(answer, head.header("origin") ?? "");
+}
+
+// --- internal ---
+
+function allowing(head: RequestHead): Answer {
   return {
     status: 204,
     headers: [

@@ -5,6 +5,7 @@
  */
 import { addressMatcher, type AddressMatcher } from "../shared/addresses.ts";
 import { circuitHash, mix } from "../shared/digest.ts";
+import { readOrigins } from "../shared/origins.ts";
 import type { AppMode, Circuit } from "../shared/schema/circuit.ts";
 import { RoutePool, type Member } from "./routes/pool.ts";
 import type { RoutePolicy } from "./routes/policy.ts";
@@ -16,6 +17,8 @@ export interface Entry {
   circuit: Circuit;
   /** Who may connect; null lets everyone. */
   allowed: AddressMatcher | null;
+  /** Whose pages may call it with credentials, beside its own. */
+  origins: ReadonlySet<string>;
   pool: RoutePool;
   /** Where its use is reported; null before it was used. Of this state of the circuit: ask `useOf`. */
   use: CircuitUsage | null;
@@ -28,6 +31,8 @@ export function useOf(entry: Entry, usage: Usage): CircuitUsage {
   if (entry.use?.circuit !== entry.circuit) entry.use = usage.of(entry.circuit);
   return entry.use;
 }
+
+const NOBODY: ReadonlySet<string> = new Set();
 
 export interface TableSettings {
   policies: Record<AppMode, RoutePolicy>;
@@ -102,11 +107,20 @@ export class Table {
     if (holder !== undefined && holder.circuit.id !== circuit.id) this.remove(holder.circuit.id);
     if (known !== undefined) this.#count(known.circuit);
     this.#count(circuit);
-    const entry = known ?? { circuit, allowed: null, pool: this.#newPool(circuit), use: null, trouble: null };
+    const entry = known ?? {
+      circuit,
+      allowed: null,
+      origins: NOBODY,
+      pool: this.#newPool(circuit),
+      use: null,
+      trouble: null,
+    };
     entry.circuit = circuit;
     this.#route(entry, known === undefined);
     entry.allowed =
       (circuit.allowed_client_ips ?? "").trim() === "" ? null : addressMatcher(circuit.allowed_client_ips ?? "");
+    const { origins } = readOrigins(circuit.allowed_origins ?? "");
+    entry.origins = origins.length === 0 ? NOBODY : new Set(origins);
     this.#byId.set(circuit.id, entry);
     if (circuit.port !== null) this.#byPort.set(circuit.port, entry);
     if (circuit.subdomain !== null) this.#bySubdomain.set(circuit.subdomain.toLowerCase(), entry);

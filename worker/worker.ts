@@ -13,6 +13,7 @@ import { createBearers } from "./bearer.ts";
 import { createBurner } from "./burn.ts";
 import { createClock } from "./clock.ts";
 import { unservedFaults, type WorkerConfig } from "./config.ts";
+import { createListed } from "./cors.ts";
 import { createCoordinatorClient } from "./coordinator-client.ts";
 import { createCore } from "./decide.ts";
 import { drain, idleTime } from "./drain.ts";
@@ -95,9 +96,10 @@ export function startWorker(deps: WorkerDeps): Worker {
   const complete = () => sync.state().known && sync.state().coordinator;
   const originOf = circuitOrigins(config, () => wildcardPort);
   const origin = ({ circuit }: Entry) => originOf(circuit);
+  const listed = createListed({ table, everywhere: own.allowed_origins, domain: own.wildcard_domain.domain, origin });
   const admission = {
     permits,
-    own: (entry: Entry) => ({ origin: origin(entry), lists: () => false }),
+    own: (entry: Entry) => ({ origin: origin(entry), lists: (theirs: string) => listed(entry, theirs) }),
     jar: createPermitJar({ permits, table, cookie, complete, now }),
     bearers: createBearers(config.secrets.jwt_secret, now),
     ...cookie,
@@ -115,6 +117,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     admission,
     proxies,
     origin,
+    listed,
     advise: createAdvice(proxies, log),
     domain: own.wildcard_domain.domain,
     tcp: { knocks: own.tcp_auth === "none" ? null : knocks, maxConnections: own.tcp_max_connections },

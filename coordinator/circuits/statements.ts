@@ -139,6 +139,7 @@ export const updateContent = prepared((db) =>
       routeInfo: sql`${arg("routeInfo")}`,
       openToPublic: sql`${arg("openToPublic")}`,
       runtimeVariant: sql`${arg("runtimeVariant")}`,
+      allowedOrigins: sql`${arg("allowedOrigins")}`,
       healthCheck: sql`${arg("healthCheck")}`,
       revision: sql`${arg("revision")}`,
       updatedAt: sql`${arg("updatedAt")}`,

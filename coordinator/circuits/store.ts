@@ -95,7 +95,10 @@ export function moveCircuit(
 }
 
 /** What can change of a circuit that stays where it is. */
-export type Content = Pick<CircuitRow, "routeInfo" | "openToPublic" | "runtimeVariant" | "healthCheck">;
+export type Content = Pick<
+  CircuitRow,
+  "routeInfo" | "openToPublic" | "runtimeVariant" | "healthCheck" | "allowedOrigins"
+>;
 
 /** Points a circuit at other kernels. */
 export function updateRoutes(db: Db, row: CircuitRow, routeInfo: Route[], cause: Cause): CircuitRow {
@@ -113,6 +116,7 @@ export function updateCircuit(db: Db, row: CircuitRow, change: Partial<Content>,
     routeInfo: JSON.stringify(updated.routeInfo),
     openToPublic: updated.openToPublic ? 1 : 0,
     runtimeVariant: updated.runtimeVariant,
+    allowedOrigins: updated.allowedOrigins,
     healthCheck: updated.healthCheck === null ? null : JSON.stringify(updated.healthCheck),
   });
   takeOut(db, row);
@@ -195,6 +199,7 @@ export function toCircuit(row: CircuitRow): Circuit {
     origin_request_id: row.originRequestId,
     revision: row.revision,
     ...(row.healthCheck === null ? {} : { health_check: row.healthCheck }),
+    ...(row.allowedOrigins === null ? {} : { allowed_origins: row.allowedOrigins }),
   };
 }
 

@@ -113,6 +113,8 @@ export const circuits = sqliteTable(
     arguments: text("arguments"),
     openToPublic: integer("open_to_public", { mode: "boolean" }).notNull(),
     allowedClientIps: text("allowed_client_ips"),
+    /** Whose pages may call it with credentials, comma-separated; null for nobody's but its own. */
+    allowedOrigins: text("allowed_origins"),
     userId: text("user_id"),
     endpointId: text("endpoint_id"),
     runtimeVariant: text("runtime_variant"),

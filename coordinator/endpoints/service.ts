@@ -153,6 +153,7 @@ export function createEndpointService(
         arguments: null,
         openToPublic: item.open_to_public ?? false,
         allowedClientIps: null,
+        allowedOrigins: null,
         userId: item.tags.session.user_uuid.toLowerCase(),
         endpointId: id,
         runtimeVariant: item.tags.endpoint.runtime_variant ?? null,

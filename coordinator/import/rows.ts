@@ -107,6 +107,7 @@ export function readCircuit(
     arguments: given.arguments ?? null,
     openToPublic: given.open_to_public,
     allowedClientIps: allowed.text === "" ? null : allowed.text,
+    allowedOrigins: null,
     userId: given.user_id ?? null,
     endpointId: given.endpoint_id ?? null,
     runtimeVariant: given.runtime_variant ?? null,

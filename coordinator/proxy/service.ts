@@ -18,7 +18,7 @@ import type { Publisher } from "../publish.ts";
 import { SlotChooser } from "../slot.ts";
 import type { Positions } from "../workers/positions.ts";
 import * as workers from "../workers/store.ts";
-import { allowList, check, envsOf, reuseKey, routeTo, sameKernel, slotWish } from "./wish.ts";
+import { allowList, changeOf, check, originList, envsOf, reuseKey, routeTo, sameKernel, slotWish } from "./wish.ts";
 
 export interface Opened {
   redirectUrl: string;
@@ -124,11 +124,16 @@ export function createProxyService(
     const isThere = existing !== undefined && sameKernel(existing.routeInfo, route);
     const worker = existing === undefined ? undefined : mustFind(tx, existing.workerId);
     const stays = existing !== undefined && worker?.status === "ALIVE" && fits(existing, worker);
-    if (stays && (isThere || before !== null)) return { row: existing, worker, reuse: true, state: "as before" };
+    const change = existing === undefined || before !== null ? null : changeOf(request, existing);
+    if (stays && (isThere || before !== null)) {
+      if (change === null) return { row: existing, worker, reuse: true, state: "as before" };
+      return { row: circuits.updateCircuit(tx, existing, change, cause), worker, reuse: true, state: "rerouted" };
+    }
     if (!isThere) ended.push(...claim(tx, token, route, before !== null, cause));
     if (existing === undefined) return create(tx, request, token, route, cause);
     if (!stays) return move(tx, existing, request, token, route, cause);
-    return { row: circuits.updateRoutes(tx, existing, [route], cause), worker, reuse: true, state: "rerouted" };
+    const row = circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] }, cause);
+    return { row, worker, reuse: true, state: "rerouted" };
   }
 
   /**
@@ -164,9 +169,9 @@ export function createProxyService(
     cause: circuits.Cause,
   ): Found {
     const { authority, ...slot } = new SlotChooser(tx, newId).choose(slotWish(request, token));
-    const current = sameKernel(existing.routeInfo, route)
-      ? existing
-      : circuits.updateRoutes(tx, existing, [route], cause);
+    const change = changeOf(request, existing);
+    const stays = sameKernel(existing.routeInfo, route) && change === null;
+    const current = stays ? existing : circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] }, cause);
     log.info(
       { circuit: current.id, worker: authority, origin_request_id: current.originRequestId },
       "circuit moved: its worker or its slot is gone",
@@ -189,6 +194,7 @@ export function createProxyService(
         arguments: request.args ?? null,
         openToPublic: request.open_to_public ?? false,
         allowedClientIps: allowList(request),
+        allowedOrigins: originList(request),
         userId: token.userId,
         endpointId: null,
         runtimeVariant: null,

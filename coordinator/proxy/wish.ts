@@ -2,10 +2,12 @@
 import { invalidEntries } from "../../shared/addresses.ts";
 import { isRecord } from "../../shared/config/fields.ts";
 import { Failure } from "../../shared/failure.ts";
+import { readOrigins } from "../../shared/origins.ts";
 import { redirectPath } from "../../shared/redirect.ts";
 import type { ProxyWish } from "../../shared/schema/api.ts";
 import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
 import type { ReuseKey } from "../circuits/find.ts";
+import type { CircuitRow, Content } from "../circuits/store.ts";
 import type { TokenRow } from "../conf/store.ts";
 import type { SlotWish } from "../slot.ts";
 
@@ -17,6 +19,13 @@ export function check(wish: ProxyWish): void {
     throw new Failure(
       "invalid-api-params",
       `allowed_client_ips: wanted addresses or CIDR ranges, got ${JSON.stringify(bad[0])}`,
+    );
+  }
+  const [stray] = readOrigins(wish.allowed_origins ?? "").bad;
+  if (stray !== undefined) {
+    throw new Failure(
+      "invalid-api-params",
+      `allowed_origins: wanted origins such as https://apps.example.com:10206, got ${JSON.stringify(stray)}`,
     );
   }
   if ((wish.redirect ?? "") !== "" && redirectPath(wish.redirect ?? "") === null) {
@@ -67,6 +76,18 @@ export function slotWish(wish: ProxyWish, token: TokenRow): SlotWish {
 /** No list and an empty one are the same. */
 export function allowList(wish: ProxyWish): string | null {
   return (wish.allowed_client_ips ?? "").trim() === "" ? null : (wish.allowed_client_ips ?? null);
+}
+
+/** What a wish changes of a circuit that is there already; null for nothing. */
+export function changeOf(wish: ProxyWish, { allowedOrigins: before }: CircuitRow): Partial<Content> | null {
+  if (wish.allowed_origins === undefined || wish.allowed_origins === null) return null;
+  const allowedOrigins = originList(wish);
+  return allowedOrigins === before ? null : { allowedOrigins };
+}
+
+/** As it is stored: in browsers' spelling. */
+export function originList(wish: ProxyWish): string | null {
+  return readOrigins(wish.allowed_origins ?? "").origins.join(",") || null;
 }
 
 /** The way to the token's kernel. */

@@ -53,6 +53,17 @@ export const ProxyWish = Type.Object({
   allowed_client_ips: Type.Optional(
     nullable(Type.String({ maxLength: 8192, description: "Comma-separated addresses and CIDR ranges." })),
   ),
+  allowed_origins: Type.Optional(
+    nullable(
+      Type.String({
+        maxLength: 8192,
+        description:
+          "Comma-separated origins whose pages may call the app with the person's cookies, such as those of another app of " +
+          "the session. Left out, a circuit that is there keeps its own; empty takes them away.",
+        example: "http://apps.example.com:10206",
+      }),
+    ),
+  ),
   redirect: Type.Optional(
     nullable(Type.String({ maxLength: 2048, description: "Path of the app to open: `/lab` or `lab`." })),
   ),

@@ -54,6 +54,9 @@ export const Circuit = Type.Object(
     ),
     revision: Type.Optional(Type.Integer({ description: "The worker's revision at its last change." })),
     health_check: Type.Optional(nullable(HealthCheck)),
+    allowed_origins: Type.Optional(
+      nullable(Type.String({ description: "Whose pages may call it with the person's cookies." })),
+    ),
   },
   { description: "A route from a user-facing slot to one app." },
 );

@@ -30,6 +30,40 @@ export function httpCors(shape: Shape, stage: () => Stage): void {
     expect(await seen("/without")).toEqual([]);
   });
 
+  line("H13", "lets answers of a model service be read from anywhere, unless it says who may", async () => {
+    const own: Pairs = [["Access-Control-Allow-Origin", "https://a.example"]];
+    const upstream = app(({ head, wire }) => wire.send(answer(200, head.target === "/with" ? own : [])));
+    const to = await stage().open({ upstream: upstream.port, appMode: "inference", public: true });
+    const seen = async (target: string) => (await ask(to, target, { headers: NOBODY })).head.all("access-control-allow-origin"); // prettier-ignore
+    expect([await seen("/with"), await seen("/without")]).toEqual([["https://a.example"], ["*"]]);
+  });
+
+  line("H13", "lets pages of a listed origin call with credentials, and answers their preflights", async () => {
+    const upstream = app(({ head, wire }) =>
+      wire.send(answer(200, head.target === "/own" ? [["Access-Control-Allow-Origin", "https://own.example"]] : [])),
+    );
+    const to = await stage().open({ upstream: upstream.port, circuit: { allowed_origins: LISTED } });
+    const call = async (method: string, target: string, headers: Pairs, origin = LISTED) => {
+      const { head } = await ask(to, target, { method, headers: [["Origin", origin], ...headers] });
+      return [head.status, head.get("access-control-allow-origin"), head.get("access-control-allow-credentials"), head.get("vary")]; // prettier-ignore
+    };
+    // No browser sends a credential with a preflight.
+    const [status, ...cors] = await call("OPTIONS", "/", [...NOBODY, ...PREFLIGHT.slice(1)]);
+    expect([status, cors.slice(0, 2)]).toEqual([204, [LISTED, "true"]]);
+    expect(cors[2]).toContain("Origin");
+    expect(upstream.asked).toHaveLength(0);
+    const site: Pairs = [["Sec-Fetch-Site", "cross-site"]];
+    expect(await call("POST", "/", site)).toEqual([200, LISTED, "true", "Origin"]);
+    expect(await call("GET", "/", site)).toEqual([200, LISTED, "true", "Origin"]);
+    expect((await call("GET", "/own", site)).slice(1)).toEqual(["https://own.example", null, null]);
+    // A refusal can be read too.
+    expect((await call("POST", "/", [...NOBODY, ...site])).slice(0, 3)).toEqual([401, LISTED, "true"]);
+    // Others get nothing of it, and caches are told that it depends.
+    expect(await call("GET", "/", site, "https://b.example")).toEqual([200, null, null, "Origin"]);
+    expect((await call("POST", "/", site, "https://b.example"))[0]).toBe(403);
+    expect((await call("OPTIONS", "/", [...NOBODY, ...PREFLIGHT.slice(1)], "https://b.example"))[0]).toBe(401);
+  });
+
   line("H13", "answers CORS for its own errors and its own API", async () => {
     const to = await stage().open({ upstream: echo().port });
     const { head } = await ask(to, "/", {
@@ -88,6 +122,8 @@ export function httpCors(shape: Shape, stage: () => Stage): void {
 // --- internal ---
 
 const NOBODY: Pairs = [["Cookie", "none=1"]];
+
+const LISTED = "https://a.example";
 
 const PREFLIGHT: Pairs = [
   ["Origin", "https://a.example"],

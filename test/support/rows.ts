@@ -37,6 +37,7 @@ export function newCircuit(over: Partial<NewCircuit> = {}): NewCircuit {
     arguments: null,
     openToPublic: false,
     allowedClientIps: null,
+    allowedOrigins: null,
     userId: USER,
     endpointId: null,
     runtimeVariant: null,

@@ -78,6 +78,8 @@ export function answerHeaders(headers: Headers, to: Forward): Headers {
   for (const name of ruled) keepWithin(headers, name, to);
   if (headers.has("set-cookie")) guardCookies(headers, to);
   for (const [name, value] of to.answerHeaders) headers.append(name, value);
+  if (to.cors.length > 0 && !headers.has("access-control-allow-origin"))
+    for (const [name, value] of to.cors) headers.append(name, value);
   return headers;
 }
 

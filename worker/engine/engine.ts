@@ -67,6 +67,8 @@ export interface Forward {
   edits: HeaderEdits;
   /** Header lines to add to the app's answer. */
   answerHeaders: [string, string][];
+  /** Added where the answer has no Access-Control-Allow-Origin of the app's. */
+  cors: [string, string][];
   /** For the app's answer headers; `host` is the circuit's, as the client names it. */
   answerRules: AnswerRules;
   host: string;

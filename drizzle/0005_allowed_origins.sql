@@ -1,0 +1,1 @@
+ALTER TABLE `circuits` ADD `allowed_origins` text;

@@ -1,0 +1,18 @@
+/** Lists of web origins (`allowed_origins`): whose pages may call a circuit with the person's cookies. */
+
+/** The origins of a comma-separated list as browsers write them, and the entries that are none. */
+export function readOrigins(list: string): { origins: string[]; bad: string[] } {
+  const entries = list.split(",").map((entry) => entry.trim());
+  const read = entries.filter((entry) => entry !== "").map((entry) => [entry, originOf(entry)] as const);
+  return {
+    origins: [...new Set(read.flatMap(([, origin]) => origin ?? []))],
+    bad: read.flatMap(([entry, origin]) => (origin === null ? [entry] : [])),
+  };
+}
+
+/** The origin that a text names and nothing else; null for anything else, also for `*` and `null`. */
+export function originOf(text: string): string | null {
+  if (!URL.canParse(text)) return null;
+  const { protocol, origin, href } = new URL(text);
+  return (protocol === "http:" || protocol === "https:") && href === `${origin}/` ? origin : null;
+}
