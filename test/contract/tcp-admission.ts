@@ -11,6 +11,7 @@ import { linesOf, useStage } from "./line.ts";
 import type { Shape } from "./shapes.ts";
 import type { Opened, Stage, Wish } from "./stage.ts";
 import { listen, type Upstream } from "./upstreams.ts";
+import { atEnd } from "../support/at-end.ts";
 
 /** "at once" means before anything is waited for; a slow machine needs some of it. Milliseconds. */
 const AT_ONCE_MS = 1000;
@@ -102,6 +103,7 @@ export function tcpAdmissionSuite(shape: Shape, open: () => Stage): void {
         const client = new Redis(stage().redis?.port ?? 0, "127.0.0.1", { db: LIVE_DB });
         await client.set(liveKeys.knock(`${to.circuit.id} 127.0.0.1`), "1");
         const before = stage().fds();
+        atEnd(() => stage().redis?.signal("SIGCONT"));
         stage().redis?.signal("SIGSTOP");
         const wires = await Promise.all(Array.from({ length: 20 }, () => dial(to.port)));
         for (const wire of wires) wire.reset();

@@ -21,6 +21,7 @@ import { newCircuit, NOW, portRegistration } from "../support/rows.ts";
 import { startRedis, type RedisServer } from "../support/redis.ts";
 import { until } from "../support/until.ts";
 import { API_KEY, coordinatorConfig, WORKER } from "../support/values.ts";
+import { atEnd } from "../support/at-end.ts";
 
 /** Seconds. */
 const TIMEOUT = 3600;
@@ -159,6 +160,7 @@ test("while Redis is away nothing goes, and when it is back without its data the
   const id = open();
   await use(id);
   await pass(TIMEOUT - 60);
+  atEnd(() => redis.start());
   await redis.stop();
   await until(() => !messengers.live.healthy());
   await pass(2 * TIMEOUT);

@@ -8,6 +8,7 @@ import { startRedis, type RedisServer } from "../support/redis.ts";
 import { until } from "../support/until.ts";
 import { expectProblem } from "./calls/plan.ts";
 import { Stage } from "./calls/stage.ts";
+import { atEnd } from "../support/at-end.ts";
 
 const LIFETIME = 100;
 
@@ -109,6 +110,7 @@ describe("statistics", () => {
 
   test("are 503 while Redis is away, and come back with it", async () => {
     const { id } = await stage.circuit();
+    atEnd(() => redis.start());
     await redis.stop();
     const away = await stage.send("getStatistics", { circuit_id: id });
     expectProblem(away, "service-unavailable", "Live data is away; try again");

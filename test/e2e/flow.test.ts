@@ -7,6 +7,7 @@ import { startRedis, type RedisServer } from "../support/redis.ts";
 import { spawnCluster, type SpawnedCluster } from "../support/spawned.ts";
 import { until } from "../support/until.ts";
 import { talk } from "../support/websocket.ts";
+import { atEnd } from "../support/at-end.ts";
 
 let redis: RedisServer;
 let cluster: SpawnedCluster;
@@ -264,15 +265,15 @@ describe("restarts", () => {
 
   test("of Redis, empty: circuits stay, and new ones can be made", async () => {
     const { origin, cookie } = await enter();
+    atEnd(() => redis.start());
     await redis.stop();
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
     await redis.start();
     await until(async () => (await cluster.manager.call("GET", "/health/readyz")).status === 200);
     const another = startApp();
+    atEnd(() => another.stop());
     const fresh = await until(() => cluster.manager.enter({ kernel_port: another.port }).catch(() => null));
     expect((await fetch(fresh.origin, { headers: { cookie: fresh.cookie } })).status).toBe(200);
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
-    await another.stop();
-    // Clients of Redis come back after up to two seconds each.
   });
 });

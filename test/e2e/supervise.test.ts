@@ -8,6 +8,7 @@ import { KeptConnection } from "../support/steady.ts";
 import { reload, Site, told, type Supervised } from "../support/supervised.ts";
 import { until } from "../support/until.ts";
 import { talk } from "../support/websocket.ts";
+import { atEnd } from "../support/at-end.ts";
 
 let site: Site;
 beforeAll(async () => void (site = await Site.start()));
@@ -21,6 +22,7 @@ const statusOf = async ({ origin, cookie }: { origin: string; cookie: string }) 
 describe("a signal", () => {
   test("to end all during a drain leaves the older worker its time", async () => {
     const worker = await site.supervise("supervise-term");
+    atEnd(() => worker.service.stop());
     const { origin, cookie } = await site.manager.enter(site.kernel());
     const open = () => talk(`${origin.replace("http", "ws")}/ws`, { headers: { cookie, origin } });
     const sockets = await Promise.all([open(), open(), open()]);
@@ -35,6 +37,7 @@ describe("a signal", () => {
 
   test("to end that comes twice in a moment, as Ctrl-C does, is one", async () => {
     const worker = await site.supervise("supervise-int");
+    atEnd(() => worker.service.stop());
     const { origin, cookie } = await site.manager.enter(site.kernel());
     const streaming = await fetch(`${origin}/stream`, { headers: { cookie } });
     worker.service.process.kill("SIGINT");
@@ -47,6 +50,7 @@ describe("a signal", () => {
 
   test("to reload that reaches the worker itself is ignored", async () => {
     const worker = await site.supervise("supervise-hup");
+    atEnd(() => worker.service.stop());
     const entered = await site.manager.enter(site.kernel());
     process.kill(pidOf(worker), "SIGHUP");
     await says(worker, "SIGHUP ignored: send it to the supervisor, which replaces this process");
@@ -56,6 +60,7 @@ describe("a signal", () => {
 
   test.each([10, 60, 150])("to end %d ms after one to reload is no failure", async (ms) => {
     const worker = await site.supervise(`supervise-both-${ms}`);
+    atEnd(() => worker.service.stop());
     worker.service.process.kill("SIGHUP");
     await Bun.sleep(ms);
     expect(await worker.service.stop()).toBe(0);
@@ -65,6 +70,7 @@ describe("a signal", () => {
 describe("a reload", () => {
   test("with another API address is refused, and the older worker goes on", async () => {
     const worker = await site.supervise("supervise-api");
+    atEnd(() => worker.service.stop());
     const entered = await site.manager.enter(site.kernel());
     const good = readFileSync(worker.file, "utf8");
     writeFileSync(worker.file, good.replace(`127.0.0.1:${worker.apiPort}`, `127.0.0.1:${await freePort()}`));
@@ -79,6 +85,7 @@ describe("a reload", () => {
 
   test("takes all ports over, also one whose number somebody has at another address", async () => {
     const worker = await site.supervise("supervise-addr", { heartbeat_period: 10 });
+    atEnd(() => worker.service.stop());
     const entered = await site.manager.enter(site.kernel());
     const port = Number(new URL(entered.origin).port);
     const other = Bun.listen({ hostname: "127.0.0.9", port, socket: { data: () => undefined } });
@@ -105,6 +112,7 @@ describe("a reload", () => {
       },
       ["--ready-within", "3"],
     );
+    atEnd(() => worker.service.stop());
     const served = async () => [...new Set(await Promise.all(Array.from({ length: 20 }, () => nameAt(port))))];
     expect(await served()).toEqual(["first"]);
     certificates.issue("second");

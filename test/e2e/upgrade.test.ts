@@ -44,6 +44,7 @@ async function closings(sockets: Awaited<ReturnType<typeof talk>>[]): Promise<nu
 
 test("port mode: no request is lost, permits and links work on, WebSockets are closed one after the other", async () => {
   const worker = await site.supervise("upgrade-port", { shutdown_timeout: SPREAD_SECONDS });
+  atEnd(() => worker.service.stop());
   const circuits = await Promise.all(
     Array.from({ length: 4 }, () => site.manager.enter(site.kernel(), { app: "jupyter" })),
   );
@@ -111,11 +112,13 @@ test("wildcard mode with TLS, whose certificate is renewed meanwhile, and TCP: n
     tls_privkey: certificates.key,
     wildcard_domain: { domain, bind_addr: `127.0.0.1:${wildcardPort}` },
   });
+  atEnd(() => wild.service.stop());
   const raw = await site.supervise("upgrade-tcp", {
     protocol: "tcp",
     tcp_auth: "none",
     shutdown_timeout: FINISH_SECONDS,
   });
+  atEnd(() => raw.service.stop());
   const echo = Bun.listen({
     hostname: "127.0.0.1",
     port: 0,
@@ -147,6 +150,7 @@ test("wildcard mode with TLS, whose certificate is renewed meanwhile, and TCP: n
 describe("a successor", () => {
   test("that can't start, or does not serve in time, leaves the old one serving", async () => {
     const worker = await site.supervise("upgrade-broken", {}, ["--ready-within", "4"]);
+    atEnd(() => worker.service.stop());
     const entered = await site.manager.enter(site.kernel());
     const served = async () => (await fetch(entered.origin, { headers: { cookie: entered.cookie } })).status;
     const good = readFileSync(worker.file, "utf8");
@@ -199,6 +203,7 @@ describe("a successor", () => {
 
 test("a supervisor that is killed takes its worker with it, in order", async () => {
   const worker = await site.supervise("upgrade-orphan");
+  atEnd(() => worker.service.stop());
   expect(await site.nodesOf(worker.authority)).toBe(1);
   worker.service.process.kill("SIGKILL");
   await until(() => told(worker, "worker is down").length > 0);
@@ -239,6 +244,7 @@ describe("a stranger", () => {
       port_proxy: { bind_port_range: [port, port] },
       app_filters: [{ key: "session.user_uuid", value: user_uuid }],
     });
+    atEnd(() => stranger.service.stop());
     const { token, sessionId } = await site.manager.conf({ ...site.kernel(), user_uuid });
     const asked = site.manager.auth(token, sessionId);
     const refused = await stranger.service.said(`Cannot open port ${port} for a circuit; trying again with each heartbeat`); // prettier-ignore

@@ -9,7 +9,7 @@ import { until } from "./until.ts";
 export interface RedisServer {
   port: number;
   url: string;
-  /** Ends the process; `start` brings up an empty one on the same port. */
+  /** Ends the process; `start` brings up an empty one on the same port, unless it runs. */
   stop(): Promise<void>;
   start(): Promise<void>;
   /** Sends the process a signal, such as SIGSTOP. */
@@ -22,6 +22,7 @@ export async function startRedis(): Promise<RedisServer> {
   let child: Outside | null = null;
 
   async function start(): Promise<void> {
+    if (child !== null && child.exitCode === null && child.signalCode === null) return;
     mkdirSync(directory, { recursive: true });
     const args = [
       "--port",
