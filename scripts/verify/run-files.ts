@@ -2,7 +2,7 @@
  * Runs test files, each in a process of its own, and tells how far it is. A file that breaks off, hangs or leaves programs
  * running takes nothing from the others: with its process all ends that it has started.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { clock, indented, NOTHING, together, type Failure, type Outcome } from "./outcome.ts";
 import { readReport } from "./report.ts";
@@ -65,17 +65,23 @@ export async function runFiles({ name, files, atOnce }: Part, run: Run): Promise
 
 // --- internal ---
 
+/** Says in a process's environment which run of a file it belongs to. */
+const MARK = "APP_PROXY_VERIFY";
+
+/** setpriv(1): a runner ends with this process, also when that is killed. */
+const LEASH = Bun.which("setpriv") === null ? [] : ["setpriv", "--pdeathsig", "KILL"];
+
 async function runFile(file: string, { root, reports, limitMs = LIMIT_MS }: Run): Promise<Outcome> {
   const base = join(reports, file.replaceAll("/", "-").replace(/\.ts$/, ""));
   const [report, log] = [`${base}.xml`, `${base}.log`];
   mkdirSync(reports, { recursive: true });
   for (const old of [report, log]) rmSync(old, { force: true });
   const began = performance.now();
+  const mark = crypto.randomUUID();
   const child = Bun.spawn(
     [
+      ...LEASH,
       process.execPath,
-      // All that it has started ends with it, and it ends with this process.
-      "--no-orphans",
       // Bun reads these limits only at its start: heads as long as the worker takes them, and many open requests.
       "--max-http-header-size=65536",
       "test",
@@ -85,7 +91,7 @@ async function runFile(file: string, { root, reports, limitMs = LIMIT_MS }: Run)
     ],
     {
       cwd: root,
-      env: { ...process.env, BUN_CONFIG_MAX_HTTP_REQUESTS: "65000" },
+      env: { ...process.env, BUN_CONFIG_MAX_HTTP_REQUESTS: "65000", [MARK]: mark },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
@@ -93,8 +99,11 @@ async function runFile(file: string, { root, reports, limitMs = LIMIT_MS }: Run)
       killSignal: "SIGKILL",
     },
   );
-  const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  const said = Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
   const code = await child.exited;
+  // What it has left may hold its streams open.
+  endMarked(mark);
+  const [stdout, stderr] = await said;
   writeFileSync(log, stdout + stderr);
   const command = `bun run test ${file}`;
   const again = (name: string) => `${command} -t ${JSON.stringify(name.replaceAll(" > ", " "))}`;
@@ -104,6 +113,22 @@ async function runFile(file: string, { root, reports, limitMs = LIMIT_MS }: Run)
   const message = `${why}. The end of what it wrote:\n${stderr.trimEnd().split("\n").slice(-20).join("\n")}`;
   const broken: Failure = { name: "the file as a whole", where: file, message, again: command };
   return { ...outcome, failures: [...outcome.failures, broken] };
+}
+
+/**
+ * Ends what a file has left running. Found by its environment, because a process group or parent of its own hides it; Bun's
+ * own `--no-orphans` is handed on to every Bun below, where it ends a worker at once whose supervisor is killed.
+ */
+function endMarked(mark: string): void {
+  if (process.platform !== "linux") return;
+  for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+    try {
+      if (readFileSync(`/proc/${pid}/environ`, "latin1").includes(`${MARK}=${mark}`))
+        process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // another user's, or ended in between
+    }
+  }
 }
 
 /** A runner that broke off or tested nothing has failed, whatever it has counted; null when all is told by its tests. */

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { SQL } from "bun";
 import { Glob } from "bun";
 import type { Certificates } from "./certificates.ts";
+import { startOutside, type Outside } from "./outside.ts";
 import { freePort } from "./ports.ts";
 import { until } from "./until.ts";
 
@@ -35,10 +36,8 @@ export async function startPostgres(tls?: Pick<Certificates, "cert" | "key">): P
   const secure = tls === undefined ? [] : await secured(data, tls);
   const port = await freePort();
   const settings = ["-c", "fsync=off", "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=20", ...secure];
-  const child = Bun.spawn(command("postgres", ["-D", data, "-p", String(port), "-k", directory, ...settings]), {
+  const child = startOutside(command("postgres", ["-D", data, "-p", String(port), "-k", directory, ...settings]), {
     cwd: "/",
-    stdout: "ignore",
-    stderr: "ignore",
   });
   const url = (database: string) =>
     `postgresql://${USER}:${encodeURIComponent(PASSWORD)}@127.0.0.1:${port}/${database}`;
@@ -70,7 +69,8 @@ function command(program: string, args: string[]): string[] {
   const [binary] = [...new Glob(`/usr/lib/postgresql/*/bin/${program}`).scanSync("/")].toSorted().slice(-1);
   const found = binary ?? Bun.which(program);
   if (found == null) throw new Error(`${program} is missing; wanted Debian's package postgresql`);
-  const asPostgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"];
+  // A change of user loosens the leash of `startOutside` (prctl(2), PR_SET_PDEATHSIG): it is put on again.
+  const asPostgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--pdeathsig", "KILL"];
   return [...(process.getuid?.() === 0 ? asPostgres : []), found, ...args];
 }
 
@@ -97,7 +97,7 @@ async function secured(data: string, { cert, key }: Pick<Certificates, "cert" | 
   return ["-c", "ssl=on"];
 }
 
-async function answers(url: string, child: Bun.Subprocess): Promise<boolean> {
+async function answers(url: string, child: Outside): Promise<boolean> {
   if (child.exitCode !== null) throw new Error(`postgres ended with ${child.exitCode}`);
   const sql = new SQL(url, { max: 1, connectionTimeout: 5 });
   try {
