@@ -9,6 +9,7 @@ import {
   BeatenWorker,
   Heartbeat,
   RegisteredWorker,
+  ServiceWorkers,
   SlotList,
   Worker,
   WorkerCircuits,
@@ -57,6 +58,7 @@ const schemas = {
   SlotsV1,
   WorkersV1,
   SlotList,
+  ServiceWorkers,
 };
 
 export const models = new Elysia({ name: "models" }).model(schemas);

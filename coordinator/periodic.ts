@@ -5,6 +5,7 @@
 import { lt } from "drizzle-orm";
 import { reason } from "../shared/failure.ts";
 import type { Collector } from "./circuits/collector.ts";
+import { forgetNames } from "./circuits/occupants.ts";
 import { deleteExpired } from "./conf/store.ts";
 import { changes } from "./db/schema.ts";
 import type { Deps } from "./deps.ts";
@@ -30,12 +31,16 @@ interface Services {
   lease: Lease;
 }
 
+/** It looks at all names that were ever used. */
+const FORGET_MS = 3_600_000;
+
 export function startPeriodic(
   { database: { db }, now, log }: Deps,
   { workers, publisher, collector, listening, lease }: Services,
 ): Periodic {
   let collecting: Promise<void> | null = null;
   let wasMine = false;
+  let forgetAt = 0;
   let collectAt = performance.now() + COLLECT_MS;
 
   function sweep(): void {
@@ -57,6 +62,10 @@ export function startPeriodic(
     db.delete(changes)
       .where(lt(changes.publishedAt, now() - CHANGES_KEPT_MS))
       .run();
+    if (performance.now() >= forgetAt) {
+      forgetAt = performance.now() + FORGET_MS;
+      forgetNames(db, now());
+    }
     if (performance.now() < collectAt || collecting !== null) return;
     collectAt = performance.now() + COLLECT_MS;
     collecting = collector.pass().finally(() => (collecting = null));

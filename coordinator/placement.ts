@@ -28,6 +28,8 @@ export interface Wish {
   port: number | null;
   /** Whether a worker has the wanted port free. */
   portIsFree?: (workerId: string) => boolean;
+  /** How many of a worker's ports may be chosen; all that are free, unless it says otherwise. */
+  usable?: (worker: Candidate) => number;
 }
 
 /**
@@ -44,7 +46,9 @@ export function place(candidates: readonly Candidate[], wish: Wish): Candidate {
   if (wish.port !== null && portWorkers.length > 0) return placeAtPort(portWorkers, wish.port, wish.portIsFree);
 
   const wildcard = fitting.filter((one) => one.frontendMode === "wildcard").toSorted(byLeastOccupied)[0];
-  const chosen = wildcard ?? portWorkers.filter((one) => one.available > 0).toSorted(byMostFree)[0];
+  const usable = wish.usable ?? (({ available }) => available);
+  const byUsable = (a: Candidate, b: Candidate) => usable(b) - usable(a) || byMostFree(a, b);
+  const chosen = wildcard ?? portWorkers.filter((one) => usable(one) > 0).toSorted(byUsable)[0];
   if (chosen !== undefined) return chosen;
   throw new Failure("appproxy/worker-not-available", explain(candidates, speaking, fitting, wish, protocol));
 }

@@ -1,17 +1,23 @@
 /** Which worker and which slot a new circuit gets. Runs inside the transaction that takes the slot. */
 import { Failure } from "../shared/failure.ts";
 import type { FrontendMode } from "../shared/schema/circuit.ts";
-import { isFreePort, oldestFreePort, subdomainTaken } from "./circuits/store.ts";
+import { isSetAside, oldestFreePort, ripestPort, setAside } from "./circuits/occupants.ts";
+import { isFreePort, subdomainTaken } from "./circuits/store.ts";
 import { generatedLabel, toLabel, variantOf } from "./circuits/subdomain.ts";
 import type { Db } from "./db/open.ts";
 import { place, type Candidate, type Wish } from "./placement.ts";
 import * as workers from "./workers/store.ts";
 
-export interface SlotWish extends Omit<Wish, "portIsFree"> {
+export interface SlotWish extends Omit<Wish, "portIsFree" | "usable"> {
+  /** Whose circuit it is: some slots are kept from others. */
+  userId: string | null;
   subdomain: string | null;
   /** The subdomain is a label that was in use before, hyphens and all. */
   isLabel?: boolean;
 }
+
+/** What of a wish counts when its worker is chosen. */
+export type At = Pick<SlotWish, "port" | "subdomain" | "isLabel" | "userId">;
 
 export interface ChosenSlot {
   workerId: string;
@@ -25,11 +31,14 @@ export interface ChosenSlot {
 export class SlotChooser {
   readonly #tx: Db;
   readonly #newId: () => string;
+  readonly #now: number;
   #known: workers.LivingWorker[] | null = null;
 
-  constructor(tx: Db, newId: () => string) {
+  /** `now` in epoch milliseconds. */
+  constructor(tx: Db, newId: () => string, now: number) {
     this.#tx = tx;
     this.#newId = newId;
+    this.#now = now;
   }
 
   /** The living workers. */
@@ -39,40 +48,62 @@ export class SlotChooser {
 
   /** Throws worker-not-available or port-not-available. The slot has to be taken before the next choice. */
   choose(wish: SlotWish): ChosenSlot {
-    const worker = place(this.candidates, {
-      ...wish,
-      portIsFree: (workerId) => isFreePort(this.#tx, workerId, wish.port ?? 0),
-    });
+    const worker = this.#place(wish);
     return this.chooseAt(worker, wish);
   }
 
   /** A slot of this worker. Throws as `choose`. */
-  chooseAt(worker: Candidate, wish: Pick<SlotWish, "port" | "subdomain" | "isLabel">): ChosenSlot {
+  chooseAt(worker: Candidate, wish: At): ChosenSlot {
     const base = { workerId: worker.id, authority: worker.authority, frontendMode: worker.frontendMode };
     const slot =
       worker.frontendMode === "wildcard"
         ? { ...base, port: null, subdomain: this.#subdomain(worker, wish) }
-        : { ...base, port: this.#port(worker, wish.port), subdomain: null };
+        : { ...base, port: this.#port(worker, wish), subdomain: null };
     worker.occupied++;
     worker.available--;
     return slot;
   }
 
-  #subdomain(worker: Candidate, { subdomain: wanted, isLabel }: Pick<SlotWish, "subdomain" | "isLabel">): string {
+  /** Ports that are kept from this person come last, and those of any worker after all others of all workers. */
+  #place(wish: SlotWish): Candidate {
+    const kept = setAside(this.#tx, wish.userId, this.#now);
+    const among = (isLastResort: boolean) =>
+      place(this.candidates, {
+        ...wish,
+        portIsFree: (workerId) => this.#isOpen(workerId, wish.port ?? 0, wish.userId),
+        usable: ({ id, available }) =>
+          available - (kept.get(id)?.kept ?? 0) + (isLastResort ? (kept.get(id)?.ripe ?? 0) : 0),
+      });
+    if (kept.size === 0) return among(false);
+    try {
+      return among(false);
+    } catch (error) {
+      if (!(error instanceof Failure) || error.kind !== "appproxy/worker-not-available") throw error;
+      return among(true);
+    }
+  }
+
+  #isOpen(workerId: string, port: number, userId: string | null): boolean {
+    return isFreePort(this.#tx, workerId, port) && !isSetAside(this.#tx, { workerId, port, subdomain: null }, userId);
+  }
+
+  #subdomain(worker: Candidate, { subdomain: wanted, isLabel, userId }: At): string {
     const hex = () => this.#newId().replaceAll("-", "").slice(0, 8);
     const label = isLabel === true ? wanted : toLabel(wanted);
     let name = label ?? generatedLabel(hex);
-    while (subdomainTaken(this.#tx, worker.id, name))
-      name = label === null ? generatedLabel(hex) : variantOf(label, hex);
+    const isOthers = () =>
+      subdomainTaken(this.#tx, worker.id, name) ||
+      isSetAside(this.#tx, { workerId: worker.id, port: null, subdomain: name }, userId);
+    while (isOthers()) name = label === null ? generatedLabel(hex) : variantOf(label, hex);
     return name;
   }
 
-  #port(worker: Candidate, wanted: number | null): number {
+  #port(worker: Candidate, { port: wanted, userId }: At): number {
     if (wanted !== null) {
-      if (isFreePort(this.#tx, worker.id, wanted)) return wanted;
+      if (this.#isOpen(worker.id, wanted, userId)) return wanted;
       throw new Failure("appproxy/port-not-available", `port: ${wanted} is already occupied by another circuit`);
     }
-    const port = oldestFreePort(this.#tx, worker.id);
+    const port = oldestFreePort(this.#tx, worker.id, userId) ?? ripestPort(this.#tx, worker.id, userId, this.#now);
     if (port === undefined)
       throw new Failure("appproxy/worker-not-available", "All ports of the fitting workers are taken");
     return port;

@@ -82,6 +82,10 @@ export const operations = {
   deleteCircuits: op("DELETE", "/api/circuit/_/bulk", { body: api.CircuitIds, answer: Success }),
 
   registerWorker: op("PUT", "/api/worker", { body: worker.WorkerRegistration, answer: worker.RegisteredWorker }),
+  noteServiceWorkers: op("POST", "/api/worker/{worker_id}/service-workers", {
+    body: worker.ServiceWorkers,
+    answer: Success,
+  }),
   heartbeat: op("PATCH", "/api/worker/{worker_id}", { body: worker.Heartbeat, answer: worker.BeatenWorker }),
   deregisterWorker: op("DELETE", "/api/worker/{worker_id}", { query: worker.LeaveQuery, answer: Success }),
   listWorkers: op("GET", "/api/worker", { answer: worker.WorkerList }),

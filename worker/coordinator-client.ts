@@ -10,7 +10,12 @@ import { operations } from "../shared/operations.ts";
 import type { RefusedReport } from "../shared/schema/api.ts";
 import { nullable } from "../shared/schema/basics.ts";
 import { Circuit } from "../shared/schema/circuit.ts";
-import { WorkerCircuits, type Heartbeat, type WorkerRegistration } from "../shared/schema/worker.ts";
+import {
+  WorkerCircuits,
+  type Heartbeat,
+  type ServiceWorkers,
+  type WorkerRegistration,
+} from "../shared/schema/worker.ts";
 
 /** What the worker needs of a registration's answer; the original's has fewer fields than ours. */
 const Registered = Type.Object({
@@ -36,6 +41,8 @@ export interface CoordinatorClient {
   deregister(workerId: string, nodeId: string): Promise<void>;
   /** Tells of kernels that refuse; of a circuit that is gone there is nothing to tell. */
   reportRefused(circuitId: string, report: RefusedReport): Promise<void>;
+  /** Tells on which slots apps register service workers. False when it does not know the call, or this worker. */
+  noteServiceWorkers(workerId: string, told: ServiceWorkers): Promise<boolean>;
 }
 
 /** Of a coordinator of any version: circuits are judged one by one, and of other answers only what is needed counts. */
@@ -48,6 +55,7 @@ const calls = {
   },
   deregister: { ...operations.deregisterWorker, answer: Type.Unknown() },
   reportRefused: { ...operations.reportRefused, answer: Type.Unknown() },
+  noteServiceWorkers: { ...operations.noteServiceWorkers, answer: Type.Unknown() },
 };
 const circuitCheck = TypeCompiler.Compile(Circuit);
 const TIMEOUT_MS = 10_000;
@@ -89,6 +97,11 @@ export function createCoordinatorClient(
         if (!(error instanceof CallFailed) || error.status !== 404) refused(error);
       });
     },
+    noteServiceWorkers: (id, told) =>
+      client.noteServiceWorkers({ worker_id: id, body: told }).then(
+        () => true,
+        (error: unknown) => (error instanceof CallFailed && error.status === 404 ? false : refused(error)),
+      ),
   };
 }
 

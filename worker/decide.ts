@@ -21,6 +21,7 @@ import type { Homes } from "./homes.ts";
 import { guardSetCookie, requestEdits } from "./headers.ts";
 import { isBareManifest, manifestAnswer } from "./manifest.ts";
 import { pick } from "./pick.ts";
+import type { ServiceWorkerNotes } from "./service-workers.ts";
 import { admitTcp, refusedTcp, type TcpRules } from "./tcp.ts";
 import { useOf, type Entry, type Table } from "./table.ts";
 import type { Usage } from "./usage.ts";
@@ -29,6 +30,7 @@ export interface DecideDeps {
   table: Table;
   usage: Usage;
   burner: Burner;
+  serviceWorkers: Pick<ServiceWorkerNotes, "fetched">;
   log: Log;
   admission: AdmitSettings;
   proxies: Proxies;
@@ -115,9 +117,14 @@ function onward(
   head: RequestHead,
   client: Client,
   answerHeaders: [string, string][],
-  { usage, listed }: DecideDeps,
+  { usage, listed, serviceWorkers }: DecideDeps,
 ): Decision {
-  const { id, app, app_mode: mode, open_to_public: isPublic } = entry.circuit;
+  const { circuit } = entry;
+  const { id, app, app_mode: mode, open_to_public: isPublic } = circuit;
+  // Service Workers: only the browser itself can set this header, for the script that is about to be registered.
+  const registers = head.header("service-worker") === "script";
+  if (registers && circuit.service_workers === "blocked")
+    throw new Failure("generic-forbidden", "Another user's app has left a service worker here; none can be registered");
   const use = useOf(entry, usage);
   const passage = pick(entry, use, head.upgrade ? "connection" : "request");
   use.request();
@@ -133,9 +140,10 @@ function onward(
     ),
     answerHeaders,
     cors: corsLines(entry, head, listed),
-    answerRules: ANSWER_RULES[entry.circuit.frontend_mode],
+    answerRules: ANSWER_RULES[circuit.frontend_mode],
     host: client.host,
     cookie: guardSetCookie,
+    answered: registers ? (status) => serviceWorkers.fetched(circuit, status) : undefined,
   };
 }
 

@@ -30,6 +30,7 @@ import { createPermitJar } from "./permit-jar.ts";
 import { createHealthChecks, reportRoutes } from "./routes/health.ts";
 import { createRefusals } from "./routes/refusals.ts";
 import { createProber } from "./routes/prober.ts";
+import { createServiceWorkerNotes } from "./service-workers.ts";
 import { createSnapshots, snapshotPath } from "./snapshot.ts";
 import { createSync, type SyncState } from "./sync.ts";
 import { Table, type Entry } from "./table.ts";
@@ -109,10 +110,18 @@ export function startWorker(deps: WorkerDeps): Worker {
   };
   const proxies = { trusted: addressMatcher(own.trusted_proxies), secure };
   const homes = new Homes(own.home_url);
+  const serviceWorkers = createServiceWorkerNotes({
+    async tell(slots) {
+      const id = sync.state().workerId;
+      return id !== null && (await coordinator.noteServiceWorkers(id, { slots }));
+    },
+    log,
+  });
   const core = createCore({
     table,
     usage,
     burner,
+    serviceWorkers,
     log,
     admission,
     proxies,
@@ -224,6 +233,7 @@ export function startWorker(deps: WorkerDeps): Worker {
       unwatch();
       const ms = own.shutdown_timeout * 1000;
       await Promise.all([sync.leave(), drain(frontends, table, ms), api.handOver(idleTime(ms))]);
+      await serviceWorkers.stop();
       await sync.stop();
       prober.stop();
       refusals.stop();

@@ -122,6 +122,8 @@ export const updateSlot = prepared((db) =>
       frontendMode: sql`${arg("frontendMode")}`,
       port: sql`${arg("port")}`,
       subdomain: sql`${arg("subdomain")}`,
+      recycledAt: sql`${arg("recycledAt")}`,
+      blocksServiceWorkers: sql`${arg("blocksServiceWorkers")}`,
       revision: sql`${arg("revision")}`,
       acknowledgedAt: sql`${arg("acknowledgedAt")}`,
       acknowledgedRevision: null,
@@ -162,15 +164,6 @@ export const mixDigest = prepared((db) =>
     .update(workers)
     .set({ digest: sql`(${workers.digest} | ${arg("hash")}) - (${workers.digest} & ${arg("hash")})` })
     .where(eq(workers.id, arg("workerId")))
-    .prepare(),
-);
-export const selectOldestFree = prepared((db) =>
-  db
-    .select({ port: freePorts.port })
-    .from(freePorts)
-    .where(eq(freePorts.workerId, arg("workerId")))
-    .orderBy(asc(freePorts.releasedAt), asc(freePorts.port))
-    .limit(1)
     .prepare(),
 );
 export const deleteFree = prepared((db) =>

@@ -7,6 +7,7 @@ import { circuitHash } from "../../shared/digest.ts";
 import type { Circuit, Route } from "../../shared/schema/circuit.ts";
 import { isoTime } from "../deps.ts";
 import type { Use } from "./find.ts";
+import { occupy, type Before } from "./occupants.ts";
 import { write, type Db } from "../db/open.ts";
 import { circuits, freePorts, type ChangeKind, type circuitRoutes } from "../db/schema.ts";
 import {
@@ -19,7 +20,6 @@ import {
   deleteRoute,
   insertRoute,
   mixDigest,
-  selectOldestFree,
   updateAcknowledged,
   updateContent,
   updateSlot,
@@ -28,8 +28,8 @@ import {
 } from "./statements.ts";
 
 export type CircuitRow = typeof circuits.$inferSelect;
-/** All that a circuit needs before it has a revision. */
-export type NewCircuit = Omit<CircuitRow, "revision">;
+/** All that a circuit needs before it has a revision and a slot. */
+export type NewCircuit = Omit<CircuitRow, "revision" | keyof Before>;
 
 /** What caused a change. */
 export interface Cause {
@@ -40,7 +40,7 @@ export interface Cause {
 /** Records a new circuit, takes its port from the free ones, and writes the change. */
 export function insertCircuit(db: Db, fresh: NewCircuit, cause: Cause): CircuitRow {
   const revision = nextRevision(db, fresh.workerId);
-  const row: CircuitRow = { ...fresh, revision };
+  const row: CircuitRow = { ...fresh, ...occupy(db, fresh, fresh.userId, cause.now), revision };
   insertRow(db).run(row);
   for (const leads of leadsOf(row).values()) insertRoute(db).run(leads);
   putIn(db, row);
@@ -77,6 +77,7 @@ export function moveCircuit(
   recordChange(db, { ...row, revision: nextRevision(db, row.workerId) }, "removed", cause);
   takeOut(db, row);
   const revision = nextRevision(db, slot.workerId);
+  const before = occupy(db, slot, row.userId, cause.now);
   const moved = updateSlot(db).get({
     id: row.id,
     workerId: slot.workerId,
@@ -84,6 +85,8 @@ export function moveCircuit(
     port: slot.port,
     subdomain: slot.subdomain,
     revision,
+    recycledAt: before.recycledAt,
+    blocksServiceWorkers: before.blocksServiceWorkers ? 1 : 0,
     acknowledgedAt: served ? (row.acknowledgedAt ?? cause.now) : null,
     updatedAt: cause.now,
   });
@@ -148,11 +151,6 @@ export function subdomainTaken(db: Db, workerId: string, subdomain: string): boo
   );
 }
 
-/** The free port that was released longest ago; undefined when all are taken. */
-export function oldestFreePort(db: Db, workerId: string): number | undefined {
-  return selectOldestFree(db).get({ workerId })?.port;
-}
-
 export function isFreePort(db: Db, workerId: string, port: number): boolean {
   return (
     db
@@ -198,6 +196,8 @@ export function toCircuit(row: CircuitRow): Circuit {
     updated_at: isoTime(row.updatedAt),
     origin_request_id: row.originRequestId,
     revision: row.revision,
+    ...(row.recycledAt === null ? {} : { recycled_at: isoTime(row.recycledAt) }),
+    ...(row.blocksServiceWorkers ? { service_workers: "blocked" as const } : {}),
     ...(row.healthCheck === null ? {} : { health_check: row.healthCheck }),
     ...(row.allowedOrigins === null ? {} : { allowed_origins: row.allowedOrigins }),
   };

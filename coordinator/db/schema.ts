@@ -2,6 +2,7 @@
  * The database: the truth about workers, circuits and tokens. Migrations in drizzle/ are generated from this file.
  * Times are epoch milliseconds. Slots are unique by index: (worker, port) and (worker, subdomain).
  */
+import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { ProxyProtocol } from "../../shared/schema/basics.ts";
 import type { AppMode, Circuit, FrontendMode, Route } from "../../shared/schema/circuit.ts";
@@ -96,6 +97,32 @@ export const freePorts = sqliteTable(
   ],
 );
 
+/**
+ * Who had a slot, as browsers know it: a host and a port, or a name under a wildcard domain with port 0. It outlives
+ * circuits and workers, for what an app leaves in browsers does too.
+ */
+export const usedSlots = sqliteTable(
+  "used_slots",
+  {
+    host: text("host").notNull(),
+    port: integer("port").notNull(),
+    /** The last one; empty for a circuit without a user. */
+    userId: text("user_id").notNull(),
+    /** More than one person has had it. */
+    isShared: integer("is_shared", { mode: "boolean" }).notNull().default(false),
+    usedAt: integer("used_at").notNull(),
+    /** Whose app had a service worker's script fetched, and when last; null for nobody's. */
+    serviceWorkerUser: text("service_worker_user"),
+    serviceWorkerAt: integer("service_worker_at"),
+  },
+  (t) => [
+    primaryKey({ columns: [t.host, t.port] }),
+    index("used_slots_service_workers")
+      .on(t.host, t.port)
+      .where(sql`service_worker_user IS NOT NULL`),
+  ],
+);
+
 export const circuits = sqliteTable(
   "circuits",
   {
@@ -132,6 +159,10 @@ export const circuits = sqliteTable(
     usedAt: integer("used_at").notNull().default(0),
     /** What Redis said of its last use when `used_at` was noted, epoch seconds: by the worker's clock, only compared. */
     lastAccess: real("last_access"),
+    /** When it came to a slot that another person's app had before (occupants.ts); null where nobody else's was there. */
+    recycledAt: integer("recycled_at"),
+    /** A service worker of somebody else's app may be on its slot. */
+    blocksServiceWorkers: integer("blocks_service_workers", { mode: "boolean" }).notNull().default(false),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),
   },

@@ -14,11 +14,12 @@ export function choose(
 ): ChosenSlot {
   const { session, endpoint } = item.tags;
   const projectId = (session.project_id ?? session.group_id)?.toLowerCase() ?? null;
+  const userId = session.user_uuid.toLowerCase();
   const url = endpoint.existing_url ?? "";
   const old = url === "" ? null : slotOfUrl(url, chooser.candidates);
   if (old !== null) {
     try {
-      return chooser.chooseAt(old.worker, old.slot);
+      return chooser.chooseAt(old.worker, { ...old.slot, userId });
     } catch (error) {
       // Another circuit has its port by now: a new URL is better than none.
       if (!(error instanceof Failure)) throw error;
@@ -27,8 +28,9 @@ export function choose(
   return chooser.choose({
     protocol: "http",
     mode: "inference",
+    userId,
     facts: {
-      "session.user_uuid": session.user_uuid.toLowerCase(),
+      "session.user_uuid": userId,
       ...(projectId === null ? {} : { "session.project_id": projectId }),
       ...(session.domain_name == null ? {} : { "session.domain_name": session.domain_name }),
       "endpoint.id": id,

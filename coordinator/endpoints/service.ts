@@ -69,8 +69,8 @@ export function createEndpointService(
   async function sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]> {
     const end = performance.now() + ackTimeout * 1000;
     const placed = write(db, (tx) => {
-      const chooser = new SlotChooser(tx, newId);
       const cause = { requestId, now: now() };
+      const chooser = new SlotChooser(tx, newId, cause.now);
       return items.map((one) => ("item" in one ? tryToPlace(tx, chooser, one, cause) : refused(tx, one)));
     });
     publisher.kick();
@@ -104,7 +104,7 @@ export function createEndpointService(
       const next = write(db, (tx) =>
         circuitOfEndpoint(tx, one.id) === undefined
           ? null
-          : tryToPlace(tx, new SlotChooser(tx, newId), { ...one, again: true }, cause),
+          : tryToPlace(tx, new SlotChooser(tx, newId, cause.now), { ...one, again: true }, cause),
       );
       publisher.kick();
       // Whoever deletes has the last word: it was there, and is not made again.

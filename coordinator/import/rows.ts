@@ -16,7 +16,7 @@ import { AppModeSchema, FrontendModeSchema, placementProtocol, type Route } from
 import { healthCheckOf, HealthCheckWish, type HealthCheck } from "../../shared/schema/health-check.ts";
 import "../../shared/schema/formats.ts";
 import { WorkerRegistration } from "../../shared/schema/worker.ts";
-import type { CircuitRow } from "../circuits/store.ts";
+import type { NewCircuit } from "../circuits/store.ts";
 import { describeErrors } from "../validation.ts";
 import { registrationFault } from "../workers/registration.ts";
 import type { RawRow } from "./source.ts";
@@ -36,8 +36,8 @@ export interface OriginalWorker {
 
 /** A circuit of the original; `workerId` is the original's. */
 export type OriginalCircuit = Omit<
-  CircuitRow,
-  "revision" | "acknowledgedAt" | "acknowledgedRevision" | "usedAt" | "lastAccess" | "updatedAt" | "originRequestId"
+  NewCircuit,
+  "acknowledgedAt" | "acknowledgedRevision" | "usedAt" | "lastAccess" | "updatedAt" | "originRequestId"
 >;
 
 export type OriginalToken = Static<typeof Token>;
@@ -213,7 +213,7 @@ function faultOf<T extends TSchema>(
   return { table, id: shownId(row), text: texts.join("; ") };
 }
 
-type Slot = Pick<CircuitRow, "port" | "subdomain">;
+type Slot = Pick<NewCircuit, "port" | "subdomain">;
 
 function readSlot({ frontend_mode: mode, port, subdomain }: Static<typeof Circuit>): Slot | string {
   if (mode === "port") return port == null ? "port: wanted a port, got nothing" : { port, subdomain: null };

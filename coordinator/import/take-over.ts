@@ -140,7 +140,7 @@ class TakeOver {
       lastAccess: null,
       updatedAt: now,
     };
-    const obstacle = this.#obstacle({ ...fresh, revision: 0 }, worker);
+    const obstacle = this.#obstacle({ ...fresh, revision: 0, recycledAt: null, blocksServiceWorkers: false }, worker);
     if (obstacle !== null) return this.#tell(circuit, "skipped", obstacle);
     const cause = { requestId: null, now };
     claimKernels(this.#tx, routeInfo, cause, this.#stale(rivals(this.#tx, routeInfo)));

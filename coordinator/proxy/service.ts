@@ -168,7 +168,7 @@ export function createProxyService(
     route: Route,
     cause: circuits.Cause,
   ): Found {
-    const { authority, ...slot } = new SlotChooser(tx, newId).choose(slotWish(request, token));
+    const { authority, ...slot } = new SlotChooser(tx, newId, cause.now).choose(slotWish(request, token));
     const change = changeOf(request, existing);
     const stays = sameKernel(existing.routeInfo, route) && change === null;
     const current = stays ? existing : circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] }, cause);
@@ -181,7 +181,7 @@ export function createProxyService(
   }
 
   function create(tx: Db, request: ProxyRequest, token: TokenRow, route: Route, cause: circuits.Cause): Found {
-    const { authority: _authority, ...slot } = new SlotChooser(tx, newId).choose(slotWish(request, token));
+    const { authority: _authority, ...slot } = new SlotChooser(tx, newId, cause.now).choose(slotWish(request, token));
     const row = circuits.insertCircuit(
       tx,
       {

@@ -61,6 +61,7 @@ export function slotWish(wish: ProxyWish, token: TokenRow): SlotWish {
   return {
     protocol: wish.protocol,
     mode: "interactive",
+    userId: token.userId,
     facts: {
       "session.id": token.sessionId,
       "session.user_uuid": token.userId,

@@ -107,6 +107,25 @@ export function workerRoutes(access: AccessPlugin, workers: WorkerService) {
         },
       },
     )
+    .post(
+      "/api/worker/:worker_id/service-workers",
+      ({ params: { worker_id: id }, body }) => {
+        workers.noteServiceWorkers(id.toLowerCase(), body.slots);
+        return { success: true };
+      },
+      {
+        access: "api",
+        params,
+        body: "ServiceWorkers",
+        response: answers("Success", 400, 401, 404, 413),
+        detail: {
+          tags,
+          summary: "Set slots aside",
+          description:
+            "Apps have had a service worker's script fetched there: these slots go to no other user, who would meet it.",
+        },
+      },
+    )
     .get("/api/slots", ({ query }) => ({ slots: workers.slots(query.wsproxy_host, query.in_use ?? true) }), {
       access: "api",
       asked: SlotQuery,

@@ -4,11 +4,13 @@ import type {
   BeatenWorker,
   Heartbeat,
   RegisteredWorker,
+  ServiceWorkers,
   Slot,
   Worker,
   WorkerCircuits,
   WorkerRegistration,
 } from "../../shared/schema/worker.ts";
+import { noteServiceWorker } from "../circuits/occupants.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import { circuitsFor, type Position } from "./circuits.ts";
@@ -28,6 +30,8 @@ export interface WorkerService {
   list(): Worker[];
   /** All circuits of a worker, or what has changed since a node's revision. Throws object-not-found. */
   circuits(id: string, known: Position | null, nodeId?: string): WorkerCircuits;
+  /** Apps have had service workers' scripts fetched there: the slots go to nobody else. Throws object-not-found. */
+  noteServiceWorkers(id: string, slots: ServiceWorkers["slots"]): void;
   /** Slots of one worker (by authority or id) or of all; the used ones, or all. Throws object-not-found. */
   slots(worker: string | undefined, inUse: boolean): Slot[];
   /** Periodic: drops dead leases and calls silent workers LOST. */
@@ -104,6 +108,15 @@ export function createWorkerService(
       if (have?.epoch === database.epoch && nodeId !== undefined) positions.note(id, nodeId, have.since);
       // One transaction, so that the circuits and the revision belong together.
       return db.transaction(() => circuitsFor(db, known(id), database.epoch, have));
+    },
+    noteServiceWorkers(id, slots) {
+      const { authority } = known(id);
+      write(db, (tx) => {
+        for (const { port, subdomain, user_id: user } of slots)
+          noteServiceWorker(tx, { workerId: id, port, subdomain }, user?.toLowerCase() ?? null, now());
+      });
+      for (const { port, subdomain, user_id: user } of slots)
+        log.info({ worker: authority, port, subdomain, user }, "a service worker's script was fetched: the slot is kept from other users"); // prettier-ignore
     },
     slots(worker, inUse) {
       const found = store.findWorkers(db, worker);

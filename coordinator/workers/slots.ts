@@ -1,38 +1,52 @@
 /** SQL of a worker's slots: which are used, and which ports are free. */
 import { and, eq, gt, gte, inArray, lt, lte, or } from "drizzle-orm";
+import type { FrontendMode } from "../../shared/schema/circuit.ts";
 import type { Slot } from "../../shared/schema/worker.ts";
+import { registrars, type Registrars } from "../circuits/occupants.ts";
 import type { Db } from "../db/open.ts";
 import { circuits, freePorts } from "../db/schema.ts";
 import type { WorkerRow } from "./store.ts";
 
-/** Every port of the range in port mode, the used subdomains in wildcard mode. */
+/** Every port of the range in port mode; in wildcard mode the used subdomains, and free ones that are kept for a user. */
 export function slotsOf(db: Db, worker: WorkerRow): Slot[] {
+  const { frontendMode: mode } = worker;
+  const kept = registrars(db, worker.id);
   const used = db
     .select({ id: circuits.id, port: circuits.port, subdomain: circuits.subdomain })
     .from(circuits)
     .where(eq(circuits.workerId, worker.id))
     .all()
-    .map((row) => ({
-      frontend_mode: worker.frontendMode,
-      in_use: true,
-      port: row.port,
-      subdomain: row.subdomain,
-      circuit_id: row.id,
-    }));
-  if (worker.frontendMode === "wildcard") return used;
+    .map(({ id, port, subdomain }) => slotOf(mode, port, subdomain, id, kept));
+  if (mode === "wildcard") {
+    const taken = new Set(used.map(({ subdomain }) => subdomain?.toLowerCase()));
+    const names = [...kept.names.keys()].filter((name) => !taken.has(name));
+    return [...used, ...names.map((name) => slotOf(mode, null, name, null, kept))];
+  }
   const free = db
     .select({ port: freePorts.port })
     .from(freePorts)
     .where(eq(freePorts.workerId, worker.id))
     .all()
-    .map(({ port }) => ({
-      frontend_mode: worker.frontendMode,
-      in_use: false,
-      port,
-      subdomain: null,
-      circuit_id: null,
-    }));
+    .map(({ port }) => slotOf(mode, port, null, null, kept));
   return [...used, ...free].toSorted((a, b) => (a.port ?? 0) - (b.port ?? 0));
+}
+
+function slotOf(
+  mode: FrontendMode,
+  port: number | null,
+  subdomain: string | null,
+  circuit: string | null,
+  { ports, names }: Registrars,
+): Slot {
+  const user = port === null ? names.get(subdomain?.toLowerCase() ?? "") : ports.get(port);
+  return {
+    frontend_mode: mode,
+    in_use: circuit !== null,
+    port,
+    subdomain,
+    circuit_id: circuit,
+    ...(user === undefined ? {} : { service_worker_of: user }),
+  };
 }
 
 /** After a registration the free ports are exactly those of the range that carry no circuit; known ones keep their turn. */

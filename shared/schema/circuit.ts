@@ -57,6 +57,17 @@ export const Circuit = Type.Object(
     allowed_origins: Type.Optional(
       nullable(Type.String({ description: "Whose pages may call it with the person's cookies." })),
     ),
+    recycled_at: Type.Optional(
+      Type.String({
+        format: "date-time",
+        description: "When it came to its port or name, which another user's circuit had before.",
+      }),
+    ),
+    service_workers: Type.Optional(
+      Type.Literal("blocked", {
+        description: "Another user's app has registered a service worker on its port: apps here may not.",
+      }),
+    ),
   },
   { description: "A route from a user-facing slot to one app." },
 );

@@ -96,6 +96,12 @@ export const Slot = Type.Object({
   port: nullable(PortNumber),
   subdomain: nullable(Type.String()),
   circuit_id: nullable(Uuid),
+  service_worker_of: Type.Optional(
+    Type.String({
+      description:
+        "The user whose app has registered a service worker there: nobody else gets the slot. `*`: of several.",
+    }),
+  ),
 });
 export type Slot = Static<typeof Slot>;
 
@@ -144,6 +150,18 @@ export type BeatenWorker = Static<typeof BeatenWorker>;
 
 export const WorkerList = Type.Object({ workers: Type.Array(Worker) });
 export const SlotList = Type.Object({ slots: Type.Array(Slot) });
+
+/** Body of `POST /api/worker/{id}/service-workers`: on which of its slots apps have had a service worker's script fetched. */
+export const ServiceWorkers = Type.Object(
+  {
+    slots: Type.Array(
+      Type.Object({ port: nullable(PortNumber), subdomain: nullable(Type.String()), user_id: nullable(Uuid) }),
+      { maxItems: 10_000 },
+    ),
+  },
+  { example: { slots: [{ port: 10205, subdomain: null, user_id: "f38dea23-50fa-42a0-b5ae-338f5f4693f4" }] } },
+);
+export type ServiceWorkers = Static<typeof ServiceWorkers>;
 
 /** Query of `DELETE /api/worker/{id}`: the node that leaves. */
 export const LeaveQuery = Type.Object({ node_id: Type.Optional(NodeId) });

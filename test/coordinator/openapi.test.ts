@@ -70,6 +70,7 @@ test("all calls of this version are in it", () => {
     "GET /v1/api/worker",
     "PATCH /api/worker/{worker_id}",
     "POST /api/circuit/{circuit_id}/refused",
+    "POST /api/worker/{worker_id}/service-workers",
     "POST /v2/conf",
     "POST /v2/endpoints/bulk",
     "POST /v2/endpoints/bulk/routes",

@@ -40,6 +40,7 @@ export async function forward(
       passage.moved();
       const { status, statusText } = upstream;
       if (status < 200 || status > 599) throw new Error(`Bun.serve cannot pass on the app's status ${status}`);
+      to.answered?.(status);
       const headers = answerHeaders(upstream.headers, to);
       const reader = upstream.body?.getReader();
       // Bun.serve completes a head only with the first byte of its body, so waiting for that byte costs nothing, and a

@@ -74,6 +74,8 @@ export interface Forward {
   host: string;
   /** Says which of the app's `Set-Cookie` lines may pass, and how. Null drops one. */
   cookie: (line: string) => string | null;
+  /** Wants to know the status of the app's answer. */
+  answered: ((status: number) => void) | undefined;
 }
 
 export type Decision = { kind: "refuse"; failure: Failure } | { kind: "answer"; answer: Answer } | Forward;

@@ -11,6 +11,7 @@ type Workers =
   | "getWorker"
   | "getWorkerCircuits"
   | "listSlots"
+  | "noteServiceWorkers"
   | "workersV1";
 
 const someWorker = async (stage: Stage) => ({ worker_id: (await stage.worker()).id });
@@ -107,6 +108,34 @@ export const workers: { [N in Workers]: Plan<N> } = {
       expect(circuits.map(({ id }) => id).toSorted()).toEqual(all.map(({ id }) => id).toSorted());
       expect(circuits.length).toBeGreaterThan(0);
     },
+  },
+
+  noteServiceWorkers: {
+    async good(stage) {
+      const { worker: worker_id, port, subdomain, user_id } = await stage.circuit();
+      return { worker_id, body: { slots: [{ port, subdomain, user_id }] } };
+    },
+    async so(
+      { success },
+      {
+        body: {
+          slots: [told],
+        },
+      },
+      { client },
+    ) {
+      const { slots } = await client.listSlots({ query: { wsproxy_host: "worker-1" } });
+      const kept = slots.find(({ port }) => port === told?.port)?.service_worker_of;
+      expect([success, kept]).toEqual([true, told?.user_id ?? ""]);
+    },
+    refused: [
+      {
+        kind: "invalid-api-params",
+        what: "a port that is none",
+        msg: "slots.0.port: wanted an integer from 1 to 65535 or null, got 0",
+        spoil: (good) => ({ ...good, body: { slots: [{ port: 0, subdomain: null, user_id: null }] } }),
+      },
+    ],
   },
 
   listSlots: {
