@@ -9,7 +9,8 @@ import { redirectPath } from "../shared/redirect.ts";
 import { validPermit, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
 import type { RequestHead } from "./engine/engine.ts";
-import { LEGACY_COOKIE, permitCookie, permitCookieName, type TicketClaims } from "./permit.ts";
+import { CLEARING, clearingPage, expireCookies, isTrustworthy, mayHoldLeavings } from "./leavings.ts";
+import { LEGACY_COOKIE, permitCookie, permitCookieName, type PermitClaims, type TicketClaims } from "./permit.ts";
 import type { Entry } from "./table.ts";
 import { unseen, UNSEEN_HEADERS } from "./unseen.ts";
 
@@ -28,7 +29,7 @@ export function isEnter(target: string): boolean {
 /** Lets the holder of a fresh ticket in. A reload with a valid permit simply goes on. Throws the failure. */
 export async function enter(entry: Entry, head: RequestHead, settings: AdmitSettings, burner: Burner): Promise<Answer> {
   const quiet = unseen(head.method, (name) => head.header(name));
-  if (quiet !== null) return { status: quiet.status, headers: UNSEEN_HEADERS, body: "" };
+  if (quiet !== null) return { status: quiet.status, headers: quietHeaders(entry, head, settings), body: "" };
   if (head.method !== "GET") throw new Failure("method-not-allowed", `${head.method} ${ENTER_PATH}: wanted GET`);
   const { circuit } = entry;
   const ticket = readTicket(head, circuit.id, settings);
@@ -37,8 +38,15 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
   // For as long as the longest that there are, so that no two of one origin let in twice.
   const fresh = isYoung && (await burner.burn(ticket.jti, TAB_TICKET_LIFETIME * 1000));
   const path = redirectPath(ticket?.path ?? "") ?? "/";
-  if (fresh) return goTo(path, cookies(ticket, head, settings));
-  if (holdsPermit(entry, head, settings)) return goTo(path, []);
+  const held = heldPermit(entry, head, settings);
+  if (fresh) {
+    const lines = cookies(ticket, head, settings);
+    if (!mayHoldLeavings(circuit, held.permit)) return goTo(path, lines);
+    lines.push(...expireCookies(circuit, head.header("cookie")));
+    if (isTrustworthy(settings.secure, head.header("host") ?? "")) return goTo(path, [...CLEARING, ...lines]);
+    return clearingPage(path, [...PRIVATE_HEADERS, ...lines]);
+  }
+  if (held.good) return goTo(path, []);
   const msg = "This link was used already or has expired; open the app again";
   throw new Failure("invalid-credentials", { msg, page: isYoung ? "link-used" : "link-expired" });
 }
@@ -82,12 +90,26 @@ function cookies({ uid, cid }: TicketClaims, head: RequestHead, settings: AdmitS
   return lines;
 }
 
-function holdsPermit(entry: Entry, head: RequestHead, settings: AdmitSettings): boolean {
+/** A page of another origin asks for the circuit to be cleared (leavings.ts); only who has a ticket may have that. */
+function quietHeaders(entry: Entry, head: RequestHead, settings: AdmitSettings): [string, string][] {
+  const { circuit } = entry;
+  if (circuit.recycled_at === undefined) return UNSEEN_HEADERS;
+  const ticket = readTicket(head, circuit.id, settings);
+  const isNew = ticket !== null && ticket.exp * 1000 > settings.now();
+  const clears = isNew && mayHoldLeavings(circuit, heldPermit(entry, head, settings).permit);
+  return clears ? [...UNSEEN_HEADERS, ...CLEARING] : UNSEEN_HEADERS;
+}
+
+/** Whether the request may pass, and its permit for this circuit; null for the compatible one, and for none. */
+function heldPermit(
+  entry: Entry,
+  head: RequestHead,
+  settings: AdmitSettings,
+): { good: boolean; permit: PermitClaims | null } {
   try {
-    validPermit(entry, head, settings);
-    return true;
+    return { good: true, permit: validPermit(entry, head, settings) };
   } catch (error) {
-    if (error instanceof Failure) return false;
+    if (error instanceof Failure) return { good: false, permit: null };
     throw error;
   }
 }

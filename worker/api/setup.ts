@@ -14,6 +14,7 @@ import { clientOf, plainAddress, type Proxies } from "../client.ts";
 import { ENTER_PATH, PRIVATE_HEADERS } from "../enter.ts";
 import { isOver, isSameClient, SAME_CLIENT_SECONDS, type FirstUses } from "../first-use.ts";
 import type { Homes } from "../homes.ts";
+import { clearingFromOutside } from "../leavings.ts";
 import type { Knocks } from "../knock.ts";
 import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName } from "../permit.ts";
 import type { Entry, Table } from "../table.ts";
@@ -93,7 +94,12 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   const ticket = permits.ticket({ uid, cid: circuit.id, jti: deps.newId(), path }, Math.floor(now() / 1000));
   const name = permitCookieName(circuit.id, deps.admission.secure);
   const tidied = deps.admission.jar.tidy(request.headers.get("cookie"), name);
-  return goTo(`${origin}${ENTER_PATH}?t=${ticket}`, [...tidied, ...legacyCookies(uid, deps.admission)]);
+  const lines = [...tidied, ...legacyCookies(uid, deps.admission)];
+  const onward = `${origin}${ENTER_PATH}?t=${ticket}`;
+  // Another user's service worker may be there, and would answer the navigation itself. Service workers are where browsers say how they ask.
+  if (circuit.service_workers !== "blocked" || header("sec-fetch-mode") !== "navigate") return goTo(onward, lines);
+  const { status, headers, body } = clearingFromOutside(onward, [...PRIVATE_HEADERS, ...lines]);
+  return new Response(body, { status, headers });
 }
 
 // --- internal ---
