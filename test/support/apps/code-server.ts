@@ -4,11 +4,12 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { freePort } from "../ports.ts";
 import { until } from "../until.ts";
-import { listens, startProgram } from "./program.ts";
-import { START_MS, type RealApp, type Running } from "./real-app.ts";
+import { serve, type RealApp, type Running } from "./real-app.ts";
 
 export const CODE_SERVER: RealApp = {
   name: "code-server",
+  // Saving and leaving wait for extensions, and it complains when that takes long.
+  sometimes: /Long running operations during shutdown|Aborted onWillSaveTextDocument-event/,
   path: (home) => `/?folder=${home}/work`,
   async start(directory, home) {
     mkdirSync(join(home, "work"));
@@ -38,7 +39,7 @@ export async function edit(page: Page, round: number, home: string): Promise<voi
   await page.keyboard.press("Control+S");
   const file = join(home, "work", name);
   const wanted = `written in round ${round}`;
-  await until(() => readFileSync(file, "utf8").includes(wanted), 60_000, `${name} to be saved`);
+  await until(() => readFileSync(file, "utf8").includes(wanted), 240_000, `${name} to be saved`);
 }
 
 /** Shows the file in a webview, whose picture comes through the service worker. */
@@ -53,7 +54,7 @@ export async function preview(page: Page, round: number): Promise<void> {
     }
     return false;
   };
-  await until(shown, 120_000, `a preview of notes-${round}.md with its picture`);
+  await until(shown, 240_000, `a preview of notes-${round}.md with its picture`);
 }
 
 /** Types a command into a new terminal; waits for what it does and for what it says. */
@@ -70,7 +71,11 @@ export async function command(page: Page, name: string, home: string): Promise<v
   await screen.click();
   await page.keyboard.type(`echo ${name} > "$HOME/${name}"; echo said-$((6*7))-${name}\n`);
   const file = join(home, name);
-  await until(() => existsSync(file) && readFileSync(file, "utf8") === `${name}\n`, 60_000, `a terminal makes ${name}`);
+  await until(
+    () => existsSync(file) && readFileSync(file, "utf8") === `${name}\n`,
+    240_000,
+    `a terminal makes ${name}`,
+  );
   await screen
     .locator(".xterm-rows")
     .filter({ hasText: `said-42-${name}` })
@@ -82,27 +87,22 @@ export async function command(page: Page, name: string, home: string): Promise<v
 /** Its two processes give each other ten seconds to come up, which is little on a busy machine: it is tried again. */
 async function startOnce(server: string, home: string, tries: number): Promise<Running> {
   const port = await freePort();
-  const program = startProgram(
-    [
-      "node",
-      join(server, "out/node/entry.js"),
-      "--auth=none",
-      `--bind-addr=127.0.0.1:${port}`,
-      "--disable-telemetry",
-      "--disable-update-check",
-      "--disable-workspace-trust",
-      `--config=${home}/config.yaml`,
-      `--user-data-dir=${home}/data`,
-      `--extensions-dir=${home}/extensions`,
-    ],
-    { env: { HOME: home, SHELL: "/bin/sh", ENV: undefined }, cwd: home },
-  );
+  const command = [
+    "node",
+    join(server, "out/node/entry.js"),
+    "--auth=none",
+    `--bind-addr=127.0.0.1:${port}`,
+    "--disable-telemetry",
+    "--disable-update-check",
+    "--disable-workspace-trust",
+    `--config=${home}/config.yaml`,
+    `--user-data-dir=${home}/data`,
+    `--extensions-dir=${home}/extensions`,
+  ];
   try {
-    await listens(program, port, START_MS);
-    return { ...program, port };
+    return await serve(port, command, { env: { HOME: home, SHELL: "/bin/sh", ENV: undefined }, cwd: home });
   } catch (error) {
-    await program.stop();
-    if (tries > 1 && program.output().includes("error timed out")) return startOnce(server, home, tries - 1);
+    if (tries > 1 && String(error).includes("error timed out")) return startOnce(server, home, tries - 1);
     throw error;
   }
 }

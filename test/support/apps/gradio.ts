@@ -2,8 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../ports.ts";
-import { listens, startProgram } from "./program.ts";
-import { START_MS, type RealApp } from "./real-app.ts";
+import { serve, type RealApp } from "./real-app.ts";
 
 export const GRADIO: RealApp = {
   name: "gradio",
@@ -11,12 +10,10 @@ export const GRADIO: RealApp = {
   async start(directory, home) {
     const port = await freePort();
     writeFileSync(join(home, "app.py"), APP);
-    const program = startProgram([join(directory, "bin/python"), "app.py", String(port)], {
+    return serve(port, [join(directory, "bin/python"), "app.py", String(port)], {
       env: { HOME: home, GRADIO_ANALYTICS_ENABLED: "False", HF_HUB_OFFLINE: "1", GRADIO_TEMP_DIR: home },
       cwd: home,
     });
-    await listens(program, port, START_MS);
-    return { ...program, port };
   },
   async use(page, round) {
     await page.locator("textarea").first().fill(`round ${round}`);

@@ -4,8 +4,7 @@ import { dirname, join } from "node:path";
 import type { Locator, Page } from "playwright-core";
 import { freePort } from "../ports.ts";
 import { until } from "../until.ts";
-import { listens, startProgram } from "./program.ts";
-import { START_MS, type RealApp } from "./real-app.ts";
+import { serve, type RealApp } from "./real-app.ts";
 
 export const JUPYTERLAB: RealApp = {
   name: "jupyterlab",
@@ -16,7 +15,8 @@ export const JUPYTERLAB: RealApp = {
     setting(home, "apputils-extension/notification", { fetchNews: "false", checkForUpdates: false });
     mkdirSync(join(home, "work"));
     const port = await freePort();
-    const program = startProgram(
+    return serve(
+      port,
       [
         join(directory, "bin/python"),
         "-m",
@@ -34,8 +34,6 @@ export const JUPYTERLAB: RealApp = {
       ],
       { env: { HOME: home, SHELL: "/bin/sh", ENV: undefined } },
     );
-    await listens(program, port, START_MS);
-    return { ...program, port };
   },
   async use(page, round, home) {
     const cell = await newNotebook(page);
@@ -76,7 +74,11 @@ export async function command(page: Page, home: string, name: string): Promise<v
   await page.locator(`.jp-Terminal${SHOWN} .xterm`).click();
   await page.keyboard.type(`echo ${name} > "$HOME/${name}"; echo said-$((6*7))-${name}\n`);
   const file = join(home, name);
-  await until(() => existsSync(file) && readFileSync(file, "utf8") === `${name}\n`, 60_000, `a terminal makes ${name}`);
+  await until(
+    () => existsSync(file) && readFileSync(file, "utf8") === `${name}\n`,
+    240_000,
+    `a terminal makes ${name}`,
+  );
   await page.locator(`${SCREEN} :text("said-42-${name}")`).first().waitFor();
 }
 

@@ -1,9 +1,8 @@
-/** marimo's editor: a notebook whose slider makes another cell run again, and a cell that is written and run. */
+/** marimo's editor: two cells are run, and the slider that one makes runs the other whenever it is moved. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../ports.ts";
-import { listens, startProgram } from "./program.ts";
-import { START_MS, type RealApp } from "./real-app.ts";
+import { serve, type RealApp } from "./real-app.ts";
 
 export const MARIMO: RealApp = {
   name: "marimo",
@@ -11,7 +10,8 @@ export const MARIMO: RealApp = {
   async start(directory, home) {
     writeFileSync(join(home, "notebook.py"), NOTEBOOK);
     const port = await freePort();
-    const program = startProgram(
+    return serve(
+      port,
       [
         join(directory, "bin/python"),
         "-m",
@@ -27,10 +27,13 @@ export const MARIMO: RealApp = {
       ],
       { env: { HOME: home, XDG_CONFIG_HOME: undefined, XDG_STATE_HOME: undefined }, cwd: home },
     );
-    await listens(program, port, START_MS);
-    return { ...program, port };
   },
   async use(page, round) {
+    for (const cell of [0, 1]) {
+      await page.locator(".cm-content").nth(cell).click();
+      await page.keyboard.press("Control+Enter");
+    }
+    await page.getByText("doubled is 0.").waitFor();
     const slider = page.getByRole("slider").first();
     await slider.focus();
     await slider.press("Home");

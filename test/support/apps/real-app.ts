@@ -1,17 +1,19 @@
 /** What a real app has to say of itself to be tried: how it is started and how a person uses it. */
 import type { Page } from "playwright-core";
 import type { AppName } from "./pins.ts";
-import type { Program } from "./program.ts";
+import { listens, startProgram, type Program, type ProgramOptions } from "./program.ts";
 
 export interface Running extends Program {
   port: number;
 }
 
 /** How long a heavy app may take to start on a busy machine. Milliseconds. */
-export const START_MS = 240_000;
+const START_MS = 240_000;
 
 export interface RealApp {
   name: AppName;
+  /** What it says by itself at some times and not at others, directly too: how busy the machine is decides. */
+  sometimes?: RegExp;
   /** What the person opens. */
   path(home: string): string;
   /** Starts what lies installed in `directory`; everything that it writes goes into `home`, an empty folder. */
@@ -21,4 +23,16 @@ export interface RealApp {
    * opened, loaded again, or left as it was while the worker went away and came back.
    */
   use(page: Page, round: number, home: string): Promise<void>;
+}
+
+/** Starts a program that is to listen on `port`; one that does not is stopped. */
+export async function serve(port: number, command: string[], options: ProgramOptions): Promise<Running> {
+  const program = startProgram(command, options);
+  try {
+    await listens(program, port, START_MS);
+    return { ...program, port };
+  } catch (error) {
+    await program.stop();
+    throw error;
+  }
 }

@@ -16,7 +16,7 @@ import type { FRONTENDS } from "./stage.ts";
 type Frontend = (typeof FRONTENDS)[number];
 
 /** How long one step in the browser may take on a busy machine. Milliseconds. */
-const STEP_MS = 120_000;
+const STEP_MS = 240_000;
 
 export interface AppSite {
   browser: Browser;

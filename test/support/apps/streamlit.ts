@@ -2,8 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../ports.ts";
-import { listens, startProgram } from "./program.ts";
-import { START_MS, type RealApp } from "./real-app.ts";
+import { serve, type RealApp } from "./real-app.ts";
 
 export const STREAMLIT: RealApp = {
   name: "streamlit",
@@ -11,7 +10,8 @@ export const STREAMLIT: RealApp = {
   async start(directory, home) {
     writeFileSync(join(home, "app.py"), APP);
     const port = await freePort();
-    const program = startProgram(
+    return serve(
+      port,
       [
         join(directory, "bin/python"),
         "-m",
@@ -26,8 +26,6 @@ export const STREAMLIT: RealApp = {
       ],
       { env: { HOME: home }, cwd: home },
     );
-    await listens(program, port, START_MS);
-    return { ...program, port };
   },
   async use(page, round) {
     const slider = page.getByRole("slider").first();

@@ -5,7 +5,7 @@
  */
 import type { Page } from "playwright-core";
 import { screenshot } from "../browser.ts";
-import type { RealApp } from "./real-app.ts";
+import type { RealApp, Running } from "./real-app.ts";
 import type { AppSite } from "./site.ts";
 import { watch } from "./watch.ts";
 
@@ -24,12 +24,35 @@ export async function directly(site: AppSite, real: RealApp): Promise<string[]> 
   return watched.take();
 }
 
-/** `own` is what `directly` gave. Takes a screenshot `name`. */
+/** `own` is what `directly` gave. Takes screenshots `name`, also of the page as it was when a step failed. */
 export async function throughCircuit(site: AppSite, real: RealApp, own: string[], name: string): Promise<Troubles> {
   const { app, home } = await site.run(real);
   const page = await site.page();
+  try {
+    const troubles = await stepByStep(site, { real, app, home, own, page, name });
+    await page.context().close();
+    await app.stop();
+    return troubles;
+  } catch (error) {
+    await screenshot(page, `${name}-failed`);
+    throw error;
+  }
+}
+
+// --- internal ---
+
+interface Trip {
+  real: RealApp;
+  app: Running;
+  home: string;
+  own: string[];
+  page: Page;
+  name: string;
+}
+
+async function stepByStep(site: AppSite, { real, app, home, own, page, name }: Trip): Promise<Troubles> {
   const watched = watch(page);
-  const foreign = () => watched.take().filter((what) => !own.includes(what));
+  const foreign = () => watched.take().filter((what) => !own.includes(what) && real.sometimes?.test(what) !== true);
   await site.open(page, app, real, real.path(home));
   await useTwice(page, real, home);
   const used = foreign();
@@ -48,12 +71,8 @@ export async function throughCircuit(site: AppSite, real: RealApp, own: string[]
   // No request fails meanwhile; that its WebSocket was closed with 1012 an app may say in the console.
   const replaced = foreign().filter((what) => !/^console: .*WebSocket/i.test(what));
   await screenshot(page, `${name}-after`);
-  await page.context().close();
-  await app.stop();
   return { used, restarted, replaced };
 }
-
-// --- internal ---
 
 async function useTwice(page: Page, real: RealApp, home: string): Promise<void> {
   await real.use(page, 1, home);
