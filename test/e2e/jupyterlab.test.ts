@@ -19,7 +19,7 @@ describe.each([...FRONTENDS])("behind a %s", (frontend) => {
   beforeAll(async () => {
     site = await startAppSite(frontend);
     ({ app, home } = await site.run(JUPYTERLAB));
-  }, 300_000);
+  }, 600_000);
 
   afterAll(() => site.stop(), 60_000);
 
@@ -54,7 +54,7 @@ describe.each([...FRONTENDS])("behind a %s", (frontend) => {
     expect(await page.evaluate<boolean>("window.neverReloaded")).toBe(true);
     expect(await counted(page)).toSatisfy((numbers) => numbers.every((number, index) => number === index));
     await page.context().close();
-  }, 420_000);
+  }, 900_000);
 });
 
 // --- internal ---
@@ -62,7 +62,7 @@ describe.each([...FRONTENDS])("behind a %s", (frontend) => {
 /** Waits for ten numbers more than there are. */
 async function countsOn(page: Page): Promise<void> {
   const { length } = await counted(page);
-  await until(async () => (await counted(page)).length > length + 10, 120_000, "the cell to count on");
+  await until(async () => (await counted(page)).length > length + 10, 300_000, "the cell to count on");
 }
 
 async function counted(page: Page): Promise<number[]> {
