@@ -20,7 +20,7 @@ export const CODE_SERVER: RealApp = {
     for (let round = 1; round < 10; round++) {
       writeFileSync(join(home, `work/notes-${round}.md`), `![icon](icon.png)\n\n# Notes ${round}\n`);
     }
-    return startOnce(server, home, 3);
+    return startOnce(server, home, 10);
   },
   async use(page, round, home) {
     await edit(page, round, home);
