@@ -18,6 +18,8 @@ interface Line {
 }
 
 const TCP = { redis: true, worker: { protocol: "tcp", tcp_auth: "none" } };
+/** So many requests that a write for each would be seen, whatever time they take on a busy machine. */
+const ENOUGH = 100;
 const BYTES_ONLY = { redis: true, sections: { usage: { open_connections: false } } };
 
 export const ACCOUNTING: SlowLine[] = [
@@ -122,14 +124,14 @@ export const ACCOUNTING: SlowLine[] = [
       await monitor.send("MONITOR\r\n");
       const began = performance.now();
       let requests = 0;
-      for (; performance.now() < began + 4000; requests++) await ask(circuits[requests % 4] ?? never(), "/");
+      for (; performance.now() < began + 4000 || requests <= ENOUGH; requests++)
+        await ask(circuits[requests % 4] ?? never(), "/");
       await until(async () => {
         const counts = await Promise.all(circuits.map(async (to) => (await stage.use(to)).requests));
         return counts.reduce((sum, one) => sum + one, 0) === requests;
       });
       const { transactions, loose } = writesIn(monitor.text());
       const seconds = (performance.now() - began) / 1000;
-      expect(requests).toBeGreaterThan(100);
       expect(loose).toBe(0);
       expect(transactions).toBeGreaterThan(2);
       // One more than whole seconds fit between the ends of the time.
