@@ -10,7 +10,11 @@ import type { Entry, Table } from "./table.ts";
 type Lines = [name: string, value: string][];
 
 /** Says whether pages of an origin may call a circuit. */
-export type Listed = (entry: Entry, origin: string) => boolean;
+export interface Listed {
+  (entry: Entry, origin: string): boolean;
+  /** Whether some pages may call every circuit. */
+  forAll: boolean;
+}
 
 interface ListedDeps {
   table: Table;
@@ -31,11 +35,12 @@ export function createListed({ table, everywhere, domain, origin: originOf }: Li
     const entry = label === null ? table.byPort(Number(port)) : table.bySubdomain(label);
     return entry !== undefined && originOf(entry) === origin ? entry : undefined;
   };
-  return (entry, origin) => {
+  const listed = (entry: Entry, origin: string) => {
     if (!entry.origins.has(origin) && !always.has(origin)) return false;
     const there = holder(origin);
     return there === undefined || there.circuit.user_id === entry.circuit.user_id;
   };
+  return Object.assign(listed, { forAll: always.size > 0 });
 }
 
 /** The lines to add to the app's answer when it has no Access-Control-Allow-Origin. */
@@ -43,7 +48,7 @@ export function corsLines(entry: Entry, head: RequestHead, listed: Listed): Line
   if (entry.circuit.app_mode === "inference") return ANYBODY;
   const origin = head.header("origin");
   if (origin !== null && listed(entry, origin)) return withCredentials(origin);
-  return entry.origins.size === 0 ? NONE : VARIES;
+  return entry.origins.size === 0 && !listed.forAll ? NONE : VARIES;
 }
 
 /** An answer of ours, readable by who may call the circuit with credentials: for them `*` does not count. */

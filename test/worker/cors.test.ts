@@ -1,8 +1,8 @@
 /** Whose pages may call a circuit with the person's cookies. */
 import { describe, expect, test } from "bun:test";
-import { createListed } from "../../worker/cors.ts";
+import { corsLines, createListed } from "../../worker/cors.ts";
 import type { Entry } from "../../worker/table.ts";
-import { circuit, newTable, USER } from "../support/values.ts";
+import { circuit, entry, head, newTable, USER } from "../support/values.ts";
 
 const OTHER_USER = "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2aff";
 const A = "http://apps.example:10205";
@@ -18,10 +18,26 @@ function site(holder: string | null, domain: string | null = null, lists = B) {
   const origin = ({ circuit: { port, subdomain } }: Entry) =>
     port === null ? `http://${subdomain}${domain}` : `http://apps.example:${port}`;
   const listed = createListed({ table, everywhere: [PORTAL], domain, origin });
-  const entry = table.byPort(10205);
-  if (entry === undefined) throw new Error("no circuit");
-  return (from: string) => listed(entry, from);
+  const found = table.byPort(10205);
+  if (found === undefined) throw new Error("no circuit");
+  return (from: string) => listed(found, from);
 }
+
+/** What answers get that no listed page has asked for. */
+function varying() {
+  const rules = (everywhere: string[]) =>
+    createListed({ table: newTable(), everywhere, domain: null, origin: () => A });
+  const asked = head({ headers: [["Origin", "https://stranger.example"]] });
+  return {
+    lines: (everywhere: string[]) => corsLines(entry(), asked, rules(everywhere)),
+    bare: corsLines(entry({ allowed_origins: B }), asked, rules([])),
+  };
+}
+
+test("answers vary with Origin where some origin may read them, and not elsewhere", () => {
+  const { lines, bare } = varying();
+  expect([lines([PORTAL]), lines([]), bare]).toEqual([[["Vary", "Origin"]], [], [["Vary", "Origin"]]]);
+});
 
 describe("a circuit's list", () => {
   test("names origins exactly, beside those of the configuration", () => {
