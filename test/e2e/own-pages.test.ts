@@ -37,6 +37,31 @@ describe.each([...FRONTENDS])("behind a %s", (frontend) => {
     await page.context().close();
   }, 180_000);
 
+  // Cookies are SameSite=Lax: ports of one host and names under one domain are one site, so they come along in both modes.
+  test("two apps of a session call each other with cookies where that was asked for, and only there", async () => {
+    const one = await stage.visit(frontend, { app: "one", port: app.port, path: "/" });
+    const call = (target: string) =>
+      one.page.evaluate(async (url) => {
+        const wish = {
+          method: "PUT",
+          credentials: "include",
+          headers: { "Content-Type": "application/json" },
+        } as const;
+        try {
+          const answer = await fetch(url, { ...wish, body: "{}" });
+          return [answer.status, await answer.text()];
+        } catch {
+          return "kept from reading";
+        }
+      }, `${target}/call`);
+    const { page } = one;
+    const two = await stage.visit(frontend, { app: "two", port: app.port, path: "/", more: { allowed_origins: one.origin }, after: one }); // prettier-ignore
+    const three = await stage.visit(frontend, { app: "three", port: app.port, path: "/", after: one });
+    await page.goto(one.origin);
+    expect([await call(two.origin), await call(three.origin)]).toEqual([[200, "called"], "kept from reading"]);
+    await page.context().close();
+  }, 180_000);
+
   test("a manifest that is asked for without cookies makes no error, and shows nothing of the app", async () => {
     const { page, origin } = await stage.visit(frontend, { app: "gradio", port: app.port, path: "/?quiet" });
     const errors: string[] = [];
@@ -73,6 +98,7 @@ function startApp() {
         manifests++;
         return Response.json({ name: "secret" });
       }
+      if (pathname === "/call") return new Response("called");
       if (pathname === "/manifest") return html('<link rel="manifest" href="/manifest.json">');
       if (request.method === "POST") return html(`posted ${request.headers.get("origin")}`);
       return html('<form method="post" action="/post"><button>post</button></form>');

@@ -17,13 +17,24 @@ const DOMAIN = ".apps.localhost";
 export type Visit = Awaited<ReturnType<typeof closedPage>> & {
   /** Scheme, host and port of the circuit. */
   origin: string;
+  sessionId: string;
 };
+
+interface VisitWish {
+  app: string;
+  port: number;
+  path: string;
+  /** More parameters of /v2/proxy/auth. */
+  more?: Record<string, string>;
+  /** An earlier visit: its page goes there, to an app of its session. */
+  after?: Visit;
+}
 
 export interface Stage {
   /** For the app's files; removed at the end. */
   directory: string;
   /** A person opens the app that listens on this port of the session, at this path. */
-  visit(frontend: Frontend, app: { app: string; port: number; path: string }): Promise<Visit>;
+  visit(frontend: Frontend, app: VisitWish): Promise<Visit>;
   /** Undone at the end, in reverse order, whatever happened before. */
   defer: (step: () => Promise<void> | void) => void;
   stop: () => Promise<void>;
@@ -72,11 +83,14 @@ async function section(frontend: Frontend): Promise<Record<string, unknown>> {
 async function visit(
   { manager }: SpawnedCluster,
   browser: Browser,
-  { app, port, path }: { app: string; port: number; path: string },
+  { app, port, path, more, after }: VisitWish,
 ): Promise<Visit> {
-  const { token, sessionId } = await manager.conf({ kernel_port: port });
-  const closed = await closedPage(browser);
-  const query = new URLSearchParams({ token, session_id: sessionId, app, protocol: "http", redirect: path });
+  const { token, sessionId } = await manager.conf({
+    kernel_port: port,
+    ...(after === undefined ? {} : { session_id: after.sessionId }),
+  });
+  const closed = after ?? (await closedPage(browser));
+  const query = new URLSearchParams({ token, session_id: sessionId, app, protocol: "http", redirect: path, ...more });
   await closed.page.goto(`${manager.baseUrl}/v2/proxy/auth?${query.toString()}`);
-  return { ...closed, origin: new URL(closed.page.url()).origin };
+  return { ...closed, sessionId, origin: new URL(closed.page.url()).origin };
 }
