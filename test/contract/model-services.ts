@@ -12,6 +12,7 @@ import type { Opened } from "./stage.ts";
 import { answer, app, echo, told, type Upstream } from "./upstreams.ts";
 import { handshake, TEXT, webSocketApp, connect } from "./websocket-peer.ts";
 import type { Wire } from "./wire.ts";
+import { owed } from "../support/owed.ts";
 
 /** dataplane H9. Milliseconds. */
 const ABORT_MS = 100;
@@ -182,7 +183,7 @@ export function modelServices(shape: Shape): void {
         client.close();
         const left = performance.now();
         await wire.wait(() => wire.ended !== null, "the worker to end the model server's request", 5000);
-        expect(performance.now() - left).toBeLessThan(ABORT_MS);
+        expect(performance.now() - left).toBeLessThan(owed(ABORT_MS));
       });
 
     line("R1", "open streams count: new ones go where the fewest are, until all have the same", async () => {

@@ -11,6 +11,7 @@ import type { Shape } from "./shapes.ts";
 import type { Opened, Stage, Wish } from "./stage.ts";
 import { connectPair } from "./tcp.ts";
 import { app, type Upstream } from "./upstreams.ts";
+import { owed } from "../support/owed.ts";
 
 const INFERENCE = { appMode: "inference", public: true } as const;
 /** A connection over a removed route of an interactive circuit is closed within this. Milliseconds. */
@@ -76,14 +77,14 @@ export function routeUpdatesSuite(shape: Shape): void {
         stream.to,
         named("new").map(({ port }) => port),
       );
-      await client.end(CLOSED_MS);
+      await client.end(owed(CLOSED_MS));
       expect(client.text()).not.toEndWith("0\r\n\r\n");
-      await until(() => stream.app.open() === 0, CLOSED_MS);
+      await until(() => stream.app.open() === 0, owed(CLOSED_MS));
     });
 
     const SLOW = "an HTTP client that does not read keeps its connection over a removed route for some seconds";
     const unread = "an HTTP stream over a removed route ends for a client that does not read";
-    line("R3", `${unread}, within 1 s`, () => unreadStreamEnds(stage(), CLOSED_MS), { deviation: SLOW });
+    line("R3", `${unread}, within 1 s`, () => unreadStreamEnds(stage(), owed(CLOSED_MS)), { deviation: SLOW });
     line("R3", unread, () => unreadStreamEnds(stage(), 15_000));
 
     line("R3", "an HTTP stream over a removed route finishes on inference circuits", async () => {
@@ -113,7 +114,7 @@ export function routeUpdatesSuite(shape: Shape): void {
         );
         const start = performance.now();
         expect((await finalHead(client)).status).toBeGreaterThanOrEqual(502);
-        expect(performance.now() - start).toBeLessThan(CLOSED_MS);
+        expect(performance.now() - start).toBeLessThan(owed(CLOSED_MS));
       },
     );
 
@@ -127,8 +128,8 @@ export function routeUpdatesSuite(shape: Shape): void {
       );
       const start = performance.now();
       await socket.closed;
-      expect(performance.now() - start).toBeLessThan(CLOSED_MS);
-      await until(() => upstream.open() === 0, CLOSED_MS);
+      expect(performance.now() - start).toBeLessThan(owed(CLOSED_MS));
+      await until(() => upstream.open() === 0, owed(CLOSED_MS));
       await upstream.stop();
     });
 
@@ -152,8 +153,8 @@ export function routeUpdatesSuite(shape: Shape): void {
         const { client, stream } = await streaming(stage(), wish);
         expect(await client.readThrough("begun")).not.toBeNull();
         await stage().close(stream.to);
-        await client.end(CLOSED_MS);
-        await until(() => stream.app.open() === 0, CLOSED_MS);
+        await client.end(owed(CLOSED_MS));
+        await until(() => stream.app.open() === 0, owed(CLOSED_MS));
       }
     });
   });
@@ -165,8 +166,8 @@ export function routeUpdatesSuite(shape: Shape): void {
       line("R3", "a TCP connection over a removed route ends within 1 s on interactive circuits", async () => {
         const { client, app, to } = await connectPair(stage());
         await stage().updateRoutes(to, [1]);
-        expect(await client.end(CLOSED_MS)).toBe("reset");
-        await app.end(CLOSED_MS);
+        expect(await client.end(owed(CLOSED_MS))).toBe("reset");
+        await app.end(owed(CLOSED_MS));
       });
 
       line("R3", "a TCP connection over a removed route goes on for inference circuits", async () => {
@@ -183,8 +184,8 @@ export function routeUpdatesSuite(shape: Shape): void {
         client.finish();
         await app.end();
         await stage().updateRoutes(to, [1]);
-        expect(await client.end(CLOSED_MS)).toBe("reset");
-        await until(() => app.closed, CLOSED_MS);
+        expect(await client.end(owed(CLOSED_MS))).toBe("reset");
+        await until(() => app.closed, owed(CLOSED_MS));
       });
     });
 }

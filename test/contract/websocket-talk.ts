@@ -16,6 +16,7 @@ import {
   type Frame,
   type Peer,
 } from "./websocket-peer.ts";
+import { owed } from "../support/owed.ts";
 
 /** dataplane W4. Milliseconds. */
 const CLOSE_LIMIT_MS = 100;
@@ -156,7 +157,7 @@ export function webSocketTalk(shape: Shape): void {
           const said = performance.now();
           await from.close(code, reason);
           const heard = await to.all();
-          expect(performance.now() - said).toBeLessThan(CLOSE_LIMIT_MS);
+          expect(performance.now() - said).toBeLessThan(owed(CLOSE_LIMIT_MS));
           expect(heard.map(({ opcode }) => opcode)).toEqual([TEXT, CLOSE]);
           expect(closeOf(heard)).toEqual(code === undefined ? [] : [code, reason]);
           // Who has said goodbye hears the same, and the connections end.
@@ -175,7 +176,7 @@ export function webSocketTalk(shape: Shape): void {
         const died = performance.now();
         app.wire[how]();
         await client.wire.end();
-        expect(performance.now() - died).toBeLessThan(CLOSE_LIMIT_MS);
+        expect(performance.now() - died).toBeLessThan(owed(CLOSE_LIMIT_MS));
         expect(await client.next()).toBeNull();
       });
 
@@ -187,7 +188,7 @@ export function webSocketTalk(shape: Shape): void {
         const died = performance.now();
         client.wire[how]();
         await app.wire.end();
-        expect(performance.now() - died).toBeLessThan(CLOSE_LIMIT_MS);
+        expect(performance.now() - died).toBeLessThan(owed(CLOSE_LIMIT_MS));
         expect(await app.next()).toBeNull();
       });
 

@@ -8,6 +8,7 @@ import { connectRedis } from "../../shared/redis.ts";
 import { createBurner, type Burner } from "../../worker/burn.ts";
 import { startRedis, type RedisServer } from "../support/redis.ts";
 import { until } from "../support/until.ts";
+import { owed } from "../support/owed.ts";
 
 let redis: RedisServer;
 let lives: LiveData[] = [];
@@ -64,7 +65,7 @@ describe("while Redis is away", () => {
     await redis.stop();
     const start = performance.now();
     expect([await first.burn("a", 60_000), await first.burn("a", 60_000)]).toEqual([true, false]);
-    expect(performance.now() - start).toBeLessThan(1000);
+    expect(performance.now() - start).toBeLessThan(owed(1000));
     expect(await first.burn("b", 60_000)).toBeTrue();
   });
 
