@@ -12,7 +12,8 @@ const STEP_MS = 60_000;
 /** Names under this domain lead to loopback, and unlike `localhost` browsers do not trust them over plain HTTP. */
 const NAMES = ".example";
 
-export function startBrowser(): Promise<Browser> {
+/** `more`: further arguments of Chromium. */
+export function startBrowser(more: readonly string[] = []): Promise<Browser> {
   return chromium.launch({
     executablePath: join(import.meta.dir, "chromium.sh"),
     env: { ...process.env, CHROMIUM },
@@ -27,6 +28,7 @@ export function startBrowser(): Promise<Browser> {
       "--disable-sync",
       // Asking for sound would leave a directory of PulseAudio's behind.
       "--disable-audio-output",
+      ...more,
       // Only loopback can be reached. Cheaper than a look at every request, which doubles the time of big uploads.
       `--host-resolver-rules=MAP *${NAMES} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE *.localhost`,
     ],
