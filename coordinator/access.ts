@@ -9,6 +9,7 @@ import { Failure } from "../shared/failure.ts";
 import { snakeKeys, USERS_OWN } from "../shared/keys.ts";
 import type { Authenticator } from "./auth.ts";
 import { RawBody } from "./body.ts";
+import { ownForms, ownFormsIn } from "./lenient.ts";
 import { peerOf, type PeerSource } from "./peer.ts";
 import { readQuery } from "./query.ts";
 import { shown } from "./validation.ts";
@@ -26,6 +27,7 @@ interface Call {
   server: PeerSource | null;
   body: unknown;
   query: Record<string, unknown>;
+  params?: Record<string, unknown>;
 }
 
 /** `access` names who may call; `asked` is the schema of the query, whose texts become values of its types. */
@@ -38,6 +40,8 @@ export function accessPlugin(authenticator: Authenticator) {
         const call = context as Call;
         if (access === "api") await authenticator.api(call.request.headers);
         if (access === "manager") await authenticator.manager(call.request.headers, peerOf(call.request, call.server));
+        ownFormsIn(call.params ?? {});
+        ownFormsIn(call.query);
         // No body at all is for the route's schema to judge: a DELETE has none, an old worker's heartbeat neither.
         // Older callers write keys with hyphens.
         if (call.body instanceof RawBody) call.body = call.body.text.trim() === "" ? undefined : readBody(call.body);
@@ -58,7 +62,7 @@ export type AccessPlugin = ReturnType<typeof accessPlugin>;
 
 /** All bodies are objects. Throws invalid-api-params here, because defaults in a schema would make an object of a list. */
 function readBody(body: RawBody): unknown {
-  const value = snakeKeys(body.decode(), USERS_OWN);
+  const value = ownForms(snakeKeys(body.decode(), USERS_OWN), USERS_OWN);
   if (isRecord(value)) return value;
   throw new Failure("invalid-api-params", `body: wanted an object, got ${shown("body", value)}`);
 }

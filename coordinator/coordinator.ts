@@ -130,7 +130,7 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
   const authenticator = createAuthenticator(config);
   const access = accessPlugin(authenticator);
   const routes = [
-    statusRoutes(access, baseUrl, createReadiness(deps, services)),
+    statusRoutes(access, baseUrl, createReadiness(deps, services), deps.now),
     confRoutes(access, conf, log),
     proxyRoutes(
       access,

@@ -1,6 +1,7 @@
 /** Routes that tell how the coordinator is: for load balancers, orchestrators and clients that look for it. */
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
+import { connectivity, type Part } from "../shared/connectivity.ts";
 import { WhereaboutsAnswer } from "../shared/schema/api.ts";
 import { VERSION } from "../shared/version.ts";
 import type { Deps } from "./deps.ts";
@@ -14,6 +15,8 @@ const Answer = Type.Object({}, { additionalProperties: Type.Unknown() });
 
 export interface Readiness {
   ready: boolean;
+  /** The same as the original tells it. */
+  parts: Part[];
   /** One entry a thing that it needs. */
   checks: Record<string, string>;
 }
@@ -27,8 +30,14 @@ export function createReadiness(
     const { nodes, workers } = agreement(database.db, now());
     const positions = [...workers.values()];
     const most = (figures: readonly number[]) => (figures.length === 0 ? "none" : String(Math.max(...figures)));
+    const parts = [
+      { group: "redis", component: "live", healthy: live.healthy() },
+      { group: "redis", component: "events", healthy: bus.healthy() },
+      { group: "database", component: "sqlite", healthy: true },
+    ];
     return {
-      ready: bus.healthy() && live.healthy(),
+      ready: parts.every(({ healthy }) => healthy),
+      parts,
       checks: {
         database: database.epoch,
         events: bus.healthy() ? "connected" : "away",
@@ -55,10 +64,22 @@ function counted(figures: Record<string, number>): string {
     .join(", ");
 }
 
-export function statusRoutes(access: AccessPlugin, baseUrl: () => string, readiness: () => Readiness) {
-  const health = () => {
-    const { ready, checks } = readiness();
-    return { status: ready ? "healthy" : "degraded", component: "appproxy-coordinator", version: VERSION, checks };
+export function statusRoutes(
+  access: AccessPlugin,
+  baseUrl: () => string,
+  readiness: () => Readiness,
+  now: () => number,
+) {
+  const answer = (status: string, parts: readonly Part[]) => ({
+    status,
+    version: VERSION,
+    component: "appproxy-coordinator",
+    connectivity: connectivity(parts, now()),
+  });
+  /** `bad`: as the original calls what is away, `error` where a probe asks. */
+  const health = (bad: "degraded" | "error") => {
+    const { ready, parts, checks } = readiness();
+    return { ready, body: { ...answer(ready ? "ok" : bad, parts), checks } };
   };
   return new Elysia({ name: "status" })
     .use(access)
@@ -72,8 +93,12 @@ export function statusRoutes(access: AccessPlugin, baseUrl: () => string, readin
       response: WhereaboutsAnswer,
       detail: { tags, summary: "Where to reach it" },
     })
-    .get("/health", health, { access: "public", response: Answer, detail: { tags, summary: "Health with its parts" } })
-    .get("/health/livez", () => ({ status: "healthy" }), {
+    .get("/health", () => health("degraded").body, {
+      access: "public",
+      response: Answer,
+      detail: { tags, summary: "Health with its parts" },
+    })
+    .get("/health/livez", () => answer("ok", []), {
       access: "public",
       response: Answer,
       detail: { tags, summary: "Is the process alive" },
@@ -81,9 +106,9 @@ export function statusRoutes(access: AccessPlugin, baseUrl: () => string, readin
     .get(
       "/health/readyz",
       ({ set }) => {
-        const answer = health();
-        if (answer.status !== "healthy") set.status = 503;
-        return answer;
+        const { ready, body } = health("error");
+        if (!ready) set.status = 503;
+        return body;
       },
       { access: "public", response: { 200: Answer, 503: Answer }, detail: { tags, summary: "Can it create circuits" } },
     );

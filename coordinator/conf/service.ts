@@ -98,8 +98,10 @@ export function recycled(): Failure {
   });
 }
 
+/** 404, as the original's: callers take 401 for a wrong secret of theirs. */
 function unknownToken(): Failure {
-  return new Failure("invalid-credentials", {
+  return new Failure("object-not-found", {
+    object: "token",
     msg: "token: unknown or expired; wanted one from POST /v2/conf",
     page: "link-expired",
   });

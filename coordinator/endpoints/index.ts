@@ -168,7 +168,7 @@ export function endpointRoutes(access: AccessPlugin, { endpoints, routes, tokens
         detail: {
           tags,
           summary: "Make a token for clients",
-          description: "For `Authorization: Bearer`. It lives until `exp`, at most a year.",
+          description: "For `Authorization: Bearer`. It lives until `exp`, at most ten years.",
         },
       },
     );

@@ -13,8 +13,8 @@ export interface EndpointTokens {
   mint(id: string, request: TokenRequest): Promise<string>;
 }
 
-/** security 9. Seconds. */
-const LONGEST_LIFE = 365 * 24 * 3600;
+/** Ten years, with their leap days: clients of model services keep their token in a configuration. Seconds. */
+const LONGEST_LIFE = 3653 * 24 * 3600;
 /** A token travels with every request, and no more than MAX_JWT_BYTES of it are read. */
 const MAX_SESSIONS = 20;
 
@@ -49,7 +49,7 @@ export function createEndpointTokens({ config, database: { db }, now, log }: Dep
   };
 }
 
-/** Epoch seconds of a wish, at most a year from `now`. Throws invalid-api-params for one that is no time or is over. */
+/** Epoch seconds of a wish, at most ten years from `now`. Throws invalid-api-params for one that is no time or is over. */
 export function expiry(wanted: number | string, now: number): number {
   const at = typeof wanted === "number" ? fromNumber(wanted) : fromText(wanted.trim());
   if (at === null || !Number.isFinite(at))
@@ -67,8 +67,9 @@ function fromNumber(given: number): number {
 
 function fromText(given: string): number | null {
   if (/^\d+(\.\d+)?$/.test(given)) return fromNumber(Number(given));
-  if (!/^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}/.test(given)) return null;
-  const iso = given.replace(" ", "T");
+  if (!/^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}|$)/.test(given)) return null;
+  // A date alone is its first moment.
+  const iso = given.length === 10 ? `${given}T00:00Z` : given.replace(" ", "T");
   // Date.parse takes the 30th of February for the 2nd of March.
   const day = iso.slice(0, 10);
   const midnight = Date.parse(`${day}T00:00:00Z`);

@@ -50,7 +50,7 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
         asked: ProxyRequest,
         headers: RequestIdHeader,
         query: ProxyRequest,
-        response: answers("ProxyAnswer", 400, 401, 409, 503),
+        response: answers("ProxyAnswer", 400, 401, 404, 409, 503),
         detail: {
           tags,
           summary: "Open an app",
@@ -68,7 +68,7 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
         access: "public",
         headers: RequestIdHeader,
         body: "ProxyRequest",
-        response: answers("ProxyAnswer", 400, 401, 409, 413, 503),
+        response: answers("ProxyAnswer", 400, 401, 404, 409, 413, 503),
         detail: {
           tags,
           summary: "Open an app",
@@ -87,7 +87,7 @@ export function proxyRoutes(access: AccessPlugin, proxy: ProxyService, baseUrl: 
         asked: CloseQuery,
         params,
         query: CloseQuery,
-        response: answers("Success", 400, 401),
+        response: answers("Success", 400, 401, 404),
         detail: {
           tags,
           summary: "Close an app",

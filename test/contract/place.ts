@@ -91,7 +91,7 @@ async function isHealthy({ registrations }: FakeCoordinator): Promise<boolean> {
   const { api_port: port, tls_listen: tls } = registrations.at(-1) ?? {};
   const url = `${tls === true ? "https" : "http"}://127.0.0.1:${port}/health`;
   const health = await fetch(url, { tls: { rejectUnauthorized: false } });
-  return ((await health.json()) as { status: string }).status === "healthy";
+  return ((await health.json()) as { status: string }).status === "ok";
 }
 
 function messengersOf(redis: RedisServer | null): (codec: ReturnType<typeof createCodec>) => Messengers {

@@ -174,7 +174,7 @@ describe("/v2/proxy/auth", () => {
     [
       "an unknown token",
       { token: SOME_ID },
-      "401 invalid-credentials: token: unknown or expired; wanted one from POST /v2/conf",
+      "404 object-not-found: token: unknown or expired; wanted one from POST /v2/conf",
     ],
     ["a token of another session", { session_id: SOME_ID }, "401 invalid-credentials: E20007: Session ID mismatch"],
     [
@@ -223,7 +223,7 @@ describe("/v2/proxy/auth", () => {
       { envs: "{" },
       "400 invalid-api-params: envs: wanted an object or null, got text that is not JSON",
     ],
-    ["an unknown token", { token: SOME_ID }, "401 invalid-credentials"],
+    ["an unknown token", { token: SOME_ID }, "404 object-not-found"],
     ["a foreign session", { session_id: SOME_ID }, "401 invalid-credentials: E20007: Session ID mismatch"],
   ])("%s: GET with a query names it and records nothing", async (_what, change, expected) => {
     const query = new URLSearchParams({ ...good, token, ...change });
@@ -244,7 +244,7 @@ describe("/v2/proxy/auth", () => {
   test("a person's browser gets a page, a program a problem document", async () => {
     const url = `${cluster.coordinator.baseUrl}/v2/proxy/auth?token=${SOME_ID}&session_id=${SESSION}&app=a&protocol=http`;
     const page = await fetch(url, { headers: { Accept: "text/html,*/*;q=0.8" } });
-    expect([page.status, page.headers.get("content-type")]).toEqual([401, "text/html; charset=utf-8"]);
+    expect([page.status, page.headers.get("content-type")]).toEqual([404, "text/html; charset=utf-8"]);
     expect(page.headers.get("content-security-policy")).toBe("default-src 'none'; style-src 'unsafe-inline'");
     const problem = await fetch(url, { headers: { Accept: "application/json" } });
     const any = await fetch(url, { headers: { Accept: "*/*" } });
@@ -260,7 +260,7 @@ describe("/v2/proxy/auth", () => {
       const answer = await short.manager.auth(issued.token, issued.sessionId);
       return answer.status !== 200 && answer;
     });
-    expect(told(refused)).toBe("401 invalid-credentials: token: unknown or expired; wanted one from POST /v2/conf");
+    expect(told(refused)).toBe("404 object-not-found: token: unknown or expired; wanted one from POST /v2/conf");
   });
 });
 
@@ -274,7 +274,7 @@ describe("/v2/proxy/{token}/{session}/add and /delete", () => {
     ],
     [`/v2/proxy/${SOME_ID}/${SESSION}/add?app=a&protocol=z`, "400 invalid-api-params: protocol: wanted one of"],
     [`/v2/proxy/${SOME_ID}/${SESSION}/add?app=a&protocol=http&port=65536`, "400 invalid-api-params: port: wanted"],
-    [`/v2/proxy/${SOME_ID}/${SESSION}/delete?app=a`, "401 invalid-credentials: token: unknown or expired"],
+    [`/v2/proxy/${SOME_ID}/${SESSION}/delete?app=a`, "404 object-not-found: token: unknown or expired"],
     [
       `/v2/proxy/${SOME_ID}/${SESSION}/delete`,
       "400 invalid-api-params: app: wanted text of length at least 1, got nothing",

@@ -171,7 +171,7 @@ describe("the platform's Redis", () => {
     await core.stop();
     await until(async () => (await said()) === "away");
     await until(async () => (await figure()) === "0");
-    expect((await health())["status"]).toBe("healthy");
+    expect((await health())["status"]).toBe("ok");
     expect((await stage.manager.call("GET", "/health/readyz")).status).toBe(200);
     expect((await open(TWO)).status).toBe(200);
     await core.start();

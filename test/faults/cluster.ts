@@ -155,5 +155,5 @@ async function isUp({ nodes, coordinator }: Cluster): Promise<boolean> {
     ),
   );
   void coordinator;
-  return answers.every((answer) => answer?.status === "healthy");
+  return answers.every((answer) => answer?.status === "ok");
 }

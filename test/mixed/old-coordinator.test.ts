@@ -163,7 +163,7 @@ describe("a coordinator that restarts", () => {
     expect(await page(circuit.port)).toBe("200 a");
     await until(async () => (await worker.health())["status"] === "degraded");
     await coordinator.start("kept");
-    await until(async () => (await worker.health())["status"] === "healthy");
+    await until(async () => (await worker.health())["status"] === "ok");
     expect(await page((await open("b")).circuit.port)).toBe("200 b");
     expect(await page(circuit.port)).toBe("200 a");
   });

@@ -72,6 +72,6 @@ export function startOurWorker({
 /** Resolves when it serves and hears events. */
 export async function whole(worker: OurWorker): Promise<OurWorker> {
   await worker.ready;
-  await until(async () => (await worker.health())["status"] === "healthy");
+  await until(async () => (await worker.health())["status"] === "ok");
   return worker;
 }

@@ -97,7 +97,7 @@ async function isHealthy(name: string, { process }: Service, port: number): Prom
   if (process.exitCode !== null) throw new Error(`the worker of ${name} ended with ${process.exitCode}`);
   try {
     const health = await fetch(`http://127.0.0.1:${port}/health`);
-    return ((await health.json()) as { status: string }).status === "healthy";
+    return ((await health.json()) as { status: string }).status === "ok";
   } catch {
     return false; // not listening yet
   }

@@ -242,9 +242,14 @@ describe("the worker's API", () => {
     const get = async (path: string) => (await fetch(cluster.workerApi + path)).json();
     expect(await get("/status")).toEqual({ api_version: "v2" });
     expect(await get("/")).toMatchObject({ component: "appproxy-worker" });
-    expect(await get("/health/livez")).toEqual({ status: "healthy" });
+    expect(await get("/health/livez")).toMatchObject({ status: "ok", connectivity: { overall_healthy: true } });
     expect(await get("/health")).toMatchObject({
-      status: "healthy",
+      status: "ok",
+      component: "appproxy-worker",
+      connectivity: {
+        overall_healthy: true,
+        connectivity_checks: ["events", "coordinator", "circuits", "clock"].map((id) => ({ component_id: id })),
+      },
       checks: { circuits: "known", coordinator: "reachable", events: "connected" },
     });
     expect(await status(`${cluster.workerApi}/health/readyz`)).toBe(200);

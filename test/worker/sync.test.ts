@@ -115,7 +115,7 @@ function node(heartbeat: number, endpoint = manager.baseUrl, more: Record<string
 async function readyNode(heartbeat: number): Promise<Node> {
   const made = node(heartbeat);
   await made.ready;
-  await until(async () => (await made.health())[1]["status"] === "healthy");
+  await until(async () => (await made.health())[1]["status"] === "ok");
   return made;
 }
 
@@ -355,7 +355,7 @@ describe("a coordinator", () => {
     expect((await worker.health("/health/livez"))[0]).toBe(200);
     await coordinatorAt(port, "first.sqlite3");
     await worker.ready;
-    await until(async () => (await worker.health())[1]["status"] === "healthy");
+    await until(async () => (await worker.health())[1]["status"] === "ok");
     expect((await worker.health("/health/readyz"))[1]).toMatchObject({
       worker_id: worker.state().workerId,
       checks: { circuits: "known", coordinator: "reachable", events: "connected" },
@@ -372,7 +372,7 @@ describe("a coordinator", () => {
     await until(async () => (await worker.health())[1]["status"] === "degraded");
     expect([(await worker.health("/health/readyz"))[0], await served()]).toEqual([200, ["a", null, null, null]]);
     await coordinatorAt(port, "first.sqlite3");
-    await until(async () => (await worker.health())[1]["status"] === "healthy");
+    await until(async () => (await worker.health())[1]["status"] === "ok");
     await open("b", 1);
     expect(await served()).toEqual(["a", "b", null, null]);
   });

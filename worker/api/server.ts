@@ -1,5 +1,6 @@
 /** The worker's own API on its own port: setup, health, status. Circuits never come in here. */
 import { hostPort } from "../../shared/config/fields.ts";
+import { connectivity, type Part } from "../../shared/connectivity.ts";
 import { Failure, reason } from "../../shared/failure.ts";
 import { redactUrl, type Log } from "../../shared/log.ts";
 import { CORS_HEADERS, failureAnswer, wantsPage } from "../../shared/page.ts";
@@ -107,7 +108,7 @@ async function route(request: Request, peer: string, deps: ApiDeps): Promise<Res
 type Handler = (deps: ApiDeps, request: Request, peer: string) => Promise<Response> | Response;
 
 const ROUTES: Record<string, Handler> = {
-  "/": () => Response.json({ component: "appproxy-worker", version: VERSION, api_version: "v2" }),
+  "/": (deps) => Response.json({ ...health(deps, "degraded"), api_version: "v2" }),
   "/status": () => Response.json({ api_version: "v2" }),
   "/setup": (deps, request, peer) => setup(request, peer, deps.setup),
   "/metrics": (deps, _request, peer) => deps.metrics.answer(peer),
@@ -118,20 +119,29 @@ const ROUTES: Record<string, Handler> = {
       occupied_slots: state().circuits,
       takeover: sharing?.takeover() ?? "off",
     }),
-  "/health": (deps) => Response.json(health(deps)),
-  "/health/livez": () => Response.json({ status: "healthy" }),
+  "/health": (deps) => Response.json(health(deps, "degraded")),
+  "/health/livez": () => Response.json(named("ok", [])),
   "/health/readyz": (deps) => {
-    const body = health(deps);
-    return Response.json(body, { status: deps.state().ready ? 200 : 503 });
+    const { ready } = deps.state();
+    return Response.json({ ...health(deps, "error"), status: ready ? "ok" : "error" }, { status: ready ? 200 : 503 });
   },
 };
 
-function health({ state, clock }: ApiDeps) {
+function named(status: string, parts: readonly Part[]) {
+  return { status, version: VERSION, component: "appproxy-worker", connectivity: connectivity(parts, Date.now()) };
+}
+
+/** An object: the original's worker answers with its JSON as one text, which no reader of `status` can want. */
+function health({ state, clock }: ApiDeps, bad: "degraded" | "error") {
   const { workerId, known, revision, digest, lag, syncedAt, coordinator, circuits, events } = state();
+  const parts = [
+    { group: "redis", component: "events", healthy: events },
+    { group: "appproxy", component: "coordinator", healthy: coordinator },
+    { group: "appproxy", component: "circuits", healthy: known },
+    { group: "system", component: "clock", healthy: clock.state() !== "wrong" },
+  ];
   return {
-    status: known && coordinator && events && clock.state() !== "wrong" ? "healthy" : "degraded",
-    component: "appproxy-worker",
-    version: VERSION,
+    ...named(parts.every(({ healthy }) => healthy) ? "ok" : bad, parts),
     worker_id: workerId,
     checks: {
       circuits: known ? "known" : "unknown",

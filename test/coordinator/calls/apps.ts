@@ -103,7 +103,7 @@ export const apps: { [N in Apps]: Plan<N> } = {
         spoil: (good) => ({ ...good, session_id: "me" }),
       },
       {
-        kind: "invalid-credentials",
+        kind: "object-not-found",
         what: "an unknown token",
         msg: UNKNOWN_TOKEN,
         spoil: (good) => ({ ...good, token: NOBODY }),
@@ -141,7 +141,7 @@ function opening<N extends "open" | "openByQuery">(give: (wish: Record<string, u
       { kind: "invalid-api-params", what: "a redirect elsewhere", msg: BAD_REDIRECT, ...spoilt({ redirect: "//evil.example" }) },
       { kind: "invalid-api-params", what: "envs that are no object", msg: /^envs: wanted an object/, ...spoilt({ envs: "PASSWORD=hunter2" }) },
       { kind: "invalid-api-params", what: "a bad address list", msg: 'allowed_client_ips: wanted addresses or CIDR ranges, got "300.1.1.1"', ...spoilt({ allowed_client_ips: "300.1.1.1" }) },
-      { kind: "invalid-credentials", what: "an unknown token", msg: UNKNOWN_TOKEN, ...spoilt({ token: NOBODY }) },
+      { kind: "object-not-found", what: "an unknown token", msg: UNKNOWN_TOKEN, ...spoilt({ token: NOBODY }) },
       { kind: "invalid-credentials", what: "a token of another session", msg: "E20007: Session ID mismatch", ...spoilt({ session_id: NOBODY }) },
       { kind: "appproxy/port-not-available", what: "a port that is taken", msg: /^port: \d+ is already occupied by another circuit$/, ask: taken },
       { kind: "appproxy/port-not-available", what: "a port of no worker", msg: /^port: 9 is in no worker's range; wanted one of \d+-\d+/, ...spoilt({ port: 9 }) },

@@ -16,7 +16,21 @@ type Insight =
   | "circuitHealth";
 
 const nothing = async () => ({});
-const HEALTHY = { status: "healthy", component: "appproxy-coordinator", version: VERSION };
+const HEALTHY = { status: "ok", component: "appproxy-coordinator", version: VERSION };
+const AT = expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/) as string;
+const check = (group: string, id: string) => ({
+  service_group: group,
+  component_id: id,
+  is_healthy: true,
+  last_checked_at: AT,
+  error_message: null,
+});
+/** As the coordinator 26.9.6 answers: `{"status": "ok", "version", "component", "connectivity": {…}}`. */
+const CONNECTIVITY = {
+  overall_healthy: true,
+  connectivity_checks: [check("redis", "live"), check("redis", "events"), check("database", "sqlite")],
+  timestamp: AT,
+};
 
 export const insight: { [N in Insight]: Plan<N> } = {
   hello: {
@@ -31,14 +45,26 @@ export const insight: { [N in Insight]: Plan<N> } = {
   health: {
     good: nothing,
     so: (answer) =>
-      expect(answer).toMatchObject({ ...HEALTHY, checks: { events: "connected", live_data: "connected" } }),
-    same: ({ checks: _checks, ...rest }: Record<string, unknown>) => rest,
+      expect(answer).toMatchObject({
+        ...HEALTHY,
+        connectivity: CONNECTIVITY,
+        checks: { events: "connected", live_data: "connected" },
+      }),
+    same: ({ checks: _checks, connectivity: _connectivity, ...rest }: Record<string, unknown>) => rest,
   },
-  isAlive: { good: nothing, so: (answer) => expect(answer).toEqual({ status: "healthy" }) },
+  isAlive: {
+    good: nothing,
+    so: (answer) =>
+      expect(answer).toEqual({
+        ...HEALTHY,
+        connectivity: { overall_healthy: true, connectivity_checks: [], timestamp: AT },
+      }),
+    same: ({ connectivity: _connectivity, ...rest }: Record<string, unknown>) => rest,
+  },
   isReady: {
     good: nothing,
     so: (answer) => expect(answer).toMatchObject(HEALTHY),
-    same: ({ checks: _checks, ...rest }: Record<string, unknown>) => rest,
+    same: ({ checks: _checks, connectivity: _connectivity, ...rest }: Record<string, unknown>) => rest,
     others: [
       {
         place: "adrift",
@@ -46,7 +72,14 @@ export const insight: { [N in Insight]: Plan<N> } = {
         what: "Redis away",
         ask: () => ({}),
         says: ({ body }) =>
-          expect(body).toMatchObject({ status: "degraded", checks: { events: "away", live_data: "away" } }),
+          expect(body).toMatchObject({
+            status: "error",
+            connectivity: {
+              overall_healthy: false,
+              connectivity_checks: [{ is_healthy: false, error_message: "away" }, { is_healthy: false }, {}],
+            },
+            checks: { events: "away", live_data: "away" },
+          }),
       },
     ],
   },

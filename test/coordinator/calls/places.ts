@@ -28,7 +28,7 @@ export async function startUsual(
   const { workerApi } = cluster;
   // Until both hear events a creation would wait for the next heartbeat.
   await until(async () => (await fetch(`${cluster.coordinator.baseUrl}/health/readyz`)).ok);
-  await until(async () => (await (await fetch(`${workerApi}/health`)).text()).includes('"healthy"'));
+  await until(async () => (await (await fetch(`${workerApi}/health`)).text()).includes('"ok"'));
   return {
     stage: new Stage(cluster.manager, names),
     workerApi,

@@ -11,6 +11,7 @@ import { OWNER, refusal, routeTo, service, startStage, type Stage } from "../../
 const ID = "0e000000-0000-4000-8000-00000000000a";
 const USER = "0a000000-0000-4000-8000-00000000000a";
 const DAY = 24 * 3600;
+const TEN_YEARS = 3653 * 24 * 3600;
 const YEAR = 365 * DAY;
 
 let stage: Stage;
@@ -89,13 +90,22 @@ describe("its end", () => {
   });
 
   test.each([
-    ["a date", `${clock(0, AT + 3 * YEAR)}Z`],
-    ["seconds", AT + 3 * YEAR],
+    ["a date", `${clock(0, AT + 11 * YEAR)}Z`],
+    ["seconds", AT + 11 * YEAR],
     ["the end of time", 1e300],
-  ])("is at most a year from now, whatever is asked for: %s", async (_what, exp) => {
-    const before = Math.floor(now() + YEAR);
+  ])("is at most ten years from now, whatever is asked for: %s", async (_what, exp) => {
+    const before = Math.floor(now() + TEN_YEARS);
     const { exp: given = 0 } = (await claimsOf(exp)).payload;
-    expect([given >= before, given <= now() + YEAR]).toEqual([true, true]);
+    expect([given >= before, given <= now() + TEN_YEARS]).toEqual([true, true]);
+  });
+
+  test("is as asked for within that: clients keep their token in a configuration", async () => {
+    expect((await claimsOf(AT + 9 * YEAR)).payload.exp).toBe(AT + 9 * YEAR);
+  });
+
+  // The original 26.9.6 answers "2027-01-31" with a token whose `exp` is that day's midnight, UTC.
+  test("may be a date alone, which is its first moment", async () => {
+    expect((await claimsOf("2031-01-31")).payload.exp).toBe(Date.parse("2031-01-31T00:00:00Z") / 1000);
   });
 
   test.each([
