@@ -6,6 +6,7 @@ import {
   eventsSection,
   impliedTls,
   loggingSection,
+  otelSection,
   redisSection,
   secretsSection,
   secretStoppers,
@@ -13,7 +14,7 @@ import {
   tlsKeys,
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
-import { loadConfig, type Loaded, type Values } from "../shared/config/load.ts";
+import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
 
 export const COORDINATOR_FILE = "app-proxy-coordinator.toml";
 export const COORDINATOR_ENV = "APP_PROXY_COORDINATOR";
@@ -35,7 +36,14 @@ export const coordinatorTable = {
     home_url: f.optionalUrl(
       "Where people open apps, such as https://web.example.com: our error pages, the workers' too, lead back there. Default: the site from which an app was opened",
     ),
+    announce_addr: f.optionalAddress(
+      "Where the platform's Prometheus finds `/metrics`; default: `bind_addr`, or the advertised one when that is every address",
+    ),
     ...tlsKeys,
+    enable_traefik: f.flag(
+      false,
+      "Of the original; `true` is refused: this version's workers carry the traffic themselves",
+    ),
     allow_unauthorized_configure_request: f.flag(false, "Take `POST /v2/conf` without a token from anywhere"),
     manager_cidrs: cidrs(
       ["127.0.0.0/8", "::1/128"],
@@ -72,6 +80,7 @@ export const coordinatorTable = {
   },
   secrets: secretsSection,
   events: eventsSection,
+  otel: otelSection,
   logging: loggingSection,
   debug: debugSection,
 };
@@ -93,6 +102,7 @@ export function loadCoordinatorConfig(
     check: (config) => [
       ...secretStoppers(namedSecrets(config), config.debug.enabled),
       ...tlsFaults("proxy_coordinator", config.proxy_coordinator),
+      ...traefikFaults(config),
     ],
   });
 }
@@ -103,6 +113,13 @@ export function namedSecrets(config: CoordinatorConfig): Record<string, string> 
 }
 
 // --- internal ---
+
+/** Workers behind Traefik get their routes from etcd, where only the original's coordinator writes them. */
+function traefikFaults({ proxy_coordinator: { enable_traefik: isOn } }: CoordinatorConfig): Fault[] {
+  const message =
+    'true was given; wanted false: this version does not configure Traefik. Its workers carry the traffic themselves, with frontend_mode "port" or "wildcard"';
+  return isOn ? [{ key: "proxy_coordinator.enable_traefik", message }] : [];
+}
 
 /** The original takes a scheme in the advertised host, and it wins: `{ host = "https://apps.example.com", port = 443 }`. */
 function schemeOfHost(section: CoordinatorConfig["proxy_coordinator"]): CoordinatorConfig["proxy_coordinator"] {

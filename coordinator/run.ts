@@ -2,14 +2,16 @@
  * The life of a coordinator's process from its configuration file to SIGTERM. Called by main.ts; the fault harness of the
  * tests starts the same process with parts that fail when they are told to.
  */
+import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { createCodec, HEARD_BY_COORDINATORS } from "../shared/bus/envelope.ts";
 import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
-import { secretFaults } from "../shared/config/common.ts";
+import { secretFaults, warningsOf } from "../shared/config/common.ts";
 import { hostPort, type Address } from "../shared/config/fields.ts";
 import { createLog } from "../shared/log.ts";
+import { announce, announcedAddress, DISCOVERY_DB } from "../shared/discovery.ts";
 import { redisMessengers } from "../shared/messengers.ts";
-import type { RedisSettings } from "../shared/redis.ts";
+import { connectRedis, type RedisSettings } from "../shared/redis.ts";
 import { shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
 import { COORDINATOR_ENV, COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets } from "./config.ts";
 import { startCoordinator } from "./coordinator.ts";
@@ -22,7 +24,7 @@ export async function runCoordinator(fitted: (real: Deps) => Deps = (real) => re
   const file = readConfigFile(COORDINATOR_FILE, process.argv.slice(2));
   if (file === null) return void process.stdout.write(helpText("coordinator", COORDINATOR_FILE, COORDINATOR_ENV));
   const { values: config, ignored } = loadCoordinatorConfig(file.source, file.toml, process.env);
-  if (file.check) return void process.stdout.write(checkedText(file.source, ignored));
+  if (file.check) return void process.stdout.write(checkedText(file.source, ignored, warningsOf(config)));
 
   const log = createLog("coordinator", config.logging.level);
   surviveStrayErrors(log);
@@ -39,6 +41,7 @@ export async function runCoordinator(fitted: (real: Deps) => Deps = (real) => re
   );
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
+  for (const warning of warningsOf(config)) log.warn(warning);
   if (config.proxy_coordinator.allow_unauthorized_configure_request)
     log.warn("POST /v2/conf is taken from anywhere without a token");
   if (config.db.type !== "sqlite") log.warn({ path: config.db.path }, "db.type is not supported: SQLite is used");
@@ -66,6 +69,11 @@ export async function runCoordinator(fitted: (real: Deps) => Deps = (real) => re
     }),
   );
   shutdown.add(() => coordinator.stop());
+  const { announce_addr: wanted, advertised_addr: advertised } = config.proxy_coordinator;
+  const address = announcedAddress(wanted, coordinator.address, advertised);
+  const monitoring = connectRedis(platformRedis(config), DISCOVERY_DB, "service discovery", log);
+  const discovery = announce(monitoring, { group: "appproxy-coordinator", name: `i-${hostname()}`, address }, log);
+  shutdown.add(() => discovery.stop());
 }
 
 // --- internal ---

@@ -5,6 +5,7 @@ import {
   eventsSection,
   impliedTls,
   loggingSection,
+  otelSection,
   redisSection,
   secretsSection,
   secretStoppers,
@@ -52,7 +53,9 @@ export const workerTable = {
       "Pages of these origins may call every app with the person's cookies: name only what may act as the person",
       (entry) => originOf(entry) === entry,
     ),
-    announce_addr: f.optionalAddress("Accepted for the original's files; not used"),
+    announce_addr: f.optionalAddress(
+      "Where the platform's Prometheus finds `/metrics`; default: `api_bind_addr`, or the advertised one when that is every address",
+    ),
     shutdown_timeout: f.number(30, [0, 3600], "seconds", "How long requests may finish after SIGTERM"),
     snapshot_dir: f.text(
       ".",
@@ -121,6 +124,7 @@ export const workerTable = {
     ),
   },
   events: eventsSection,
+  otel: otelSection,
   logging: loggingSection,
   debug: debugSection,
 };

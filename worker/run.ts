@@ -3,13 +3,15 @@
  * starts the same process with parts that fail when they are told to.
  */
 import { COORDINATOR_EVENTS, createCodec } from "../shared/bus/envelope.ts";
-import { secretFaults } from "../shared/config/common.ts";
+import { secretFaults, warningsOf } from "../shared/config/common.ts";
 import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
 import { ConfigError } from "../shared/config/load.ts";
 import { hostPort } from "../shared/config/fields.ts";
 import { raiseHttpLimits } from "../shared/limits.ts";
 import { createLog } from "../shared/log.ts";
+import { announce, announcedAddress, DISCOVERY_DB } from "../shared/discovery.ts";
 import { redisMessengers } from "../shared/messengers.ts";
+import { connectRedis } from "../shared/redis.ts";
 import { ignoreProxySettings, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
 import { followSupervisor, predecessorOf, tellSupervisor } from "../shared/supervised.ts";
 import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
@@ -26,7 +28,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   const { values: config, ignored } = loadWorkerConfig(file.source, file.toml, process.env);
   const faults = [...unservedFaults(config), ...tlsFileFaults(config)];
   if (faults.length > 0) throw new ConfigError(file.source, faults);
-  if (file.check) return void process.stdout.write(checkedText(file.source, ignored));
+  if (file.check) return void process.stdout.write(checkedText(file.source, ignored, warningsOf(config)));
 
   const log = createLog("worker", config.logging.level);
   surviveStrayErrors(log);
@@ -42,6 +44,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
     },
     "configuration read",
   );
+  for (const warning of warningsOf(config)) log.warn(warning);
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 
@@ -69,6 +72,16 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
     }),
   );
   shutdown.add(() => worker.stop());
+  const {
+    announce_addr: wanted,
+    api_bind_addr: bound,
+    api_advertised_addr: advertised,
+    authority,
+  } = config.proxy_worker;
+  const address = announcedAddress(wanted, { host: bound.host, port: worker.apiPort }, advertised);
+  const monitoring = connectRedis(config.redis, DISCOVERY_DB, "service discovery", log);
+  const discovery = announce(monitoring, { group: "appproxy-worker", name: authority, address }, log);
+  shutdown.add(() => discovery.stop());
   await worker.ready;
   tellSupervisor(config.proxy_worker.shutdown_timeout * 1000);
 }

@@ -28,6 +28,20 @@ export const eventsSection = {
   accept_unsigned: f.flag(false, "Take events without our signature: needed while a peer is the Python original"),
 };
 
+export const otelSection = {
+  enabled: f.flag(
+    false,
+    "Of the original; `true` gives a warning: traces are not exported, and figures are at `/metrics`",
+  ),
+};
+
+/** What a file asks for and this version leaves out without harm: told at start and by `--check`. */
+export function warningsOf({ otel }: { otel: { enabled: boolean } }): string[] {
+  return otel.enabled
+    ? ["otel.enabled: true was given, but this version exports no telemetry; /metrics has figures"]
+    : [];
+}
+
 const level = f.oneOf(LOG_LEVELS, "info", "Least level that is written");
 
 export const loggingSection = {

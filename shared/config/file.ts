@@ -38,8 +38,9 @@ Every key can be overridden by an environment variable: ${prefix}__SECTION__KEY.
 }
 
 /** What `--check` prints for a valid configuration: keys that nothing reads are named, they may be typing errors. */
-export function checkedText(source: string, ignored: readonly string[]): string {
-  return [`${source}: the configuration is valid`, ...ignored.map((key) => `  ${unread(key)}`)].join("\n").concat("\n");
+export function checkedText(source: string, ignored: readonly string[], warnings: readonly string[] = []): string {
+  const lines = [...warnings, ...ignored.map(unread)].map((line) => `  ${line}`);
+  return [`${source}: the configuration is valid`, ...lines].join("\n").concat("\n");
 }
 
 // --- internal ---
