@@ -98,11 +98,7 @@ export function recycled(): Failure {
   });
 }
 
-/** 404, as the original's: callers take 401 for a wrong secret of theirs. */
+/** As the original's, and no more: callers take 401 for a wrong secret of theirs. */
 function unknownToken(): Failure {
-  return new Failure("object-not-found", {
-    object: "token",
-    msg: "token: unknown or expired; wanted one from POST /v2/conf",
-    page: "link-expired",
-  });
+  return new Failure("object-not-found", { object: "token", page: "link-expired" });
 }

@@ -23,7 +23,7 @@ afterAll(() => cluster.stop());
 
 /** The type's last part, and what the message says. */
 function told({ status, body }: Answer): string {
-  return `${status} ${String(body["type"]).split("/probs/")[1]}: ${String(body["msg"])}`;
+  return `${status} ${String(body["type"]).split("/probs/")[1]}: ${String(body["msg"] ?? body["title"])}`;
 }
 
 async function recorded(): Promise<unknown> {
@@ -171,11 +171,7 @@ describe("/v2/proxy/auth", () => {
     ["an empty app", { app: "" }, '400 invalid-api-params: app: wanted text of length from 1 to 255, got ""'],
     ["a session that is no UUID", { session_id: "x" }, '400 invalid-api-params: session_id: wanted a UUID, got "x"'],
     ["a token that is no UUID", { token: "x" }, "400 invalid-api-params: token: wanted a UUID, got [hidden]"],
-    [
-      "an unknown token",
-      { token: SOME_ID },
-      "404 object-not-found: token: unknown or expired; wanted one from POST /v2/conf",
-    ],
+    ["an unknown token", { token: SOME_ID }, "404 object-not-found: E00002: No such token."],
     ["a token of another session", { session_id: SOME_ID }, "401 invalid-credentials: E20007: Session ID mismatch"],
     [
       "a truth value that is text",
@@ -260,7 +256,7 @@ describe("/v2/proxy/auth", () => {
       const answer = await short.manager.auth(issued.token, issued.sessionId);
       return answer.status !== 200 && answer;
     });
-    expect(told(refused)).toBe("404 object-not-found: token: unknown or expired; wanted one from POST /v2/conf");
+    expect(told(refused)).toBe("404 object-not-found: E00002: No such token.");
   });
 });
 
@@ -274,7 +270,7 @@ describe("/v2/proxy/{token}/{session}/add and /delete", () => {
     ],
     [`/v2/proxy/${SOME_ID}/${SESSION}/add?app=a&protocol=z`, "400 invalid-api-params: protocol: wanted one of"],
     [`/v2/proxy/${SOME_ID}/${SESSION}/add?app=a&protocol=http&port=65536`, "400 invalid-api-params: port: wanted"],
-    [`/v2/proxy/${SOME_ID}/${SESSION}/delete?app=a`, "404 object-not-found: token: unknown or expired"],
+    [`/v2/proxy/${SOME_ID}/${SESSION}/delete?app=a`, "404 object-not-found: E00002: No such token."],
     [
       `/v2/proxy/${SOME_ID}/${SESSION}/delete`,
       "400 invalid-api-params: app: wanted text of length at least 1, got nothing",

@@ -47,7 +47,7 @@ async function settled(): Promise<void> {
   const { token } = await stage.manager.conf({ ...newKernel(), session_id: session });
   await platform.sessionTerminated(session);
   const close = `/v2/proxy/${token}/${session}/delete?app=none`;
-  await until(async () => (await stage.manager.call("GET", close)).status === 401);
+  await until(async () => (await stage.manager.call("GET", close)).status === 404);
 }
 
 describe("a session that is over", () => {
@@ -65,7 +65,7 @@ describe("a session that is over", () => {
     await until(async () => (await circuits()).length === 1);
     expect(performance.now() - since).toBeLessThan(owed(1000));
     expect(await apps()).toEqual([`jupyter ${TWO}`]);
-    expect([await status(mine), await status(other)]).toEqual([401, 200]);
+    expect([await status(mine), await status(other)]).toEqual([404, 200]);
     await until(() => removed().length > 0);
     expect(removed().map(({ payload }) => ("circuits" in payload ? payload.circuits.length : 0))).toEqual([2]);
     expect([...replay(worker.events, "w").values()].map(({ session_ids: ids }) => ids)).toEqual([[TWO]]);
@@ -114,7 +114,7 @@ describe("a session that is over", () => {
     const opening = open(ONE);
     await until(() => worker.events.length > 0);
     await platform.sessionTerminated(ONE);
-    expect((await opening).status).toBe(401);
+    expect((await opening).status).toBe(404);
     expect(await circuits()).toEqual([]);
     await until(() => stage.told.length === 2);
   });

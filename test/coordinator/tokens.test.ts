@@ -38,7 +38,7 @@ beforeEach(async () => {
 
 afterEach(() => stack.disposeAsync());
 
-/** 503 for a good one, because there is no worker; 401 for one that is not known. */
+/** 503 for a good one, because there is no worker; 404 for one that is not known. */
 const open = async ({ token, sessionId }: { token: string; sessionId: string }) => (await manager.auth(token, sessionId)).status; // prettier-ignore
 const kept = () => database.db.select({ id: tokens.id }).from(tokens).all().map(({ id }) => id); // prettier-ignore
 
@@ -47,7 +47,7 @@ test("a token opens apps for ten minutes, and no millisecond longer", async () =
   now += LIFETIME_MS - 1;
   expect(await open(token)).toBe(503);
   now += 1;
-  expect(await open(token)).toBe(401);
+  expect(await open(token)).toBe(404);
 });
 
 test("one that has expired is forgotten, and one that has not is kept", async () => {

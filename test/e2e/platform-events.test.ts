@@ -51,7 +51,7 @@ describe("the platform says", () => {
     await until(async () => (await mine.ask()) === "refused");
     expect(performance.now() - since).toBeLessThan(owed(1000));
     expect(await isThere(mine.circuitId)).toBe(false);
-    expect((await cluster.manager.auth(mine.token, mine.sessionId)).status).toBe(401);
+    expect((await cluster.manager.auth(mine.token, mine.sessionId)).status).toBe(404);
     expect(await other.ask()).toBe(200);
   });
 

@@ -203,7 +203,7 @@ describe("the way back", () => {
     expect(links(await look(`${site.workerApi}/setup`))).toEqual(["https://web.example.com/sessions"]);
     const query = `token=${crypto.randomUUID()}&session_id=${crypto.randomUUID()}&app=jupyter&protocol=http`;
     const expired = await look(`${site.manager.baseUrl}/v2/proxy/auth?${query}`, { "Accept-Language": "ko" });
-    expect([expired.status, links(expired)]).toEqual([401, ["https://web.example.com/sessions"]]);
+    expect([expired.status, links(expired)]).toEqual([404, ["https://web.example.com/sessions"]]);
     expect(expired.body).toContain("링크가 만료되었습니다");
     expect(token).not.toBe("");
   });

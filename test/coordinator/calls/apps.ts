@@ -15,7 +15,7 @@ const WISH = {
   args: '{"not":"read"}',
   redirect: "/lab?x=1",
 } as const;
-const UNKNOWN_TOKEN = "token: unknown or expired; wanted one from POST /v2/conf";
+const UNKNOWN_TOKEN = "token";
 const BAD_REDIRECT = "redirect: wanted a path that starts with a single / and has no backslash or control character";
 
 export const apps: { [N in Apps]: Plan<N> } = {
