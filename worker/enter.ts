@@ -10,7 +10,14 @@ import { validPermit, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
 import type { RequestHead } from "./engine/engine.ts";
 import { CLEARING, clearingPage, expireCookies, isTrustworthy, mayHoldLeavings } from "./leavings.ts";
-import { LEGACY_COOKIE, permitCookie, permitCookieName, type PermitClaims, type TicketClaims } from "./permit.ts";
+import {
+  LEGACY_COOKIE,
+  permitCookie,
+  permitCookieName,
+  TICKET_LIFETIME,
+  type PermitClaims,
+  type TicketClaims,
+} from "./permit.ts";
 import type { Entry } from "./table.ts";
 import { unseen, UNSEEN_HEADERS } from "./unseen.ts";
 
@@ -35,8 +42,7 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
   const ticket = readTicket(head, circuit.id, settings);
   const isYoung = ticket !== null && ticket.exp * 1000 > settings.now();
   if (isYoung && settings.sameSite === "lax" && isForeignFrame(head)) throw needsTab(ticket, settings);
-  // For as long as the longest that there are, so that no two of one origin let in twice.
-  const fresh = isYoung && (await burner.burn(ticket.jti, TAB_TICKET_LIFETIME * 1000));
+  const fresh = isYoung && (await burner.burn(ticket.jti, BURNT_SECONDS * 1000));
   const path = redirectPath(ticket?.path ?? "") ?? "/";
   const held = heldPermit(entry, head, settings);
   if (fresh) {
@@ -55,6 +61,11 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
 
 /** Somebody reads the page in the frame first. Seconds. */
 const TAB_TICKET_LIFETIME = 600;
+/**
+ * Longer than any ticket of one origin can live: a tab's may be made in the last moment of a used one, and is used after both
+ * otherwise. Clocks of two nodes may differ by some seconds.
+ */
+const BURNT_SECONDS = TICKET_LIFETIME + TAB_TICKET_LIFETIME + 60;
 
 /** A page of another site shows this in a frame: a cookie that is `SameSite=Lax` would not be kept. */
 function isForeignFrame(head: RequestHead): boolean {
@@ -62,9 +73,11 @@ function isForeignFrame(head: RequestHead): boolean {
   return isFramed(header) && header("sec-fetch-site") === "cross-site";
 }
 
-/** Uses nothing up: the ticket goes on to the tab, still good for one use. */
+/** Uses nothing up: the ticket goes on to the tab, still good for one use. One that has gone on already lives no longer by it. */
 function needsTab(ticket: TicketClaims, { permits, now }: AdmitSettings): Failure {
-  const same = permits.ticket(ticket, Math.floor(now() / 1000), TAB_TICKET_LIFETIME);
+  const at = Math.floor(now() / 1000);
+  const lifetime = ticket.tab === true ? ticket.exp - at : TAB_TICKET_LIFETIME;
+  const same = permits.ticket({ ...ticket, tab: true }, at, lifetime);
   return new Failure("invalid-credentials", {
     msg: "Browsers keep no cookie for an app in a frame of another site (permit.same_site); open it in a tab of its own",
     page: "framed",

@@ -25,6 +25,8 @@ export interface TicketClaims {
   jti: string;
   /** Where to go afterwards. */
   path: string;
+  /** It was made longer already, for a tab of its own. */
+  tab?: true;
 }
 
 export interface PermitSettings {
