@@ -33,10 +33,10 @@ export function createPermitJar(deps: JarDeps): PermitJar {
       if (held.length === 0) return [];
       const left = living(held, deps);
       // Whose worker issued it is no matter here: the limit is the host's, and the longest unused goes wherever it leads.
-      const unused = left.toSorted((a, b) => b.usedAt - a.usedAt).slice(MAX_PERMITS - 1);
-      const gone = new Set(held.map(({ name }) => name));
-      for (const { name } of left) gone.delete(name);
-      for (const { name } of unused) gone.add(name);
+      // A name may come more than once, with other paths: the best of them says what becomes of it.
+      const names = left.toSorted((a, b) => b.usedAt - a.usedAt).map(({ name }) => name);
+      const stay = new Set([...new Set(names)].slice(0, MAX_PERMITS - 1));
+      const gone = new Set(held.map(({ name }) => name).filter((name) => !stay.has(name)));
       return [...gone].map((name) => {
         const secure = deps.cookie.secure || name.startsWith("__Host-");
         return ["Set-Cookie", permitCookie(name, "", { ...deps.cookie, secure }, 0)];
@@ -81,6 +81,15 @@ function living(held: Held[], { permits, table, complete, now }: JarDeps): Livin
     const isMine = permits.isOwn(stamp);
     const isGone = isMine && isComplete && !known.has(one.circuit) && at - stamp.iat > GRACE;
     if (isGone || stamp.exp <= at) return [];
-    return [{ ...one, usedAt: isMine && known.get(one.circuit) === true ? at : stamp.iat }];
+    return [{ ...one, usedAt: usedAt(stamp.iat, at, isMine && known.get(one.circuit) === true) }];
   });
+}
+
+/**
+ * Any app of the host can put cookies of such names into the browser: what claims to be of the future is as good as unreadable,
+ * and nothing that only claims stands before what this worker knows.
+ */
+function usedAt(issued: number, at: number, isOpen: boolean): number {
+  if (isOpen) return Number.POSITIVE_INFINITY;
+  return issued - at > GRACE ? 0 : Math.min(issued, at);
 }

@@ -113,6 +113,26 @@ describe("of more than 24 permits", () => {
   });
 });
 
+describe("what an app of the host has put there, which can write any cookie but HttpOnly ones", () => {
+  const all = Array.from({ length: 23 }, (_, n) => n);
+  const real = all.map((n) => held(n, 1000 + n));
+
+  test("does not outlive permits by claiming to be of the future", () => {
+    const forged = Array.from({ length: 30 }, (_, n) => held(1000 + n, -100_000, theirs));
+    expect(gone([...forged, ...real], all).toSorted()).toEqual(forged.map((one) => one.split("=")[0] ?? "").toSorted());
+  });
+
+  test("does not stand before a permit over whose circuit something is open", () => {
+    const forged = Array.from({ length: 30 }, (_, n) => held(1000 + n, 0, theirs));
+    expect(gone([...forged, ...real], all, [22])).not.toContain(nameOf(22));
+  });
+
+  test("does not take a permit with it by having its name, with another path", () => {
+    const same = all.flatMap((n) => [`${nameOf(n)}=v9.unknown`, held(n, LIFETIME + 1)]);
+    expect([gone([...same, ...real], all), gone([...real, ...same], all)]).toEqual([[], []]);
+  });
+});
+
 test("under TLS a permit is expired with what its name demands; one of a worker without TLS goes too", () => {
   const jar = createPermitJar({ permits: mine, table: newTable(), cookie: { secure: true, sameSite: "lax" }, complete: () => true, now: () => NOW * 1000 }); // prettier-ignore
   const lines = jar.tidy(`__Host-${held(1, 61)}; ${held(2, 61)}`, KEPT).map(([, line]) => line);
