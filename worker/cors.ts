@@ -30,9 +30,11 @@ interface ListedDeps {
 export function createListed({ table, everywhere, domain, origin: originOf }: ListedDeps): Listed {
   const always = new Set(everywhere);
   const holder = (origin: string): Entry | undefined => {
-    const { hostname, port } = new URL(origin);
+    const { protocol, hostname, port } = new URL(origin);
     const label = domain === null ? null : labelOf(hostname, domain);
-    const entry = label === null ? table.byPort(Number(port)) : table.bySubdomain(label);
+    // A scheme's own port is not in an origin.
+    const slot = port === "" ? DEFAULT_PORTS[protocol] : Number(port);
+    const entry = label === null ? table.byPort(slot ?? 0) : table.bySubdomain(label);
     return entry !== undefined && originOf(entry) === origin ? entry : undefined;
   };
   const listed = (entry: Entry, origin: string) => {
@@ -58,6 +60,8 @@ export function readable(answer: Answer, origin: string): Answer {
 }
 
 // --- internal ---
+
+const DEFAULT_PORTS: Record<string, number | undefined> = { "http:": 80, "https:": 443 };
 
 const NONE: Lines = [];
 const ANYBODY: Lines = [["Access-Control-Allow-Origin", "*"]];

@@ -53,6 +53,18 @@ describe("a circuit's list", () => {
     ]);
   });
 
+  test("does not name another person's slot whose port is the scheme's own", () => {
+    const at = (port: number, origin: string) => {
+      const table = newTable();
+      table.put(circuit({ allowed_origins: origin }));
+      table.put(circuit({ id: "c2c2c2c2-0000-4000-8000-000000000001", user_id: OTHER_USER, port }));
+      const listed = createListed({ table, everywhere: [], domain: null, origin: (one) => one.circuit.port === port ? origin : A }); // prettier-ignore
+      const found = table.byPort(10205);
+      return found !== undefined && listed(found, origin);
+    };
+    expect([at(443, "https://apps.example"), at(80, "http://apps.example")]).toEqual([false, false]);
+  });
+
   test("does not name what another person has at that port or name by now: slots are used again", () => {
     expect([site(USER)(B), site(null)(B), site(OTHER_USER)(B)]).toEqual([true, true, false]);
     const named = "http://b.apps.example";
