@@ -27,7 +27,7 @@ export function clientOf(head: Said, { trusted, secure }: Proxies): Client {
   const proto = head.tls || secure ? "https" : "http";
   if (!trusted(peer)) return { proto, host, address: peer, chain: [peer] };
   const before = readableChain(head.header("x-forwarded-for") ?? "");
-  const told = PROTOS[first(head.header("x-forwarded-proto")).toLowerCase()] ?? proto;
+  const told = PROTOS.get(first(head.header("x-forwarded-proto")).toLowerCase()) ?? proto;
   return {
     // Right-most address that is not a trusted proxy: all left of it may be invented.
     address: before.findLast((entry) => !trusted(entry)) ?? before[0] ?? peer,
@@ -61,7 +61,12 @@ export function plainAddress(address: string): string {
 // --- internal ---
 
 /** Some proxies name the scheme of a WebSocket. */
-const PROTOS: Record<string, string | undefined> = { http: "http", https: "https", ws: "http", wss: "https" };
+const PROTOS: ReadonlyMap<string, string> = new Map([
+  ["http", "http"],
+  ["https", "https"],
+  ["ws", "http"],
+  ["wss", "https"],
+]);
 
 /** Each proxy of a chain may add its own behind what it was told: the first is what the browser sees. */
 function first(list: string | null): string {

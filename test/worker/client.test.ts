@@ -104,7 +104,8 @@ describe("behind a trusted proxy", () => {
     ["WSS", "https"],
     ["ws", "http"],
     ["wss, http", "https"],
-    ["toString", "http"],
+    ["constructor", "http"],
+    ["__proto__", "http"],
     ["", "http"],
   ])("X-Forwarded-Proto: %s is %s", (proto, expected) => {
     expect(clientOf(head({ peer: BALANCER, headers: [["X-Forwarded-Proto", proto]] }), proxies).proto).toBe(expected);
