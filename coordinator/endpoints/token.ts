@@ -26,7 +26,8 @@ export function createEndpointTokens({ config, database: { db }, now, log }: Dep
       const worker = row === undefined ? undefined : getWorker(db, row.workerId);
       if (row === undefined || worker === undefined) throw notFound("circuit");
       // Ours are left out: the original's claims are the circuit's fields without its routes.
-      const { route_info: _, revision: _r, origin_request_id: _o, health_check: _h, ...fields } = toCircuit(row);
+      const { route_info: _, revision: _r, origin_request_id: _o, health_check: _h, ...known } = toCircuit(row);
+      const { allowed_origins: _a, recycled_at: _t, service_workers: _s, ...fields } = known;
       const claims = {
         ...fields,
         // Nobody reads them, and a service of a hundred kernels would get a token that is too long to be taken.

@@ -54,6 +54,19 @@ describe("a token", () => {
     });
   });
 
+  test("says nothing of who had its port before", async () => {
+    const endpoint_id = crypto.randomUUID();
+    const port_range = [30_100, 30_100];
+    await stage.worker({ authority: "narrow", port_range, filtered_apps_only: true, app_filters: [{ key: "session.domain_name", value: "narrow" }] }); // prettier-ignore
+    const of = (user_uuid: string) => service({}, {}, { user_uuid, domain_name: "narrow" });
+    await stage.client.syncEndpoint({ endpoint_id, body: of(OWNER) });
+    await stage.client.deleteEndpoint({ endpoint_id });
+    await stage.client.syncEndpoint({ endpoint_id, body: of(USER) });
+    expect(await stage.circuitOf(endpoint_id)).toHaveProperty("recycled_at");
+    const { token } = await stage.client.mintToken({ endpoint_id, body: { user_uuid: USER, exp: AT } });
+    expect(decodeJwt(token)).not.toHaveProperty("recycled_at");
+  });
+
   test("is for an endpoint that there is", async () => {
     const nowhere = { endpoint_id: crypto.randomUUID(), body: { user_uuid: USER, exp: AT } };
     expect((await refusal(stage.client.mintToken(nowhere))).slice(0, 2)).toEqual([404, "object-not-found"]);
