@@ -157,6 +157,31 @@ describe("an app that is not there", () => {
     expect([(await one)?.body, (await other)?.body]).toEqual(["here it is", "here it is"]);
   });
 
+  test("is not asked for a page that was left while it waited", async () => {
+    const { to, port } = await gone();
+    await visit(to, "/");
+    const left = new AbortController();
+    const wait = (path: string, signal: AbortSignal | null = null) =>
+      fetch(to.url(path), { signal, headers: { ...Object.fromEntries(to.headers()), Referer: to.url(path) } });
+    const leaving = wait("/left", left.signal).catch(() => "left");
+    const staying = wait("/stayed");
+    // Both wait by now: what came later has been answered.
+    await visit(to, "/");
+    left.abort();
+    expect(await leaving).toBe("left");
+    await visit(to, "/");
+    const seen: string[] = [];
+    const server = Bun.serve({
+      hostname: "127.0.0.1",
+      port,
+      fetch: ({ url }) => (seen.push(new URL(url).pathname), new Response("here it is")),
+    });
+    servers.push(server);
+    expect(await (await staying).text()).toBe("here it is");
+    expect((await visit(to, "/last")).status).toBe(200);
+    expect(seen).toEqual(["/stayed", "/last"]);
+  });
+
   test("whose circuit ends meanwhile gives its waiting page that news", async () => {
     const { to } = await gone();
     const stays = await stage.open({ upstream: await freePort() });

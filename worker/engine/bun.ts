@@ -76,8 +76,18 @@ function open(options: ListenOptions, core: Core, farewell: Farewell): Server {
 function serve(request: Request, server: Server, via: ListenOptions, core: Core): Answering {
   const head = new BunHead(request, server, via);
   const decided = core.decide(head);
-  if (decided instanceof Promise) return decided.then((decision) => act(decision, request, server, head, core));
-  return act(decided, request, server, head, core);
+  if (!(decided instanceof Promise)) return act(decided, request, server, head, core);
+  return decided.then((decision) => {
+    if (decision.kind !== "forward" || !request.signal.aborted) return act(decision, request, server, head, core);
+    // It has left meanwhile: no app is asked for nobody.
+    decision.passage.release();
+    return left();
+  });
+}
+
+/** Nobody reads an answer to a client that has left. */
+function left(): Response {
+  return new Response(null, { status: 499 });
 }
 
 /** Undefined when the client has become a WebSocket. */
@@ -98,8 +108,7 @@ function act(decision: Decision, request: Request, server: Server, head: Request
 }
 
 function failedAnswer(error: unknown, request: Request, head: RequestHead, core: Core): Response {
-  // Nobody reads an answer to a client that has left.
-  if (request.signal.aborted) return new Response(null, { status: 499 });
+  if (request.signal.aborted) return left();
   if (error instanceof Faulted) return toResponse(core.failed(core.upstreamFault(error.fault, error.passage), head));
   const failure = error instanceof Failure ? error : new Failure("internal-server-error", { cause: error });
   return toResponse(core.failed(failure, head));
