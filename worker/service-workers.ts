@@ -25,23 +25,29 @@ export interface NotesDeps {
 }
 
 const RETRY_MS = 1000;
+/** The original's coordinator, or an older one, knows no such call: it is not asked each second for ever. */
+const LONGEST_RETRY_MS = 60_000;
+/** What is kept for a coordinator that does not take it: names have no end. The oldest go. */
+const MAX_PENDING = 10_000;
 /** Of one call: the coordinator's limit. */
 const BATCH = 1000;
 
 export function createServiceWorkerNotes({ tell, log }: NotesDeps): ServiceWorkerNotes {
-  /** By slot and person: as many as this worker has slots at most, nearly always none. */
+  /** By slot and person; nearly always none. */
   const pending = new Map<string, Told>();
   /** Circuits of which it was told. */
   const known = new WeakSet<Circuit>();
   let telling: Promise<void> | null = null;
   let timer: ReturnType<typeof setTimeout> | null = null;
+  let retry = RETRY_MS;
   let stopped = false;
 
   async function tellAll(): Promise<void> {
     const batch = [...pending].slice(0, BATCH);
     try {
-      if (!(await tell(batch.map(([, slot]) => slot))))
-        return log.debug("the coordinator takes no service workers now");
+      const isTaken = await tell(batch.map(([, slot]) => slot));
+      retry = isTaken ? RETRY_MS : Math.min(retry * 2, LONGEST_RETRY_MS);
+      if (!isTaken) return log.debug("the coordinator takes no service workers now");
       for (const [key, slot] of batch) if (pending.get(key) === slot) pending.delete(key);
     } catch (error) {
       log.debug({ reason: reason(error) }, "cannot tell of service workers; tried again");
@@ -54,7 +60,7 @@ export function createServiceWorkerNotes({ tell, log }: NotesDeps): ServiceWorke
     timer = null;
     telling ??= tellAll().finally(() => {
       telling = null;
-      if (pending.size > 0 && !stopped) timer = setTimeout(work, RETRY_MS);
+      if (pending.size > 0 && !stopped) timer = setTimeout(work, retry);
     });
   }
 
@@ -66,6 +72,8 @@ export function createServiceWorkerNotes({ tell, log }: NotesDeps): ServiceWorke
       known.add(circuit);
       const { port, subdomain, user_id: user } = circuit;
       pending.set(`${port} ${subdomain} ${user}`, { port, subdomain, user_id: user });
+      const [oldest] = pending.size > MAX_PENDING ? pending.keys() : [];
+      if (oldest !== undefined) pending.delete(oldest);
       work();
     },
     async stop() {

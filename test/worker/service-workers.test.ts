@@ -1,5 +1,5 @@
 /** Scripts of service workers that apps have fetched: whom the worker tells, and when one is refused. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, jest, test } from "bun:test";
 import { silentLog } from "../../shared/log.ts";
 import { createServiceWorkerNotes } from "../../worker/service-workers.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
@@ -57,6 +57,30 @@ describe("a fetched script", () => {
     fetched(circuit({ port: null, subdomain: "lab", user_id: null }), 200);
     await stop();
     expect(told.at(-1)).toEqual([SLOT, { port: null, subdomain: "lab", user_id: null }]);
+  });
+});
+
+describe("a coordinator that never knows the call, as the original's", () => {
+  test("is asked ever less often, and what is kept for it is bounded", async () => {
+    jest.useFakeTimers();
+    try {
+      const told: { subdomain: string | null }[][] = [];
+      const made = createServiceWorkerNotes({
+        tell: (slots) => Promise.resolve(told.push(slots) < 0),
+        log: silentLog(),
+      });
+      made.fetched(circuit({ port: null, subdomain: "first" }), 200);
+      for (let second = 0; second < 3600; second++) {
+        jest.advanceTimersByTime(1000);
+        for (let turn = 0; turn < 10; turn++) await Promise.resolve();
+      }
+      expect(told.length).toBeWithin(55, 75);
+      for (let at = 0; at < 10_000; at++) made.fetched(circuit({ port: null, subdomain: `n${at}` }), 200);
+      await made.stop();
+      expect(told.at(-1)?.[0]?.subdomain).toBe("n0");
+    } finally {
+      jest.useRealTimers();
+    }
   });
 });
 
