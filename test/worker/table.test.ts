@@ -1,7 +1,8 @@
 /** The worker's routing table: slots, replacement, and removals that come late. */
 import { describe, expect, test } from "bun:test";
 import type { Table } from "../../worker/table.ts";
-import { circuit, entry, newTable, route } from "../support/values.ts";
+import { pick } from "../../worker/pick.ts";
+import { circuit, entry, newTable, route, untold } from "../support/values.ts";
 
 const ID = (n: number) => `0000000${n}-0000-4000-8000-000000000000`;
 const onPort = (n: number, port: number) => circuit({ id: ID(n), port });
@@ -97,6 +98,24 @@ describe("a slot that is taken over", () => {
     expect(table.remove(ID(1))).toBeNull();
     expect(table.byPort(1)?.circuit.id).toBe(ID(2));
   });
+});
+
+test("the first digits of ids are known for as long as a circuit has them, with what is open over it", () => {
+  const table = newTable();
+  const [one, twin] = ["a", "b"].map((end, at) => ({ ...onPort(at + 1, at + 1), id: `abcdef01-0000-4000-8000-00000000000${end}` })); // prettier-ignore
+  if (one === undefined || twin === undefined) throw new Error("there are two");
+  const asked = () => [...table.beginning(new Set(["abcdef01", "00000000"]))];
+  table.put(one);
+  table.put(twin);
+  table.put({ ...twin, app: "another" });
+  expect(asked()).toEqual([["abcdef01", false]]);
+  const open = pick(table.byId(twin.id) ?? entry(), untold, "connection");
+  expect(asked()).toEqual([["abcdef01", true]]);
+  open.release();
+  table.remove(one.id);
+  expect(asked()).toEqual([["abcdef01", false]]);
+  table.remove(twin.id);
+  expect(asked()).toEqual([]);
 });
 
 describe("an address list", () => {
