@@ -13,8 +13,11 @@ export interface Acknowledged {
   revision: number | null;
 }
 
-/** `superseded`: the circuit was moved or changed meanwhile, and another wait is for that. */
-export type Outcome = "acknowledged" | "late" | "superseded";
+/**
+ * `superseded`: the circuit was moved or changed meanwhile, and another wait is for that. `refused`: its worker has said that
+ * it can't serve it.
+ */
+export type Outcome = "acknowledged" | "late" | "superseded" | "refused";
 
 export interface Acknowledgements {
   /** True when a worker has acknowledged this state of the circuit. */
@@ -27,9 +30,11 @@ export interface Acknowledgements {
   /** True when a worker has served the circuit in any state: people may be using it. */
   everServed(row: CircuitRow): boolean;
   /** Ends the wait for a circuit that is gone. Its waiters look anew, or hear that no worker serves it. */
-  forget(circuitId: string, outcome?: "superseded" | "late"): void;
+  forget(circuitId: string, outcome?: Exclude<Outcome, "acknowledged">): void;
   /** The state of a circuit that someone waits for. */
   awaitedRow(circuitId: string): CircuitRow | undefined;
+  /** The states of circuits at a worker that someone waits for. */
+  awaitedAt(workerId: string): CircuitRow[];
   /** The circuits of which somebody waits for word. */
   pending(): string[];
   /** Those of them that are waited for longer than usual: each after 1.5 s, 3 s, 6 s and so on. */
@@ -101,6 +106,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
     everServed: (row) => row.acknowledgedAt !== null || unnoted.get(row.id)?.workerId === row.workerId,
     forget: (id, outcome = "superseded") => waiting.get(id)?.settle(outcome),
     awaitedRow: (id) => waiting.get(id)?.row,
+    awaitedAt: (workerId) => [...waiting.values()].flatMap(({ row }) => (row.workerId === workerId ? [row] : [])),
     wait(row, isBrief = false) {
       if (stopped) return Promise.resolve("late");
       const known = waiting.get(row.id);

@@ -13,6 +13,7 @@ import { createAuthenticator } from "./auth.ts";
 import { readBody } from "./body.ts";
 import { circuitRoutes } from "./circuits/index.ts";
 import { createCollector, type Collector } from "./circuits/collector.ts";
+import { createRefusals, type Refusals } from "./circuits/refusals.ts";
 import { createServing } from "./circuits/serving.ts";
 import { createCircuitService } from "./circuits/service.ts";
 import { getCircuit, wasWithdrawn } from "./circuits/find.ts";
@@ -69,7 +70,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
 
   // Redis may be away now: events are heard as soon as it is there, and /health/readyz says so meanwhile.
   const askAll = () => askAgain(deps, publisher, acknowledgements.pending());
-  bus.subscribe({ event: (event) => hear(event, deps, acknowledgements), unknown: askAll }).then(
+  bus.subscribe({ event: (event) => hear(event, deps, services), unknown: askAll }).then(
     // Acknowledgements may have come before they could be heard.
     askAll,
     (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
@@ -101,6 +102,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
 export interface Services {
   publisher: Publisher;
   acknowledgements: Acknowledgements;
+  refusals: Refusals;
   listening: Listening;
   positions: Positions;
   workers: WorkerService;
@@ -113,10 +115,11 @@ export function createServices(deps: Deps): Services {
   const acknowledgements = createAcknowledgements(deps);
   const listening = deps.listening ?? createListening(deps.now);
   const positions = createPositions(deps);
-  const workers = createWorkerService(deps, listening, positions);
+  const refusals = createRefusals(deps, acknowledgements);
+  const workers = createWorkerService(deps, listening, positions, refusals);
   const collector = createCollector(deps, { publisher, acknowledgements });
   const lease = createLease(deps.database.db, "periodic", deps.newId(), deps.now);
-  return { publisher, acknowledgements, listening, positions, workers, collector, lease };
+  return { publisher, acknowledgements, refusals, listening, positions, workers, collector, lease };
 }
 
 /** The routes of a coordinator, for the server and for the OpenAPI document. */
@@ -193,7 +196,12 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
 
 // --- internal ---
 
-function hear(event: AppProxyEvent, { database: { db } }: Deps, acknowledgements: Acknowledgements): void {
+function hear(
+  event: AppProxyEvent,
+  { database: { db } }: Deps,
+  { acknowledgements, refusals }: Pick<Services, "acknowledgements" | "refusals">,
+): void {
+  if (event.name === "appproxy_worker_circuit_refused_event") refusals.hear(event);
   if (event.name === "appproxy_worker_circuit_added_event") acknowledgements.receive(event);
   if (event.name !== "appproxy_circuit_removed_event") return;
   // Another coordinator may have moved or removed what is waited for here.

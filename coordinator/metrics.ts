@@ -5,11 +5,13 @@ import { addressMatcher } from "../shared/addresses.ts";
 import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.ts";
 import type { AccessPlugin } from "./access.ts";
 import { circuitModes } from "./circuits/find.ts";
+import type { Db } from "./db/open.ts";
 import type { Deps } from "./deps.ts";
 import { peerOf } from "./peer.ts";
 import type { Services } from "./coordinator.ts";
 import { agreement, type WorkerPosition } from "./workers/agreement.ts";
-import { workerStatuses } from "./workers/store.ts";
+import { blockedOf } from "./workers/blocked.ts";
+import { listWorkers, workerStatuses } from "./workers/store.ts";
 
 export interface Metrics {
   /** A call was answered. `route` is its pattern. */
@@ -38,6 +40,13 @@ export function createMetrics(
   byWorker("appproxy_coordinator_worker_revision", "Grows with each change of its circuits.", (one) => one.revision);
   byWorker("appproxy_coordinator_worker_lag", "Revisions that its hindmost node lacked.", (one) => one.lag);
   byWorker("appproxy_coordinator_worker_silent_seconds", "Since its last heartbeat.", (one) => (now() - one.heardAt) / 1000); // prettier-ignore
+  gauges(
+    registry,
+    "appproxy_coordinator_blocked_ports",
+    "Ports that a node can't open: others have them.",
+    "worker",
+    () => blockedByWorker(db, now()),
+  );
   gauge(registry, "appproxy_coordinator_periodic_work", "1 while this one of several coordinators does it.", () =>
     Number(lease.isMine()),
   );
@@ -86,4 +95,12 @@ export function metricsRoutes(access: AccessPlugin, metrics: Metrics) {
         responses: { 200: { description: "OK" }, 403: { description: "Forbidden" } },
       },
     });
+}
+
+// --- internal ---
+
+function blockedByWorker(db: Db, now: number): Record<string, number> {
+  return Object.fromEntries(
+    listWorkers(db).map(({ id, authority }) => [authority, blockedOf(db, now, id).length] as const),
+  );
 }

@@ -6,6 +6,7 @@ import { isFreePort, subdomainTaken } from "./circuits/store.ts";
 import { generatedLabel, toLabel, variantOf } from "./circuits/subdomain.ts";
 import type { Db } from "./db/open.ts";
 import { place, type Candidate, type Wish } from "./placement.ts";
+import { blockedAt } from "./workers/blocked.ts";
 import * as workers from "./workers/store.ts";
 
 export interface SlotWish extends Omit<Wish, "portIsFree" | "usable"> {
@@ -43,7 +44,7 @@ export class SlotChooser {
 
   /** The living workers. */
   get candidates(): readonly workers.LivingWorker[] {
-    return (this.#known ??= workers.candidates(this.#tx));
+    return (this.#known ??= workers.candidates(this.#tx, this.#now));
   }
 
   /** Throws worker-not-available or port-not-available. The slot has to be taken before the next choice. */
@@ -84,7 +85,16 @@ export class SlotChooser {
   }
 
   #isOpen(workerId: string, port: number, userId: string | null): boolean {
-    return isFreePort(this.#tx, workerId, port) && !isSetAside(this.#tx, { workerId, port, subdomain: null }, userId);
+    return (
+      isFreePort(this.#tx, workerId, port) &&
+      !isSetAside(this.#tx, { workerId, port, subdomain: null }, userId) &&
+      !this.#isClosed(workerId, port)
+    );
+  }
+
+  /** True when no node of the worker can open the port. */
+  #isClosed(workerId: string, port: number): boolean {
+    return blockedAt(this.#tx, workerId, port, this.#now).wholly !== null;
   }
 
   #subdomain(worker: Candidate, { subdomain: wanted, isLabel, userId }: At): string {
@@ -100,10 +110,17 @@ export class SlotChooser {
 
   #port(worker: Candidate, { port: wanted, userId }: At): number {
     if (wanted !== null) {
+      // First: a circuit that was refused there still holds it.
+      if (this.#isClosed(worker.id, wanted))
+        throw new Failure(
+          "appproxy/port-not-available",
+          `port: ${wanted} can't be opened by ${worker.authority}: another process on its machine has it`,
+        );
       if (this.#isOpen(worker.id, wanted, userId)) return wanted;
       throw new Failure("appproxy/port-not-available", `port: ${wanted} is already occupied by another circuit`);
     }
-    const port = oldestFreePort(this.#tx, worker.id, userId) ?? ripestPort(this.#tx, worker.id, userId, this.#now);
+    const port =
+      oldestFreePort(this.#tx, worker.id, userId, this.#now) ?? ripestPort(this.#tx, worker.id, userId, this.#now);
     if (port === undefined)
       throw new Failure("appproxy/worker-not-available", "All ports of the fitting workers are taken");
     return port;

@@ -6,6 +6,7 @@ import { reason } from "../shared/failure.ts";
 import type { Log } from "../shared/log.ts";
 import type { Circuit } from "../shared/schema/circuit.ts";
 import type { TlsPair } from "../shared/tls.ts";
+import { createBlockedPorts } from "./blocked-ports.ts";
 import type { Listener } from "./engine/engine.ts";
 
 export interface Frontends {
@@ -19,6 +20,10 @@ export interface Frontends {
   retry(): Promise<Circuit[]>;
   /** Ports that are wanted and could not be opened, as they are bound. */
   failed(): number[];
+  /** Why the circuit can't be reached; null when it can be, or when that is not known yet. */
+  refusal(circuit: Circuit): string | null;
+  /** Ports that can't be opened, as they are seen from outside: no circuit is to be given one of them. */
+  blocked(): number[];
   /** New connections get this certificate. */
   renew(tls: TlsPair): void;
   /**
@@ -36,13 +41,27 @@ export interface PortSettings {
   listen: (port: number, seenAs: number) => Listener;
   /** The port to bind for one seen from outside; null when it is not of this worker's range. */
   bindPort: (advertised: number) => number | null;
+  /** Whether nobody listens on a port as it is bound. */
+  isFree: (bound: number) => boolean;
+  /** There is one blocked port more, or one less. */
+  changed: () => void;
+  /** True while another process of this worker may be in the way for a moment: a port that it has is no stranger's. */
+  hasKin?: () => boolean;
 }
 
+/** Where two processes of a worker open a new circuit's port at once, one of them may fail at first. Milliseconds. */
+const KIN_MS = 250;
+
 /** A listener for each port that carries a circuit. */
-export function createPortFrontends({ log, listen, bindPort }: PortSettings): Frontends {
+export function createPortFrontends(settings: PortSettings): Frontends {
+  const { log, listen, bindPort, isFree, changed, hasKin = () => false } = settings;
   const listeners = new Map<number, { listener: Listener; circuitId: string }>();
-  /** Circuits whose port could not be opened. */
-  const failed = new Map<string, Circuit>();
+  /** Circuits whose port could not be opened, and why. */
+  const failed = new Map<string, { circuit: Circuit; why: string }>();
+  const blocked = createBlockedPorts((port) => {
+    const bound = bindPort(port);
+    return bound === null || isFree(bound);
+  }, changed);
   const inTurn = new Map<number, Promise<unknown>>();
   let closing = false;
 
@@ -61,18 +80,26 @@ export function createPortFrontends({ log, listen, bindPort }: PortSettings): Fr
     if (held?.circuitId === circuit.id) return !closing;
     if (held !== undefined) await closePort(port);
     if (closing) return false;
+    if (tryPort(circuit, port) || !hasKin()) return listeners.has(port);
+    await Bun.sleep(KIN_MS);
+    return !closing && tryPort(circuit, port);
+  }
+
+  function tryPort(circuit: Circuit, port: number): boolean {
     const bound = bindPort(port);
     try {
       if (bound === null) throw new Error("the port is not of this worker's bind_port_range");
       listeners.set(port, { listener: listen(bound, port), circuitId: circuit.id });
       failed.delete(circuit.id);
+      blocked.remove(port);
       return true;
     } catch (error) {
       if (!failed.has(circuit.id)) {
         const about = { circuit: circuit.id, port: bound ?? port, reason: reason(error) };
         log.error(about, `Cannot open port ${bound ?? port} for a circuit; trying again with each heartbeat`);
       }
-      failed.set(circuit.id, circuit);
+      failed.set(circuit.id, { circuit, why: reason(error) });
+      blocked.add(port);
       return false;
     }
   }
@@ -86,7 +113,7 @@ export function createPortFrontends({ log, listen, bindPort }: PortSettings): Fr
   /** Opens what is still wanted when its turn comes: it may have been closed since. */
   function again(circuit: Circuit): Promise<boolean> {
     const port = circuit.port ?? 0;
-    return turn(port, async () => failed.get(circuit.id) === circuit && openPort(circuit, port));
+    return turn(port, async () => failed.get(circuit.id)?.circuit === circuit && openPort(circuit, port));
   }
 
   /** They stay known: a circuit that goes meanwhile takes its port with it, and another one may be given it. */
@@ -110,11 +137,19 @@ export function createPortFrontends({ log, listen, bindPort }: PortSettings): Fr
       });
     },
     async retry() {
-      const wanted = [...failed.values()];
+      const wanted = [...failed.values()].map(({ circuit }) => circuit);
+      blocked.look(new Set(wanted.map(({ port }) => port ?? 0)));
       const opened = await Promise.all(wanted.map(again));
       return wanted.filter((_, at) => opened[at]);
     },
-    failed: () => [...failed.values()].flatMap(({ port }) => (port === null ? [] : (bindPort(port) ?? []))),
+    failed: () =>
+      [...failed.values()].flatMap(({ circuit: { port } }) => (port === null ? [] : (bindPort(port) ?? []))),
+    refusal: ({ id, port }) => {
+      // Without a port it is a wildcard worker's.
+      if (port === null) return "this worker serves ports, and the circuit has none";
+      return failed.get(id)?.why ?? null;
+    },
+    blocked: () => blocked.list(),
     renew(tls) {
       for (const [port, { listener }] of listeners) {
         try {
@@ -139,6 +174,8 @@ export function createWildcardFrontends(listener: Listener): Frontends {
     close: () => Promise.resolve(),
     retry: () => Promise.resolve([]),
     failed: () => [],
+    refusal: ({ subdomain }) => (subdomain === null ? "this worker serves names, and the circuit has none" : null),
+    blocked: () => [],
     renew: (tls) => listener.renew(tls),
     async finish(idleMs) {
       open = false;

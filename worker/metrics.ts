@@ -15,12 +15,14 @@ interface MetricsDeps {
   table: Table;
   usage: Usage;
   clock: Clock;
+  /** Ports that can't be opened. */
+  blocked: () => number[];
   state: () => SyncState & { events: boolean };
   /** Who may read them. */
   allowed: readonly string[];
 }
 
-export function createMetrics({ table, usage, clock, state, allowed }: MetricsDeps): Metrics {
+export function createMetrics({ table, usage, clock, blocked, state, allowed }: MetricsDeps): Metrics {
   const registry = createRegistry("appproxy-worker");
   const mayRead = addressMatcher(allowed);
   counter(
@@ -59,6 +61,12 @@ export function createMetrics({ table, usage, clock, state, allowed }: MetricsDe
     "appproxy_worker_seconds_since_sync",
     "Since its circuits were last known to be as the coordinator's.",
     () => (performance.now() - state().syncedAt) / 1000,
+  );
+  gauge(
+    registry,
+    "appproxy_worker_blocked_ports",
+    "Ports of its range that it can't open: others have them.",
+    () => blocked().length,
   );
   gauge(registry, "appproxy_worker_usage_delayed", "1 while users' activity could not be written to Redis.", () =>
     Number(usage.delayed()),

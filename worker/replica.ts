@@ -35,6 +35,11 @@ export interface ReplicaState {
   syncedAt: number;
 }
 
+/** What workers say; their own comes back to them. */
+function isWorkers({ name }: AppProxyEvent): boolean {
+  return name === "appproxy_worker_circuit_added_event" || name === "appproxy_worker_circuit_refused_event";
+}
+
 export interface Replica {
   receive(event: AppProxyEvent): void;
   /** Events may have been missed; a fetch that is under way may be too early to have them. */
@@ -97,7 +102,7 @@ export function createReplica(deps: ReplicaDeps): Replica {
 
   function receive(event: AppProxyEvent): void {
     if (stopped || event.payload.target_worker_authority !== authority) return;
-    if (event.name === "appproxy_worker_circuit_added_event") return;
+    if (isWorkers(event)) return;
     const heard = { event, begun };
     if (!known) {
       // Perhaps nothing can be fetched any more.
@@ -172,6 +177,7 @@ export function createReplica(deps: ReplicaDeps): Replica {
       case "appproxy_circuit_route_updated_event":
         return add([{ ...event.payload.circuit, route_info: event.payload.routes }], event.requestId);
       case "appproxy_worker_circuit_added_event":
+      case "appproxy_worker_circuit_refused_event":
       case "appproxy_circuit_probe_event":
         return;
     }
@@ -186,11 +192,13 @@ export function createReplica(deps: ReplicaDeps): Replica {
       mine.filter((circuit) => frontends.serves(circuit)),
       event.requestId,
     );
+    acknowledger.refuse(mine, event.requestId);
     return mine.length === circuits.length;
   }
 
   async function add(circuits: readonly Circuit[], requestId: string | null): Promise<void> {
     acknowledger.send(await served.add(circuits), requestId);
+    acknowledger.refuse(circuits, requestId);
   }
 
   /** What a fetch can build on. */

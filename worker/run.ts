@@ -16,6 +16,7 @@ import { ignoreProxySettings, shutdownOnSignal, surviveStrayErrors } from "../sh
 import { followSupervisor, predecessorOf, tellSupervisor } from "../shared/supervised.ts";
 import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
 import { bunEngine } from "./engine/bun.ts";
+import { ephemeralWarning } from "./ephemeral.ts";
 import { findKin } from "./kin.ts";
 import { startWorker, type WorkerDeps } from "./worker.ts";
 
@@ -28,7 +29,9 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   const { values: config, ignored } = loadWorkerConfig(file.source, file.toml, process.env);
   const faults = [...unservedFaults(config), ...tlsFileFaults(config)];
   if (faults.length > 0) throw new ConfigError(file.source, faults);
-  if (file.check) return void process.stdout.write(checkedText(file.source, ignored, warningsOf(config)));
+  const ephemeral = ephemeralWarning(config);
+  const warnings = [...warningsOf(config), ...(ephemeral === null ? [] : [ephemeral])];
+  if (file.check) return void process.stdout.write(checkedText(file.source, ignored, warnings));
 
   const log = createLog("worker", config.logging.level);
   surviveStrayErrors(log);

@@ -53,6 +53,8 @@ export interface Sync {
   state(): SyncState;
   /** Something was asked for that should be known: fetches everything, at most once a second. */
   refresh(): Promise<void>;
+  /** The ports that can't be opened have changed: the coordinator is told at once. */
+  portsChanged(): void;
   /** Tries again to open ports that could not be opened, and acknowledges their circuits. */
   retryPorts(): Promise<void>;
   /**
@@ -75,6 +77,8 @@ const BLIND_RESYNC_MS = 30_000;
 const LOOK_MS = 2500;
 /** After circuits ended here the coordinator is told soon how far this node is: somebody may wait for that. */
 const LOOK_SOON_MS = 20;
+/** Ports become blocked and free together: a restart of a neighbour. */
+const PORTS_SOON_MS = 50;
 /** Events after which something may not be served any more. */
 const ENDINGS: ReadonlySet<string> = new Set<AppProxyEvent["name"]>([
   "appproxy_circuit_removed_event",
@@ -155,6 +159,7 @@ export function createSync(deps: SyncDeps): Sync {
       digest: known ? digest : null,
       usage_delayed: deps.usageDelayed(),
       routes: deps.report(),
+      blocked_ports: deps.frontends.blocked(),
     };
     try {
       const answer = await call(() => coordinator.heartbeat(id, said));
@@ -306,6 +311,9 @@ export function createSync(deps: SyncDeps): Sync {
         restore().catch((error: unknown) => log.error({ reason: reason(error) }, "cannot serve the saved circuits"));
       }, PATIENCE_MS);
       lookTimer = setTimeout(lookAgain, LOOK_MS);
+    },
+    portsChanged() {
+      if (workerId !== null) schedule(PORTS_SOON_MS);
     },
     retryPorts: () => replica.retryPorts(),
     leave,

@@ -6,6 +6,7 @@ import { ConfigError } from "../shared/config/load.ts";
 import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/log.ts";
 import type { WorkerRegistration } from "../shared/schema/worker.ts";
+import { isPortFree } from "../shared/ports.ts";
 import { readTls, watchTls, type TlsPair, type TlsPaths } from "../shared/tls.ts";
 import { createAdvice } from "./advice.ts";
 import { startApi } from "./api/server.ts";
@@ -23,6 +24,7 @@ import { createPortFrontends, createWildcardFrontends, type Frontends } from "./
 import { createHold } from "./hold.ts";
 import { Homes } from "./homes.ts";
 import type { Kin } from "./kin.ts";
+import { ephemeralWarning } from "./ephemeral.ts";
 import { createKnocks } from "./knock.ts";
 import { createMetrics } from "./metrics.ts";
 import { PermitAuthority } from "./permit.ts";
@@ -133,7 +135,9 @@ export function startWorker(deps: WorkerDeps): Worker {
     homes,
     hold: createHold({ reach: deps.engine.reach, now }),
   });
-  const { frontends, wildcardPort } = openFrontends(deps, core, tls, log);
+  const ephemeral = ephemeralWarning(config);
+  if (ephemeral !== null) log.warn(ephemeral);
+  const { frontends, wildcardPort } = openFrontends(deps, core, tls, log, () => sync.portsChanged());
 
   const state = () => ({ ...sync.state(), circuits: table.size, events: bus.healthy() });
   // The API opens first: a registration tells its port. Its /health/readyz says 503 until circuits are known.
@@ -157,7 +161,15 @@ export function startWorker(deps: WorkerDeps): Worker {
     },
     state,
     clock,
-    metrics: createMetrics({ table, usage, clock, state, allowed: own.metric_access_allowed_hosts }),
+    blocked: () => frontends.blocked(),
+    metrics: createMetrics({
+      table,
+      usage,
+      clock,
+      blocked: () => frontends.blocked(),
+      state,
+      allowed: own.metric_access_allowed_hosts,
+    }),
     about: {
       authority: own.authority,
       app_mode: own.frontend_mode,
@@ -282,6 +294,7 @@ function openFrontends(
   core: Core,
   tls: TlsPair | null,
   log: Log,
+  changed: () => void,
 ): { frontends: Frontends; wildcardPort: number } {
   const { frontend_mode: mode, protocol, port_proxy: ports, wildcard_domain: wildcard } = config.proxy_worker;
   if (mode === "wildcard") {
@@ -296,6 +309,9 @@ function openFrontends(
   const frontends = createPortFrontends({
     log,
     bindPort: (port) => bindPort(port, config),
+    isFree: (port) => isPortFree(hostname, port),
+    changed,
+    hasKin: () => sharing?.hasKin() ?? false,
     // Raw TCP is the app's own from the first byte on: it has no TLS of ours.
     listen: (port, seenAs) =>
       protocol === "tcp"

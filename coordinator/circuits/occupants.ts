@@ -4,10 +4,11 @@
  * clear what that left), and a slot on which an app has registered a service worker goes to nobody else: it would answer
  * the next one's first navigation itself, and can't be cleared by that navigation's answer.
  */
-import { and, asc, eq, isNotNull, isNull, lt, lte, ne, or, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, lt, lte, ne, or, sql, type SQL } from "drizzle-orm";
 import type { Db } from "../db/open.ts";
 import { prepared } from "../db/prepared.ts";
 import { freePorts, usedSlots, workers } from "../db/schema.ts";
+import { isOpenAtAll, isOpenAtSome } from "../workers/blocked.ts";
 
 /** So long after its script was last fetched a slot is left alone, however full its worker is. Milliseconds. */
 export const SET_ASIDE_MS = 7 * 24 * 3600 * 1000;
@@ -52,18 +53,27 @@ export function isSetAside(db: Db, slot: Slot, userId: string | null): boolean {
 
 /** How many free ports of each worker are kept from this person, and how many of those may be used when all else is taken. */
 export function setAside(db: Db, userId: string | null, now: number): Map<string, { kept: number; ripe: number }> {
-  const rows = countSetAside(db).all({ uid: userId ?? NOBODY, until: now - SET_ASIDE_MS });
+  const rows = countSetAside(db).all({ uid: userId ?? NOBODY, until: now - SET_ASIDE_MS, now });
   return new Map(rows.map(({ workerId, ...counts }) => [workerId, counts]));
 }
 
-/** The free port that was released longest ago and is not kept from this person; undefined when all are taken. */
-export function oldestFreePort(db: Db, workerId: string, userId: string | null): number | undefined {
-  return selectOldestFree(db).get({ workerId, uid: userId ?? NOBODY })?.port;
+/**
+ * The free port that was released longest ago and is not kept from this person; undefined when all are taken. What only some
+ * nodes of the worker can open comes last: it would be refused at the others.
+ */
+export function oldestFreePort(db: Db, workerId: string, userId: string | null, now: number): number | undefined {
+  const open = oldestOpenPort(db, workerId, userId, now);
+  return open ?? selectOldestPartlyOpen(db).get({ workerId, uid: userId ?? NOBODY, now })?.port;
+}
+
+/** The same of those that every node can open. */
+export function oldestOpenPort(db: Db, workerId: string, userId: string | null, now: number): number | undefined {
+  return selectOldestOpen(db).get({ workerId, uid: userId ?? NOBODY, now })?.port;
 }
 
 /** The free port that is kept from this person and was set aside longest ago, when that is long enough. */
 export function ripestPort(db: Db, workerId: string, userId: string | null, now: number): number | undefined {
-  return selectRipest(db).get({ workerId, uid: userId ?? NOBODY, until: now - SET_ASIDE_MS })?.port;
+  return selectRipest(db).get({ workerId, uid: userId ?? NOBODY, until: now - SET_ASIDE_MS, now })?.port;
 }
 
 /** Whose service workers are on slots of a worker: users by port, and by name. */
@@ -153,7 +163,7 @@ const upsertServiceWorker = prepared((db) =>
     })
     .prepare(),
 );
-const selectOldestFree = prepared((db) =>
+const selectOldest = (isOpen: SQL) => (db: Db) =>
   db
     .select({ port: freePorts.port })
     .from(freePorts)
@@ -163,19 +173,21 @@ const selectOldestFree = prepared((db) =>
       and(
         eq(freePorts.workerId, arg("workerId")),
         or(isNull(usedSlots.serviceWorkerUser), eq(usedSlots.serviceWorkerUser, arg("uid"))),
+        isOpen,
       ),
     )
     .orderBy(asc(freePorts.releasedAt), asc(freePorts.port))
     .limit(1)
-    .prepare(),
-);
+    .prepare();
+const selectOldestOpen = prepared(selectOldest(isOpenAtAll));
+const selectOldestPartlyOpen = prepared(selectOldest(isOpenAtSome));
 const selectRipest = prepared((db) =>
   db
     .select({ port: freePorts.port })
     .from(usedSlots)
     .innerJoin(workers, eq(workers.id, arg("workerId")))
     .innerJoin(freePorts, and(eq(freePorts.workerId, workers.id), ofWorker))
-    .where(and(othersRegistered, isRipe))
+    .where(and(othersRegistered, isRipe, isOpenAtSome))
     .orderBy(asc(usedSlots.serviceWorkerAt), asc(freePorts.port))
     .limit(1)
     .prepare(),
@@ -191,7 +203,7 @@ const countSetAside = prepared((db) =>
     .from(usedSlots)
     .innerJoin(workers, eq(usedSlots.host, sql`lower(${workers.hostname})`))
     .innerJoin(freePorts, and(eq(freePorts.workerId, workers.id), eq(freePorts.port, usedSlots.port)))
-    .where(othersRegistered)
+    .where(and(othersRegistered, isOpenAtSome))
     .groupBy(freePorts.workerId)
     .prepare(),
 );

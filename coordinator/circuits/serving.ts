@@ -20,12 +20,17 @@ export interface Found {
   state: "new" | "rerouted" | "replaced" | "as before";
 }
 
-/** `superseded`: it was moved, changed or removed meanwhile. `late`: no worker said that it serves it. */
-export type Served = "served" | "superseded" | "late";
+/**
+ * `superseded`: it was moved, changed or removed meanwhile. `late`: no worker said that it serves it. `refused`: its worker
+ * said that it can't.
+ */
+export type Served = "served" | "superseded" | "late" | "refused";
 
 export interface Serving {
   /** Waits until a worker serves the circuit as found. One that is late is taken back, unless it served before. */
   wait(found: Found, requestId: string | null): Promise<Served>;
+  /** Takes a circuit back that nobody can serve, unless it was served before or was changed meanwhile. */
+  takeBack(row: store.CircuitRow, requestId: string | null): Promise<void>;
   /** Resolves when the circuits' workers do as these rows say, a second later at the latest: who is late does so soon. */
   applied(rows: readonly store.CircuitRow[]): Promise<void>;
 }
@@ -50,10 +55,11 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     if (outcome === "superseded") return "superseded";
     // Removed while its acknowledgement was on its way: there is nothing to send anybody to.
     if (outcome === "acknowledged") return getCircuit(db, row.id)?.workerId === row.workerId ? "served" : "superseded";
-    await takeBack(row, requestId);
-    // Acknowledged at the last moment, it was not.
+    if (outcome === "late") await takeBack(row, requestId);
+    // Acknowledged at the last moment, it was not; or another node can what one could not.
     const left = getCircuit(db, row.id);
     if (left !== undefined && acknowledgements.has(left)) return "served";
+    if (outcome === "refused") return "refused";
     log.warn(
       {
         circuit: row.id,
@@ -125,7 +131,7 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     }
   }
 
-  return { wait, applied };
+  return { wait, takeBack, applied };
 }
 
 /** No worker has said in time that it serves a circuit. */

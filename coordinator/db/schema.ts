@@ -3,7 +3,7 @@
  * Times are epoch milliseconds. Slots are unique by index: (worker, port) and (worker, subdomain).
  */
 import { sql } from "drizzle-orm";
-import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import { foreignKey, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { ProxyProtocol } from "../../shared/schema/basics.ts";
 import type { AppMode, Circuit, FrontendMode, Route } from "../../shared/schema/circuit.ts";
 import type { HealthCheck } from "../../shared/schema/health-check.ts";
@@ -67,6 +67,22 @@ export const nodes = sqliteTable(
     registeredAt: integer("registered_at").notNull(),
   },
   (t) => [primaryKey({ columns: [t.workerId, t.nodeId] })],
+);
+
+/** Ports that a living node says it can't open now: another process of its machine has them. */
+export const blockedPorts = sqliteTable(
+  "blocked_ports",
+  {
+    workerId: text("worker_id").notNull(),
+    nodeId: text("node_id").notNull(),
+    port: integer("port").notNull(),
+    since: integer("since").notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.workerId, t.port, t.nodeId] }),
+    // They go with the node: the next one learns of them anew.
+    foreignKey({ columns: [t.workerId, t.nodeId], foreignColumns: [nodes.workerId, nodes.nodeId] }).onDelete("cascade"),
+  ],
 );
 
 export const appFilters = sqliteTable(

@@ -8,12 +8,14 @@ import { healthCheckOf, type HealthCheckWish } from "../../shared/schema/health-
 import type { Acknowledgements } from "../acknowledge.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../circuits/serving.ts";
 import { circuitOfEndpoint, getCircuit } from "../circuits/find.ts";
+import { mustLeave } from "../circuits/refusals.ts";
 import * as circuits from "../circuits/store.ts";
 import { write, type Db } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Listening } from "../listening.ts";
 import type { Publisher } from "../publish.ts";
-import { SlotChooser } from "../slot.ts";
+import { SlotChooser, type ChosenSlot } from "../slot.ts";
+import { blockedAt } from "../workers/blocked.ts";
 import type { Judged } from "./items.ts";
 import { choose, chooseOrNull } from "./place.ts";
 import { endpointUrl } from "./url.ts";
@@ -44,6 +46,8 @@ interface Services {
   /** Nobody could be heard of before. */
   listening: Pick<Listening, "since">;
 }
+
+const AGAIN_MS = 20;
 
 interface Placed extends Found {
   /** Its worker is away for a while and may come back: there is nobody to wait for. */
@@ -96,10 +100,10 @@ export function createEndpointService(
   ): Promise<Outcome<Synced>> {
     for (let placed: Outcome<Placed> = first ?? notResponding(); ;) {
       const outcome = await settle(placed, requestId);
-      if (outcome !== "superseded") return outcome;
+      if (outcome !== "superseded" && outcome !== "refused") return outcome;
       if ("failure" in one) return one.failure;
-      // Events and other requests have their turn before the next look.
-      await Bun.sleep(0);
+      // Events and other requests have their turn before the next look, and the other nodes of a worker of which one refuses.
+      await Bun.sleep(outcome === "refused" ? AGAIN_MS : 0);
       const cause = { requestId, now: now() };
       const next = write(db, (tx) =>
         circuitOfEndpoint(tx, one.id) === undefined
@@ -107,10 +111,14 @@ export function createEndpointService(
           : tryToPlace(tx, new SlotChooser(tx, newId, cause.now), { ...one, again: true }, cause),
       );
       publisher.kick();
+      // Its worker can't serve it, and there is no other place: nothing is left of it.
+      if (next instanceof Failure && !(placed instanceof Failure)) await serving.takeBack(placed.row, requestId);
       // Whoever deletes has the last word: it was there, and is not made again.
       if (next === null) return placed instanceof Failure ? placed : answerOf(placed);
       placed = next;
-      if (performance.now() > end && !isServed(placed)) return notResponding();
+      if (performance.now() <= end || isServed(placed)) continue;
+      if (outcome === "refused" && !(placed instanceof Failure)) await serving.takeBack(placed.row, requestId);
+      return notResponding();
     }
   }
 
@@ -124,7 +132,14 @@ export function createEndpointService(
     const worker = mustFind(tx, existing.workerId);
     const isAway = worker.status !== "ALIVE";
     const isGone = isAway && cause.now - Math.max(worker.lastSeenAt, listening.since()) > relocation * 1000;
-    const isMisplaced = !isAway && !fits(existing, worker);
+    // A URL that clients have is worth more than a port that is another process's for a while.
+    const isNew = !acknowledgements.everServed(existing);
+    const isRefused =
+      !isAway && mustLeave(tx, existing, !isNew, cause.now) && (isNew || isLong(tx, existing, cause.now));
+    const isMisplaced = !isAway && (!fits(existing, worker) || isRefused);
+    // As it wished: nobody knows its URL yet.
+    if (again === true && isNew && (isAway || isRefused))
+      return moveTo(tx, existing, choose(chooser, id, item), item, cause);
     if (isGone || isMisplaced) {
       const moved = move(tx, chooser, existing, item, cause);
       if (moved !== null) return moved;
@@ -181,23 +196,40 @@ export function createEndpointService(
     cause: circuits.Cause,
   ): Placed | null {
     const chosen = chooseOrNull(chooser, existing, item);
-    if (chosen === null) return null;
-    const { authority, ...slot } = chosen;
+    return chosen === null ? null : moveTo(tx, existing, chosen, item, cause);
+  }
+
+  function moveTo(
+    tx: Db,
+    existing: circuits.CircuitRow,
+    { authority, ...slot }: ChosenSlot,
+    item: EndpointRequest,
+    cause: circuits.Cause,
+  ): Placed {
     const change = changed(existing, item);
     const current = change === null ? existing : circuits.updateCircuit(tx, existing, change, cause);
     log.warn(
       { circuit: current.id, worker: authority, origin_request_id: current.originRequestId },
-      "endpoint moved, with another URL: its worker or its slot is gone",
+      "endpoint moved, with another URL: its worker or its slot is gone, or its port can't be opened",
     );
     const row = circuits.moveCircuit(tx, current, slot, acknowledgements.everServed(existing), cause);
     return { row, worker: mustFind(tx, slot.workerId), reuse: true, state: "new", absent: false };
   }
 
-  async function settle(placed: Outcome<Placed>, requestId: string | null): Promise<Outcome<Synced> | "superseded"> {
+  /** Whether no node has been able to open its port for as long as a worker may be away. */
+  function isLong(tx: Db, { workerId, port }: circuits.CircuitRow, at: number): boolean {
+    const { wholly } = blockedAt(tx, workerId, port ?? 0, at);
+    return wholly !== null && at - wholly > relocation * 1000;
+  }
+
+  async function settle(
+    placed: Outcome<Placed>,
+    requestId: string | null,
+  ): Promise<Outcome<Synced> | "superseded" | "refused"> {
     if (placed instanceof Failure) return placed;
     const { row, worker, reuse, failure } = placed;
     const outcome = isSettled(placed) ? "served" : await serving.wait(placed, requestId);
-    if (outcome === "superseded") return "superseded";
+    if (outcome === "superseded" || outcome === "refused") return outcome;
     const isLate = outcome === "late";
     if (isLate && getCircuit(db, row.id) === undefined) return notResponding();
     const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };

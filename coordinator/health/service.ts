@@ -59,7 +59,7 @@ export function createHealthService({ database: { db }, now }: Deps): HealthServ
     status: () => ({
       coordinator_version: VERSION,
       appproxy_api_version: "v2",
-      workers: workers.candidates(db).map((one) => ({
+      workers: workers.candidates(db, now()).map((one) => ({
         authority: one.authority,
         available_slots: one.frontendMode === "wildcard" ? -1 : one.available,
         occupied_slots: one.occupied,

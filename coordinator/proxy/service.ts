@@ -2,6 +2,7 @@
  * A person comes with a token and wants an app: find the circuit or make one, wait until a worker serves it,
  * and say where to go. Everything that is decided from the database is decided in one transaction.
  */
+import { Failure } from "../../shared/failure.ts";
 import { mintSetupToken } from "../../shared/jwt.ts";
 import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
 import type { ProxyRequest, ProxyWish } from "../../shared/schema/api.ts";
@@ -9,6 +10,7 @@ import type { Acknowledgements } from "../acknowledge.ts";
 import { claimKernels, rivals, tellEnded, type Ended } from "../circuits/ending.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../circuits/serving.ts";
 import { circuitsOfSession, findReusable, getCircuit } from "../circuits/find.ts";
+import { mustLeave } from "../circuits/refusals.ts";
 import * as circuits from "../circuits/store.ts";
 import { recycled, type ConfService } from "../conf/service.ts";
 import { newestIssue, type TokenRow } from "../conf/store.ts";
@@ -49,6 +51,8 @@ interface Services {
 
 /** How exact it is noted when a circuit was asked for. Milliseconds; collection is after seconds at the very least. */
 const TOUCH_MS = 500;
+/** Between two looks at a circuit that one node of its worker refuses and another has not said that it serves. */
+const AGAIN_MS = 100;
 
 export function createProxyService(
   deps: Deps,
@@ -93,16 +97,45 @@ export function createProxyService(
     for (;;) {
       const last: Found | null = before;
       const ended: Ended[] = [];
-      const found: Found = write(db, (tx) => findOrCreate(tx, request, token, requestId, last, ended));
+      const { reuse, ...rest } = await findOrGiveUp(request, token, requestId, last, ended);
+      const found: Found = { ...rest, reuse: reuse && last?.reuse !== false };
       publisher.kick();
       tellEnded(deps, acknowledgements, ended, "its kernel is another session's by now", requestId);
       const [outcome] = await Promise.all([serving.wait(found, requestId), positions.settled(ended)]);
-      if (outcome === "served") return { ...found, reuse: found.reuse && last?.reuse !== false };
+      if (outcome === "served") return found;
+      if (outcome === "refused" && performance.now() > end) await serving.takeBack(found.row, requestId);
       if (outcome === "late" || performance.now() > end) throw notResponding();
+      // Events and other requests have their turn before the next look, and the other nodes of a worker of which one refuses.
+      await Bun.sleep(outcome === "refused" && last?.row.port === found.row.port ? AGAIN_MS : 0);
       before = found;
-      // Events and other requests have their turn before the next look.
-      await Bun.sleep(0);
     }
+  }
+
+  /** Nothing is left behind of a circuit that its worker can't serve when there is no other place for it. */
+  async function findOrGiveUp(
+    request: ProxyRequest,
+    token: TokenRow,
+    requestId: string | null,
+    before: Found | null,
+    ended: Ended[],
+  ): Promise<Found> {
+    try {
+      return write(db, (tx) => findOrCreate(tx, request, token, requestId, before, ended));
+    } catch (error) {
+      if (before !== null && error instanceof Failure && isHopeless(before.row))
+        await serving.takeBack(before.row, requestId);
+      throw error;
+    }
+  }
+
+  function isHopeless(row: circuits.CircuitRow): boolean {
+    return mustFind(db, row.workerId).status !== "ALIVE" || !isAtEase(db, row, now());
+  }
+
+  function isAtEase(tx: Db, row: circuits.CircuitRow, at: number, wanted: number | null = null): boolean {
+    // A wanted port that some node can open is what was asked for.
+    const isWanted = wanted !== null && wanted === row.port;
+    return !mustLeave(tx, row, isWanted || acknowledgements.everServed(row), at);
   }
 
   function findOrCreate(
@@ -123,7 +156,11 @@ export function createProxyService(
       circuits.touchAll(tx, [existing.id], cause.now);
     const isThere = existing !== undefined && sameKernel(existing.routeInfo, route);
     const worker = existing === undefined ? undefined : mustFind(tx, existing.workerId);
-    const stays = existing !== undefined && worker?.status === "ALIVE" && fits(existing, worker);
+    const stays =
+      existing !== undefined &&
+      worker?.status === "ALIVE" &&
+      fits(existing, worker) &&
+      isAtEase(tx, existing, cause.now, request.port);
     const change = existing === undefined || before !== null ? null : changeOf(request, existing);
     if (stays && (isThere || before !== null)) {
       if (change === null) return { row: existing, worker, reuse: true, state: "as before" };
@@ -174,7 +211,7 @@ export function createProxyService(
     const current = stays ? existing : circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] }, cause);
     log.info(
       { circuit: current.id, worker: authority, origin_request_id: current.originRequestId },
-      "circuit moved: its worker or its slot is gone",
+      "circuit moved: its worker or its slot is gone, or its port can't be opened",
     );
     const row = circuits.moveCircuit(tx, current, slot, false, cause);
     return { row, worker: mustFind(tx, slot.workerId), reuse: true, state: "new" };

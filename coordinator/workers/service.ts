@@ -18,6 +18,7 @@ import type { Listening } from "../listening.ts";
 import type { Positions } from "./positions.ts";
 import { registrationFault } from "./registration.ts";
 import { slotsOf } from "./slots.ts";
+import type { Refusals } from "../circuits/refusals.ts";
 import * as store from "./store.ts";
 
 export interface WorkerService {
@@ -43,6 +44,7 @@ export function createWorkerService(
   deps: Deps,
   listening: Pick<Listening, "since">,
   positions: Positions,
+  refusals: Pick<Refusals, "told" | "left">,
 ): WorkerService {
   const { database, config, now, newId, log } = deps;
   const { db } = database;
@@ -76,7 +78,18 @@ export function createWorkerService(
       log.info({ worker: row.authority, node: wanted.node_id ?? null }, "worker registered");
       return { ...store.toWorker(db, known(row.id), now()), ...told };
     },
-    heartbeat(id, { node_id: nodeId, revision = null, digest = null, usage_delayed: usageDelayed, routes, slots }) {
+    heartbeat(
+      id,
+      {
+        node_id: nodeId,
+        revision = null,
+        digest = null,
+        usage_delayed: usageDelayed,
+        routes,
+        slots,
+        blocked_ports: blocked,
+      },
+    ) {
       const row = known(id);
       // A node that left, or was thought dead long ago, starts anew: its registration may have changed meanwhile.
       if (row.status === "TERMINATED" && !store.hasNode(db, id, nodeId ?? store.NAMELESS_NODE))
@@ -87,6 +100,7 @@ export function createWorkerService(
       if (agrees === false) log.warn({ worker: row.authority, node: nodeId, revision }, "a node's circuits differ");
       if (nodeId != null && revision !== null) positions.note(id, nodeId, revision);
       beat(row, nodeId, { revision, agrees, usageDelayed: usageDelayed ?? false, routeReports: routes ?? null });
+      if (nodeId != null && blocked != null) refusals.told(id, nodeId, blocked);
       return { ...(slots === false ? store.toBriefWorker : store.toWorker)(db, known(id), now()), ...told };
     },
     deregister(id, nodeId) {
@@ -99,6 +113,7 @@ export function createWorkerService(
         return alive;
       });
       log.info({ worker: row.authority, node: nodeId, nodes: left }, "worker node deregistered");
+      if (left === 0) refusals.left(id);
       // The same said twice is announced once.
       if (left === 0 && row.status !== "TERMINATED") announce("worker_terminated", row.authority, "deregistered");
     },
@@ -121,7 +136,7 @@ export function createWorkerService(
     slots(worker, inUse) {
       const found = store.findWorkers(db, worker);
       if (worker !== undefined && found.length === 0) throw notFound("worker");
-      return found.flatMap((row) => slotsOf(db, row)).filter((slot) => slot.in_use || !inUse);
+      return found.flatMap((row) => slotsOf(db, row, now())).filter((slot) => slot.in_use || !inUse);
     },
     sweep() {
       store.clampToNow(db, now(), lease);

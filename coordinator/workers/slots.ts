@@ -5,10 +5,18 @@ import type { Slot } from "../../shared/schema/worker.ts";
 import { registrars, type Registrars } from "../circuits/occupants.ts";
 import type { Db } from "../db/open.ts";
 import { circuits, freePorts } from "../db/schema.ts";
+import { blockedOf } from "./blocked.ts";
 import type { WorkerRow } from "./store.ts";
 
 /** Every port of the range in port mode; in wildcard mode the used subdomains, and free ones that are kept for a user. */
-export function slotsOf(db: Db, worker: WorkerRow): Slot[] {
+export function slotsOf(db: Db, worker: WorkerRow, now: number): Slot[] {
+  const blocked = new Set(blockedOf(db, now, worker.id).map(({ port }) => port));
+  return allOf(db, worker).map((slot) =>
+    slot.port !== null && blocked.has(slot.port) ? { ...slot, blocked: true } : slot,
+  );
+}
+
+function allOf(db: Db, worker: WorkerRow): Slot[] {
   const { frontendMode: mode } = worker;
   const kept = registrars(db, worker.id);
   const used = db

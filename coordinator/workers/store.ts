@@ -8,6 +8,7 @@ import { prepared } from "../db/prepared.ts";
 import { appFilters, circuits, nodes, workers } from "../db/schema.ts";
 import type { Candidate } from "../placement.ts";
 
+import { blockedOf, closedCounts } from "./blocked.ts";
 import { slotCounts } from "./counts.ts";
 import { slotsOf, syncFreePorts } from "./slots.ts";
 import {
@@ -175,15 +176,19 @@ export interface LivingWorker extends Candidate {
 }
 
 /** All living workers as placement sees them. */
-export function candidates(db: Db): LivingWorker[] {
+export function candidates(db: Db, now: number): LivingWorker[] {
   const rows = selectLiving(db).all();
+  const closed = closedCounts(db, now);
   const filters = Map.groupBy(selectFilters(db).all(), (one) => one.workerId);
-  return rows.map((row) => ({ ...row, ...slotCounts(db, row), filters: filters.get(row.id) ?? [] }));
+  return rows.map((row) => {
+    const { available, occupied } = slotCounts(db, row);
+    return { ...row, available: available - (closed.get(row.id) ?? 0), occupied, filters: filters.get(row.id) ?? [] };
+  });
 }
 
 /** The worker as the API shows it, with every slot. */
 export function toWorker(db: Db, row: WorkerRow, now: number): Worker {
-  return { ...toBriefWorker(db, row, now), slots: slotsOf(db, row) };
+  return { ...toBriefWorker(db, row, now), slots: slotsOf(db, row, now) };
 }
 
 /** The same without the list of its slots: of 6,000 it is 680 KB. */
@@ -208,8 +213,10 @@ export function toBriefWorker(db: Db, row: WorkerRow, now: number): Omit<Worker,
     status: row.status,
     created_at: isoTime(row.createdAt),
     updated_at: isoTime(row.updatedAt),
-    available_slots: row.frontendMode === "wildcard" ? -1 : available,
+    available_slots:
+      row.frontendMode === "wildcard" ? -1 : available - (closedCounts(db, now, row.id).get(row.id) ?? 0),
     occupied_slots: occupied,
+    blocked_slots: blockedOf(db, now, row.id).length,
     nodes: liveNodes(db, row.id, now),
     revision: row.revision,
     digest: row.digest,

@@ -8,6 +8,7 @@ import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { isRecord } from "../config/fields.ts";
 import { snakeKeys, USERS_OWN } from "../keys.ts";
 import { Circuit, Route } from "../schema/circuit.ts";
+import { NodeId } from "../schema/worker.ts";
 import "../schema/formats.ts";
 import { sameSecret } from "../secrets.ts";
 import type { AppProxyEvent } from "./events.ts";
@@ -44,6 +45,7 @@ export const COORDINATOR_EVENTS: AppProxyEvent["name"][] = [
 /** What a coordinator listens to: workers, and what another coordinator on the same database takes away. */
 export const HEARD_BY_COORDINATORS: AppProxyEvent["name"][] = [
   "appproxy_worker_circuit_added_event",
+  "appproxy_worker_circuit_refused_event",
   "appproxy_circuit_removed_event",
 ];
 
@@ -75,9 +77,19 @@ const routeCheck = TypeCompiler.Compile(
   Type.Object({ target_worker_authority: Type.String(), circuit: Circuit, routes: Type.Array(Route), ...position }),
 );
 
+const refusedCheck = TypeCompiler.Compile(
+  Type.Object({
+    target_worker_authority: Type.String(),
+    circuits: Type.Array(Circuit),
+    node_id: NodeId,
+    reason: Type.String(),
+  }),
+);
+
 const CHECKS = {
   appproxy_circuit_created_event: circuitsCheck,
   appproxy_worker_circuit_added_event: circuitsCheck,
+  appproxy_worker_circuit_refused_event: refusedCheck,
   appproxy_circuit_removed_event: circuitsCheck,
   appproxy_circuit_route_updated_event: routeCheck,
   appproxy_circuit_probe_event: circuitsCheck,

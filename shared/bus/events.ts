@@ -20,6 +20,12 @@ interface RoutePayload extends Position {
   routes: Route[];
 }
 
+interface RefusedPayload extends CircuitsPayload {
+  node_id: string;
+  /** For the log: what the system said of the first. */
+  reason: string;
+}
+
 interface Kind<Name extends string, Payload> {
   name: Name;
   payload: Payload;
@@ -34,12 +40,24 @@ export type CircuitRemoved = Kind<"appproxy_circuit_removed_event", CircuitsPayl
 export type RouteUpdated = Kind<"appproxy_circuit_route_updated_event", RoutePayload>;
 
 /**
+ * A worker's node can't serve these circuits, and says so at once. The original's coordinator subscribes to no event of
+ * this name, and passes over it without a word.
+ */
+export type CircuitRefused = Kind<"appproxy_worker_circuit_refused_event", RefusedPayload>;
+
+/**
  * The kernels of these routes may be gone: the worker looks, and tells the coordinator which refuse. Each circuit has only
  * the routes in question. It changes nothing, so it has no revision.
  */
 export type CircuitProbe = Kind<"appproxy_circuit_probe_event", CircuitsPayload>;
 
-export type AppProxyEvent = CircuitCreated | CircuitAdded | CircuitRemoved | RouteUpdated | CircuitProbe;
+export type AppProxyEvent =
+  | CircuitCreated
+  | CircuitAdded
+  | CircuitRefused
+  | CircuitRemoved
+  | RouteUpdated
+  | CircuitProbe;
 
 /** An anycast message: one of all coordinators' peers takes it from the stream. */
 export interface Announcement {

@@ -79,6 +79,14 @@ export const Heartbeat = Type.Object(
       nullable(Type.Boolean({ description: "Users' activity could not be written to Redis yet." })),
     ),
     routes: Type.Optional(nullable(RouteReports)),
+    blocked_ports: Type.Optional(
+      nullable(
+        Type.Array(PortNumber, {
+          maxItems: 65_535,
+          description: "All ports of its range, as seen from outside, that this node can't open now.",
+        }),
+      ),
+    ),
     slots: Type.Optional(
       Type.Boolean({
         default: true,
@@ -100,6 +108,11 @@ export const Slot = Type.Object({
     Type.String({
       description:
         "The user whose app has registered a service worker there: nobody else gets the slot. `*`: of several.",
+    }),
+  ),
+  blocked: Type.Optional(
+    Type.Boolean({
+      description: "A node can't open it: another process of its machine has it. No new circuit gets it.",
     }),
   ),
 });
@@ -126,6 +139,7 @@ export const Worker = Type.Object({
   updated_at: Type.String({ format: "date-time" }),
   available_slots: Type.Integer({ description: "-1 in wildcard mode." }),
   occupied_slots: Type.Integer(),
+  blocked_slots: Type.Integer({ description: "Ports that a node can't open now." }),
   nodes: Type.Integer({ description: "Nodes with a live lease." }),
   revision: Type.Integer({ description: "Grows by one with each change of its circuits." }),
   digest: Digest,

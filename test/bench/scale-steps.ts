@@ -59,13 +59,13 @@ export async function stepInside(sheet: Sheet, site: Site): Promise<void> {
   const services = { publisher: createPublisher(deps), acknowledgements: createAcknowledgements(deps) };
   const collector = createCollector(deps, services);
   try {
-    const found = candidates(database.db);
+    const found = candidates(database.db, Date.now());
     const wish = { protocol: "http", mode: "interactive", facts: {}, port: null } as const;
     sheet.add(
       "workers read for a placement",
       "ms",
       site.name,
-      timed(100, () => candidates(database.db)),
+      timed(100, () => candidates(database.db, Date.now())),
     );
     sheet.add("placement among them", "µs", site.name, 1000 * timed(10_000, () => place(found, wish)));
     for (let pass = 0; pass < 3; pass++) {

@@ -64,7 +64,7 @@ test("of a transaction that failed are not those of the next, which has the same
 });
 
 test("that a placement has used up are not those of the next one", () => {
-  const [first] = candidates(opened.db);
+  const [first] = candidates(opened.db, NOW);
   if (first !== undefined) first.available = 0;
-  expect(candidates(opened.db)[0]?.available).toBe(10);
+  expect(candidates(opened.db, NOW)[0]?.available).toBe(10);
 });

@@ -23,6 +23,7 @@ let database: OpenDb;
 let now: number;
 let id: string;
 let service: WorkerService;
+const noRefusals = { told: () => undefined, left: () => undefined };
 
 /** What a coordinator starts with on the database. */
 function start(): WorkerService {
@@ -31,7 +32,7 @@ function start(): WorkerService {
   const { bus, live } = memoryMessengers(silentLog())(createCodec(API_SECRET, false));
   const newId = () => crypto.randomUUID();
   const deps = { config, database, bus, live, log: silentLog(), now: () => now, newId };
-  return createWorkerService(deps, createListening(deps.now), createPositions(deps));
+  return createWorkerService(deps, createListening(deps.now), createPositions(deps), noRefusals);
 }
 
 beforeEach(() => {

@@ -181,7 +181,7 @@ test("the list of slots says for whom one is kept, used or free", () => {
   const kept = (id: string) => {
     const worker = getWorker(database.db, id);
     if (worker === undefined) throw new Error("the worker is not there");
-    return slotsOf(database.db, worker).map(({ port: at, subdomain, in_use, service_worker_of: user }) => [at ?? subdomain, in_use, user]); // prettier-ignore
+    return slotsOf(database.db, worker, NOW).map(({ port: at, subdomain, in_use, service_worker_of: user }) => [at ?? subdomain, in_use, user]); // prettier-ignore
   };
   expect(kept(WILD)).toContainEqual(["lab", false, ALICE]);
   expect(kept(WORKER)).toContainEqual([20_002, true, BOB]);

@@ -203,7 +203,10 @@ const { bus, live } = memoryMessengers(silentLog())(createCodec(API_KEY, false))
 function startService(now: () => number, steady: () => number): { service: WorkerService; look: () => void } {
   const listening = createListening(now, steady);
   const deps = { config, database, bus, live, log: silentLog(), now, newId: () => crypto.randomUUID() };
-  const service = createWorkerService(deps, listening, createPositions(deps));
+  const service = createWorkerService(deps, listening, createPositions(deps), {
+    told: () => undefined,
+    left: () => undefined,
+  });
   return {
     service,
     look() {

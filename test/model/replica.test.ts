@@ -64,6 +64,7 @@ class World {
     const bus = createMemoryBus(new MemoryHub(), createCodec("model-test-secret-0123", false), silentLog());
     this.replica = createReplica({
       authority: AUTHORITY,
+      nodeId: "node",
       bus,
       table: this.table,
       frontends: trivialFrontends(),
@@ -182,6 +183,8 @@ function trivialFrontends(): Frontends {
     serves: (circuit) => open.has(circuit.id),
     retry: () => Promise.resolve([]),
     failed: () => [],
+    refusal: () => null,
+    blocked: () => [],
     renew: () => undefined,
     finish: () => Promise.resolve(),
     abort: () => Promise.resolve(),

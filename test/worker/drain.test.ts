@@ -13,6 +13,8 @@ function frontends(abort: () => void): Frontends {
     close: () => Promise.resolve(),
     retry: () => Promise.resolve([]),
     failed: () => [],
+    refusal: () => null,
+    blocked: () => [],
     renew: () => undefined,
     finish: () => new Promise<void>(() => undefined),
     abort: () => Promise.resolve(abort()),

@@ -5,6 +5,7 @@ import type { AppProxyEvent } from "../../shared/bus/events.ts";
 import { createMemoryBus, MemoryHub } from "../../shared/bus/memory.ts";
 import { Failure } from "../../shared/failure.ts";
 import { silentLog } from "../../shared/log.ts";
+import { isPortFree } from "../../shared/ports.ts";
 import type { Circuit } from "../../shared/schema/circuit.ts";
 import type { WorkerCircuits } from "../../shared/schema/worker.ts";
 import { digestOf } from "../../shared/digest.ts";
@@ -44,14 +45,29 @@ function newReplica(): Replica {
       { hostname: "127.0.0.1", port, tls: null, frontend: { mode: "port", port: seenAs }, sharing: null },
       refusing,
     );
-  frontends = createPortFrontends({ log: silentLog(), listen, bindPort: (port) => port });
+  frontends = createPortFrontends({
+    log: silentLog(),
+    listen,
+    bindPort: (port) => port,
+    isFree: (port) => isPortFree("127.0.0.1", port),
+    changed: () => undefined,
+  });
   const bus = createMemoryBus(new MemoryHub(), createCodec("replica-test-secret-01", false), silentLog());
   const fetch = async (known: Known | null) => {
     fetches++;
     asked.push(known);
     return answer === null ? snapshot : answer();
   };
-  return createReplica({ authority: "w", fetch, failed: () => undefined, bus, table, frontends, log: silentLog() });
+  return createReplica({
+    authority: "w",
+    nodeId: "node",
+    fetch,
+    failed: () => undefined,
+    bus,
+    table,
+    frontends,
+    log: silentLog(),
+  });
 }
 
 beforeEach(async () => {

@@ -27,6 +27,8 @@ export interface ApiDeps {
   setup: SetupDeps;
   state: () => SyncState & { circuits: number; events: boolean };
   clock: Clock;
+  /** Ports that can't be opened. */
+  blocked: () => number[];
   metrics: Metrics;
   /** What it serves, and how many slots it has: none are counted in wildcard mode, as with the original. */
   about: { authority: string; app_mode: string; protocol: string; available_slots: number };
@@ -112,11 +114,12 @@ const ROUTES: Record<string, Handler> = {
   "/status": () => Response.json({ api_version: "v2" }),
   "/setup": (deps, request, peer) => setup(request, peer, deps.setup),
   "/metrics": (deps, _request, peer) => deps.metrics.answer(peer),
-  "/health/status": ({ about, state, sharing }) =>
+  "/health/status": ({ about, state, sharing, blocked }) =>
     Response.json({
       version: VERSION,
       ...about,
       occupied_slots: state().circuits,
+      blocked_ports: blocked(),
       takeover: sharing?.takeover() ?? "off",
     }),
   "/health": (deps) => Response.json(health(deps, "degraded")),

@@ -115,7 +115,7 @@ describe("a circuit", () => {
     });
     const worker = getWorker(db, id("w", 1));
     expect(worker).toMatchObject({ authority: "worker-http", status: "LOST", portLow: 10_205, portHigh: 10_284 });
-    const slots = worker === undefined ? [] : slotsOf(db, worker);
+    const slots = worker === undefined ? [] : slotsOf(db, worker, Date.now());
     expect(slots.filter((slot) => slot.in_use).map((slot) => slot.port)).toEqual([10_207]);
     expect(slots).toHaveLength(80);
   });
