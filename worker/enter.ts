@@ -41,7 +41,8 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
   const { circuit } = entry;
   const ticket = readTicket(head, circuit.id, settings);
   const isYoung = ticket !== null && ticket.exp * 1000 > settings.now();
-  if (isYoung && settings.sameSite === "lax" && isForeignFrame(head)) throw needsTab(ticket, settings);
+  const needsCookie = settings.sameSite === "lax" && !circuit.open_to_public;
+  if (isYoung && needsCookie && isForeignFrame(head)) throw needsTab(ticket, settings);
   const fresh = isYoung && (await burner.burn(ticket.jti, BURNT_SECONDS * 1000));
   const path = redirectPath(ticket?.path ?? "") ?? "/";
   const held = heldPermit(entry, head, settings);
@@ -52,7 +53,7 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
     if (isTrustworthy(settings.secure, head.header("host") ?? "")) return goTo(path, [...CLEARING, ...lines]);
     return clearingPage(path, [...PRIVATE_HEADERS, ...lines]);
   }
-  if (held.good) return goTo(path, []);
+  if (held.good || circuit.open_to_public) return goTo(path, []);
   const msg = "This link was used already or has expired; open the app again";
   throw new Failure("invalid-credentials", { msg, page: isYoung ? "link-used" : "link-expired" });
 }

@@ -21,14 +21,14 @@ self.addEventListener("fetch", (event) => {
     event.respondWith(new Response("<h1>hostile</h1>" + event.request.url, { headers: { "Content-Type": "text/html" } }));
 });`;
 
-function startHostile(): { port: number; stop(): Promise<void> } {
+function startHostile(title = "app", more: Record<string, string> = {}): { port: number; stop(): Promise<void> } {
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
     fetch: (request) =>
       new URL(request.url).pathname === "/sw.js"
         ? new Response(HOSTILE, { headers: { "Content-Type": "text/javascript" } })
-        : new Response("<!doctype html><h1>app</h1>", { headers: { "Content-Type": "text/html" } }),
+        : new Response(`<!doctype html><h1>${title}</h1>`, { headers: { "Content-Type": "text/html", ...more } }),
   });
   return { port: server.port ?? 0, stop: () => server.stop(true) };
 }
@@ -37,11 +37,14 @@ let browser: Browser;
 let hostile: ReturnType<typeof startHostile>;
 /** A kernel of its own: an address is one session's. */
 let another: ReturnType<typeof startHostile>;
+/** Its pages stay in the browser's cache for good. */
+let poisoned: ReturnType<typeof startHostile>;
 let certificates: Certificates;
 beforeAll(async () => {
   certificates = startCertificates("127.0.0.1");
   hostile = startHostile();
   another = startHostile();
+  poisoned = startHostile("poisoned", { "Cache-Control": "max-age=31536000, immutable" });
   // Chromium registers no service worker behind a certificate that it does not know.
   browser = await startBrowser(["--ignore-certificate-errors"]);
 }, 60_000);
@@ -49,6 +52,7 @@ afterAll(async () => {
   await browser.close();
   await hostile.stop();
   await another.stop();
+  await poisoned.stop();
   certificates.remove();
 });
 
@@ -109,6 +113,21 @@ describe.each(SHAPES)("%s:", (_name, tls, worker) => {
     // Her own slot is still hers, service worker and all.
     await page.goto((await redirectOf(cluster, ALICE, wish)).url);
     expect([await text(page), slotOf(page)]).toEqual(["hostile", slot]);
+    await page.context().close();
+  }, 300_000);
+
+  test("nor is the former tenant's page shown for the next one's open app, which needs no permit", async () => {
+    const page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
+    const hers = await redirectOf(cluster, ALICE, {}, poisoned);
+    await page.goto(hers.url);
+    expect(await text(page)).toBe("poisoned");
+    const [slot, wish] = [slotOf(page), wishOf(page)];
+    await close(cluster, hers.id);
+
+    const his = await redirectOf(cluster, BOB, { ...wish, open_to_public: true }, another);
+    await page.goto(his.url);
+    expect([await text(page), slotOf(page)]).toEqual(["app", slot]);
+    await close(cluster, his.id);
     await page.context().close();
   }, 300_000);
 

@@ -105,4 +105,21 @@ describe("entry", () => {
     expect([plain.status, plain.headers.get("content-security-policy"), plain.headers.getSetCookie().length]).toEqual([200, expect.stringContaining("script-src 'sha256-"), 1]); // prettier-ignore
     expect(page).toContain('<a href="/lab?a=1&#38;b=2">');
   });
+
+  test("clears for an open circuit too, which needs no permit, also in another site's frame", async () => {
+    const [alice, bob] = [crypto.randomUUID(), crypto.randomUUID()];
+    const wish = { port: cluster.ports[1] };
+    const former = await cluster.manager.enter({ kernel_port: app.port, user_uuid: alice }, wish);
+    await cluster.manager.api("DELETE", `/api/circuit/${former.circuitId}`);
+    const { token, sessionId } = await cluster.manager.conf({ kernel_port: app.port, user_uuid: bob });
+    const opened = await cluster.manager.auth(token, sessionId, { ...wish, open_to_public: true, redirect: "/lab" });
+    const setup = await fetch(String(opened.body["redirect_url"]), { redirect: "manual" });
+    const link = setup.headers.get("location") ?? "";
+    const frame = { "Sec-Fetch-Dest": "iframe", "Sec-Fetch-Site": "cross-site" };
+    const entered = await fetch(link, { redirect: "manual", headers: frame });
+    expect([entered.status, entered.headers.get("location"), cleared(entered)]).toEqual([303, "/lab", ALL]);
+    // Its link may be passed on.
+    const again = await fetch(link, { redirect: "manual" });
+    expect([again.status, again.headers.get("location")]).toEqual([303, "/lab"]);
+  });
 });

@@ -84,7 +84,9 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   const path = redirectPath(claims.redirect);
   if (path === null) throw badLink("redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);
-  if (circuit.open_to_public) return goTo(origin + path, []);
+  // Nobody needs a permit there; but what another user's app has left on the slot is cleared at entry.
+  if (circuit.open_to_public && (circuit.recycled_at === undefined || use === "another"))
+    return goTo(origin + path, []);
   if (use === "another") {
     if (holdsPermit(request, entry, deps.admission)) return goTo(origin + path, []);
     throw alreadyUsed(claims.home);
