@@ -61,7 +61,9 @@ export function clearingPage(onward: string, headers: [string, string][]): Answe
  * the circuit's own navigations, but not what another origin asks for: `onward` is asked first as a page's fetch.
  */
 export function clearingFromOutside(onward: string, headers: [string, string][]): Answer {
-  return scripted(CLEAR_FROM_OUTSIDE, onward, headers, new URL(onward).origin);
+  const { origin, protocol, hostname } = new URL(onward);
+  // CSP 3 §2.3.1: a source has no form for an IPv6 address; the script, whose hash is there, asks for nothing else.
+  return scripted(CLEAR_FROM_OUTSIDE, onward, headers, hostname.startsWith("[") ? protocol : origin);
 }
 
 // --- internal ---

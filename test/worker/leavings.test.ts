@@ -1,6 +1,6 @@
 /** What another user's app left on a slot: when entry clears it, and what of it. Chromium's part is in test/e2e/tenants.test.ts. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { CLEARING, expireCookies, isTrustworthy, mayHoldLeavings } from "../../worker/leavings.ts";
+import { CLEARING, clearingFromOutside, expireCookies, isTrustworthy, mayHoldLeavings } from "../../worker/leavings.ts";
 import { startApp, type App } from "../support/app.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
 import { circuit } from "../support/values.ts";
@@ -49,6 +49,15 @@ test.each([
   ["", false],
 ])("browsers take Clear-Site-Data over plain http from %p: %p", (host, expected) => {
   expect([isTrustworthy(false, host), isTrustworthy(true, host)]).toEqual([expected, true]);
+});
+
+// Chromium 156 drops `http://[::1]:10205` from the policy, and with it the page's fetch.
+test.each([
+  ["http://apps.example:10205/_appproxy/enter?t=x", "http://apps.example:10205"],
+  ["http://[2001:db8::1]:10205/_appproxy/enter?t=x", "http:"],
+])("the page that has %s cleared from outside may ask %s", (onward, source) => {
+  const policy = clearingFromOutside(onward, []).headers.find(([name]) => name === "Content-Security-Policy")?.[1];
+  expect(policy).toContain(`connect-src ${source};`);
 });
 
 describe("entry", () => {
