@@ -17,7 +17,16 @@ const HANDSHAKE = new Set([
 /**
  * What says where a request comes from: said anew, or not at all. `Proxy` is nobody's (httpoxy: CGI reads it as HTTP_PROXY).
  */
-const WAY = new Set(["x-real-ip", "x-scheme", "x-forwarded-scheme", "x-forwarded-ssl", "proxy"]);
+const WAY = new Set([
+  "x-real-ip",
+  "x-scheme",
+  "x-url-scheme",
+  "x-forwarded-scheme",
+  "x-forwarded-protocol",
+  "x-forwarded-ssl",
+  "front-end-https",
+  "proxy",
+]);
 
 /** CGI and WSGI read `_` as `-`: names that would pass for these are nobody's. */
 const FOLDED = /^(x-forwarded(-|$)|forwarded$|x-rstudio-|sec-)/;

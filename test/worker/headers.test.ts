@@ -102,6 +102,10 @@ describe("towards the app", () => {
     "x-scheme",
     "X-Forwarded-Scheme",
     "X-Forwarded-Ssl",
+    // The scheme too: gunicorn's default list, werkzeug's old one, Microsoft's proxies.
+    "X-Forwarded-Protocol",
+    "X-Url-Scheme",
+    "Front-End-Https",
     // httpoxy: CGI gives it to programs as HTTP_PROXY.
     "Proxy",
     // WSGI and CGI read `_` as `-` (werkzeug and gunicorn: HTTP_X_FORWARDED_FOR for both spellings).
