@@ -2,13 +2,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { SQL } from "bun";
-import { USER } from "../values.ts";
+import { USER } from "./values.ts";
 
 export type Row = Record<string, unknown>;
 type Table = "workers" | "worker_app_filters" | "circuits" | "endpoints" | "tokens";
 
 export async function createSchema(sql: SQL): Promise<void> {
-  await sql.unsafe(readFileSync(join(import.meta.dir, "../../fixtures/original/schema.sql"), "utf8")).simple();
+  await sql.unsafe(readFileSync(join(import.meta.dir, "../fixtures/original/schema.sql"), "utf8")).simple();
 }
 
 /** Rows as JSON objects: PostgreSQL itself makes enums, arrays and times of them. */
