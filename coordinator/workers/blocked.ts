@@ -26,8 +26,9 @@ export function replaceBlocked(
 
 /** Whether that is what is known already: no heartbeat is to write for nothing. */
 export function saysNothingNew(db: Db, workerId: string, nodeId: string, ports: readonly number[]): boolean {
-  const known = selectOfNode(db).all({ workerId, nodeId }).map(({ port }) => port); // prettier-ignore
-  return known.length === ports.length && known.every((port) => ports.includes(port));
+  const known = selectOfNode(db).all({ workerId, nodeId });
+  const said = new Set(ports);
+  return known.length === said.size && known.every(({ port }) => said.has(port));
 }
 
 /** A node can't open these ports either. */
@@ -65,12 +66,13 @@ export function blockedAt(
 
 /** How many free ports of each worker, or of one, can't be opened at all. */
 export function closedCounts(db: Db, now: number, of: string | null = null): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const { workerId, port, nodes: count } of blockedOf(db, now, of)) {
-    if (count < liveNodes(db, workerId, now) || selectFree(db).get({ workerId, port }) === undefined) continue;
-    counts.set(workerId, (counts.get(workerId) ?? 0) + 1);
-  }
-  return counts;
+  // Each placement asks, and a range that another process has is thousands of rows: one query, not one a port.
+  const byWorker = Map.groupBy(selectFreeOnes(db).all({ now, workerId: of }), ({ workerId }) => workerId);
+  const counts = [...byWorker].map(([workerId, ports]) => {
+    const living = liveNodes(db, workerId, now);
+    return [workerId, ports.filter(({ nodes: count }) => count >= living).length] as const;
+  });
+  return new Map(counts.filter(([, count]) => count > 0));
 }
 
 /** Of a query over free ports, with a placeholder `now`: every living node can open the port. */
@@ -137,10 +139,14 @@ const selectOfPort = prepared((db) =>
     .where(and(eq(blockedPorts.workerId, arg("workerId")), eq(blockedPorts.port, arg("port"))))
     .prepare(),
 );
-const selectFree = prepared((db) =>
+/** Of free ports, for how many living nodes each is blocked; of all workers when none is named. */
+const selectFreeOnes = prepared((db) =>
   db
-    .select()
-    .from(freePorts)
-    .where(and(eq(freePorts.workerId, arg("workerId")), eq(freePorts.port, arg("port"))))
+    .select({ workerId: blockedPorts.workerId, nodes: counted.nodes })
+    .from(blockedPorts)
+    .innerJoin(nodes, isAlive)
+    .innerJoin(freePorts, and(eq(freePorts.workerId, blockedPorts.workerId), eq(freePorts.port, blockedPorts.port)))
+    .where(sql`coalesce(${arg("workerId")}, ${blockedPorts.workerId}) = ${blockedPorts.workerId}`)
+    .groupBy(blockedPorts.workerId, blockedPorts.port)
     .prepare(),
 );
