@@ -24,7 +24,7 @@ export interface OriginalTables {
 /** Reads everything at `url`. Rejects with what was wrong, without the password. */
 export async function readOriginal(url: string): Promise<OriginalTables> {
   const parsed = parseUrl(url);
-  const sql = new SQL(url, { max: 1, connectionTimeout: 10 });
+  const sql = new SQL(parsed.href, { max: 1, connectionTimeout: 10 });
   try {
     return await sql.begin("isolation level repeatable read read only", (tx) => readTables(tx));
   } catch (error) {
@@ -49,9 +49,14 @@ export function shownUrl(url: string): string {
 class SchemaFault extends Error {}
 
 /** Throws for a URL that is none of PostgreSQL's; SQLAlchemy's name of a driver is taken too. */
-function parseUrl(url: string): URL {
-  if (URL.canParse(url) && /^postgres(ql)?:$/.test(new URL(url).protocol)) return new URL(url);
-  throw new Error("--from: wanted postgresql://USER:PASSWORD@HOST:PORT/DATABASE");
+function parseUrl(text: string): URL {
+  const url = text.replace(/^(postgres(?:ql)?)\+[a-z0-9_]+:/i, "$1:");
+  if (!URL.canParse(url) || !/^postgres(ql)?:$/.test(new URL(url).protocol))
+    throw new Error("--from: wanted postgresql://USER:PASSWORD@HOST:PORT/DATABASE");
+  const parsed = new URL(url);
+  if (/%(?![0-9a-f]{2})/i.test(parsed.username + parsed.password))
+    throw new Error("--from: wanted a percent sign in user or password as %25");
+  return parsed;
 }
 
 function withoutPassword(text: string, { password }: URL): string {
