@@ -33,12 +33,12 @@ export async function drain(frontends: Frontends, table: Table, ms: number): Pro
 
 // --- internal ---
 
-/** Asks everything that can be asked to go, evenly over `ms`; then what has come meanwhile. Gives what asks the rest at once. */
+/** Asks everything that can be asked to go, evenly over `ms`; then what has come meanwhile. Gives what sends the rest away at once. */
 function sendAway(table: Table, ms: number): () => void {
   const asked = new Set<Carried>();
   const ask = (carried: Carried) => {
     asked.add(carried);
-    carried.goAway?.();
+    carried.goAway?.(false);
   };
   const open = askable(table);
   const timers = open.map((carried, at) => setTimeout(ask, (ms * at) / open.length, carried));
@@ -50,7 +50,7 @@ function sendAway(table: Table, ms: number): () => void {
   timers.push(setTimeout(askRest, ms));
   return () => {
     timers.forEach((timer) => clearTimeout(timer));
-    askRest();
+    for (const carried of askable(table)) carried.goAway?.(true);
   };
 }
 

@@ -11,6 +11,7 @@ import type { SlowLine } from "./slow.ts";
 import type { Opened, Stage } from "./stage.ts";
 import { connectPair } from "./tcp.ts";
 import { answer, app } from "./upstreams.ts";
+import { CLOSE, connect, TEXT, webSocketApp } from "./websocket-peer.ts";
 import { owed } from "../support/owed.ts";
 
 const SOCKETS = 10;
@@ -104,6 +105,44 @@ export const STOPS: SlowLine[] = [
       agreed.resolve();
       expect((await (await opening).closed).code).toBe(1012);
       expect(await stopping).toBe(codeOf(stage));
+    },
+  },
+  {
+    line: "F4",
+    sentence: "what an app says until it has answered the close frame reaches the client, before 1012",
+    options: { worker: { shutdown_timeout: 30 } },
+    async work(stage) {
+      const upstream = webSocketApp();
+      const client = await connect(await stage.open({ upstream: upstream.port }));
+      const peer = await upstream.peer();
+      const stopping = stage.stopWorker();
+      const asked = await peer.next();
+      expect([asked?.opcode, asked?.payload.readUInt16BE()]).toEqual([CLOSE, 1012]);
+      // JupyterLab's server keeps what a kernel says from the moment on when it has read the close frame, no earlier.
+      for (const word of ["before", "it", "knew"]) await peer.send(TEXT, word);
+      await peer.close(1012);
+      const told = await client.all();
+      expect(told.slice(0, -1).map(({ payload }) => payload.toString())).toEqual(["before", "it", "knew"]);
+      expect([told.at(-1)?.opcode, told.at(-1)?.payload.readUInt16BE()]).toEqual([CLOSE, 1012]);
+      await client.close(1012);
+      expect(await stopping).toBe(codeOf(stage));
+    },
+  },
+  {
+    line: "F4",
+    sentence: "an app that does not answer the close frame keeps no client from hearing 1012",
+    options: { worker: { shutdown_timeout: 60 } },
+    async work(stage) {
+      const upstream = webSocketApp();
+      const client = await connect(await stage.open({ upstream: upstream.port }));
+      await upstream.peer();
+      const start = performance.now();
+      const stopping = stage.stopWorker();
+      const [told] = await client.all();
+      expect([told?.opcode, told?.payload.readUInt16BE()]).toEqual([CLOSE, 1012]);
+      await client.close(1012);
+      expect(await stopping).toBe(codeOf(stage));
+      expect(performance.now() - start).toBeLessThan(owed(20_000));
     },
   },
   {

@@ -29,13 +29,13 @@ test("a WebSocket that opens after the others were asked to go is asked too, bef
   const told: string[] = [];
   const carry = (name: string, asked?: () => void) => {
     const one = pick(table.all()[0] ?? entry(), untold, "connection");
-    one.goAway = () => {
-      told.push(name);
-      asked?.();
+    one.goAway = (atOnce) => {
+      told.push(atOnce ? `${name}, at once` : name);
+      if (!atOnce) asked?.();
     };
   };
   carry("open");
-  // Its handshake ends while the last ones are asked.
+  // Its handshake ends while the last ones are asked. None of them ends by itself.
   const done = drain(
     frontends(() => told.push("closed")),
     table,
@@ -43,5 +43,6 @@ test("a WebSocket that opens after the others were asked to go is asked too, bef
   );
   carry("under way", () => carry("late"));
   await done;
-  expect(told).toEqual(["open", "under way", "late", "closed"]);
+  const atOnce = ["open, at once", "under way, at once", "late, at once"];
+  expect(told).toEqual(["open", "under way", ...atOnce, "closed"]);
 });

@@ -58,6 +58,8 @@ export class AppSocket implements AppEnd {
   #writtenBefore = 0;
   /** Nothing may be sent any more. */
   #closeSent = false;
+  /** Our close frame is sent, and what the app says until it answers is still heard. */
+  #departs = false;
   /** No close frame is to be waited for: the connection ends when all is written. */
   #hangsUp = false;
   #over = false;
@@ -108,7 +110,7 @@ export class AppSocket implements AppEnd {
   }
 
   pause(): void {
-    if (this.#paused || this.#over || this.#leaving !== null) return;
+    if (this.#paused || this.#over || (this.#leaving !== null && !this.#departs)) return;
     this.#paused = true;
     this.#socket.pause();
   }
@@ -119,9 +121,18 @@ export class AppSocket implements AppEnd {
     this.#socket.resume();
   }
 
-  /** Says goodbye after what was sent before; the app's own close frame is waited for. */
+  /** Says goodbye after what was sent before; the app's own close frame is waited for, and nothing else is heard. */
   close(code: number, reason: string): void {
     if (this.#over) return;
+    this.#departs = false;
+    this.#sendClose(code, reason);
+    this.#leave();
+  }
+
+  /** Says goodbye too, but the app is heard until it answers: `closed` is told then, or when it has not for too long. */
+  depart(code: number, reason: string): void {
+    if (this.#over || this.#closeSent) return;
+    this.#departs = true;
     this.#sendClose(code, reason);
     this.#leave();
   }
@@ -129,6 +140,7 @@ export class AppSocket implements AppEnd {
   /** Ends the connection after what was sent before, without a close frame. */
   hangUp(): void {
     if (this.#over) return;
+    this.#departs = false;
     this.#closeSent = true;
     this.#hangsUp = true;
     this.#leave();
@@ -180,7 +192,7 @@ export class AppSocket implements AppEnd {
 
   #message(isText: boolean, payload: Buffer): void {
     this.#spoke = true;
-    if (this.#closeSent || this.#listener === null) return;
+    if ((this.#closeSent && !this.#departs) || this.#listener === null) return;
     if (!isText) return this.#listener.binary(payload);
     if (!isUtf8(payload)) throw new FrameError(1007, "a text message is no UTF-8");
     this.#listener.text(payload.toString("utf8"));
@@ -227,9 +239,9 @@ export class AppSocket implements AppEnd {
   #leave(): void {
     if (this.#over) return;
     // Its close frame may stand behind what nobody reads any more.
-    this.resume();
+    if (!this.#departs) this.resume();
     if (this.#leaving !== null) clearTimeout(this.#leaving);
-    this.#leaving = setTimeout(() => this.#end(), this.#outbox.waiting > 0 ? STALL_LIMIT_MS : CLOSE_LIMIT_MS);
+    this.#leaving = setTimeout(() => this.#dropped(), this.#outbox.waiting > 0 ? STALL_LIMIT_MS : CLOSE_LIMIT_MS);
   }
 
   /** FIN, behind all that the system has taken. */

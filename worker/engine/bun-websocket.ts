@@ -22,6 +22,7 @@ const HIGH_WATER = 256 * 1024;
  * goodbye and never come back; marimo waits for a minute.
  */
 const SERVICE_RESTART = 1012;
+const RESTARTING = "the proxy is restarting";
 
 /** What belongs to one pair of connections. */
 export class Bridge implements AppListener {
@@ -33,6 +34,8 @@ export class Bridge implements AppListener {
   #clientIsFull = false;
   /** The app has broken off: so does the client's connection when it has got what came before. */
   #drops = false;
+  /** The worker stops: whatever the app answers, the client is to come back. */
+  #goesAway = false;
   readonly #clientPulse = new Pulse();
   #over = false;
 
@@ -40,7 +43,7 @@ export class Bridge implements AppListener {
     this.#app = app;
     this.#passage = passage;
     passage.stop = () => this.#drop();
-    passage.goAway = () => this.goAway();
+    passage.goAway = (atOnce) => this.goAway(atOnce);
     watch(this);
   }
 
@@ -129,7 +132,8 @@ export class Bridge implements AppListener {
     if (client === null) return;
     // Paused, it would never see the client's close frame.
     client.resume();
-    if (code !== 1006) client.close(code, reason);
+    if (this.#goesAway) client.close(SERVICE_RESTART, RESTARTING);
+    else if (code !== 1006) client.close(code, reason);
     // Bun forgets what waits when it terminates.
     else if (client.getBufferedAmount() > 0) this.#drops = true;
     else client.terminate();
@@ -142,11 +146,16 @@ export class Bridge implements AppListener {
     this.#drop();
   }
 
-  /** The worker stops. */
-  goAway(): void {
+  /**
+   * The worker stops. The app hears of it first, so that all that it has said by then reaches the client: a notebook's
+   * server keeps what comes later. `atOnce` where no time is left for that.
+   */
+  goAway(atOnce: boolean): void {
+    this.#goesAway = true;
+    if (!atOnce) return this.#app.depart(SERVICE_RESTART, RESTARTING);
     this.#client?.resume();
-    this.#client?.close(SERVICE_RESTART, "the proxy is restarting");
-    this.#app.close(SERVICE_RESTART, "the proxy is restarting");
+    this.#client?.close(SERVICE_RESTART, RESTARTING);
+    this.#app.close(SERVICE_RESTART, RESTARTING);
   }
 
   /** Asks who is silent, and drops both when one of them is gone. */

@@ -17,7 +17,7 @@ export class RoutePassage implements Passage, Carried {
   readonly port: number;
   readonly member: Member;
   readonly moved: () => void;
-  goAway: (() => void) | undefined = undefined;
+  goAway: ((atOnce: boolean) => void) | undefined = undefined;
   readonly #pool: RoutePool;
   readonly #use: Reports;
   readonly #travels: Travels;
