@@ -1,6 +1,6 @@
 /**
  * `bun run apps [NAME…]`: installs real apps, opens each as the WebUI does behind a port and behind a name, and uses it in
- * Chromium before and after the worker is restarted and replaced. Prints a table; what an app says or asks in vain only
+ * Chromium before and after the worker is restarted and replaced. Prints a row for each as it comes; what an app says or asks in vain only
  * because of the circuit is a failure. `--install NAME…` stops after the installation.
  */
 import { CODE_SERVER } from "../support/apps/code-server.ts";
@@ -33,21 +33,22 @@ if (!onlyInstall) process.exitCode = await tryAll();
 // --- internal ---
 
 async function tryAll(): Promise<number> {
-  const rows: string[] = [];
-  const troubles: string[] = [];
+  let [tried, fine] = [0, 0];
   for (const app of chosen) {
     for (const frontend of FRONTENDS) {
       process.stdout.write(`trying ${app.name} behind a ${frontend}\n`);
       const began = performance.now();
       const found = await tryOne(app, frontend);
-      troubles.push(...found.map((what) => `${app.name} behind a ${frontend}, ${what}`));
       const seconds = Math.round((performance.now() - began) / 1000);
-      rows.push(`${app.name.padEnd(14)}${frontend.padEnd(10)}${found.length === 0 ? "ok    " : "failed"}${String(seconds).padStart(6)} s`); // prettier-ignore
+      const verdict = found.length === 0 ? "ok    " : "failed";
+      const row = `${app.name.padEnd(14)}${frontend.padEnd(10)}${verdict}${String(seconds).padStart(6)} s`;
+      process.stdout.write(`${[row, ...found].join("\n    ")}\n`);
+      tried += 1;
+      if (found.length === 0) fine += 1;
     }
   }
-  process.stdout.write(`\n${rows.join("\n")}\n${troubles.map((what) => `\n${what}`).join("")}\n`);
-  process.stdout.write(`${rows.length - rows.filter((row) => row.includes("failed")).length} of ${rows.length} ok\n`);
-  return troubles.length === 0 ? 0 : 1;
+  process.stdout.write(`${fine} of ${tried} ok\n`);
+  return fine === tried ? 0 : 1;
 }
 
 /** What went wrong, by step. */

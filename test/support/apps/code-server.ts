@@ -8,8 +8,10 @@ import { serve, type RealApp, type Running } from "./real-app.ts";
 
 export const CODE_SERVER: RealApp = {
   name: "code-server",
-  // Saving and leaving wait for extensions, and it complains when that takes long.
-  sometimes: /Long running operations during shutdown|Aborted onWillSaveTextDocument-event/,
+  // Saving and leaving wait for extensions, and it complains when that takes long; leaving may also come in between what it
+  // writes into its log, which it keeps in the browser.
+  sometimes:
+    /Long running operations during shutdown|Aborted onWillSaveTextDocument-event|Unable to write file 'vscode-log:.* is closed/,
   path: (home) => `/?folder=${home}/work`,
   async start(directory, home) {
     mkdirSync(join(home, "work"));
@@ -23,6 +25,8 @@ export const CODE_SERVER: RealApp = {
     return startOnce(server, home, 10);
   },
   async use(page, round, home) {
+    await page.locator(".explorer-folders-view .monaco-list-row").first().waitFor();
+    await runCommand(page, "View: Close All Editors");
     await edit(page, round, home);
     await preview(page, round);
     await terminal(page, `terminal-${round}`, home);
@@ -45,12 +49,18 @@ export async function edit(page: Page, round: number, home: string): Promise<voi
 /** Shows the file in a webview, whose picture comes through the service worker. */
 export async function preview(page: Page, round: number): Promise<void> {
   await runCommand(page, "Markdown: Open Preview");
-  // One that is open already may show the file by itself, behind the editor.
-  await page.locator(`.tab[aria-label^="Preview notes-${round}.md"]`).click();
+  const tab = page.locator(`.tab[aria-label^="Preview notes-${round}.md"]`);
+  await tab.click();
+  let seenAt = performance.now();
   const shown = async () => {
     for (const frame of page.frames()) {
       const seen = await frame.evaluate<unknown>(SEEN).catch(() => null); // it went away in between
       if (seen === `Notes ${round}: 192`) return true;
+    }
+    // The service worker gives the workbench thirty seconds for a picture (service-worker.js, resolveTimeout) and then 404.
+    if (performance.now() > seenAt + REFRESH_MS) {
+      seenAt = performance.now();
+      await runCommand(page, "Markdown: Refresh Preview");
     }
     return false;
   };
@@ -107,6 +117,9 @@ async function startOnce(server: string, home: string, tries: number): Promise<R
   }
 }
 
+/** When a person would look again at a preview that is not whole. */
+const REFRESH_MS = 60_000;
+
 const SETTINGS = {
   "workbench.startupEditor": "none",
   // What a terminal shows is in the page as text.
@@ -123,8 +136,17 @@ const SETTINGS = {
 const SEEN = `document.querySelector("h1")?.textContent + ": " + document.querySelector("img")?.naturalWidth`;
 
 async function runCommand(page: Page, command: string): Promise<void> {
-  await page.keyboard.press("F1");
-  await page.locator(".quick-input-widget:visible input").first().fill(`>${command}`);
+  const input = page.locator(".quick-input-widget:visible input").first();
+  // A page that is still coming up, or a webview that has just got the keyboard, takes no key.
+  const opened = async () => {
+    await page.keyboard.press("F1");
+    return input.waitFor({ timeout: 5000 }).then(
+      () => true,
+      () => false,
+    );
+  };
+  await until(opened, 240_000, "VS Code's list of commands");
+  await input.fill(`>${command}`);
   const row = ".quick-input-list .monaco-list-row";
   await page.locator(`${row}[aria-label="${command}"], ${row}[aria-label^="${command},"]`).click();
 }

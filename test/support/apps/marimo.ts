@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../ports.ts";
 import { serve, type RealApp } from "./real-app.ts";
+import { slide } from "./slide.ts";
 
 export const MARIMO: RealApp = {
   name: "marimo",
@@ -34,11 +35,7 @@ export const MARIMO: RealApp = {
       await page.keyboard.press("Control+Enter");
     }
     await page.getByText("doubled is 0.").waitFor();
-    const slider = page.getByRole("slider").first();
-    await slider.focus();
-    await slider.press("Home");
-    for (let step = 0; step < round; step++) await slider.press("ArrowRight");
-    await page.getByText(`doubled is ${round * 2}.`).waitFor();
+    await slide(page, page.getByRole("slider").first(), round);
   },
 };
 

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../ports.ts";
 import { serve, type RealApp } from "./real-app.ts";
+import { slide } from "./slide.ts";
 
 export const PANEL: RealApp = {
   name: "panel",
@@ -27,11 +28,7 @@ export const PANEL: RealApp = {
     );
   },
   async use(page, round) {
-    const handle = page.locator(".noUi-handle").first();
-    await handle.focus();
-    await handle.press("Home");
-    for (let step = 0; step < round; step++) await handle.press("ArrowRight");
-    await page.getByText(`doubled is ${round * 2}.`).waitFor();
+    await slide(page, page.locator(".noUi-handle").first(), round);
   },
 };
 

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../ports.ts";
 import { serve, type RealApp } from "./real-app.ts";
+import { slide } from "./slide.ts";
 
 export const STREAMLIT: RealApp = {
   name: "streamlit",
@@ -28,11 +29,7 @@ export const STREAMLIT: RealApp = {
     );
   },
   async use(page, round) {
-    const slider = page.getByRole("slider").first();
-    await slider.focus();
-    await slider.press("Home");
-    for (let step = 0; step < round; step++) await slider.press("ArrowRight");
-    await page.getByText(`doubled is ${round * 2}.`).waitFor();
+    await slide(page, page.getByRole("slider").first(), round);
     await page.locator('[data-testid="stChatInput"] textarea').fill(`round ${round}`);
     await page.keyboard.press("Enter");
     await page.getByText(`echo of round ${round}.`).waitFor();

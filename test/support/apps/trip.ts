@@ -41,6 +41,9 @@ export async function throughCircuit(site: AppSite, real: RealApp, own: string[]
 
 // --- internal ---
 
+/** In words or, as VS Code, as the event itself. */
+const SAID_OF_CLOSE = /^console: (?:.*\bWebSocket\b|%c  ERR color: #f# CloseEvent at )/i;
+
 interface Trip {
   real: RealApp;
   app: Running;
@@ -69,7 +72,7 @@ async function stepByStep(site: AppSite, { real, app, home, own, page, name }: T
   await site.replace();
   await real.use(page, 5, home);
   // No request fails meanwhile; that its WebSocket was closed with 1012 an app may say in the console.
-  const replaced = foreign().filter((what) => !/^console: .*WebSocket/i.test(what));
+  const replaced = foreign().filter((what) => !SAID_OF_CLOSE.test(what));
   await screenshot(page, `${name}-after`);
   return { used, restarted, replaced };
 }
