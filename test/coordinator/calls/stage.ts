@@ -36,13 +36,23 @@ export class Stage {
 
   /** A call as it is given, good or bad, with the secret or with other headers instead. */
   send(name: Name, given: Given, headers: Record<string, string> = SECRET): Promise<Answer> {
-    const { method, path } = calls[name];
-    const filled = path.replace(/\{(\w+)\}/g, (_whole, param: string) => encodeURIComponent(String(given[param])));
-    const query = Object.entries(given.query ?? {})
-      .filter(([, value]) => value != null)
-      .map(([key, value]): [string, string] => [key, typeof value === "string" ? value : JSON.stringify(value)]);
-    const target = query.length === 0 ? filled : `${filled}?${new URLSearchParams(query).toString()}`;
-    return this.manager.call(method, target, given.body, { Accept: "application/json", ...headers });
+    const { method } = calls[name];
+    return this.manager.call(method, targetOf(name, given), given.body, { Accept: "application/json", ...headers });
+  }
+
+  /** The same as a browser navigates there, by a link or a form. */
+  visit(name: Name, { body, ...given }: Given, language: string): Promise<Response> {
+    return fetch(this.manager.baseUrl + targetOf(name, given), {
+      method: calls[name].method,
+      redirect: "manual",
+      headers: {
+        Accept: "text/html,application/xhtml+xml,*/*;q=0.8",
+        "Accept-Language": language,
+        "Sec-Fetch-Mode": "navigate",
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      },
+      ...(body === undefined ? {} : { body: typeof body === "string" ? body : JSON.stringify(body) }),
+    });
   }
 
   /** The same by the typed client, whose answer has the documented shape. */
@@ -146,6 +156,15 @@ export function route(): RouteEntry {
 }
 
 // --- internal ---
+
+function targetOf(name: Name, given: Given): string {
+  const { path } = calls[name];
+  const filled = path.replace(/\{(\w+)\}/g, (_whole, param: string) => encodeURIComponent(String(given[param])));
+  const query = Object.entries(given.query ?? {})
+    .filter(([, value]) => value != null)
+    .map(([key, value]): [string, string] => [key, typeof value === "string" ? value : JSON.stringify(value)]);
+  return query.length === 0 ? filled : `${filled}?${new URLSearchParams(query).toString()}`;
+}
 
 function appOf(endpointId: string): string {
   return `llama-${endpointId}`;
