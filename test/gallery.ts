@@ -5,20 +5,30 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { BEHAVIOURS, type PageKind } from "../shared/pages/kinds.ts";
+import { Failure, type FailureKind } from "../shared/failure.ts";
+import { failureAnswer } from "../shared/page.ts";
+import { BEHAVIOURS, PAGE_OF, type PageKind } from "../shared/pages/kinds.ts";
 import type { Language } from "../shared/pages/language.ts";
-import { escapeHtml, render } from "../shared/pages/render.ts";
+import { escapeHtml, renderPassing } from "../shared/pages/render.ts";
 import { startBrowser } from "./support/browser.ts";
 import { ROOT } from "./support/spawned.ts";
 
 const SIZES = { desktop: { width: 760, height: 560, columns: 3 }, phone: { width: 390, height: 640, columns: 5 } };
-const STATUS: Partial<Record<PageKind, [number, string]>> = {
-  starting: [503, "The app is still starting."],
-  refused: [502, "Cannot connect to Backend.AI kernel."],
-  "broken-off": [502, "Cannot connect to Backend.AI kernel."],
-  "timed-out": [504, "Backend.AI kernel does not accept the connection in time."],
-  "no-worker": [503, "Worker not available."],
-  "not-responding": [503, "Service unavailable."],
+/** Of pages that are not one failure's own: for which they are shown. */
+const SHOWN_FOR: Partial<Record<PageKind, FailureKind>> = {
+  "broken-off": "appproxy/container-connection-refused",
+  moved: "service-unavailable",
+  "no-kernel": "service-unavailable",
+  "not-responding": "service-unavailable",
+  framed: "invalid-credentials",
+  "link-used": "invalid-credentials",
+  "link-expired": "invalid-credentials",
+  "other-session": "invalid-credentials",
+  "session-over": "invalid-credentials",
+  "service-token": "invalid-credentials",
+  "other-site": "generic-forbidden",
+  "bad-link": "generic-bad-request",
+  internal: "internal-server-error",
 };
 
 /** Sheets to make: all, or those that are named, such as `ko-dark-phone`. */
@@ -34,10 +44,11 @@ for (const language of ["en", "ko"] as const)
       const context = await browser.newContext({ colorScheme, viewport });
       const page = await context.newPage();
       page.setDefaultTimeout(180_000);
-      const frames = (Object.keys(BEHAVIOURS) as PageKind[]).map((kind) => {
-        const html = escapeHtml(pageOf(kind, language));
-        return `<iframe style="border:0;margin:4px" width="${width}" height="${height}" srcdoc="${html}"></iframe>`;
-      });
+      const pages = (Object.keys(BEHAVIOURS) as PageKind[]).map((kind) => pageOf(kind, language));
+      const frames = [...pages, renderPassing(language, "/", "")].map(
+        (html) =>
+          `<iframe style="border:0;margin:4px" width="${width}" height="${height}" srcdoc="${escapeHtml(html)}"></iframe>`,
+      );
       await page.setContent(`<body style="margin:0;background:#888;font-size:0">${frames.join("")}</body>`);
       const path = join(directory, `pages-${language}-${colorScheme}-${name}.png`);
       await page.screenshot({ path, fullPage: true });
@@ -48,18 +59,18 @@ await browser.close();
 
 function pageOf(kind: PageKind, language: Language): string {
   const { retries } = BEHAVIOURS[kind];
-  const [status, problem] = STATUS[kind] ?? [404, "Not found."];
-  return render({
-    kind,
+  const own = (Object.keys(PAGE_OF) as FailureKind[]).findLast((one) => PAGE_OF[one] === kind);
+  const failure = SHOWN_FOR[kind] ?? own;
+  if (failure === undefined) throw new Error(`${kind}: of no failure; name one in SHOWN_FOR`);
+  const tab = kind === "framed" ? { tab: "/" } : {};
+  const msg = kind === "port-taken" ? "port: 10300 is already occupied by another circuit" : "token: wanted a UUID";
+  return failureAnswer(new Failure(failure, { page: kind, msg, object: "circuit", ...tab }), "html", {
     language,
-    status,
-    problem,
     errorId: "146297df-7ee9-44ad-bc79-349ed714859a",
     // Half of them know where the platform is.
     home: kind.length % 2 === 0 ? "https://web.example.com/" : null,
     framed: kind === "framed",
-    ...(kind === "framed" ? { tab: "/" } : {}),
     // A page in a sheet is not to load itself again.
     ...(retries === true ? { app: "jupyterlab", seconds: 42, reload: { after: 600, frameset: false } } : {}),
-  });
+  }).body;
 }

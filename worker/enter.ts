@@ -4,6 +4,7 @@
  */
 import { Failure } from "../shared/failure.ts";
 import type { Answer } from "../shared/page.ts";
+import { languageOf } from "../shared/pages/language.ts";
 import { isFramed } from "../shared/pages/reader.ts";
 import { redirectPath } from "../shared/redirect.ts";
 import { validPermit, type AdmitSettings } from "./admit.ts";
@@ -51,7 +52,7 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
     if (!mayHoldLeavings(circuit, held.permit)) return goTo(path, lines);
     lines.push(...expireCookies(circuit, head.header("cookie")));
     if (isTrustworthy(settings.secure, head.header("host") ?? "")) return goTo(path, [...CLEARING, ...lines]);
-    return clearingPage(path, [...PRIVATE_HEADERS, ...lines]);
+    return clearingPage(path, [...PRIVATE_HEADERS, ...lines], languageOf(head.header("accept-language")));
   }
   if (held.good || circuit.open_to_public) return goTo(path, []);
   const msg = "This link was used already or has expired; open the app again";

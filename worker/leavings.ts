@@ -9,7 +9,8 @@
  * The header is ignored over plain http on names other than loopback's; there a page does what a page can.
  */
 import { createHash } from "node:crypto";
-import { escapeHtml } from "../shared/pages/render.ts";
+import type { Language } from "../shared/pages/language.ts";
+import { renderPassing } from "../shared/pages/render.ts";
 import type { Answer } from "../shared/page.ts";
 import type { Circuit } from "../shared/schema/circuit.ts";
 import { withoutOurCookies } from "./headers.ts";
@@ -52,18 +53,18 @@ export function isTrustworthy(secure: boolean, host: string): boolean {
 }
 
 /** A page that clears what scripts can reach and goes on. The browser's cache of the slot stays: only a header clears it. */
-export function clearingPage(onward: string, headers: [string, string][]): Answer {
-  return scripted(CLEAR, onward, headers);
+export function clearingPage(onward: string, headers: [string, string][], language: Language): Answer {
+  return scripted(CLEAR, onward, headers, language);
 }
 
 /**
  * A page on another origin than the circuit's that has the circuit's cleared and goes on. A service worker there answers
  * the circuit's own navigations, but not what another origin asks for: `onward` is asked first as a page's fetch.
  */
-export function clearingFromOutside(onward: string, headers: [string, string][]): Answer {
+export function clearingFromOutside(onward: string, headers: [string, string][], language: Language): Answer {
   const { origin, protocol, hostname } = new URL(onward);
   // CSP 3 §2.3.1: a source has no form for an IPv6 address; the script, whose hash is there, asks for nothing else.
-  return scripted(CLEAR_FROM_OUTSIDE, onward, headers, hostname.startsWith("[") ? protocol : origin);
+  return scripted(CLEAR_FROM_OUTSIDE, onward, headers, language, hostname.startsWith("[") ? protocol : origin);
 }
 
 // --- internal ---
@@ -88,19 +89,26 @@ const CLEAR_FROM_OUTSIDE = `(async () => {
   location.replace(onward + location.hash);
 })();`;
 
-function scripted(script: string, onward: string, headers: [string, string][], connect = "'none'"): Answer {
+function scripted(
+  script: string,
+  onward: string,
+  headers: [string, string][],
+  language: Language,
+  connect = "'none'",
+): Answer {
   const hash = createHash("sha256").update(script).digest("base64");
-  const policy = `default-src 'none'; script-src 'sha256-${hash}'; connect-src ${connect}; base-uri 'none'; form-action 'none'`;
+  const policy =
+    `default-src 'none'; script-src 'sha256-${hash}'; style-src 'unsafe-inline'; connect-src ${connect}; ` +
+    `base-uri 'none'; form-action 'none'`;
   return {
     status: 200,
     headers: [
       ["Content-Type", "text/html; charset=utf-8"],
+      ["Content-Language", language],
       ["Content-Security-Policy", policy],
       ["X-Content-Type-Options", "nosniff"],
       ...headers,
     ],
-    body: `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark"><title>Opening the app</title>
-<main><p>Opening the app… <a href="${escapeHtml(onward)}">Go on</a></p></main><script>${script}</script></html>`,
+    body: renderPassing(language, onward, script),
   };
 }

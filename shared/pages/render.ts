@@ -49,6 +49,13 @@ export function render(view: View): string {
   return frameset(view, documentOf(view, mainOf(view, view.framed ? "_blank" : "_top"), ""), refresh);
 }
 
+/** What is seen for a moment on the way to an app, while `script` runs; without it, the link leads on. */
+export function renderPassing(language: Language, onward: string, script: string): string {
+  const { opening, goOn } = WORDS[language];
+  const main = `<main><h1>${opening}</h1><p class="do">${link(onward, goOn, null)}</p></main>`;
+  return page(language, opening, `<style>${STYLE}</style>`, `<body>${main}<script>${script}</script></body>`);
+}
+
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
@@ -63,19 +70,22 @@ export function escapeHtml(text: string): string {
  */
 function frameset(view: View, inner: string, refresh: string): string {
   const source = `data:text/html;charset=utf-8;base64,${Buffer.from(inner).toString("base64")}`;
-  const title = escapeHtml(titleOf(view));
-  return (
-    `<!doctype html><html lang="${view.language}"><head>${HEAD}<title>${title}</title>${refresh}</head>` +
-    `<frameset rows="*" border="0" frameborder="0"><frame src="${source}" title="${title}">` +
-    `<noframes>${mainOf(view, null)}</noframes></frameset></html>`
+  const title = titleOf(view);
+  return page(
+    view.language,
+    title,
+    refresh,
+    `<frameset rows="*" border="0" frameborder="0"><frame src="${source}" title="${escapeHtml(title)}">` +
+      `<noframes>${mainOf(view, null)}</noframes></frameset>`,
   );
 }
 
 function documentOf(view: View, main: string, more: string): string {
-  return (
-    `<!doctype html><html lang="${view.language}"><head>${HEAD}<title>${escapeHtml(titleOf(view))}</title>${more}` +
-    `<style>${STYLE}</style></head><body>${main}</body></html>`
-  );
+  return page(view.language, titleOf(view), `${more}<style>${STYLE}</style>`, `<body>${main}</body>`);
+}
+
+function page(language: Language, title: string, more: string, content: string): string {
+  return `<!doctype html><html lang="${language}"><head>${HEAD}<title>${escapeHtml(title)}</title>${more}</head>${content}</html>`;
 }
 
 /** The app's name comes first where there are many tabs. */
@@ -117,8 +127,9 @@ function actionsOf({ kind, language, home, tab, reload }: View, target: string |
   const { offers } = BEHAVIOURS[kind];
   const links: string[] = [];
   if (tab !== undefined) links.push(link(tab, words.openTab, "_blank"));
-  // A frame's content of our own has no address to load again; it is loaded again by itself.
-  if (offers.includes("try") && reload?.frameset !== true) links.push(link("", words.tryAgain, null));
+  // A page that loads itself again needs no link, which would lose the address's `#fragment`: no link to a page's own address
+  // keeps it, nor does a form that sends nothing. The others' addresses have none, or answer what was sent.
+  if (offers.includes("try") && reload === undefined) links.push(link("", words.tryAgain, null));
   if (offers.includes("open") && home !== null) links.push(link(home, words.openAgain, target));
   return links.join(" ");
 }
@@ -141,5 +152,5 @@ const STYLE =
   ":lang(ko){word-break:keep-all}h1{margin:0;font-size:1.4rem;line-height:1.35}p{margin:.75rem 0}" +
   ".do{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.5rem 0}" +
   "a{padding:.6rem 1.1rem;border:1px solid;border-radius:.5rem;color:var(--a);font-weight:600;text-decoration:none}" +
-  "a:last-child{background:var(--a);color:var(--o)}a:hover{text-decoration:underline}a:focus-visible{outline:3px solid var(--a);outline-offset:3px}" +
+  "a:first-child{background:var(--a);color:var(--o)}a:hover{text-decoration:underline}a:focus-visible{outline:3px solid var(--a);outline-offset:3px}" +
   "footer{padding-top:1rem;border-top:1px solid var(--b);color:var(--d);font-size:.8rem}";

@@ -25,6 +25,9 @@ export interface Words {
   goBack: string;
   /** Of a page that does so. */
   reloads: string;
+  /** Of the page that is seen for a moment on the way in. */
+  opening: string;
+  goOn: string;
   app: string;
   errorId: string;
   units: Record<"second" | "minute" | "hour", readonly [one: string, many: string]>;
@@ -70,7 +73,7 @@ const en: Words = {
     "no-permit": {
       title: "Please open this app from Backend.AI",
       what: "This browser has not been let in yet, or the app was not used for a long time. Its address alone does not open it.",
-      todo: "Open the app again from the page where you started it.",
+      todo: "Open the app again to be let in.",
     },
     framed: {
       title: "This app needs a tab of its own",
@@ -176,8 +179,10 @@ const en: Words = {
   openAgain: "Open the app again",
   tryAgain: "Try again",
   openTab: "Open the app in a new tab",
-  goBack: "Go back to the page where you opened the app, and open it there again.",
+  goBack: "Go back to the page where you opened the app.",
   reloads: "This page loads itself again; you need not do anything.",
+  opening: "Opening the app…",
+  goOn: "Go on",
   app: "App",
   errorId: "Error id",
   units: { second: ["second", "seconds"], minute: ["minute", "minutes"], hour: ["hour", "hours"] },
@@ -223,7 +228,7 @@ const ko: Words = {
     "no-permit": {
       title: "Backend.AI에서 앱을 열어 주세요",
       what: "이 브라우저에서 아직 앱을 열지 않았거나, 오랫동안 사용하지 않아 이용 시간이 끝났습니다. 주소만으로는 앱에 들어갈 수 없습니다.",
-      todo: "앱을 실행했던 화면에서 다시 열어 주세요.",
+      todo: "앱을 다시 열면 들어갈 수 있습니다.",
     },
     framed: {
       title: "새 탭에서 열어야 하는 앱입니다",
@@ -329,8 +334,10 @@ const ko: Words = {
   openAgain: "앱 다시 열기",
   tryAgain: "다시 시도",
   openTab: "새 탭에서 앱 열기",
-  goBack: "앱을 열었던 화면으로 돌아가 다시 열어 주세요.",
+  goBack: "앱을 열었던 화면으로 돌아가 주세요.",
   reloads: "이 화면은 자동으로 새로 고쳐집니다.",
+  opening: "앱을 여는 중입니다…",
+  goOn: "계속",
   app: "앱",
   errorId: "오류 ID",
   units: { second: ["초", "초"], minute: ["분", "분"], hour: ["시간", "시간"] },

@@ -115,17 +115,20 @@ describe.each(BROWSERS)("with third-party cookies %s,", (_cookies, blocked, star
 /** What an app does from its own page: a fetch that changes things, and a WebSocket. */
 const WORKS = ["posted", "echoed"];
 
-function useOf(page: Pick<Page, "evaluate">): Promise<unknown> {
-  return page.evaluate(async () => {
-    const posted = await fetch("/post", { method: "POST", body: "x" });
-    const socket = new WebSocket(`${location.origin.replace("http", "ws")}/socket`);
-    const heard = await new Promise((resolve) => {
-      socket.onopen = () => socket.send("echoed");
-      socket.onmessage = ({ data }) => resolve(data);
-      socket.onerror = () => resolve("refused");
-    });
-    return [posted.ok ? await posted.text() : posted.status, heard];
-  });
+function useOf(page: Pick<Page, "evaluate" | "url">): Promise<unknown> {
+  return page.evaluate(
+    async (socketUrl) => {
+      const posted = await fetch("/post", { method: "POST", body: "x" });
+      const socket = new WebSocket(socketUrl);
+      const heard = await new Promise((resolve) => {
+        socket.onopen = () => socket.send("echoed");
+        socket.onmessage = ({ data }) => resolve(data);
+        socket.onerror = () => resolve("refused");
+      });
+      return [posted.ok ? await posted.text() : posted.status, heard];
+    },
+    `${new URL(page.url()).origin.replace("http", "ws")}/socket`,
+  );
 }
 
 function inFrame(page: Page) {

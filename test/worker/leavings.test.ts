@@ -56,7 +56,9 @@ test.each([
   ["http://apps.example:10205/_appproxy/enter?t=x", "http://apps.example:10205"],
   ["http://[2001:db8::1]:10205/_appproxy/enter?t=x", "http:"],
 ])("the page that has %s cleared from outside may ask %s", (onward, source) => {
-  const policy = clearingFromOutside(onward, []).headers.find(([name]) => name === "Content-Security-Policy")?.[1];
+  const policy = clearingFromOutside(onward, [], "en").headers.find(
+    ([name]) => name === "Content-Security-Policy",
+  )?.[1];
   expect(policy).toContain(`connect-src ${source};`);
 });
 

@@ -7,6 +7,7 @@ import { errors } from "jose";
 import { Failure } from "../../shared/failure.ts";
 import { isExpired, verifySetupToken } from "../../shared/jwt.ts";
 import { homeUrl } from "../../shared/home.ts";
+import { languageOf } from "../../shared/pages/language.ts";
 import { pathAndQuery } from "../../shared/target.ts";
 import { redirectPath } from "../../shared/redirect.ts";
 import type { AdmitSettings } from "../admit.ts";
@@ -100,7 +101,8 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   const onward = `${origin}${ENTER_PATH}?t=${ticket}`;
   // Another user's service worker may be there, and would answer the navigation itself. Service workers are where browsers say how they ask.
   if (circuit.service_workers !== "blocked" || header("sec-fetch-mode") !== "navigate") return goTo(onward, lines);
-  const { status, headers, body } = clearingFromOutside(onward, [...PRIVATE_HEADERS, ...lines]);
+  const language = languageOf(header("accept-language"));
+  const { status, headers, body } = clearingFromOutside(onward, [...PRIVATE_HEADERS, ...lines], language);
   return new Response(body, { status, headers });
 }
 

@@ -7,7 +7,7 @@ import { FAILURES, Failure, type FailureKind } from "../../../shared/failure.ts"
 import { failureAnswer, pageOf } from "../../../shared/page.ts";
 import { BEHAVIOURS, type PageKind } from "../../../shared/pages/kinds.ts";
 import type { Language } from "../../../shared/pages/language.ts";
-import { render, type View } from "../../../shared/pages/render.ts";
+import { render, renderPassing, type View } from "../../../shared/pages/render.ts";
 import { timeText, WORDS } from "../../../shared/pages/texts.ts";
 
 const LANGUAGES: Language[] = ["en", "ko"];
@@ -132,6 +132,11 @@ describe("a page that loads itself again", () => {
     expect(html).not.toContain(WORDS.en.goBack);
   });
 
+  test("has no link to itself, which would lose the address's fragment", async () => {
+    const html = render(view({ kind: "refused", reload }));
+    expect((await parse(html)).all("a")).toEqual([{ href: HOME }]);
+  });
+
   test("is the only frame of a frameset where a refresh would scroll, and looks the same", async () => {
     const wish = view({ kind: "refused", app: "<jupyter>", seconds: 200 });
     const outer = render({ ...wish, reload: { after: 3, frameset: true } });
@@ -157,6 +162,20 @@ describe("a page that loads itself again", () => {
     expect(policy(true)).toBe("default-src 'none'; style-src 'unsafe-inline'; frame-src data:");
   });
 });
+
+test.each(LANGUAGES)(
+  "the page on the way in, in %s, looks as the others do and leads on without its script",
+  async (language) => {
+    const html = renderPassing(language, "/lab?a=1&b=2#x", "go()");
+    const { all, text } = await parse(html);
+    expect([all("html"), all("main").length, all("a")]).toEqual([
+      [{ lang: language }],
+      1,
+      [{ href: "/lab?a=1&#38;b=2#x" }],
+    ]);
+    expect([text.includes(WORDS[language].opening), html.includes("color-scheme:light dark")]).toEqual([true, true]);
+  },
+);
 
 describe("contrast", () => {
   const style = /<style>(.*)<\/style>/.exec(render(view()))?.[1] ?? "";
