@@ -96,7 +96,7 @@ export function createPortFrontends(settings: PortSettings): Frontends {
     } catch (error) {
       if (!failed.has(circuit.id)) {
         const about = { circuit: circuit.id, port: bound ?? port, reason: reason(error) };
-        log.error(about, `Cannot open port ${bound ?? port} for a circuit; trying again with each heartbeat`);
+        log.error(about, `Cannot open port ${bound ?? port} for a circuit; trying again every few seconds`);
       }
       failed.set(circuit.id, { circuit, why: reason(error) });
       blocked.add(port);

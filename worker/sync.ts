@@ -217,6 +217,8 @@ export function createSync(deps: SyncDeps): Sync {
     const was = reachable;
     try {
       await replica.look();
+      // Somebody may wait for a port that is free again.
+      await replica.retryPorts();
       // It was away: this node's lease may have run out.
       if (!was && reachable) schedule(0);
     } catch (error) {

@@ -180,3 +180,24 @@ test("a worker that leaves is waited for by nobody: the circuit goes to another 
   await manager.api("DELETE", `/api/worker/${other.id}?node_id=n`);
   expect((await open(session, { no_reuse: true })).status).toBe(503);
 }, 60_000);
+
+test("each of two coordinators on one database hears what a worker can't, whichever of them asked it", async () => {
+  const session = crypto.randomUUID();
+  const wish = { authority: "shared", low: await freeRange(6), count: 6, session };
+  await startNode(wish);
+  const port = await freePort();
+  const file = join(directory, "second.toml");
+  const own = { bind_addr: `127.0.0.1:${port}`, circuit_ack_timeout: 100 };
+  writeFileSync(file, coordinatorToml(join(directory, "db.sqlite3"), { redisPort: redis.port, coordinator: own }));
+  const service = spawnService("coordinator/main.ts", ["--config", file]);
+  stack.defer(async () => void (await service.stop("SIGKILL")));
+  await service.said("coordinator is up");
+  const second = new Manager(`http://127.0.0.1:${port}`);
+  take(wish.low);
+  take(wish.low + 1);
+  const { token } = await manager.conf({ ...newKernel(), session_id: session });
+  const ways = [second, manager, second, manager];
+  const opened = await Promise.all(ways.map((way) => way.auth(token, session, { no_reuse: true })));
+  expect(opened.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+  expect(await blocked("shared")).toEqual([wish.low, wish.low + 1]);
+}, 60_000);

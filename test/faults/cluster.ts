@@ -131,7 +131,7 @@ export async function startCluster(profile: Profile, random: Random): Promise<Cl
   };
   try {
     for (const machine of [coordinator, ...nodes.map((node) => node.machine)]) machine.start();
-    await until(() => isUp(cluster), 30_000, "the cluster is up");
+    await until(() => isUp(cluster), 120_000, "the cluster is up");
   } catch (error) {
     await cluster.stop();
     throw error;
