@@ -156,6 +156,18 @@ describe("an app at an old worker", () => {
     expect([await setup(token), await setup(await mint({ ...claims, aud: "worker" }, JWT_SECRET))]).toEqual([302, 500]);
   });
 
+  // The original's /setup (26.9.6, worker/api/setup.py) decodes with PyJWT, which lets claims pass that it does not know, and
+  // reads `circuit` and `redirect` alone; seen with PyJWT 2.15.1 too.
+  test("opens where the setup token tells the site that the person came from", async () => {
+    const kernelPort = app("a");
+    const { token, sessionId } = await lone.manager.conf({ kernel_port: kernelPort, user_uuid: USER });
+    const { body } = await lone.manager.auth(token, sessionId, {}, { Origin: "https://web.example.com" });
+    const link = String(body["redirect_url"]);
+    expect(decodeJwt(new URL(link).searchParams.get("token") ?? "")["home"]).toBe("https://web.example.com");
+    const { location, cookie } = await entered(link);
+    expect(await page(Number(new URL(location ?? "").port), { cookie })).toBe("200 a");
+  });
+
   test("is reused by the next request for it", async () => {
     const session = crypto.randomUUID();
     const port = app("a");
