@@ -25,7 +25,7 @@ export function checkOrigin(head: RequestHead, client: Client, own: () => Own): 
   const site = head.header("sec-fetch-site");
   if (site === "same-origin" || site === "none") return;
   const origin = head.header("origin");
-  if (site === null && (origin === null || namesHost(origin, client.host))) return;
+  if (site === null && (origin === null || isOf(origin, client))) return;
   const { origin: wanted, lists } = own();
   if (origin !== null && ((site === null && origin === wanted) || lists(origin))) return;
   throw new Failure("generic-forbidden", {
@@ -40,10 +40,14 @@ export function checkOrigin(head: RequestHead, client: Client, own: () => Own): 
 
 // --- internal ---
 
-/** Whichever scheme it has: TLS may end before us, unsaid. */
-function namesHost(origin: string, host: string): boolean {
+/**
+ * Where TLS is known of, a page without it is another one: whoever sits in the line can write it. Where it is not, it may
+ * end before us, unsaid.
+ */
+function isOf(origin: string, { proto, host }: Client): boolean {
   if (!URL.canParse(origin)) return false;
   const theirs = new URL(origin);
+  if (theirs.protocol !== "https:" && (theirs.protocol !== "http:" || proto === "https")) return false;
   // URL drops a default port; the Host header may name it.
   return URL.canParse(`${theirs.protocol}//${host}`) && new URL(`${theirs.protocol}//${host}`).host === theirs.host;
 }

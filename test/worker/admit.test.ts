@@ -273,6 +273,18 @@ describe("a request from another site", () => {
     expect(await refusal(headers, { method: "POST" })).toEqual(CROSS_SITE);
   });
 
+  test.each([
+    ["http://apps.example:10206", "https"],
+    ["ftp://apps.example:10206", "http"],
+  ])("of %s is a stranger's where the circuit is reached over %s", async (origin, proto) => {
+    const headers: [string, string][] = [["Host", "apps.example:10206"], good, ["Origin", origin]];
+    for (const over of [{ method: "POST" }, { upgrade: true }]) {
+      const request = head({ ...over, headers });
+      const client = clientOf(request, { trusted: addressMatcher([]), secure: proto === "https" });
+      expect(await refused(() => admit(entry(), request, client, settings()))).toEqual(CROSS_SITE);
+    }
+  });
+
   test("of a listed origin, or of the circuit's own that a proxy's Host hides, is none without Sec-Fetch-Site", () => {
     for (const origin of [LISTED, "https://apps.example:10205"]) {
       const headers: [string, string][] = [["Host", "10.0.0.7:8080"], good, ["Origin", origin]];
