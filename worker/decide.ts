@@ -28,6 +28,8 @@ import type { Usage } from "./usage.ts";
 
 export interface DecideDeps {
   table: Table;
+  /** False until circuits are known for the first time. */
+  isReady: () => boolean;
   usage: Usage;
   burner: Burner;
   serviceWorkers: Pick<ServiceWorkerNotes, "fetched">;
@@ -75,13 +77,13 @@ export function createCore(deps: DecideDeps): Core {
 
 /** `hold` lets a page that loads itself again wait for its app. */
 function walk(head: RequestHead, deps: DecideDeps, hold: Hold | null = deps.hold): Decision | Promise<Decision> {
-  const { table, burner, admission, proxies, domain, log } = deps;
+  const { table, isReady, burner, admission, proxies, domain, log } = deps;
   if (head.method === "CONNECT" || head.method === "TRACE")
     throw new Failure("method-not-allowed", `${head.method} is not proxied`);
   // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
   if (!isHost(head.header("host") ?? "")) throw new Failure("generic-bad-request", "Host: wanted one host");
   if (!isTarget(head.target)) throw new Failure("generic-bad-request", "Request target: wanted printable ASCII");
-  const entry = find(table, head, domain);
+  const entry = find(table, head, domain, isReady);
   const client = clientOf(head, proxies);
   if (hasNoPort(client.host)) client.host = withPort(client.host, deps.origin(entry));
   if (isPreflight(head, entry, deps.listed)) {

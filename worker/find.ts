@@ -3,8 +3,11 @@ import { Failure } from "../shared/failure.ts";
 import type { RequestHead } from "./engine/engine.ts";
 import type { Entry, Table } from "./table.ts";
 
-/** Throws the failure for a slot without a circuit. `domain` is the wildcard domain with its leading dot. */
-export function find(table: Table, head: RequestHead, domain: string | null): Entry {
+/**
+ * Throws the failure for a slot without a circuit. `domain` is the wildcard domain with its leading dot. Until `isReady` a
+ * circuit that is missing may still come: the listener of all names opens before the worker knows its circuits.
+ */
+export function find(table: Table, head: RequestHead, domain: string | null, isReady = () => true): Entry {
   if (head.frontend.mode === "port") {
     const entry = table.byPort(head.frontend.port);
     if (entry !== undefined) return entry;
@@ -13,6 +16,7 @@ export function find(table: Table, head: RequestHead, domain: string | null): En
   const label = nameOf(head, domain);
   const entry = label === null ? undefined : table.bySubdomain(label);
   if (entry !== undefined) return entry;
+  if (!isReady()) throw new Failure("service-unavailable", { msg: "The worker is starting; try again", page: "moved" });
   throw noCircuit(`E20009: Subdomain ${label ?? "(none)"} not registered`);
 }
 

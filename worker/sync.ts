@@ -198,12 +198,14 @@ export function createSync(deps: SyncDeps): Sync {
           complaint = null;
           schedule(period);
         },
-        (error: unknown) => {
+        async (error: unknown) => {
           complain(reason(error));
           schedule(Math.min(period, RETRY_MS));
           // One that refuses this worker is not away.
           const isRefused = error instanceof Failure && error.kind === "appproxy/worker-registration-error";
-          return isRefused ? undefined : restore();
+          if (!isRefused) await restore();
+          // A port that another program had comes free also while the coordinator is away.
+          await replica.retryPorts();
         },
       )
       .finally(() => {

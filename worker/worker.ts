@@ -121,6 +121,7 @@ export function startWorker(deps: WorkerDeps): Worker {
   });
   const core = createCore({
     table,
+    isReady: () => sync.state().ready,
     usage,
     burner,
     serviceWorkers,

@@ -324,6 +324,31 @@ describe("a port that another program has", () => {
   });
 });
 
+describe("a worker that does not know its circuits yet", () => {
+  /** Asks for a name of a wildcard worker, as a program does, or as a browser. */
+  function asked(name: string, accept = "application/json") {
+    const headers = { host: `${name}.apps.localhost`, accept };
+    return fetch(`http://127.0.0.1:${low}/`, { headers, keepalive: false });
+  }
+
+  test("answers names with 503, as they may be there, and with 404 once it knows that they are not", async () => {
+    const port = await freePort();
+    redis = await startRedis();
+    stops.push(() => redis.stop());
+    const wildcard = { domain: ".apps.localhost", bind_addr: `127.0.0.1:${low}` };
+    const late = node(0.1, `http://127.0.0.1:${port}`, { frontend_mode: "wildcard", wildcard_domain: wildcard });
+    const early = await asked("llama");
+    expect([early.status, await early.json()]).toEqual([
+      503,
+      expect.objectContaining({ msg: "The worker is starting; try again" }),
+    ]);
+    expect(await (await asked("llama", "text/html")).text()).not.toContain("ended");
+    await coordinatorAt(port, "db.sqlite3");
+    await late.ready;
+    expect((await asked("llama")).status).toBe(404);
+  });
+});
+
 describe("a creation that is told again", () => {
   test("is acknowledged again, but not while its port can't be opened", async () => {
     const send = await coordinator();
@@ -453,6 +478,17 @@ describe("a start while the coordinator is away", () => {
     expect((await served())[0]).toBeNull();
     expect(await (await private_({ cookie })).text()).toBe("b");
     await until(() => savedRevision() === 3);
+  });
+
+  test("opens a port that comes free while the coordinator is away", async () => {
+    await bothGone();
+    const leave = occupy(0);
+    const after = node(0.1, undefined, kept());
+    await after.ready;
+    expect(after.state().coordinator).toBe(false);
+    leave();
+    await until(async () => (await served())[0] === "a");
+    expect(after.state().known).toBe(false);
   });
 
   test("serves nothing when that is switched off, or when its worker was away for too long", async () => {
