@@ -153,4 +153,4 @@ const STYLE =
   ".do{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.5rem 0}" +
   "a{padding:.6rem 1.1rem;border:1px solid;border-radius:.5rem;color:var(--a);font-weight:600;text-decoration:none}" +
   "a:first-child{background:var(--a);color:var(--o)}a:hover{text-decoration:underline}a:focus-visible{outline:3px solid var(--a);outline-offset:3px}" +
-  "footer{padding-top:1rem;border-top:1px solid var(--b);color:var(--d);font-size:.8rem}";
+  "footer{margin-top:1.25rem;padding-top:1rem;border-top:1px solid var(--b);color:var(--d);font-size:.8rem}";
