@@ -33,6 +33,7 @@ const PROGRAMS: Record<string, string> = {
   rg: "ripgrep",
   faketime: "faketime",
   nginx: "nginx-light",
+  "/usr/lib/python3/dist-packages/aiohttp/__init__.py": "python3-aiohttp",
   haproxy: "haproxy",
 };
 
