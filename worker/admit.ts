@@ -3,6 +3,7 @@
  * Throws the failure; gives the header lines to add to the answer (a renewed permit).
  */
 import { Failure } from "../shared/failure.ts";
+import type { Circuit } from "../shared/schema/circuit.ts";
 import type { Bearers } from "./bearer.ts";
 import type { Client } from "./client.ts";
 import type { RequestHead } from "./engine/engine.ts";
@@ -57,18 +58,26 @@ export function checkAddress(entry: Entry, client: Client): void {
   }
 }
 
+/**
+ * Whose permits are for a circuit; null where nobody's are. Those of a public one let nobody in, they say that a browser was
+ * cleared for it (leavings.ts): nobody's, so that they are worth nothing should it be private one day.
+ */
+export function permitUser({ open_to_public: isPublic, user_id: user }: Circuit): string | null {
+  return isPublic ? "" : user;
+}
+
 /** The valid permit of a request; null when it is a compatible one. Throws when there is none. */
 export function validPermit({ circuit }: Entry, head: RequestHead, settings: AdmitSettings): PermitClaims | null {
   const header = head.header("cookie");
   const now = settings.now() / 1000;
+  const user = permitUser(circuit);
   const permits = cookieValues(header, permitCookieName(circuit.id, settings.secure));
   for (const permit of permits) {
-    const claims = circuit.user_id === null ? null : settings.permits.read(permit, circuit.user_id, circuit.id);
+    const claims = user === null ? null : settings.permits.read(permit, user, circuit.id);
     if (claims !== null && claims.exp > now) return claims;
   }
   const legacy = settings.acceptLegacy ? cookieValues(header, LEGACY_COOKIE) : [];
-  for (const permit of legacy)
-    if (circuit.user_id !== null && settings.permits.isLegacy(permit, circuit.user_id)) return null;
+  for (const permit of legacy) if (user !== null && user !== "" && settings.permits.isLegacy(permit, user)) return null;
   if (permits.length + legacy.length === 0)
     throw new Failure("invalid-credentials", "E20004: Authorization cookie not provided");
   throw new Failure("invalid-credentials", "E20005: Invalid authorization cookie");

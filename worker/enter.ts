@@ -101,7 +101,8 @@ function cookies({ uid, cid }: TicketClaims, head: RequestHead, settings: AdmitS
     ["Set-Cookie", permitCookie(name, permit, settings, lifetime)],
     ...jar.tidy(head.header("cookie"), name),
   ];
-  if (acceptLegacy) lines.push(["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]);
+  if (acceptLegacy && uid !== "")
+    lines.push(["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]);
   return lines;
 }
 

@@ -14,18 +14,21 @@ export interface Cluster extends Embedded {
   /** Scheme, host and port of the worker's own API. */
   workerApi: string;
   ports: [low: number, high: number];
+  /** The coordinator's SQLite file. */
+  database: string;
   stop(): Promise<void>;
 }
 
 export async function startCluster(settings: ClusterSettings & { ports?: number } = {}): Promise<Cluster> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-test-"));
+  const database = join(directory, "db.sqlite3");
   const count = settings.ports ?? 8;
   const low = await freeRange(count);
   const shutdown = createShutdown();
   shutdown.add(() => rmSync(directory, { recursive: true, force: true }));
   const embedded = await startEmbedded({
     shutdown,
-    coordinator: { source: "coordinator of the test", toml: coordinatorToml(join(directory, "db.sqlite3"), settings) },
+    coordinator: { source: "coordinator of the test", toml: coordinatorToml(database, settings) },
     worker: { source: "worker of the test", toml: workerToml("http://127.0.0.1:1", low, count, settings) },
     env: {},
     redis: settings.redisPort !== undefined,
@@ -36,6 +39,7 @@ export async function startCluster(settings: ClusterSettings & { ports?: number 
     manager: new Manager(embedded.coordinator.baseUrl),
     workerApi: `http://127.0.0.1:${embedded.worker.apiPort}`,
     ports: [low, low + count - 1],
+    database,
     stop: () => shutdown.run(),
   };
 }

@@ -76,11 +76,19 @@ describe("entry", () => {
 
   /** The address of entry for a new opening by this user. */
   async function opening(user_uuid: string, session_id: string): Promise<string> {
-    const { token } = await cluster.manager.conf({ kernel_port: app.port, user_uuid, session_id });
-    const opened = await cluster.manager.auth(token, session_id, { port: cluster.ports[0], redirect: "/lab?a=1&b=2" });
-    const setup = await fetch(String(opened.body["redirect_url"]), { redirect: "manual" });
+    const setup = await fetch(await link(user_uuid, session_id), { redirect: "manual" });
     return setup.headers.get("location") ?? "";
   }
+  async function link(user_uuid: string, session_id: string, wish: Record<string, unknown> = {}): Promise<string> {
+    const { token } = await cluster.manager.conf({ kernel_port: app.port, user_uuid, session_id });
+    const at = { port: cluster.ports[0], redirect: "/lab?a=1&b=2", ...wish };
+    return String((await cluster.manager.auth(token, session_id, at)).body["redirect_url"]);
+  }
+  const end = async (session_id: string) => {
+    const { body } = await cluster.manager.api("GET", `/api/circuits?session_id=${session_id}`);
+    for (const { id } of body["circuits"] as { id: string }[])
+      await cluster.manager.api("DELETE", `/api/circuit/${id}`);
+  };
   const cleared = ({ headers }: Response) => CLEARING.map(([name]) => headers.get(name));
   const ALL = CLEARING.map(([, value]) => value);
   const NOTHING = CLEARING.map(() => null);
@@ -90,9 +98,7 @@ describe("entry", () => {
     const [hers, his] = [crypto.randomUUID(), crypto.randomUUID()];
     const fresh = await fetch(await opening(alice, hers), { redirect: "manual" });
     expect([fresh.status, cleared(fresh)]).toEqual([303, NOTHING]);
-    const { body } = await cluster.manager.api("GET", `/api/circuits?session_id=${hers}`);
-    const [first] = body["circuits"] as { id: string }[];
-    await cluster.manager.api("DELETE", `/api/circuit/${first?.id ?? ""}`);
+    await end(hers);
 
     const url = await opening(bob, his);
     // What another origin's page asks for is cleared too, without using the ticket up.
@@ -115,6 +121,47 @@ describe("entry", () => {
     const page = await plain.text();
     expect([plain.status, plain.headers.get("content-security-policy"), plain.headers.getSetCookie().length]).toEqual([200, expect.stringContaining("script-src 'sha256-"), 1]); // prettier-ignore
     expect(page).toContain('<a href="/lab?a=1&#38;b=2">');
+    await end(his);
+  });
+
+  test("by a browser's navigation leads over a page that has the slot cleared from outside, once a browser", async () => {
+    const [alice, bob] = [crypto.randomUUID(), crypto.randomUUID()];
+    const [hers, his] = [crypto.randomUUID(), crypto.randomUUID()];
+    const navigation = { "Sec-Fetch-Mode": "navigate" };
+    await link(alice, hers);
+    await end(hers);
+    const cleared = await fetch(await link(bob, his), { headers: navigation, redirect: "manual" });
+    const origin = `http://127.0.0.1:${cluster.ports[0]}`;
+    expect([cleared.status, cleared.headers.get("content-security-policy")]).toEqual([200, expect.stringContaining(`connect-src ${origin};`)]); // prettier-ignore
+    const onward = /href="([^"]+)"/.exec(await cleared.text())?.[1] ?? "";
+    const entered = await fetch(onward, { redirect: "manual" });
+    const cookie = entered.headers.getSetCookie()[0]?.split(";")[0] ?? "";
+    const again = await fetch(await link(bob, his), { headers: { ...navigation, cookie }, redirect: "manual" });
+    expect([again.status, again.headers.get("location")]).toEqual([
+      302,
+      expect.stringContaining("/_appproxy/enter?t="),
+    ]);
+    await end(his);
+  });
+
+  test("to a public circuit clears too and lets nobody into anything; a visitor needs no entry", async () => {
+    const [alice, bob] = [crypto.randomUUID(), crypto.randomUUID()];
+    const [hers, his] = [crypto.randomUUID(), crypto.randomUUID()];
+    await link(alice, hers);
+    await end(hers);
+    const open = () => link(bob, his, { open_to_public: true });
+    const setup = await fetch(await open(), { redirect: "manual" });
+    const onward = setup.headers.get("location") ?? "";
+    const entered = await fetch(onward, { redirect: "manual" });
+    expect([entered.status, entered.headers.get("location"), cleared(entered)]).toEqual([303, "/lab?a=1&b=2", ALL]);
+    const cookie = entered.headers.getSetCookie()[0]?.split(";")[0] ?? "";
+    const known = await fetch(await open(), { headers: { cookie }, redirect: "manual" });
+    expect([known.status, new URL(known.headers.get("location") ?? "").pathname]).toEqual([302, "/lab"]);
+    // A ticket that is used, or none: the app is public.
+    const used = await fetch(onward, { redirect: "manual" });
+    expect([used.status, used.headers.get("location"), cleared(used)]).toEqual([303, "/lab?a=1&b=2", NOTHING]);
+    expect((await fetch(`http://127.0.0.1:${cluster.ports[0]}/`)).status).toBe(200);
+    await end(his);
   });
 
   test("clears for an open circuit too, which needs no permit, also in another site's frame", async () => {

@@ -8,16 +8,17 @@ import { Failure } from "../../shared/failure.ts";
 import { isExpired, verifySetupToken } from "../../shared/jwt.ts";
 import { homeUrl } from "../../shared/home.ts";
 import { languageOf } from "../../shared/pages/language.ts";
+import type { Circuit } from "../../shared/schema/circuit.ts";
 import { pathAndQuery } from "../../shared/target.ts";
 import { redirectPath } from "../../shared/redirect.ts";
-import type { AdmitSettings } from "../admit.ts";
+import { permitUser, type AdmitSettings } from "../admit.ts";
 import { clientOf, plainAddress, type Proxies } from "../client.ts";
 import { ENTER_PATH, PRIVATE_HEADERS } from "../enter.ts";
 import { isOver, isSameClient, SAME_CLIENT_SECONDS, type FirstUses } from "../first-use.ts";
 import type { Homes } from "../homes.ts";
-import { clearingFromOutside } from "../leavings.ts";
+import { clearingFromOutside, mayHoldLeavings } from "../leavings.ts";
 import type { Knocks } from "../knock.ts";
-import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName } from "../permit.ts";
+import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName, type PermitClaims } from "../permit.ts";
 import type { Entry, Table } from "../table.ts";
 import { seemsUnseen, unseen, UNSEEN_HEADERS } from "../unseen.ts";
 
@@ -85,22 +86,23 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   const path = redirectPath(claims.redirect);
   if (path === null) throw badLink("redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);
-  // Nobody needs a permit there; but what another user's app has left on the slot is cleared at entry.
-  if (circuit.open_to_public && (circuit.recycled_at === undefined || use === "another"))
-    return goTo(origin + path, []);
-  if (use === "another") {
+  const { permits, now } = deps.admission;
+  const mayHold = mayHoldLeavings(circuit, clearedBy(request, entry, deps.admission));
+  // To a public one anybody may go, and by this way only to be cleared of what another's app has left there.
+  if (circuit.open_to_public && !mayHold) return goTo(origin + path, []);
+  if (use === "another" && !circuit.open_to_public) {
     if (holdsPermit(request, entry, deps.admission)) return goTo(origin + path, []);
     throw alreadyUsed(claims.home);
   }
-  const { permits, now } = deps.admission;
-  const uid = circuit.user_id ?? "";
+  const uid = permitUser(circuit) ?? "";
   const ticket = permits.ticket({ uid, cid: circuit.id, jti: deps.newId(), path }, Math.floor(now() / 1000));
   const name = permitCookieName(circuit.id, deps.admission.secure);
   const tidied = deps.admission.jar.tidy(request.headers.get("cookie"), name);
-  const lines = [...tidied, ...legacyCookies(uid, deps.admission)];
+  const lines = [...tidied, ...mark(circuit, deps.admission), ...legacyCookies(uid, deps.admission)];
   const onward = `${origin}${ENTER_PATH}?t=${ticket}`;
-  // Another user's service worker may be there, and would answer the navigation itself. Service workers are where browsers say how they ask.
-  if (circuit.service_workers !== "blocked" || header("sec-fetch-mode") !== "navigate") return goTo(onward, lines);
+  // Another user's service worker, of which nobody knows, may answer the navigation itself. Service workers are only where
+  // browsers say how they ask.
+  if (!mayHold || header("sec-fetch-mode") !== "navigate") return goTo(onward, lines);
   const language = languageOf(header("accept-language"));
   const { status, headers, body } = clearingFromOutside(onward, [...PRIVATE_HEADERS, ...lines], language);
   return new Response(body, { status, headers });
@@ -216,23 +218,49 @@ function nothing(status: number): Response {
 
 /** In port mode the API has the circuits' host, so a browser that reloads this page shows its permit, or the original's. */
 function holdsPermit(request: Request, { circuit }: Entry, settings: AdmitSettings): boolean {
-  const { permits, secure, now, acceptLegacy } = settings;
-  const cookies = request.headers.get("cookie");
   const uid = circuit.user_id ?? "";
-  const isOurs = cookieValues(cookies, permitCookieName(circuit.id, secure)).some((permit) => {
-    const claims = permits.read(permit, uid, circuit.id);
-    return claims !== null && claims.exp * 1000 > now();
-  });
-  return (
-    isOurs ||
-    (acceptLegacy && uid !== "" && cookieValues(cookies, LEGACY_COOKIE).some((permit) => permits.isLegacy(permit, uid)))
-  );
+  if (permitOf(uid, request, circuit, settings) !== null) return true;
+  const legacy = settings.acceptLegacy && uid !== "" ? request.headers.get("cookie") : null;
+  return cookieValues(legacy, LEGACY_COOKIE).some((permit) => settings.permits.isLegacy(permit, uid));
+}
+
+/** What says that this browser was cleared for a circuit: its permit, or a mark. */
+function clearedBy(request: Request, { circuit }: Entry, settings: AdmitSettings): PermitClaims | null {
+  if (circuit.recycled_at === undefined) return null;
+  const permit = permitOf(permitUser(circuit) ?? "", request, circuit, settings);
+  return permit ?? permitOf(MARK_USER, request, circuit, settings);
+}
+
+function permitOf(uid: string, { headers }: Request, circuit: Circuit, settings: AdmitSettings): PermitClaims | null {
+  const { permits, secure, now } = settings;
+  for (const text of cookieValues(headers.get("cookie"), permitCookieName(circuit.id, secure))) {
+    const claims = permits.read(text, uid, circuit.id);
+    if (claims !== null && claims.exp * 1000 > now()) return claims;
+  }
+  return null;
+}
+
+/** Nobody: a mark lets nobody in. */
+const MARK_USER = "";
+/** As long as a circuit may well be open. Seconds. */
+const MARK_LIFETIME = 30 * 24 * 3600;
+
+/**
+ * By name the permit is on another host than this page, whose clearing fetch brings it along from the same site only. So
+ * the page's own host keeps a mark, lest each opening clears what the person's own app has stored meanwhile.
+ */
+function mark(circuit: Circuit, settings: AdmitSettings): [string, string][] {
+  if (circuit.recycled_at === undefined || circuit.frontend_mode === "port") return [];
+  const value = settings.permits.issue(MARK_USER, circuit.id, Math.floor(settings.now() / 1000), MARK_LIFETIME);
+  return [["Set-Cookie", permitCookie(permitCookieName(circuit.id, settings.secure), value, settings, MARK_LIFETIME)]];
 }
 
 /** Programs that know only the original take its cookie from this answer. */
 function legacyCookies(uid: string, settings: AdmitSettings): [string, string][] {
   const { permits, lifetime, acceptLegacy } = settings;
-  return acceptLegacy ? [["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]] : [];
+  return acceptLegacy && uid !== ""
+    ? [["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]]
+    : [];
 }
 
 function goTo(location: string, more: [string, string][]): Response {
