@@ -8,10 +8,10 @@ import { serve, type RealApp, type Running } from "./real-app.ts";
 
 export const CODE_SERVER: RealApp = {
   name: "code-server",
-  // Saving and leaving wait for extensions, and it complains when that takes long; leaving may also come in between what it
-  // writes into its log, which it keeps in the browser.
+  // Saving, leaving and tasks wait for extensions, and it complains when that takes long; leaving may also come in between
+  // what it writes into its log, which it keeps in the browser. All of them were seen without a proxy or on a busy machine.
   sometimes:
-    /Long running operations during shutdown|Aborted onWillSaveTextDocument-event|Unable to write file 'vscode-log:.* is closed/,
+    /Long running operations during shutdown|Aborted onWillSaveTextDocument-event|Timed out getting tasks|Unable to write file 'vscode-log:.* is closed/,
   path: (home) => `/?folder=${home}/work`,
   async start(directory, home) {
     mkdirSync(join(home, "work"));

@@ -41,8 +41,12 @@ export async function throughCircuit(site: AppSite, real: RealApp, own: string[]
 
 // --- internal ---
 
-/** In words or, as VS Code, as the event itself. */
-const SAID_OF_CLOSE = /^console: (?:.*\bWebSocket\b|%c  ERR color: #f# CloseEvent at )/i;
+/**
+ * In words or, as VS Code, as the event itself. Gradio's heartbeat is an answer that never ends: it is cut when the time for
+ * a stop is over, in a way that can't be taken for its end.
+ */
+const SAID_OF_CLOSE =
+  /^console: (?:.*\bWebSocket\b|%c  ERR color: #f# CloseEvent at )|^GET \/gradio_api\/heartbeat\/\S+ net::ERR_INCOMPLETE_CHUNKED|ERR_INCOMPLETE_CHUNKED_ENCODING at \/gradio_api\/heartbeat\//i;
 
 interface Trip {
   real: RealApp;
