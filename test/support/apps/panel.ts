@@ -7,6 +7,8 @@ import { slide } from "./slide.ts";
 
 export const PANEL: RealApp = {
   name: "panel",
+  // bokeh.js: "will not attempt to reconnect".
+  staysLost: true,
   path: () => "/app",
   async start(directory, home) {
     writeFileSync(join(home, "app.py"), APP);

@@ -14,6 +14,8 @@ export interface RealApp {
   name: AppName;
   /** What it says by itself at some times and not at others, directly too: how busy the machine is decides. */
   sometimes?: RegExp;
+  /** Its page never dials again when its WebSocket was closed: the person loads it again. */
+  staysLost?: true;
   /** What the person opens. */
   path(home: string): string;
   /** Starts what lies installed in `directory`; everything that it writes goes into `home`, an empty folder. */

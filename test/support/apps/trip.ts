@@ -66,6 +66,7 @@ async function stepByStep(site: AppSite, { real, app, home, own, page, name }: T
   await screenshot(page, name);
 
   await site.restart();
+  if (real.staysLost) await page.reload();
   await real.use(page, 3, home);
   // What an app says of a server that is away is true; it is over when the app has been used again.
   watched.take();
@@ -74,6 +75,7 @@ async function stepByStep(site: AppSite, { real, app, home, own, page, name }: T
   const restarted = foreign();
 
   await site.replace();
+  if (real.staysLost) await page.reload();
   await real.use(page, 5, home);
   // No request fails meanwhile; that its WebSocket was closed with 1012 an app may say in the console.
   const replaced = foreign().filter((what) => !SAID_OF_CLOSE.test(what));
