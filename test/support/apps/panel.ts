@@ -7,7 +7,7 @@ import { slide } from "./slide.ts";
 
 export const PANEL: RealApp = {
   name: "panel",
-  // bokeh.js: "will not attempt to reconnect".
+  // panel/config.py: `reconnect` is False unless the app asks for it.
   staysLost: true,
   path: () => "/app",
   async start(directory, home) {
