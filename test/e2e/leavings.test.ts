@@ -48,7 +48,8 @@ async function open(
   const { token, sessionId } = await cluster.manager.conf({ kernel_port: app.port ?? 0, user_uuid, session_id });
   const { body } = await cluster.manager.auth(token, sessionId, wish);
   await page.goto(`${String(body["redirect_url"])}#part`);
-  await page.waitForSelector("h1");
+  // Not the page on the way in.
+  await page.locator("h1", { hasNotText: "Opening the app" }).waitFor();
   return String(body["circuit_id"]);
 }
 const close = (cluster: Cluster, id: string) => cluster.manager.api("DELETE", `/api/circuit/${id}`);
