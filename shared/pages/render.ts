@@ -127,9 +127,9 @@ function actionsOf({ kind, language, home, tab, reload }: View, target: string |
   const { offers } = BEHAVIOURS[kind];
   const links: string[] = [];
   if (tab !== undefined) links.push(link(tab, words.openTab, "_blank"));
-  // A page that loads itself again needs no link, which would lose the address's `#fragment`: no link to a page's own address
-  // keeps it, nor does a form that sends nothing. The others' addresses have none, or answer what was sent.
-  if (offers.includes("try") && reload === undefined) links.push(link("", words.tryAgain, null));
+  // A frame's content of our own has no address to load again. Elsewhere a click loses the address's `#fragment`, which no
+  // link to a page's own address keeps; the page's own reload keeps it.
+  if (offers.includes("try") && reload?.frameset !== true) links.push(link("", words.tryAgain, null));
   if (offers.includes("open") && home !== null) links.push(link(home, words.openAgain, target));
   return links.join(" ");
 }

@@ -132,9 +132,9 @@ describe("a page that loads itself again", () => {
     expect(html).not.toContain(WORDS.en.goBack);
   });
 
-  test("has no link to itself, which would lose the address's fragment", async () => {
+  test("has a button for who does not want to wait", async () => {
     const html = render(view({ kind: "refused", reload }));
-    expect((await parse(html)).all("a")).toEqual([{ href: HOME }]);
+    expect((await parse(html)).all("a")).toEqual([{ href: "" }, { href: HOME }]);
   });
 
   test("is the only frame of a frameset where a refresh would scroll, and looks the same", async () => {
