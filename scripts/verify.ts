@@ -91,7 +91,7 @@ function giveUp(message: string): never {
 
 /** Before the tests, whose limits are not for registries. Where it fails the tests that use them say so. */
 function ensureApps(): void {
-  run([process.execPath, "test/apps/main.ts", "--install", "jupyterlab"]);
+  run([process.execPath, "test/apps/main.ts", "--install", "jupyterlab", "code-server"]);
 }
 
 /** Debian starts the services of packages at once (invoke-rc.d(8)); nobody who runs tests asked for an open sshd. */
