@@ -1,7 +1,6 @@
 /**
  * VS Code (code-server) in Chromium: editor, preview and terminal work behind a port and behind a name, after a reload, and
- * without one after the worker was restarted and replaced. Its WebSockets compare the host of `Forwarded` with that of
- * `Origin` as texts (code-server 4.100, node/http.ts, authenticateOrigin), its previews need a service worker.
+ * without one after the worker was restarted and replaced. Its previews need a service worker.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { CODE_SERVER } from "../support/apps/code-server.ts";
@@ -19,9 +18,33 @@ describe.each([...FRONTENDS])("behind a %s", (frontend) => {
 
   afterAll(() => site.stop(), 60_000);
 
+  /*
+   * It compares the host of `Forwarded`, as it is written there, with that of `Origin`, and does not look at
+   * X-Forwarded-Host then (code-server 4.100, out/node/http.js, authenticateOrigin and getHost).
+   */
+  test("it accepts the Origin of WebSockets", async () => {
+    const { app } = await site.run(CODE_SERVER);
+    const page = await site.page();
+    const said: string[] = [];
+    page.on("console", (message) => said.push(message.text()));
+    await site.open(page, app, CODE_SERVER, "/healthz");
+    expect([await page.evaluate<string>(FIRST_EVENT), said]).toEqual(["open", []]);
+    await page.context().close();
+    await app.stop();
+  }, 300_000);
+
   test("a file is edited and saved, its preview shows a picture, and a terminal takes commands, all along", async () => {
     const own = await directly(site, CODE_SERVER);
     const troubles = await throughCircuit(site, CODE_SERVER, own, `code-server-${frontend}`);
     expect(troubles).toEqual({ used: [], restarted: [], replaced: [] });
   }, 900_000);
 });
+
+// --- internal ---
+
+/** What becomes of a WebSocket to VS Code's server, opened as the workbench opens them. Runs in the page. */
+const FIRST_EVENT = `new Promise((resolve) => {
+  const wish = { reconnectionToken: crypto.randomUUID(), reconnection: "false", skipWebSocketFrames: "false" };
+  const socket = new WebSocket("/?" + new URLSearchParams(wish));
+  for (const name of ["open", "error"]) socket.addEventListener(name, () => resolve(name));
+})`;
