@@ -12,6 +12,7 @@ import type { Shape } from "./shapes.ts";
 import type { Opened, Stage, Wish } from "./stage.ts";
 import { listen, type Upstream } from "./upstreams.ts";
 import { atEnd } from "../support/at-end.ts";
+import { owed } from "../support/owed.ts";
 
 /** "at once" means before anything is waited for; a slow machine needs some of it. Milliseconds. */
 const AT_ONCE_MS = 1000;
@@ -22,7 +23,7 @@ const tcp = (upstream: Upstream, more: Wish = {}): Wish => ({ upstream: upstream
 export async function isLetIn(port: number, hostname?: string): Promise<boolean> {
   const wire = await dial(port, hostname).catch(wasReset);
   if (wire === null) return false;
-  await wire.wait(() => wire.received > 0 || wire.ended !== null, "a greeting or the end", AT_ONCE_MS);
+  await wire.wait(() => wire.received > 0 || wire.ended !== null, "a greeting or the end", owed(AT_ONCE_MS));
   const isIn = wire.received > 0;
   wire.close();
   return isIn;
@@ -151,7 +152,7 @@ export function tcpAdmissionSuite(shape: Shape, open: () => Stage): void {
       const to = await open().open(tcp(greeter()));
       const wire = await dial(to.port);
       await open().close(to);
-      expect(await wire.end(AT_ONCE_MS)).toBe("reset");
+      expect(await wire.end(owed(AT_ONCE_MS))).toBe("reset");
       expect(dial(to.port)).rejects.toThrow();
     });
   });

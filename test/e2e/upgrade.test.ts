@@ -247,7 +247,7 @@ describe("a stranger", () => {
     atEnd(() => stranger.service.stop());
     const { token, sessionId } = await site.manager.conf({ ...site.kernel(), user_uuid });
     const asked = site.manager.auth(token, sessionId);
-    const refused = await stranger.service.said(`Cannot open port ${port} for a circuit; trying again with each heartbeat`); // prettier-ignore
+    const refused = await stranger.service.said(`Cannot open port ${port} for a circuit; trying again every few seconds`); // prettier-ignore
     expect(refused["reason"]).toBe(`port ${port} is in use by another process`);
     expect((await asked).status).toBe(503);
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
