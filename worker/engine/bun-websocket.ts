@@ -19,7 +19,7 @@ const HIGH_WATER = 256 * 1024;
 
 /**
  * IANA's registry of close codes: 1012, "service restart". JupyterLab's kernels and terminals take 1000 and 1001 for a
- * goodbye and never come back; marimo waits for a minute.
+ * goodbye and never come back. marimo 0.25 goes by the reason alone, and dials again after any but its own.
  */
 const SERVICE_RESTART = 1012;
 const RESTARTING = "the proxy is restarting";
