@@ -82,7 +82,7 @@ describe("a coordinator", () => {
     ["a method that no path has", 405, "/status", { method: "PURGE" }],
     ["an override by a stranger", 401, "/api/circuits", { method: "POST", headers: { "X-Method-Override": "GET" } }],
     ["an override of no method", 400, "/api/circuits", { method: "POST", headers: { "X-Method-Override": "X", "X-BackendAI-Token": API_SECRET } }],
-    ["a page for people", 401, `/v2/proxy/auth?token=${crypto.randomUUID()}&session_id=${crypto.randomUUID()}&app=a&protocol=http`, { headers: { Accept: "text/html" } }],
+    ["a page for people", 404, `/v2/proxy/auth?token=${crypto.randomUUID()}&session_id=${crypto.randomUUID()}&app=a&protocol=http`, { headers: { Accept: "text/html" } }],
     ["the API's description", 200, "/swagger/json", {}],
   ])("answers %s with %d to any origin", async (_what, status, path, init) => {
     const answer = await fetch(base + path, { redirect: "manual", ...init });

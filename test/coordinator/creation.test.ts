@@ -386,17 +386,22 @@ describe("without an acknowledgement", () => {
   });
 
   test("because it was lost with the connection, the worker is asked again", async () => {
-    const deaf = await worker({ authority: "w" });
+    // So patient that only the connection's loss can be why; of the original, so that nothing else asks it again.
+    const patient = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 50 } });
+    atEnd(() => patient.stop());
+    const deaf = await startFakeWorker(patient.manager, patient.redis.port, { authority: "w" });
+    atEnd(() => deaf.stop());
     deaf.answers = false;
-    const opened = open();
+    const conf = await patient.manager.conf({ kernel_port: 8888 });
+    const opened = patient.manager.auth(conf.token, conf.sessionId);
     await until(() => deaf.events.length === 1);
     deaf.answers = true;
-    const client = new Redis(lone.redis.port, "127.0.0.1");
+    const client = new Redis(patient.redis.port, "127.0.0.1");
+    atEnd(() => client.disconnect());
     // The coordinator subscribed first. This worker, unlike a real one, would fetch nothing after a loss of its own.
     const [first = ""] = String(await client.call("CLIENT", "LIST", "TYPE", "pubsub")).split("\n");
     await client.call("CLIENT", "KILL", "ID", /id=(\d+)/.exec(first)?.[1] ?? "");
     expect((await opened).status).toBe(200);
-    client.disconnect();
   });
 
   test("a forged acknowledgement does not count", async () => {
