@@ -1,7 +1,9 @@
 /** Servers that follow each other on one port: new connections go to the newest, the others serve what they have. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { openAlone } from "../../worker/engine/claim.ts";
+import { forgetListening, listenersAt } from "../../worker/engine/sockets.ts";
 import { Succession } from "../../worker/engine/succession.ts";
+import { atEnd } from "../support/at-end.ts";
 import { until } from "../support/until.ts";
 
 type Server = Bun.Server<undefined>;
@@ -81,3 +83,22 @@ test("a stop ends them all, also those that are on their way out", async () => {
   await servers.stop(false);
   expect(ask()).rejects.toThrow("ECONNREFUSED");
 });
+
+test("another process that comes just before a new server is opened gets none of its connections", async () => {
+  servers.renew(() => {
+    const options = `{ hostname: "127.0.0.1", port: ${port}, reusePort: true, fetch: () => new Response("stranger") }`;
+    const other = Bun.spawn([process.execPath, "-e", `Bun.serve(${options})`]);
+    atEnd(() => other.kill());
+    for (let waited = 0; listeners() < 2; waited++) {
+      if (waited > 5000) throw new Error("the other process does not listen");
+      Bun.sleepSync(10);
+    }
+    return serve("b");
+  });
+  expect(await who()).toBe("b");
+});
+
+function listeners(): number {
+  forgetListening();
+  return listenersAt("127.0.0.1", port).length;
+}

@@ -6,7 +6,7 @@
 import { UNSHARED, type Claim } from "./claim.ts";
 import type { Sharing } from "./engine.ts";
 import { ListenerOrder } from "./listener-order.ts";
-import { listenersBeside } from "./sockets.ts";
+import { listenersBefore, listenersBeside } from "./sockets.ts";
 import { steer, type OwnSocket } from "./steer.ts";
 
 /** So often it is looked whether the successor still listens: without it, ours would get the connections again. */
@@ -65,6 +65,16 @@ export class HandOver {
   /** Sees who else listens. */
   look(): void {
     if (!this.#over) this.order.seen(listenersBeside(this.order.own.map(({ inode }) => inode)));
+  }
+
+  /**
+   * A further listener of ours has been opened. Another process may have come between the last look and that: counted
+   * behind ours, it would get our connections before it serves anything, and lose them.
+   */
+  joined(socket: OwnSocket): void {
+    const own = new Set(this.order.own.map(({ inode }) => inode));
+    if (socket.inode !== -1) this.order.seen(listenersBefore(socket.inode).filter((inode) => !own.has(inode)));
+    this.order.joined(socket);
   }
 
   /** Gives new connections to the successor. False when there is none: then closing is all that can be done. */

@@ -46,7 +46,7 @@ export class Succession<S extends Server> {
     this.#port.look();
     const { listener, socket } = openNoted(open);
     [this.#current, this.#socket] = [listener, socket];
-    this.#port.order.joined(socket);
+    this.#port.joined(socket);
     this.#retired.set(old, oldSocket);
     const retire = () => {
       // Whatever has changed the places meanwhile: nobody may come to the old one's queue any more.
