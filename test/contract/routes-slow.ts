@@ -1,7 +1,9 @@
 /** R2's lines that wait for the clock: the way back of a route that was taken out. */
 import { expect } from "bun:test";
 import { until } from "../support/until.ts";
-import { answers, named } from "./routes.ts";
+import { freePort } from "../support/ports.ts";
+import { answers } from "./routes.ts";
+import { answer, answering } from "./upstreams.ts";
 import type { SlowLine } from "./slow.ts";
 import { owed } from "../support/owed.ts";
 
@@ -10,8 +12,9 @@ export const ROUTES_SLOW: SlowLine[] = [
     line: "R2",
     sentence: "a TCP probe every 10 s brings a route back, and none of its requests is risked for it",
     async work(stage) {
-      const [dead, good] = named("dead", "good");
-      if (dead === undefined || good === undefined) throw new Error("cannot be");
+      // A port that nobody takes in the seconds in which it is shut.
+      const dead = answering(answer(200, [], "dead"), await freePort());
+      const good = answering(answer(200, [], "good"));
       dead.refuse();
       const to = await stage.open({ upstream: [dead.port, good.port] });
       await answers(to, 4);

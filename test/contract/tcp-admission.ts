@@ -15,7 +15,7 @@ import { atEnd } from "../support/at-end.ts";
 import { owed } from "../support/owed.ts";
 
 /** "at once" means before anything is waited for; a slow machine needs some of it. Milliseconds. */
-const AT_ONCE_MS = 1000;
+const AT_ONCE_MS = 5000;
 
 const tcp = (upstream: Upstream, more: Wish = {}): Wish => ({ upstream: upstream.port, protocol: "tcp", ...more });
 

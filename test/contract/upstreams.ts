@@ -106,11 +106,11 @@ export function told({ bytes }: Body): Echo {
 }
 
 /** Answers every request, after its body, with these bytes. */
-export function answering(bytes: string | Uint8Array): Upstream {
+export function answering(bytes: string | Uint8Array, port = 0): Upstream {
   return app(async (asked) => {
     await asked.body();
     await asked.wire.send(bytes);
-  });
+  }, port);
 }
 
 /** A whole answer as bytes. */
