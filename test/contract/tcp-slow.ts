@@ -19,7 +19,8 @@ export const TCP_SLOW: SlowLine[] = [
       );
       const start = performance.now();
       const waiting = await Promise.all(Array.from({ length: 50 }, () => dial(lost?.port ?? 0)));
-      for (let at = 0; at < 50; at++) expect(await isLetIn(good?.port ?? 0)).toBe(true);
+      const others = await Promise.all(Array.from({ length: 50 }, () => isLetIn(good?.port ?? 0)));
+      expect(others.filter((isIn) => isIn)).toHaveLength(50);
       expect(waiting.some((wire) => wire.ended !== null)).toBe(false);
       for (const wire of waiting) expect(await wire.end()).toBe("reset");
       expect(performance.now() - start).toBeGreaterThan(9900);
