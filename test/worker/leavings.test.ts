@@ -1,5 +1,5 @@
 /** What another user's app left on a slot: when entry clears it, and what of it. Chromium's part is in test/e2e/tenants.test.ts. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { CLEARING, clearingFromOutside, expireCookies, isTrustworthy, mayHoldLeavings } from "../../worker/leavings.ts";
 import { startApp, type App } from "../support/app.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
@@ -65,11 +65,12 @@ test.each([
 describe("entry", () => {
   let cluster: Cluster;
   let app: App;
-  beforeAll(async () => {
+  // Each test's first tenant has a port that nobody had before.
+  beforeEach(async () => {
     cluster = await startCluster({ ports: 2 });
     app = startApp();
   });
-  afterAll(async () => {
+  afterEach(async () => {
     await cluster.stop();
     await app.stop();
   });
