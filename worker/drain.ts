@@ -25,7 +25,7 @@ export async function drain(frontends: Frontends, table: Table, ms: number): Pro
   const timer = setTimeout(late.resolve, ms);
   await Promise.race([finished, late.promise]);
   clearTimeout(timer);
-  // Bun would tell them 1001.
+  // Bun itself would tell them 1001, after which notebooks never come back.
   sendRest();
   await frontends.abort();
   for (const { pool } of table.all()) for (const carried of pool.carried()) carried.close();
