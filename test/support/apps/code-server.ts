@@ -67,11 +67,15 @@ export async function preview(page: Page, round: number): Promise<void> {
   await until(shown, 240_000, `a preview of notes-${round}.md with its picture`);
 }
 
-/** Types a command into a new terminal; waits for what it does and for what it says. */
+/**
+ * Types a command into a new terminal; waits for what it does and for what it says. Until the new one is shown, keys would go
+ * into the one before.
+ */
 export async function terminal(page: Page, name: string, home: string): Promise<void> {
+  await page.evaluate(MARK_OLD);
   await runCommand(page, "Terminal: Create New Terminal");
-  const screen = page.locator(".terminal-wrapper.active .xterm");
-  await screen.locator(".xterm-rows").filter({ hasText: /[#$]/ }).waitFor();
+  const rows = page.locator(".terminal-wrapper.active:not([data-old]) .xterm-rows");
+  await rows.filter({ hasText: /[#$]/ }).waitFor();
   await command(page, name, home);
 }
 
@@ -124,6 +128,8 @@ const SETTINGS = {
   "workbench.startupEditor": "none",
   // What a terminal shows is in the page as text.
   "terminal.integrated.gpuAcceleration": "off",
+  // After a reload those of before would come back beside a new one, some time later, and take the keyboard from it.
+  "terminal.integrated.enablePersistentSessions": false,
   // It would look after each port of the machine.
   "remote.autoForwardPorts": false,
   // Nothing that asks the internet.
@@ -134,6 +140,9 @@ const SETTINGS = {
 
 /** What a frame shows of a file. Runs in the page. */
 const SEEN = `document.querySelector("h1")?.textContent + ": " + document.querySelector("img")?.naturalWidth`;
+
+/** Runs in the page. */
+const MARK_OLD = `document.querySelectorAll(".terminal-wrapper").forEach((one) => one.setAttribute("data-old", ""))`;
 
 async function runCommand(page: Page, command: string): Promise<void> {
   const input = page.locator(".quick-input-widget:visible input").first();
