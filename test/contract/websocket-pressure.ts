@@ -10,8 +10,8 @@ import { BINARY, connect, frameBytes, PING, webSocketApp, type Peer } from "./we
 const MIB = 1024 * 1024;
 /** dataplane W6. */
 const STALLED_COST = MIB;
-/** Twice what the kernel's buffers can hold on the way. */
-const FLOOD = 32 * MIB;
+/** More than the kernel's buffers can hold of both connections and the worker may: Linux 6.16 lets each receive 32 MiB. */
+const FLOOD = 8 * MIB + 2 * (mostOf("tcp_rmem") + mostOf("tcp_wmem"));
 /** dataplane W7. */
 const CONNECTIONS = 20_000;
 const AT_ONCE = 100;
@@ -129,6 +129,12 @@ export function webSocketPressure(shape: Shape): void {
 }
 
 // --- internal ---
+
+/** The size to which the kernel lets a connection's buffer grow, rounded up to whole MiB. Bytes; tcp(7). */
+function mostOf(buffer: "tcp_rmem" | "tcp_wmem"): number {
+  const most = Number(readFileSync(`/proc/sys/net/ipv4/${buffer}`, "utf8").trim().split(/\s+/)[2]);
+  return Math.ceil(most / MIB) * MIB;
+}
 
 /** Sends pieces until so many bytes are sent, or the connection is gone. */
 function pump(from: Peer, total: number, piece: () => Buffer, took: (bytes: number) => void): void {
