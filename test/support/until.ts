@@ -14,3 +14,14 @@ export async function until<T>(
     await Bun.sleep(5);
   }
 }
+
+/** Whether somebody takes connections there by now. */
+export async function accepts(port: number, hostname = "127.0.0.1"): Promise<boolean> {
+  try {
+    const socket = await Bun.connect({ hostname, port, socket: { data() {} } });
+    socket.end();
+    return true;
+  } catch {
+    return false; // not yet
+  }
+}

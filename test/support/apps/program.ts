@@ -4,7 +4,7 @@
  */
 import { readFileSync, readdirSync } from "node:fs";
 import { startOutside, type Outside } from "../outside.ts";
-import { until } from "../until.ts";
+import { accepts, until } from "../until.ts";
 
 export interface Program {
   readonly process: Outside;
@@ -45,16 +45,6 @@ export async function says(program: Program, pattern: RegExp): Promise<string> {
 function stillRuns({ process: { exitCode }, output }: Program): true {
   if (exitCode !== null) throw new Error(`ended with ${exitCode} at its start: ${output()}`);
   return true;
-}
-
-async function accepts(port: number): Promise<boolean> {
-  try {
-    const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } });
-    socket.end();
-    return true;
-  } catch {
-    return false; // not yet
-  }
 }
 
 async function stopTree(child: Outside): Promise<void> {
