@@ -16,14 +16,14 @@ export const INSTALL_MS = 900_000;
 /** Where the app lies, installed. */
 export async function install(name: AppName): Promise<string> {
   const script = scriptOf(name, PINS[name]);
-  const digest = createHash("sha256").update(script.text).update(script.constraints).digest("hex").slice(0, 12);
+  const digest = createHash("sha256").update(script.text).update(script.requirements).digest("hex").slice(0, 12);
   const directory = join(CACHE, `${name}-${digest}`);
   const complete = join(directory, "complete");
   if (existsSync(complete)) return directory;
   mkdirSync(CACHE, { recursive: true });
   const text = `test -e "$TO/complete" && exit\nrm -rf "$TO"\nmkdir "$TO"\ncd "$TO"\n${script.text}touch "$TO/complete"\n`;
   const child = Bun.spawn(["flock", `${directory}.lock`, "sh", "-euc", text], {
-    env: { ...process.env, TO: directory, CONSTRAINTS: constraintsOf(name), ...NODE_HEADERS },
+    env: { ...process.env, TO: directory, REQUIREMENTS: requirementsOf(name), ...NODE_HEADERS },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -39,7 +39,7 @@ export async function install(name: AppName): Promise<string> {
 
 const CACHE = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "app-proxy-test-apps");
 
-function constraintsOf(name: AppName): string {
+function requirementsOf(name: AppName): string {
   return join(ROOT, "test/fixtures/apps", `${name}.txt`);
 }
 
@@ -50,20 +50,20 @@ const NODE_HEADERS: Record<string, string> = (() => {
   return prefix !== null && existsSync(join(prefix, "include/node/node.h")) ? { npm_config_nodedir: prefix } : {};
 })();
 
-function scriptOf(name: AppName, pin: Pin): { text: string; constraints: string } {
+function scriptOf(name: AppName, pin: Pin): { text: string; requirements: string } {
   switch (pin.from) {
     case "pypi":
-      return { text: pip(pin.packages), constraints: readFileSync(constraintsOf(name), "utf8") };
+      return { text: PIP, requirements: readFileSync(requirementsOf(name), "utf8") };
     case "code-server":
-      return { text: codeServer(pin.version), constraints: "" };
+      return { text: codeServer(pin.version), requirements: "" };
   }
 }
 
-function pip(packages: readonly string[]): string {
-  return `python3 -m venv .
-bin/python -m pip install --quiet --disable-pip-version-check --constraint "$CONSTRAINTS" ${packages.join(" ")}
+/** All that is needed is listed, so that nothing is left to be resolved: an index that lacks an answer once can't mislead it. */
+const PIP = `python3 -m venv .
+bin/python -m pip install --quiet --disable-pip-version-check --retries 10 --no-deps --requirement "$REQUIREMENTS"
+bin/python -m pip check
 `;
-}
 
 /**
  * What its postinstall script does, less what needs other hosts than the registry: ripgrep's package downloads the program
