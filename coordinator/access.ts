@@ -4,9 +4,9 @@
  */
 import { Elysia } from "elysia";
 import type { TSchema } from "@sinclair/typebox";
-import { isRecord } from "../shared/config/fields.ts";
+import { isRecord } from "../shared/values.ts";
 import { Failure } from "../shared/failure.ts";
-import { snakeKeys, USERS_OWN } from "../shared/keys.ts";
+import { snakeKeys, USERS_OWN } from "../shared/compat/keys.ts";
 import type { Authenticator } from "./auth.ts";
 import { RawBody } from "./body.ts";
 import { ownForms, ownFormsIn } from "./lenient.ts";

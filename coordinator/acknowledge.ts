@@ -2,7 +2,7 @@
  * Waits for workers to say that they serve a circuit as it is now. One wait per state of a circuit however many
  * requests share it; acknowledgements are noted in the database together, shortly after.
  */
-import type { CircuitAdded } from "../shared/bus/events.ts";
+import type { CircuitAdded } from "../shared/protocol/events.ts";
 import { reason } from "../shared/failure.ts";
 import { markAcknowledged, type CircuitRow } from "./circuits/store.ts";
 import type { Deps } from "./deps.ts";

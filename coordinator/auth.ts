@@ -1,8 +1,8 @@
 /** Who may call the API: whoever holds the api_secret, or a JWT signed with it. Pure but for the JWT library. */
-import { addressMatcher } from "../shared/addresses.ts";
+import { addressMatcher } from "../shared/http/addresses.ts";
 import { Failure } from "../shared/failure.ts";
-import { verifyJwt } from "../shared/jwt.ts";
-import { sameSecret } from "../shared/secrets.ts";
+import { verifyJwt } from "../shared/protocol/jwt.ts";
+import { sameSecret } from "../shared/runtime/secrets.ts";
 import type { CoordinatorConfig } from "./config.ts";
 
 export interface Authenticator {

@@ -1,12 +1,12 @@
 /** Puts the coordinator together and runs it: services, routes, events, periodic work. Called by main.ts, all-in-one and tests. */
 import { readFileSync } from "node:fs";
 import { Elysia } from "elysia";
-import type { AppProxyEvent } from "../shared/bus/events.ts";
-import { hostPort, type Address } from "../shared/config/fields.ts";
+import type { AppProxyEvent } from "../shared/protocol/events.ts";
+import { type Address, hostPort } from "../shared/values.ts";
 import { reason } from "../shared/failure.ts";
-import { stopServer } from "../shared/process.ts";
-import { pathOf } from "../shared/target.ts";
-import { CORS_HEADERS } from "../shared/page.ts";
+import { stopServer } from "../shared/runtime/process.ts";
+import { pathOf } from "../shared/http/target.ts";
+import { CORS_HEADERS } from "../shared/http/page.ts";
 import { accessPlugin } from "./access.ts";
 import { createAcknowledgements, type Acknowledgements } from "./acknowledge.ts";
 import { createAuthenticator } from "./auth.ts";

@@ -1,7 +1,7 @@
 /** What the coordinator's services are given: everything that is not a decision. Made by coordinator.ts, or by a test. */
 import type { Bus } from "../shared/bus/bus.ts";
 import type { LiveData } from "../shared/live/live.ts";
-import type { Log } from "../shared/log.ts";
+import type { Log } from "../shared/runtime/log.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import type { OpenDb } from "./db/open.ts";
 import type { Listening } from "./listening.ts";

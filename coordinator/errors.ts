@@ -5,10 +5,10 @@
 import type { Elysia } from "elysia";
 import { ValidationError } from "elysia";
 import { Failure, reason } from "../shared/failure.ts";
-import { failureAnswer, wantsPage } from "../shared/page.ts";
+import { failureAnswer, wantsPage } from "../shared/http/page.ts";
 import { readerOf } from "../shared/pages/reader.ts";
-import { redactUrl, type Log } from "../shared/log.ts";
-import { pathAndQuery } from "../shared/target.ts";
+import { redactUrl, type Log } from "../shared/runtime/log.ts";
+import { pathAndQuery } from "../shared/http/target.ts";
 import { describeFaults } from "./validation.ts";
 
 /** The failure that a thrown value stands for. `hasPath` says whether the path exists under another method. */

@@ -1,5 +1,5 @@
 /** The request id that the platform gave to a request. It is taken, checked and passed on; it is never made here. */
-import type { Log } from "../shared/log.ts";
+import type { Log } from "../shared/runtime/log.ts";
 
 const ALLOWED = /^[A-Za-z0-9._:-]{1,128}$/;
 

@@ -2,7 +2,7 @@
  * Spellings that the original takes, because its parser is Python's, in the one form in which they are judged and kept here:
  * UUIDs without hyphens, ports as text. Only fields that hold such values are looked at: an access key is a text of anybody's.
  */
-import { isRecord } from "../shared/config/fields.ts";
+import { isRecord } from "../shared/values.ts";
 
 /** The same value with UUIDs and ports in their own form, everywhere but below the keys in `untouched`. */
 export function ownForms(value: unknown, untouched: ReadonlySet<string>): unknown {

@@ -3,7 +3,7 @@
  * api_secret may use it.
  */
 import { Failure } from "../shared/failure.ts";
-import { pathAndQuery } from "../shared/target.ts";
+import { pathAndQuery } from "../shared/http/target.ts";
 import type { Authenticator } from "./auth.ts";
 
 const HEADER = "x-method-override";

@@ -1,8 +1,8 @@
 /** The coordinator's figures at `GET /metrics`, for the addresses in `metric_access_allowed_hosts`. */
 import { Elysia } from "elysia";
 import { Counter } from "prom-client";
-import { addressMatcher } from "../shared/addresses.ts";
-import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.ts";
+import { addressMatcher } from "../shared/http/addresses.ts";
+import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/runtime/metrics.ts";
 import type { AccessPlugin } from "./access.ts";
 import { circuitModes } from "./circuits/find.ts";
 import type { Db } from "./db/open.ts";

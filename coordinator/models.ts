@@ -1,10 +1,10 @@
 /** The contract's schemas under the names that OpenAPI shows, and the answers that a route documents. */
 import { Elysia } from "elysia";
-import * as api from "../shared/schema/api.ts";
-import { Circuit } from "../shared/schema/circuit.ts";
-import * as endpoint from "../shared/schema/endpoint.ts";
-import * as health from "../shared/schema/health.ts";
-import { SlotsV1, WorkersV1 } from "../shared/schema/v1.ts";
+import * as api from "../shared/protocol/schema/api.ts";
+import { Circuit } from "../shared/protocol/schema/circuit.ts";
+import * as endpoint from "../shared/protocol/schema/endpoint.ts";
+import * as health from "../shared/protocol/schema/health.ts";
+import { SlotsV1, WorkersV1 } from "../shared/protocol/schema/v1.ts";
 import {
   BeatenWorker,
   Heartbeat,
@@ -15,7 +15,7 @@ import {
   WorkerCircuits,
   WorkerList,
   WorkerRegistration,
-} from "../shared/schema/worker.ts";
+} from "../shared/protocol/schema/worker.ts";
 
 const schemas = {
   ConfRequest: api.ConfRequest,

@@ -1,8 +1,8 @@
 /** Which worker carries a new circuit. Pure: candidates and a wish in, a worker out. Called by proxy/service.ts. */
 import { Failure } from "../shared/failure.ts";
-import type { ProxyProtocol } from "../shared/schema/basics.ts";
-import { placementProtocol, type AppMode, type FrontendMode } from "../shared/schema/circuit.ts";
-import type { AppFilter, FilterKey } from "../shared/schema/worker.ts";
+import type { ProxyProtocol } from "../shared/protocol/schema/basics.ts";
+import { placementProtocol, type AppMode, type FrontendMode } from "../shared/protocol/schema/circuit.ts";
+import type { AppFilter, FilterKey } from "../shared/protocol/schema/worker.ts";
 
 export interface Candidate {
   id: string;

@@ -3,9 +3,9 @@
  * left unpublished is published at the next start or as soon as Redis is back; twice is harmless, never is not.
  */
 import { and, asc, eq, gt, isNull, sql } from "drizzle-orm";
-import type { AppProxyEvent } from "../shared/bus/events.ts";
+import type { AppProxyEvent } from "../shared/protocol/events.ts";
 import { reason } from "../shared/failure.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
 import { prepared } from "./db/prepared.ts";
 import { changes, workers } from "./db/schema.ts";
 import type { Deps } from "./deps.ts";

@@ -1,6 +1,6 @@
 /** Queries are texts: turns them into the types that a schema names, so that a query and a JSON body are checked alike. */
 import type { TSchema } from "@sinclair/typebox";
-import { isRecord } from "../shared/config/fields.ts";
+import { isRecord } from "../shared/values.ts";
 import { Failure } from "../shared/failure.ts";
 
 /** Gives the query with numbers, truth values and JSON objects where the schema wants them; what can't be read stays text. */

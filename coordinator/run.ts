@@ -4,15 +4,15 @@
  */
 import { hostname } from "node:os";
 import { resolve } from "node:path";
-import { createCodec, HEARD_BY_COORDINATORS } from "../shared/bus/envelope.ts";
+import { createCodec, HEARD_BY_COORDINATORS } from "../shared/protocol/envelope.ts";
 import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
 import { secretFaults, warningsOf } from "../shared/config/common.ts";
-import { hostPort, type Address } from "../shared/config/fields.ts";
-import { createLog } from "../shared/log.ts";
-import { announce, announcedAddress, DISCOVERY_DB } from "../shared/discovery.ts";
-import { redisMessengers } from "../shared/messengers.ts";
-import { connectRedis, type RedisSettings } from "../shared/redis.ts";
-import { shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
+import { type Address, hostPort } from "../shared/values.ts";
+import { createLog } from "../shared/runtime/log.ts";
+import { announce, announcedAddress, DISCOVERY_DB } from "../shared/compat/discovery.ts";
+import { redisMessengers } from "../shared/redis/messengers.ts";
+import { connectRedis, type RedisSettings } from "../shared/redis/redis.ts";
+import { shutdownOnSignal, surviveStrayErrors } from "../shared/runtime/process.ts";
 import { COORDINATOR_ENV, COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets } from "./config.ts";
 import { startCoordinator } from "./coordinator.ts";
 import { openDb } from "./db/open.ts";

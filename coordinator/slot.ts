@@ -1,6 +1,6 @@
 /** Which worker and which slot a new circuit gets. Runs inside the transaction that takes the slot. */
 import { Failure } from "../shared/failure.ts";
-import type { FrontendMode } from "../shared/schema/circuit.ts";
+import type { FrontendMode } from "../shared/protocol/schema/circuit.ts";
 import { isSetAside, oldestFreePort, ripestPort, setAside } from "./circuits/occupants.ts";
 import { isFreePort, subdomainTaken } from "./circuits/store.ts";
 import { generatedLabel, toLabel, variantOf } from "./circuits/subdomain.ts";

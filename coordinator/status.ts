@@ -1,9 +1,9 @@
 /** Routes that tell how the coordinator is: for load balancers, orchestrators and clients that look for it. */
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
-import { connectivity, type Part } from "../shared/connectivity.ts";
-import { WhereaboutsAnswer } from "../shared/schema/api.ts";
-import { VERSION } from "../shared/version.ts";
+import { connectivity, type Part } from "../shared/compat/connectivity.ts";
+import { WhereaboutsAnswer } from "../shared/protocol/schema/api.ts";
+import { VERSION } from "../shared/runtime/version.ts";
 import type { Deps } from "./deps.ts";
 import type { Services } from "./coordinator.ts";
 import { agreement } from "./workers/agreement.ts";

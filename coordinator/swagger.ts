@@ -6,8 +6,8 @@ import { STATUS_CODES } from "node:http";
 import { dirname, join } from "node:path";
 import { swagger } from "@elysiajs/swagger";
 import { Elysia, type AnyElysia } from "elysia";
-import { isRecord } from "../shared/config/fields.ts";
-import { VERSION } from "../shared/version.ts";
+import { isRecord } from "../shared/values.ts";
+import { VERSION } from "../shared/runtime/version.ts";
 
 const DIST = dirname(Bun.resolveSync("swagger-ui-dist/package.json", import.meta.dir));
 const ASSETS: Record<string, string> = {

@@ -1,6 +1,6 @@
 /** Says in words which field of a request is wrong, what was wanted there and what was given. */
 import type { ValidationError } from "elysia";
-import { isRecord } from "../shared/config/fields.ts";
+import { isRecord } from "../shared/values.ts";
 
 export interface FieldFault {
   field: string;

@@ -7,12 +7,12 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { parse, stringify } from "smol-toml";
 import { COORDINATOR_ENV } from "../coordinator/config.ts";
-import { raiseHttpLimits } from "../shared/limits.ts";
-import { createLog } from "../shared/log.ts";
-import { isRecord } from "../shared/config/fields.ts";
+import { raiseHttpLimits } from "../shared/runtime/limits.ts";
+import { createLog } from "../shared/runtime/log.ts";
+import { isRecord } from "../shared/values.ts";
 import { snakeTables } from "../shared/config/load.ts";
-import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
-import { newSecret } from "../shared/secrets.ts";
+import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/runtime/process.ts";
+import { newSecret } from "../shared/runtime/secrets.ts";
 import { startEmbedded } from "./embedded.ts";
 
 const HELP = `bun run all-in-one [--data DIR] [--coordinator-config FILE] [--worker-config FILE] [--redis]

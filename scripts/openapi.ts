@@ -4,10 +4,10 @@ import { join } from "node:path";
 import { loadCoordinatorConfig } from "../coordinator/config.ts";
 import { createApp, createServices } from "../coordinator/coordinator.ts";
 import { openDb } from "../coordinator/db/open.ts";
-import { createCodec } from "../shared/bus/envelope.ts";
-import { silentLog } from "../shared/log.ts";
-import { memoryMessengers } from "../shared/messengers.ts";
-import { newSecret } from "../shared/secrets.ts";
+import { createCodec } from "../shared/protocol/envelope.ts";
+import { silentLog } from "../shared/runtime/log.ts";
+import { memoryMessengers } from "../shared/redis/messengers.ts";
+import { newSecret } from "../shared/runtime/secrets.ts";
 
 export async function currentOpenApi(): Promise<unknown> {
   const toml = `[secrets]\napi_secret = "${newSecret()}"\njwt_secret = "${newSecret()}"\n`;

@@ -3,8 +3,6 @@
  * Both services throw `Failure` and turn it into an answer in one place (coordinator/errors.ts, worker/failure.ts).
  * Types, statuses, titles and codes are fixed by callers that match on them.
  */
-import type { PageKind } from "./pages/kinds.ts";
-
 interface FailureRow {
   status: number;
   title: string;
@@ -52,6 +50,36 @@ export const FAILURES = {
 } as const satisfies Record<string, FailureRow>;
 
 export type FailureKind = keyof typeof FAILURES;
+
+/** What a failure's page is about (pages/kinds.ts). */
+export type PageKind =
+  | "starting"
+  | "refused"
+  | "broken-off"
+  | "timed-out"
+  | "moved"
+  | "no-kernel"
+  | "no-permit"
+  | "framed"
+  | "link-used"
+  | "link-expired"
+  | "bad-link"
+  | "other-session"
+  | "session-over"
+  | "ended"
+  | "other-site"
+  | "address"
+  | "forbidden"
+  | "service-token"
+  | "not-for-browsers"
+  | "port-taken"
+  | "no-worker"
+  | "not-responding"
+  | "too-large"
+  | "bad-request"
+  | "no-such-page"
+  | "wrong-method"
+  | "internal";
 
 /** The body of an error answer (RFC 9457 problem details with Backend.AI's `error_code`). */
 export interface Problem {

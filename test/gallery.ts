@@ -5,9 +5,9 @@
  */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { Failure, type FailureKind } from "../shared/failure.ts";
-import { failureAnswer } from "../shared/page.ts";
-import { BEHAVIOURS, PAGE_OF, type PageKind } from "../shared/pages/kinds.ts";
+import { Failure, type FailureKind, type PageKind } from "../shared/failure.ts";
+import { failureAnswer } from "../shared/http/page.ts";
+import { BEHAVIOURS, PAGE_OF } from "../shared/pages/kinds.ts";
 import type { Language } from "../shared/pages/language.ts";
 import { escapeHtml, renderPassing } from "../shared/pages/render.ts";
 import { startBrowser } from "./support/browser.ts";

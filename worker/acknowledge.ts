@@ -1,8 +1,8 @@
 /** Tells the coordinator which circuits are served, and which can't be: somebody waits for it. Called by replica.ts. */
 import type { Bus } from "../shared/bus/bus.ts";
 import { reason as reasonOf } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
+import type { Log } from "../shared/runtime/log.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
 import type { Frontends } from "./frontends.ts";
 
 export interface AcknowledgerDeps {

@@ -3,7 +3,7 @@
  * Throws the failure; gives the header lines to add to the answer (a renewed permit).
  */
 import { Failure } from "../shared/failure.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
 import type { Bearers } from "./bearer.ts";
 import type { Client } from "./client.ts";
 import type { RequestHead } from "./engine/engine.ts";

@@ -3,7 +3,7 @@
  * because such a proxy causes it with every request. Called with every refusal of the data plane.
  */
 import type { Failure } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
+import type { Log } from "../shared/runtime/log.ts";
 import { plainAddress, type Proxies } from "./client.ts";
 import type { RequestHead } from "./engine/engine.ts";
 

@@ -4,7 +4,7 @@
  */
 import { decodeJwt, errors } from "jose";
 import { Failure } from "../shared/failure.ts";
-import { verifyJwt } from "../shared/jwt.ts";
+import { verifyJwt } from "../shared/protocol/jwt.ts";
 
 /** What counts of a genuine token. */
 interface Bearer {

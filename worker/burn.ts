@@ -1,7 +1,7 @@
 /** Single-use ids of tickets: remembered in Redis for all nodes, and here for when Redis is away. */
 import { reason } from "../shared/failure.ts";
 import type { LiveData } from "../shared/live/live.ts";
-import type { Log } from "../shared/log.ts";
+import type { Log } from "../shared/runtime/log.ts";
 
 export interface Burner {
   /** True the first time. `ms` is how long the id could be used at all. */

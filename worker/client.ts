@@ -1,7 +1,7 @@
 /** Who the client is and where it thinks that it is: the peer and its `Host`, or what a trusted load balancer says. Pure. */
 import ipaddr from "ipaddr.js";
-import type { AddressMatcher } from "../shared/addresses.ts";
-import { isHost } from "../shared/target.ts";
+import type { AddressMatcher } from "../shared/http/addresses.ts";
+import { isHost } from "../shared/http/target.ts";
 import type { RequestHead } from "./engine/engine.ts";
 import type { ForwardedBy } from "./headers.ts";
 

@@ -3,8 +3,8 @@
  * times, and the platform compares users' activity with them. Nodes whose clocks differ agree through it too. worker.ts
  * hands it to everything that compares such times; what compares times of this machine's files does not take it.
  */
-import type { DatedAnswer } from "../shared/client.ts";
-import type { Log } from "../shared/log.ts";
+import type { DatedAnswer } from "../shared/client/client.ts";
+import type { Log } from "../shared/runtime/log.ts";
 
 export type ClockState = "unknown" | "right" | "corrected" | "wrong";
 

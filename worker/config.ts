@@ -14,10 +14,10 @@ import {
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
-import { originOf } from "../shared/origins.ts";
+import { originOf } from "../shared/http/origins.ts";
 import { reason } from "../shared/failure.ts";
-import { readTls } from "../shared/tls.ts";
-import { APP_MODES, FRONTEND_MODES } from "../shared/schema/circuit.ts";
+import { readTls } from "../shared/runtime/tls.ts";
+import { APP_MODES, FRONTEND_MODES } from "../shared/protocol/schema/circuit.ts";
 import { SAME_SITES } from "./permit.ts";
 import { ROUTE_POLICIES } from "./routes/policy.ts";
 

@@ -1,21 +1,21 @@
 /** Calls to the coordinator. Every failure becomes `coordinator-connection-error`, or the coordinator's own 404. */
 import { Type, type Static } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { fromPeer } from "../shared/bus/envelope.ts";
-import { CallFailed, createClient, type ClientOptions } from "../shared/client.ts";
-import { isRecord } from "../shared/config/fields.ts";
+import { fromPeer } from "../shared/protocol/envelope.ts";
+import { CallFailed, createClient, type ClientOptions } from "../shared/client/client.ts";
+import { isRecord } from "../shared/values.ts";
 import { Failure, notFound } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
-import { operations } from "../shared/operations.ts";
-import type { RefusedReport } from "../shared/schema/api.ts";
-import { nullable } from "../shared/schema/basics.ts";
-import { Circuit } from "../shared/schema/circuit.ts";
+import type { Log } from "../shared/runtime/log.ts";
+import { operations } from "../shared/protocol/operations.ts";
+import type { RefusedReport } from "../shared/protocol/schema/api.ts";
+import { nullable } from "../shared/protocol/schema/basics.ts";
+import { Circuit } from "../shared/protocol/schema/circuit.ts";
 import {
   WorkerCircuits,
   type Heartbeat,
   type ServiceWorkers,
   type WorkerRegistration,
-} from "../shared/schema/worker.ts";
+} from "../shared/protocol/schema/worker.ts";
 
 /** What the worker needs of a registration's answer; the original's has fewer fields than ours. */
 const Registered = Type.Object({

@@ -2,7 +2,7 @@
  * CORS for answers of apps (dataplane H13): the app's own headers win. Without them a model service may be read from anywhere,
  * since its credential is a header; and a circuit that lists origins may be called by their pages with the person's cookies.
  */
-import type { Answer } from "../shared/page.ts";
+import type { Answer } from "../shared/http/page.ts";
 import type { RequestHead } from "./engine/engine.ts";
 import { labelOf } from "./find.ts";
 import type { Entry, Table } from "./table.ts";

@@ -3,8 +3,8 @@
  * Plain data in, plain data out; nothing reaches an app that did not come through here.
  */
 import { Failure } from "../shared/failure.ts";
-import { redactUrl, type Log } from "../shared/log.ts";
-import { isHost, isTarget } from "../shared/target.ts";
+import { redactUrl, type Log } from "../shared/runtime/log.ts";
+import { isHost, isTarget } from "../shared/http/target.ts";
 import { ANSWER_RULES } from "./answer-rules.ts";
 import { admit, checkAddress, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";

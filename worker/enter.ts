@@ -3,10 +3,10 @@
  * into the circuit's permit cookie. It must be there, because a cookie can be set only by the origin that it is for.
  */
 import { Failure } from "../shared/failure.ts";
-import type { Answer } from "../shared/page.ts";
+import type { Answer } from "../shared/http/page.ts";
 import { languageOf } from "../shared/pages/language.ts";
 import { isFramed } from "../shared/pages/reader.ts";
-import { redirectPath } from "../shared/redirect.ts";
+import { redirectPath } from "../shared/http/redirect.ts";
 import { validPermit, type AdmitSettings } from "./admit.ts";
 import type { Burner } from "./burn.ts";
 import type { RequestHead } from "./engine/engine.ts";

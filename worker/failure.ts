@@ -1,8 +1,8 @@
 /** The one place that turns a failure on the data plane into an answer, and an upstream fault into a failure. */
 import { Failure, reason } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
-import { redactUrl } from "../shared/log.ts";
-import { failureAnswer, listsHtml, pageOf, wantsPage, type About, type Answer } from "../shared/page.ts";
+import type { Log } from "../shared/runtime/log.ts";
+import { redactUrl } from "../shared/runtime/log.ts";
+import { failureAnswer, listsHtml, pageOf, wantsPage, type About, type Answer } from "../shared/http/page.ts";
 import { BEHAVIOURS } from "../shared/pages/kinds.ts";
 import { readerOf, scrollsAtRefresh } from "../shared/pages/reader.ts";
 import type { Passage, RequestHead, UpstreamFault } from "./engine/engine.ts";

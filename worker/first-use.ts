@@ -5,7 +5,7 @@
 import ipaddr from "ipaddr.js";
 import { reason } from "../shared/failure.ts";
 import type { LiveData } from "../shared/live/live.ts";
-import type { Log } from "../shared/log.ts";
+import type { Log } from "../shared/runtime/log.ts";
 
 export interface FirstUse {
   /** The client's address, as setup.ts tells it; null where a node of an older version has noted only that there was one. */

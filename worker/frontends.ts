@@ -3,9 +3,9 @@
  * Changes to one port follow each other; a port that can't be opened is tried again at every `retry`.
  */
 import { reason } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
-import type { TlsPair } from "../shared/tls.ts";
+import type { Log } from "../shared/runtime/log.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
+import type { TlsPair } from "../shared/runtime/tls.ts";
 import { createBlockedPorts } from "./blocked-ports.ts";
 import type { Listener } from "./engine/engine.ts";
 

@@ -5,8 +5,8 @@
  * platform's token came from. It counts for that circuit alone, and for its slot until another circuit has it: nobody can
  * put a link into other people's pages.
  */
-import { homeUrl } from "../shared/home.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
+import { homeUrl } from "../shared/http/home.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
 
 type Slot = Pick<Circuit, "id" | "port" | "subdomain">;
 

@@ -4,9 +4,9 @@
  * is a stranger. At most two are there at once: so the order of listeners on a port can be known.
  */
 import { readFileSync } from "node:fs";
-import { hostPort, isRecord } from "../shared/config/fields.ts";
+import { hostPort, isRecord } from "../shared/values.ts";
 import { reason } from "../shared/failure.ts";
-import { assertPortFree } from "../shared/ports.ts";
+import { assertPortFree } from "../shared/runtime/ports.ts";
 import type { WorkerConfig } from "./config.ts";
 import type { Sharing } from "./engine/engine.ts";
 import { forgetListening, listenersAt, listening } from "./engine/sockets.ts";

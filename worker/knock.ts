@@ -5,7 +5,7 @@
 import ipaddr from "ipaddr.js";
 import { reason } from "../shared/failure.ts";
 import type { LiveData } from "../shared/live/live.ts";
-import type { Log } from "../shared/log.ts";
+import type { Log } from "../shared/runtime/log.ts";
 
 export interface Knocks {
   /** The address may use the circuit for 12 hours. Resolves when the other nodes know it too, or can't be told. */

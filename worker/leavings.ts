@@ -11,8 +11,8 @@
 import { createHash } from "node:crypto";
 import type { Language } from "../shared/pages/language.ts";
 import { renderPassing } from "../shared/pages/render.ts";
-import type { Answer } from "../shared/page.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
+import type { Answer } from "../shared/http/page.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
 import { withoutOurCookies } from "./headers.ts";
 import type { PermitClaims } from "./permit.ts";
 

@@ -1,5 +1,5 @@
 /** The worker's process: `bun run worker [--config FILE] [--check]`. */
-import { runMain } from "../shared/process.ts";
+import { runMain } from "../shared/runtime/process.ts";
 import { runWorker } from "./run.ts";
 
 await runMain(() => runWorker());

@@ -2,7 +2,7 @@
  * Web app manifests that a page asks for without cookies, as browsers do unless the page says `use-credentials` (Gradio, marimo
  * and Prefect do not): a refusal would be two errors in the person's console at each load. Pure.
  */
-import type { Answer } from "../shared/page.ts";
+import type { Answer } from "../shared/http/page.ts";
 import type { AdmitSettings } from "./admit.ts";
 import type { RequestHead } from "./engine/engine.ts";
 import { cookieValues, LEGACY_COOKIE, permitCookieName } from "./permit.ts";

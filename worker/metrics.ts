@@ -1,6 +1,6 @@
 /** The worker's figures at `GET /metrics` of its API port, for the addresses in `metric_access_allowed_hosts`. */
-import { addressMatcher } from "../shared/addresses.ts";
-import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/metrics.ts";
+import { addressMatcher } from "../shared/http/addresses.ts";
+import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/runtime/metrics.ts";
 import type { Clock } from "./clock.ts";
 import { reportRoutes } from "./routes/health.ts";
 import type { SyncState } from "./sync.ts";

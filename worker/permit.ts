@@ -5,8 +5,8 @@
  * The compatible one of the original is accepted only by configuration.
  */
 import { createHash, createHmac } from "node:crypto";
-import { isRecord } from "../shared/config/fields.ts";
-import { sameSecret } from "../shared/secrets.ts";
+import { isRecord } from "../shared/values.ts";
+import { sameSecret } from "../shared/runtime/secrets.ts";
 import { authorityTag, readStamp, sealPermit, unsealPermit, type PermitStamp } from "./compact-permit.ts";
 
 export interface PermitClaims {

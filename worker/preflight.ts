@@ -2,7 +2,7 @@
  * CORS preflights on circuits with bearer tokens: a browser sends them without the token, so the app would never see
  * one (dataplane H13). On every other circuit OPTIONS is a request like any other.
  */
-import type { Answer } from "../shared/page.ts";
+import type { Answer } from "../shared/http/page.ts";
 import { readable, type Listed } from "./cors.ts";
 import type { RequestHead } from "./engine/engine.ts";
 import type { Entry } from "./table.ts";

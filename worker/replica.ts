@@ -2,10 +2,10 @@
  * The worker's copy of its circuits: applies events in order, acknowledges, and fetches what it lacks whenever events may
  * have been missed. What is served goes on being served meanwhile. sync.ts owns the registration around it.
  */
-import type { AppProxyEvent } from "../shared/bus/events.ts";
+import type { AppProxyEvent } from "../shared/protocol/events.ts";
 import { reason } from "../shared/failure.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
-import type { WorkerCircuits } from "../shared/schema/worker.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
+import type { WorkerCircuits } from "../shared/protocol/schema/worker.ts";
 import { createAcknowledger, type AcknowledgerDeps } from "./acknowledge.ts";
 import type { Known } from "./coordinator-client.ts";
 import { createServed } from "./served.ts";

@@ -2,18 +2,18 @@
  * The life of a worker's process from its configuration file to SIGTERM. Called by main.ts; the fault harness of the tests
  * starts the same process with parts that fail when they are told to.
  */
-import { COORDINATOR_EVENTS, createCodec } from "../shared/bus/envelope.ts";
+import { COORDINATOR_EVENTS, createCodec } from "../shared/protocol/envelope.ts";
 import { secretFaults, warningsOf } from "../shared/config/common.ts";
 import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
 import { ConfigError } from "../shared/config/load.ts";
-import { hostPort } from "../shared/config/fields.ts";
-import { raiseHttpLimits } from "../shared/limits.ts";
-import { createLog } from "../shared/log.ts";
-import { announce, announcedAddress, DISCOVERY_DB } from "../shared/discovery.ts";
-import { redisMessengers } from "../shared/messengers.ts";
-import { connectRedis } from "../shared/redis.ts";
-import { ignoreProxySettings, shutdownOnSignal, surviveStrayErrors } from "../shared/process.ts";
-import { followSupervisor, predecessorOf, tellSupervisor } from "../shared/supervised.ts";
+import { hostPort } from "../shared/values.ts";
+import { raiseHttpLimits } from "../shared/runtime/limits.ts";
+import { createLog } from "../shared/runtime/log.ts";
+import { announce, announcedAddress, DISCOVERY_DB } from "../shared/compat/discovery.ts";
+import { redisMessengers } from "../shared/redis/messengers.ts";
+import { connectRedis } from "../shared/redis/redis.ts";
+import { ignoreProxySettings, shutdownOnSignal, surviveStrayErrors } from "../shared/runtime/process.ts";
+import { followSupervisor, predecessorOf, tellSupervisor } from "../shared/runtime/supervised.ts";
 import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
 import { bunEngine } from "./engine/bun.ts";
 import { ephemeralWarning } from "./ephemeral.ts";

@@ -1,5 +1,5 @@
 /** Circuits come and go: the table and the listeners together. Called by replica.ts, one change after the other. */
-import type { Circuit } from "../shared/schema/circuit.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
 import type { Frontends } from "./frontends.ts";
 import type { Table } from "./table.ts";
 

@@ -5,9 +5,9 @@
  * Called by decide.ts for requests with `Service-Worker: script`, which browsers send for these scripts alone.
  */
 import { reason } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
-import type { ServiceWorkers } from "../shared/schema/worker.ts";
+import type { Log } from "../shared/runtime/log.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
+import type { ServiceWorkers } from "../shared/protocol/schema/worker.ts";
 
 type Told = ServiceWorkers["slots"][number];
 

@@ -10,12 +10,12 @@ import { setImmediate } from "node:timers/promises";
 import { Type, type Static } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { reason } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
-import { WorkerCircuits } from "../shared/schema/worker.ts";
+import type { Log } from "../shared/runtime/log.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
+import { WorkerCircuits } from "../shared/protocol/schema/worker.ts";
 import type { ReplicaState } from "./replica.ts";
 import type { Table } from "./table.ts";
-import "../shared/schema/formats.ts";
+import "../shared/protocol/schema/formats.ts";
 
 export interface SnapshotDeps {
   path: string;

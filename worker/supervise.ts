@@ -3,11 +3,11 @@
  * SIGHUP replaces the worker without a gap; SIGTERM ends it. Signals only: what it keeps running is in supervisor.ts.
  */
 import { join } from "node:path";
-import { withHttpLimits } from "../shared/limits.ts";
+import { withHttpLimits } from "../shared/runtime/limits.ts";
 import { reason } from "../shared/failure.ts";
-import { createLog } from "../shared/log.ts";
-import { onStopSignal, runMain } from "../shared/process.ts";
-import { PREDECESSOR, stopTimeOf } from "../shared/supervised.ts";
+import { createLog } from "../shared/runtime/log.ts";
+import { onStopSignal, runMain } from "../shared/runtime/process.ts";
+import { PREDECESSOR, stopTimeOf } from "../shared/runtime/supervised.ts";
 import { envName } from "../shared/config/load.ts";
 import { WORKER_ENV } from "./config.ts";
 import { readOptions, SUPERVISE_HELP, type Options } from "./supervise-options.ts";

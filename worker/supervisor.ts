@@ -3,7 +3,7 @@
  * and only when that serves is the first asked to stop. Processes, clock and log are handed in by supervise.ts.
  */
 import { reason } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
+import type { Log } from "../shared/runtime/log.ts";
 
 /** A worker's process. */
 export interface Child {

@@ -3,12 +3,12 @@
  * and tells the replica when events may have been missed.
  */
 import type { Bus } from "../shared/bus/bus.ts";
-import type { AppProxyEvent } from "../shared/bus/events.ts";
+import type { AppProxyEvent } from "../shared/protocol/events.ts";
 import { Failure, reason } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
-import type { RouteReports } from "../shared/schema/health.ts";
-import type { WorkerCircuits, WorkerRegistration } from "../shared/schema/worker.ts";
+import type { Log } from "../shared/runtime/log.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
+import type { RouteReports } from "../shared/protocol/schema/health.ts";
+import type { WorkerCircuits, WorkerRegistration } from "../shared/protocol/schema/worker.ts";
 import type { CoordinatorClient, Known, Registered } from "./coordinator-client.ts";
 import type { Frontends } from "./frontends.ts";
 import { createReplica, type ReplicaState } from "./replica.ts";

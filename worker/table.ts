@@ -3,10 +3,10 @@
  * of one circuit never touches another on the same slot. Holds what is costly to compute once per circuit, and ends
  * what runs over routes and circuits that are gone.
  */
-import { addressMatcher, type AddressMatcher } from "../shared/addresses.ts";
-import { circuitHash, mix } from "../shared/digest.ts";
-import { readOrigins } from "../shared/origins.ts";
-import type { AppMode, Circuit } from "../shared/schema/circuit.ts";
+import { addressMatcher, type AddressMatcher } from "../shared/http/addresses.ts";
+import { circuitHash, mix } from "../shared/protocol/digest.ts";
+import { readOrigins } from "../shared/http/origins.ts";
+import type { AppMode, Circuit } from "../shared/protocol/schema/circuit.ts";
 import { RoutePool, type Member } from "./routes/pool.ts";
 import type { RoutePolicy } from "./routes/policy.ts";
 import type { Trouble } from "./trouble.ts";
@@ -63,7 +63,7 @@ export class Table {
     return this.#byId.size;
   }
 
-  /** Of the circuits that are in it (shared/digest.ts). */
+  /** Of the circuits that are in it (shared/protocol/digest.ts). */
   get digest(): number {
     return this.#digest;
   }

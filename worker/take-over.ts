@@ -3,7 +3,7 @@
  * its end on, until the next heartbeat opens it. Called by worker.ts.
  */
 import { reason } from "../shared/failure.ts";
-import type { Log } from "../shared/log.ts";
+import type { Log } from "../shared/runtime/log.ts";
 import type { Frontends } from "./frontends.ts";
 import type { Kin } from "./kin.ts";
 

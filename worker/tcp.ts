@@ -2,7 +2,7 @@
  * The walk of a TCP connection: find the circuit, check the address and the knock, pick a route (dataplane T2, T3).
  * A refused connection is closed at once; the log says why.
  */
-import type { Log } from "../shared/log.ts";
+import type { Log } from "../shared/runtime/log.ts";
 import type { Arrival } from "./engine/engine.ts";
 import { plainAddress } from "./client.ts";
 import type { Knocks } from "./knock.ts";

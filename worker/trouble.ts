@@ -3,7 +3,7 @@
  * and since when. Its page loads itself again, and so would write a line every few seconds. It is over as soon as the app
  * answers anything.
  */
-import type { PageKind } from "../shared/pages/kinds.ts";
+import type { PageKind } from "../shared/failure.ts";
 import type { Entry } from "./table.ts";
 
 export interface Trouble {

@@ -1,5 +1,5 @@
 /** Where browsers find this worker's circuits. */
-import type { Circuit } from "../shared/schema/circuit.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
 import type { WorkerConfig } from "./config.ts";
 
 /** Scheme, host and port of a circuit, without a slash at the end. `wildcardPort` is the one that wildcard traffic listens on. */

@@ -5,8 +5,8 @@
  */
 import { reason } from "../shared/failure.ts";
 import type { CircuitUse, LiveData } from "../shared/live/live.ts";
-import type { Log } from "../shared/log.ts";
-import type { Circuit } from "../shared/schema/circuit.ts";
+import type { Log } from "../shared/runtime/log.ts";
+import type { Circuit } from "../shared/protocol/schema/circuit.ts";
 
 /** The use of one circuit. Cheap to call: a circuit's requests and chunks find it without a look-up. */
 export interface CircuitUsage {

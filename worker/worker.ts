@@ -1,13 +1,13 @@
 /** Puts a worker together and runs it. Called by main.ts, all-in-one and tests. */
 import type { Bus } from "../shared/bus/bus.ts";
-import { addressMatcher } from "../shared/addresses.ts";
-import { hostPort } from "../shared/config/fields.ts";
+import { addressMatcher } from "../shared/http/addresses.ts";
+import { hostPort } from "../shared/values.ts";
 import { ConfigError } from "../shared/config/load.ts";
 import type { LiveData } from "../shared/live/live.ts";
-import type { Log } from "../shared/log.ts";
-import type { WorkerRegistration } from "../shared/schema/worker.ts";
-import { isPortFree } from "../shared/ports.ts";
-import { readTls, watchTls, type TlsPair, type TlsPaths } from "../shared/tls.ts";
+import type { Log } from "../shared/runtime/log.ts";
+import type { WorkerRegistration } from "../shared/protocol/schema/worker.ts";
+import { isPortFree } from "../shared/runtime/ports.ts";
+import { readTls, watchTls, type TlsPair, type TlsPaths } from "../shared/runtime/tls.ts";
 import { createAdvice } from "./advice.ts";
 import { startApi } from "./api/server.ts";
 import { createBearers } from "./bearer.ts";

@@ -3,7 +3,7 @@
  * interactive circuit ends with its last route, a model service's stays and has fewer. What writes runs inside `write()`;
  * the caller publishes, and tells of it with `tellEnded`.
  */
-import type { Route } from "../../shared/schema/circuit.ts";
+import type { Route } from "../../shared/protocol/schema/circuit.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
 import { deleteOfSessions } from "../conf/store.ts";
 import type { Db } from "../db/open.ts";

@@ -1,7 +1,7 @@
 /** SQL that finds circuits: by what they are, whose they are, where they are. What writes is in store.ts. */
 import { and, asc, count, desc, eq, gt, inArray, isNotNull, or, type SQL } from "drizzle-orm";
-import type { ProxyProtocol } from "../../shared/schema/basics.ts";
-import type { AppMode } from "../../shared/schema/circuit.ts";
+import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
+import type { AppMode } from "../../shared/protocol/schema/circuit.ts";
 import type { Db } from "../db/open.ts";
 import { changes, circuits, circuitRoutes, workers } from "../db/schema.ts";
 import { selectByEndpoint, selectById, selectHold, selectInteractive, selectReusable } from "./statements.ts";

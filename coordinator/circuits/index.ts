@@ -2,12 +2,12 @@
 import { Elysia } from "elysia";
 import { Type, type Static } from "@sinclair/typebox";
 import { Failure } from "../../shared/failure.ts";
-import { CircuitQuery, RequestIdHeader } from "../../shared/schema/api.ts";
-import { Uuid } from "../../shared/schema/basics.ts";
-import { pathAndQuery } from "../../shared/target.ts";
+import { CircuitQuery, RequestIdHeader } from "../../shared/protocol/schema/api.ts";
+import { Uuid } from "../../shared/protocol/schema/basics.ts";
+import { pathAndQuery } from "../../shared/http/target.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
-import type { Log } from "../../shared/log.ts";
+import type { Log } from "../../shared/runtime/log.ts";
 import { answers, models } from "../models.ts";
 import { BODY_IS_OPTIONAL } from "../swagger.ts";
 import type { CircuitService } from "./service.ts";

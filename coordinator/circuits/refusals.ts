@@ -2,7 +2,7 @@
  * What workers say that they can't do: ports that they can't open are set aside until they can, and who waits for a circuit
  * there hears of it at once. Called with workers' events and heartbeats, and when a worker leaves.
  */
-import type { CircuitRefused } from "../../shared/bus/events.ts";
+import type { CircuitRefused } from "../../shared/protocol/events.ts";
 import { reason as reasonOf } from "../../shared/failure.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
 import { write, type Db } from "../db/open.ts";

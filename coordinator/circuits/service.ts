@@ -1,7 +1,7 @@
 /** Reading and deleting circuits. Creation is in proxy/service.ts. */
 import { Failure, notFound } from "../../shared/failure.ts";
-import type { CircuitStatistics, RefusedReport } from "../../shared/schema/api.ts";
-import type { Circuit } from "../../shared/schema/circuit.ts";
+import type { CircuitStatistics, RefusedReport } from "../../shared/protocol/schema/api.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";
 import type { Acknowledgements } from "../acknowledge.ts";

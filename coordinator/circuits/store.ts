@@ -3,8 +3,8 @@
  * circuit, slot and change record are one transaction.
  */
 import { and, eq, sql } from "drizzle-orm";
-import { circuitHash } from "../../shared/digest.ts";
-import type { Circuit, Route } from "../../shared/schema/circuit.ts";
+import { circuitHash } from "../../shared/protocol/digest.ts";
+import type { Circuit, Route } from "../../shared/protocol/schema/circuit.ts";
 import { isoTime } from "../deps.ts";
 import type { Use } from "./find.ts";
 import { occupy, type Before } from "./occupants.ts";

@@ -1,7 +1,7 @@
 /** `POST /v2/conf`: the Manager announces a kernel. */
 import { Elysia } from "elysia";
-import { RequestIdHeader } from "../../shared/schema/api.ts";
-import type { Log } from "../../shared/log.ts";
+import { RequestIdHeader } from "../../shared/protocol/schema/api.ts";
+import type { Log } from "../../shared/runtime/log.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
 import { answers, models } from "../models.ts";

@@ -5,8 +5,8 @@ import { write } from "../db/open.ts";
 import type { Publisher } from "../publish.ts";
 import type { Positions } from "../workers/positions.ts";
 import { Failure } from "../../shared/failure.ts";
-import { hostFault, kernelHost } from "../../shared/kernel.ts";
-import type { ConfRequest } from "../../shared/schema/api.ts";
+import { hostFault, kernelHost } from "../../shared/http/kernel.ts";
+import type { ConfRequest } from "../../shared/protocol/schema/api.ts";
 import type { Deps } from "../deps.ts";
 import { getToken, insertToken, isOutdated, type TokenRow } from "./store.ts";
 

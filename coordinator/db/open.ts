@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { eq } from "drizzle-orm";
 import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import { migrate } from "drizzle-orm/bun-sqlite/migrator";
-import { digestOf } from "../../shared/digest.ts";
+import { digestOf } from "../../shared/protocol/digest.ts";
 import { isoTime } from "../deps.ts";
 import * as schema from "./schema.ts";
 

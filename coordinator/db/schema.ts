@@ -4,10 +4,10 @@
  */
 import { sql } from "drizzle-orm";
 import { foreignKey, index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
-import type { ProxyProtocol } from "../../shared/schema/basics.ts";
-import type { AppMode, Circuit, FrontendMode, Route } from "../../shared/schema/circuit.ts";
-import type { HealthCheck } from "../../shared/schema/health-check.ts";
-import type { RouteReports } from "../../shared/schema/health.ts";
+import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
+import type { AppMode, Circuit, FrontendMode, Route } from "../../shared/protocol/schema/circuit.ts";
+import type { HealthCheck } from "../../shared/protocol/schema/health-check.ts";
+import type { RouteReports } from "../../shared/protocol/schema/health.ts";
 
 /** Single values: `epoch` is the random id of this database. */
 export const meta = sqliteTable("meta", {
@@ -38,7 +38,7 @@ export const workers = sqliteTable(
     status: text("status").$type<"ALIVE" | "LOST" | "TERMINATED">().notNull(),
     /** Grows by one with each change of this worker's circuits. */
     revision: integer("revision").notNull().default(0),
-    /** Of its circuits (shared/digest.ts): kept with each change, reckoned anew at each start. */
+    /** Of its circuits (shared/protocol/digest.ts): kept with each change, reckoned anew at each start. */
     digest: integer("digest").notNull().default(0),
     lastSeenAt: integer("last_seen_at").notNull(),
     createdAt: integer("created_at").notNull(),

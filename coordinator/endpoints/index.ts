@@ -1,10 +1,10 @@
 /** Routes that the Manager calls for model services. */
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
-import type { Log } from "../../shared/log.ts";
-import { RequestIdHeader } from "../../shared/schema/api.ts";
-import { Uuid } from "../../shared/schema/basics.ts";
-import type { BulkBody, CreatedItem } from "../../shared/schema/endpoint.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import { RequestIdHeader } from "../../shared/protocol/schema/api.ts";
+import { Uuid } from "../../shared/protocol/schema/basics.ts";
+import type { BulkBody, CreatedItem } from "../../shared/protocol/schema/endpoint.ts";
 import { Failure } from "../../shared/failure.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";

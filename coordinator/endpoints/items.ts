@@ -2,7 +2,7 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Failure } from "../../shared/failure.ts";
-import { hostFault, kernelHost } from "../../shared/kernel.ts";
+import { hostFault, kernelHost } from "../../shared/http/kernel.ts";
 import {
   DeleteItem,
   EndpointItem,
@@ -10,9 +10,9 @@ import {
   UnregisterItem,
   type BulkBody,
   type RouteEntry,
-} from "../../shared/schema/endpoint.ts";
-import type { Route } from "../../shared/schema/circuit.ts";
-import "../../shared/schema/formats.ts";
+} from "../../shared/protocol/schema/endpoint.ts";
+import type { Route } from "../../shared/protocol/schema/circuit.ts";
+import "../../shared/protocol/schema/formats.ts";
 import { describeErrors } from "../validation.ts";
 
 /** An entry with its deployment's id in lower case; or why it can't be done. */

@@ -1,6 +1,6 @@
 /** Where a model service goes: the slot that it had, the one that is wished for, or another one. */
 import { Failure } from "../../shared/failure.ts";
-import type { EndpointRequest } from "../../shared/schema/endpoint.ts";
+import type { EndpointRequest } from "../../shared/protocol/schema/endpoint.ts";
 import type { CircuitRow } from "../circuits/store.ts";
 import type { ChosenSlot, SlotChooser } from "../slot.ts";
 import { slotOfUrl } from "./url.ts";

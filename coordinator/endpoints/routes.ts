@@ -3,14 +3,14 @@
  * An unknown endpoint is its entry's failure; a call that changes nothing tells nobody.
  */
 import { Failure } from "../../shared/failure.ts";
-import type { Route } from "../../shared/schema/circuit.ts";
+import type { Route } from "../../shared/protocol/schema/circuit.ts";
 import type {
   OutcomeItem,
   RegisteredItem,
   RoutesItem,
   UnregisteredItem,
   UnregisterItem,
-} from "../../shared/schema/endpoint.ts";
+} from "../../shared/protocol/schema/endpoint.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
 import { claimKernels, isOfAnother, ownersOf, tellEnded, type Ended } from "../circuits/ending.ts";
 import type { Serving } from "../circuits/serving.ts";

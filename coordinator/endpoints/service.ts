@@ -3,8 +3,8 @@
  * What is decided from the database is decided in one transaction a call, and told in one publication.
  */
 import { Failure, notFound } from "../../shared/failure.ts";
-import type { EndpointRequest } from "../../shared/schema/endpoint.ts";
-import { healthCheckOf, type HealthCheckWish } from "../../shared/schema/health-check.ts";
+import type { EndpointRequest } from "../../shared/protocol/schema/endpoint.ts";
+import { healthCheckOf, type HealthCheckWish } from "../../shared/protocol/schema/health-check.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../circuits/serving.ts";
 import { circuitOfEndpoint, getCircuit } from "../circuits/find.ts";

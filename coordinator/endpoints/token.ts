@@ -1,7 +1,7 @@
 /** Tokens for model services: what a client sends as `Authorization: Bearer`, bound to one circuit. */
 import { Failure, notFound } from "../../shared/failure.ts";
-import { MAX_JWT_BYTES, mintInferenceToken } from "../../shared/jwt.ts";
-import type { TokenRequest } from "../../shared/schema/endpoint.ts";
+import { MAX_JWT_BYTES, mintInferenceToken } from "../../shared/protocol/jwt.ts";
+import type { TokenRequest } from "../../shared/protocol/schema/endpoint.ts";
 import { circuitOfEndpoint } from "../circuits/find.ts";
 import { toCircuit } from "../circuits/store.ts";
 import type { Deps } from "../deps.ts";

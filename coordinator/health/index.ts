@@ -1,7 +1,7 @@
 /** Routes that tell how workers and the kernels of model services are. */
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
-import { Uuid } from "../../shared/schema/basics.ts";
+import { Uuid } from "../../shared/protocol/schema/basics.ts";
 import type { AccessPlugin } from "../access.ts";
 import { answers, models } from "../models.ts";
 import type { HealthService } from "./service.ts";

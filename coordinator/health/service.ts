@@ -1,6 +1,6 @@
 /** How the kernels of model services are, as workers report it with their heartbeats. What is of no living node is not known. */
 import { notFound } from "../../shared/failure.ts";
-import type { Route } from "../../shared/schema/circuit.ts";
+import type { Route } from "../../shared/protocol/schema/circuit.ts";
 import type {
   CircuitHealth,
   EndpointHealth,
@@ -8,8 +8,8 @@ import type {
   RouteHealth,
   RouteReport,
   StatusAnswer,
-} from "../../shared/schema/health.ts";
-import { VERSION } from "../../shared/version.ts";
+} from "../../shared/protocol/schema/health.ts";
+import { VERSION } from "../../shared/runtime/version.ts";
 import { getCircuit, inferenceCircuits } from "../circuits/find.ts";
 import type * as circuits from "../circuits/store.ts";
 import { isoTime, type Deps } from "../deps.ts";

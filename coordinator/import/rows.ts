@@ -8,14 +8,19 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Type } from "@sinclair/typebox";
-import { invalidEntries } from "../../shared/addresses.ts";
-import { snakeKeys } from "../../shared/keys.ts";
-import { hostFault, kernelHost } from "../../shared/kernel.ts";
-import { Dictionary, nullable, optional, PortNumber, Protocol, Uuid } from "../../shared/schema/basics.ts";
-import { AppModeSchema, FrontendModeSchema, placementProtocol, type Route } from "../../shared/schema/circuit.ts";
-import { healthCheckOf, HealthCheckWish, type HealthCheck } from "../../shared/schema/health-check.ts";
-import "../../shared/schema/formats.ts";
-import { WorkerRegistration } from "../../shared/schema/worker.ts";
+import { invalidEntries } from "../../shared/http/addresses.ts";
+import { snakeKeys } from "../../shared/compat/keys.ts";
+import { hostFault, kernelHost } from "../../shared/http/kernel.ts";
+import { Dictionary, nullable, optional, PortNumber, Protocol, Uuid } from "../../shared/protocol/schema/basics.ts";
+import {
+  AppModeSchema,
+  FrontendModeSchema,
+  placementProtocol,
+  type Route,
+} from "../../shared/protocol/schema/circuit.ts";
+import { healthCheckOf, HealthCheckWish, type HealthCheck } from "../../shared/protocol/schema/health-check.ts";
+import "../../shared/protocol/schema/formats.ts";
+import { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import type { NewCircuit } from "../circuits/store.ts";
 import { describeErrors } from "../validation.ts";
 import { registrationFault } from "../workers/registration.ts";

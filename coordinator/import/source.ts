@@ -3,7 +3,7 @@
  * judged in rows.ts. Never shows the password of the URL.
  */
 import { SQL } from "bun";
-import { isRecord } from "../../shared/config/fields.ts";
+import { isRecord } from "../../shared/values.ts";
 import { reason } from "../../shared/failure.ts";
 
 /** The newest migration of the original 26.9.6, whose tables are known here. */

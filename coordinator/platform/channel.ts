@@ -1,7 +1,7 @@
 /** The platform's broadcast channel on its core Redis, as text. Only listened to; what messages mean is in message.ts. */
 import { createSubscription } from "../../shared/bus/subscription.ts";
-import type { Log } from "../../shared/log.ts";
-import { connectRedis, type RedisSettings } from "../../shared/redis.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import { connectRedis, type RedisSettings } from "../../shared/redis/redis.ts";
 import type { CoordinatorConfig } from "../config.ts";
 
 export const PLATFORM_CHANNEL = "events_all";

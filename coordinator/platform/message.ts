@@ -4,9 +4,9 @@
  */
 import { Type } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
-import { isRecord } from "../../shared/config/fields.ts";
-import { Uuid } from "../../shared/schema/basics.ts";
-import "../../shared/schema/formats.ts";
+import { isRecord } from "../../shared/values.ts";
+import { Uuid } from "../../shared/protocol/schema/basics.ts";
+import "../../shared/protocol/schema/formats.ts";
 
 /**
  * `session-over`: nothing of the session lives. `kernel-gone`: one of its kernels has ended, the others perhaps not.

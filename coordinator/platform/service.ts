@@ -3,7 +3,7 @@
  * kernels of sessions that have lost one. Messages that come together are done together; the same one twice, or heard by
  * several coordinators, does no harm. One that is missed is made up for by ending.ts and by the collector of unused circuits.
  */
-import type { CircuitProbe } from "../../shared/bus/events.ts";
+import type { CircuitProbe } from "../../shared/protocol/events.ts";
 import { reason } from "../../shared/failure.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
 import { endSessions, tellEnded } from "../circuits/ending.ts";

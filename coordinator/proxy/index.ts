@@ -1,12 +1,18 @@
 /** Routes that a person's client calls with a token of `/v2/conf`. */
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
-import { originOf } from "../../shared/home.ts";
-import type { Log } from "../../shared/log.ts";
-import { listsJson } from "../../shared/page.ts";
-import { pathAndQuery } from "../../shared/target.ts";
-import { CloseQuery, ProxyRequest, ProxyWish, RequestIdHeader, type ProxyAnswer } from "../../shared/schema/api.ts";
-import { Uuid } from "../../shared/schema/basics.ts";
+import { originOf } from "../../shared/http/home.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import { listsJson } from "../../shared/http/page.ts";
+import { pathAndQuery } from "../../shared/http/target.ts";
+import {
+  CloseQuery,
+  ProxyRequest,
+  ProxyWish,
+  RequestIdHeader,
+  type ProxyAnswer,
+} from "../../shared/protocol/schema/api.ts";
+import { Uuid } from "../../shared/protocol/schema/basics.ts";
 import type { AccessPlugin } from "../access.ts";
 import { requestIdentity } from "../identity.ts";
 import { answers, models } from "../models.ts";

@@ -3,9 +3,9 @@
  * and say where to go. Everything that is decided from the database is decided in one transaction.
  */
 import { Failure } from "../../shared/failure.ts";
-import { mintSetupToken } from "../../shared/jwt.ts";
-import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
-import type { ProxyRequest, ProxyWish } from "../../shared/schema/api.ts";
+import { mintSetupToken } from "../../shared/protocol/jwt.ts";
+import { placementProtocol, type Route } from "../../shared/protocol/schema/circuit.ts";
+import type { ProxyRequest, ProxyWish } from "../../shared/protocol/schema/api.ts";
 import type { Acknowledgements } from "../acknowledge.ts";
 import { claimKernels, rivals, tellEnded, type Ended } from "../circuits/ending.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../circuits/serving.ts";

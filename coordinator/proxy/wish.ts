@@ -1,11 +1,11 @@
 /** What a person asks of a circuit, judged and put into the store's terms. Pure. */
-import { invalidEntries } from "../../shared/addresses.ts";
-import { isRecord } from "../../shared/config/fields.ts";
+import { invalidEntries } from "../../shared/http/addresses.ts";
+import { isRecord } from "../../shared/values.ts";
 import { Failure } from "../../shared/failure.ts";
-import { readOrigins } from "../../shared/origins.ts";
-import { redirectPath } from "../../shared/redirect.ts";
-import type { ProxyWish } from "../../shared/schema/api.ts";
-import { placementProtocol, type Route } from "../../shared/schema/circuit.ts";
+import { readOrigins } from "../../shared/http/origins.ts";
+import { redirectPath } from "../../shared/http/redirect.ts";
+import type { ProxyWish } from "../../shared/protocol/schema/api.ts";
+import { placementProtocol, type Route } from "../../shared/protocol/schema/circuit.ts";
 import type { ReuseKey } from "../circuits/find.ts";
 import type { CircuitRow, Content } from "../circuits/store.ts";
 import type { TokenRow } from "../conf/store.ts";

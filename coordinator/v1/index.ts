@@ -1,10 +1,10 @@
 /** Routes of the first version of the API: the same things under older names. */
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
-import type { Log } from "../../shared/log.ts";
-import { RequestIdHeader } from "../../shared/schema/api.ts";
-import { Uuid } from "../../shared/schema/basics.ts";
-import type { SlotsV1, WorkersV1 } from "../../shared/schema/v1.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import { RequestIdHeader } from "../../shared/protocol/schema/api.ts";
+import { Uuid } from "../../shared/protocol/schema/basics.ts";
+import type { SlotsV1, WorkersV1 } from "../../shared/protocol/schema/v1.ts";
 import type { AccessPlugin } from "../access.ts";
 import type { CircuitService } from "../circuits/service.ts";
 import { circuitsByWorker } from "../circuits/find.ts";

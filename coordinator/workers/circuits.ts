@@ -1,6 +1,6 @@
 /** What a worker's node gets when it asks for its circuits: all of them, or what has changed since a revision that it has. */
 import { and, asc, count, eq, gt, notExists, sql } from "drizzle-orm";
-import type { WorkerCircuits } from "../../shared/schema/worker.ts";
+import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
 import { circuitsOfWorker } from "../circuits/find.ts";
 import { toCircuit } from "../circuits/store.ts";
 import type { Db } from "../db/open.ts";

@@ -1,8 +1,8 @@
 /** Routes that workers call, and the list of slots. */
 import { Elysia } from "elysia";
 import { Type } from "@sinclair/typebox";
-import { Uuid } from "../../shared/schema/basics.ts";
-import { CircuitsQuery, LeaveQuery } from "../../shared/schema/worker.ts";
+import { Uuid } from "../../shared/protocol/schema/basics.ts";
+import { CircuitsQuery, LeaveQuery } from "../../shared/protocol/schema/worker.ts";
 import { Failure } from "../../shared/failure.ts";
 import type { AccessPlugin } from "../access.ts";
 import { RawBody } from "../body.ts";

@@ -1,5 +1,5 @@
 /** What the schema of a registration can't say. Called for workers that register, and for those of the original's database. Pure. */
-import type { WorkerRegistration } from "../../shared/schema/worker.ts";
+import type { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 
 /** What is wrong with a registration, naming the field; null when nothing is. */
 export function registrationFault(wanted: WorkerRegistration): string | null {

@@ -9,7 +9,7 @@ import type {
   Worker,
   WorkerCircuits,
   WorkerRegistration,
-} from "../../shared/schema/worker.ts";
+} from "../../shared/protocol/schema/worker.ts";
 import { noteServiceWorker } from "../circuits/occupants.ts";
 import { write } from "../db/open.ts";
 import type { Deps } from "../deps.ts";

@@ -1,7 +1,7 @@
 /** SQL of a worker's slots: which are used, and which ports are free. */
 import { and, eq, gt, gte, inArray, lt, lte, or } from "drizzle-orm";
-import type { FrontendMode } from "../../shared/schema/circuit.ts";
-import type { Slot } from "../../shared/schema/worker.ts";
+import type { FrontendMode } from "../../shared/protocol/schema/circuit.ts";
+import type { Slot } from "../../shared/protocol/schema/worker.ts";
 import { registrars, type Registrars } from "../circuits/occupants.ts";
 import type { Db } from "../db/open.ts";
 import { circuits, freePorts } from "../db/schema.ts";

@@ -1,7 +1,7 @@
 /** SQL of workers, their nodes, filters and free ports. */
 import { and, asc, count, eq, gt, isNotNull, or, sql } from "drizzle-orm";
-import type { RouteReports } from "../../shared/schema/health.ts";
-import type { Worker, WorkerRegistration } from "../../shared/schema/worker.ts";
+import type { RouteReports } from "../../shared/protocol/schema/health.ts";
+import type { Worker, WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import { isoTime } from "../deps.ts";
 import type { Db } from "../db/open.ts";
 import { prepared } from "../db/prepared.ts";

@@ -2,7 +2,7 @@
  * The event bus between coordinator and workers. Delivery is at most once: a bus that may have lost
  * events says "state unknown" and its users fetch the truth from the coordinator.
  */
-import type { Announcement, AppProxyEvent } from "./events.ts";
+import type { Announcement, AppProxyEvent } from "../protocol/events.ts";
 
 export interface Bus {
   /**

@@ -1,9 +1,9 @@
 /** The bus inside one process, for all-in-one mode. Events pass through the same codec as on Redis. */
-import type { Log } from "../log.ts";
+import type { Log } from "../runtime/log.ts";
 import { reason } from "../failure.ts";
 import type { Bus, BusHandlers } from "./bus.ts";
-import type { Codec } from "./envelope.ts";
-import type { Announcement } from "./events.ts";
+import type { Codec } from "../protocol/envelope.ts";
+import type { Announcement } from "../protocol/events.ts";
 
 /** What the buses of one process share. */
 export class MemoryHub {

@@ -1,8 +1,8 @@
 /** The bus on Redis: PUB/SUB for broadcasts, a stream for announcements (channel and stream names of the original). */
 import type { Redis } from "ioredis";
-import type { Log } from "../log.ts";
+import type { Log } from "../runtime/log.ts";
 import type { Bus } from "./bus.ts";
-import type { Codec } from "./envelope.ts";
+import type { Codec } from "../protocol/envelope.ts";
 import { deliver } from "./memory.ts";
 import { createSubscription, type Subscription } from "./subscription.ts";
 

@@ -1,7 +1,7 @@
 /** A lasting subscription to a channel of Redis: made again at every connect. Used for our events and for the platform's. */
 import type { Redis } from "ioredis";
 import { reason } from "../failure.ts";
-import type { Log } from "../log.ts";
+import type { Log } from "../runtime/log.ts";
 
 export interface Subscription {
   /** True while messages are heard. */

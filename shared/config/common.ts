@@ -1,7 +1,7 @@
 /** The sections of configuration that both services have, and the rules for their secrets. */
-import { isRange } from "../addresses.ts";
-import { LOG_LEVELS } from "../log.ts";
-import { sameSecret, weakness } from "../secrets.ts";
+import { isRange } from "../http/addresses.ts";
+import { LOG_LEVELS } from "../runtime/log.ts";
+import { sameSecret, weakness } from "../runtime/secrets.ts";
 import * as f from "./fields.ts";
 import type { Fault } from "./load.ts";
 

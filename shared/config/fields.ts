@@ -2,7 +2,8 @@
  * The kinds of configuration values. A field knows its default, what it wants in words,
  * and how to read a TOML value or the text of an environment variable.
  */
-import { homeUrl } from "../home.ts";
+import { homeUrl } from "../http/home.ts";
+import { isRecord, type Address } from "../values.ts";
 
 export interface Field<T> {
   readonly wanted: string;
@@ -11,11 +12,6 @@ export interface Field<T> {
   readonly secret: boolean;
   /** Gives the value, or undefined when `raw` is not one. */
   readonly parse: (raw: unknown) => T | undefined;
-}
-
-export interface Address {
-  host: string;
-  port: number;
 }
 
 export type Span = [low: number, high: number];
@@ -142,15 +138,6 @@ export function optionalDomain(description: string): Field<string | null> {
     if (typeof raw !== "string" || !/^\.?[a-z0-9-]+(\.[a-z0-9-]+)*$/i.test(raw)) return undefined;
     return raw.startsWith(".") ? raw : `.${raw}`;
   });
-}
-
-/** The text form of an address. */
-export function hostPort({ host, port }: Address): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 // --- internal ---

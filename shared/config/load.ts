@@ -4,8 +4,10 @@
  */
 import { parse as parseToml, TomlError } from "smol-toml";
 import { reason } from "../failure.ts";
-import { snakeKeys } from "../keys.ts";
-import { isRecord, type Field } from "./fields.ts";
+import { StartError } from "../runtime/process.ts";
+import { snakeKeys } from "../compat/keys.ts";
+import type { Field } from "./fields.ts";
+import { isRecord } from "../values.ts";
 
 /** Sections of fields, at most two deep, as in the TOML file. */
 export interface Table {
@@ -21,7 +23,7 @@ export interface Fault {
 }
 
 /** Every fault of a configuration, in one error. */
-export class ConfigError extends Error {
+export class ConfigError extends StartError {
   readonly faults: Fault[];
 
   /** `ignored`: keys that nothing reads. What is missing may be one of them, misspelt. */

@@ -2,36 +2,7 @@
  * What there is to tell people when there is no app to show: a page for each situation, what it offers, and which one a
  * failure gets that names none itself. The words are in texts.ts.
  */
-import type { FailureKind } from "../failure.ts";
-
-export type PageKind =
-  | "starting"
-  | "refused"
-  | "broken-off"
-  | "timed-out"
-  | "moved"
-  | "no-kernel"
-  | "no-permit"
-  | "framed"
-  | "link-used"
-  | "link-expired"
-  | "bad-link"
-  | "other-session"
-  | "session-over"
-  | "ended"
-  | "other-site"
-  | "address"
-  | "forbidden"
-  | "service-token"
-  | "not-for-browsers"
-  | "port-taken"
-  | "no-worker"
-  | "not-responding"
-  | "too-large"
-  | "bad-request"
-  | "no-such-page"
-  | "wrong-method"
-  | "internal";
+import type { FailureKind, PageKind } from "../failure.ts";
 
 /** What a person can do from a page: load it again, or open the app anew where they started it. */
 type Offer = "try" | "open";

@@ -1,8 +1,9 @@
 /**
  * Our pages as HTML: small, static, without scripts, readable on a phone, in the dark, and with a screen reader.
- * What they say is in texts.ts; when they are shown, and with which headers, is shared/page.ts's matter.
+ * What they say is in texts.ts; when they are shown, and with which headers, is shared/http/page.ts's matter.
  */
-import { BEHAVIOURS, type PageKind } from "./kinds.ts";
+import { BEHAVIOURS } from "./kinds.ts";
+import type { PageKind } from "../failure.ts";
 import type { Language } from "./language.ts";
 import { timeText, WORDS } from "./texts.ts";
 

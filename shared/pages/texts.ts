@@ -2,7 +2,7 @@
  * Every word that our pages say, in every language. For people who have never heard of a circuit, a worker or a permit:
  * what happened, and what to do. What has no text in one of the languages does not compile.
  */
-import type { PageKind } from "./kinds.ts";
+import type { PageKind } from "../failure.ts";
 import type { Language } from "./language.ts";
 
 export interface Text {

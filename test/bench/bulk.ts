@@ -2,8 +2,8 @@
  * Measures the Manager's calls about many model services: coordinator, worker and Redis as processes of their own. A call
  * answers when the worker serves what it asks for. The peer is the same number of calls about one.
  */
-import { createClient } from "../../shared/client.ts";
-import { operations } from "../../shared/operations.ts";
+import { createClient } from "../../shared/client/client.ts";
+import { operations } from "../../shared/protocol/operations.ts";
 import { API_SECRET } from "../support/manager.ts";
 import { startRedis } from "../support/redis.ts";
 import { spawnCluster } from "../support/spawned.ts";

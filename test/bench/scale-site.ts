@@ -6,9 +6,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createCodec } from "../../shared/bus/envelope.ts";
-import { silentLog } from "../../shared/log.ts";
-import { redisMessengers, type Messengers } from "../../shared/messengers.ts";
+import { createCodec } from "../../shared/protocol/envelope.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
+import { redisMessengers, type Messengers } from "../../shared/redis/messengers.ts";
 import { API_SECRET, Manager } from "../support/manager.ts";
 import { freePort } from "../support/ports.ts";
 import { startRedis } from "../support/redis.ts";

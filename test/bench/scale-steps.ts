@@ -7,7 +7,7 @@ import type { Deps } from "../../coordinator/deps.ts";
 import { place } from "../../coordinator/placement.ts";
 import { createPublisher } from "../../coordinator/publish.ts";
 import { candidates } from "../../coordinator/workers/store.ts";
-import { silentLog } from "../../shared/log.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
 import { API_SECRET } from "../support/manager.ts";
 import { coordinatorToml } from "../support/toml.ts";
 import { costOf } from "./cost.ts";

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Circuit } from "../../shared/schema/circuit.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { PermitAuthority, permitCookieName } from "../../worker/permit.ts";
 import { PERMIT_SECRET } from "../support/manager.ts";
 import { freePort, freeRange } from "../support/ports.ts";

@@ -1,6 +1,6 @@
 /** Model services behind bearer tokens: who is let in, what reaches the model server, and the streams that models need. */
 import { describe, expect, test } from "bun:test";
-import { mintInferenceToken } from "../../shared/jwt.ts";
+import { mintInferenceToken } from "../../shared/protocol/jwt.ts";
 import { JWT_SECRET } from "../support/manager.ts";
 import { freePort } from "../support/ports.ts";
 import { until } from "../support/until.ts";

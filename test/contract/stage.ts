@@ -2,8 +2,8 @@
  * A worker with circuits of any kind, in one of the shapes, with what a test has to see of it: memory, descriptors, log,
  * usage. The coordinator is a fake one; permits are made here.
  */
-import type { ProxyProtocol } from "../../shared/schema/basics.ts";
-import type { Circuit, Route } from "../../shared/schema/circuit.ts";
+import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
+import type { Circuit, Route } from "../../shared/protocol/schema/circuit.ts";
 import { liveKeys } from "../../shared/live/live.ts";
 import { PermitAuthority, permitCookieName } from "../../worker/permit.ts";
 import type { FakeCoordinator } from "../support/fake-coordinator.ts";

@@ -1,7 +1,7 @@
 /** T2: who may connect over raw TCP. What is refused is closed at once, and the app never sees it. */
 import { describe, expect } from "bun:test";
 import { Redis } from "ioredis";
-import { mintSetupToken } from "../../shared/jwt.ts";
+import { mintSetupToken } from "../../shared/protocol/jwt.ts";
 import { liveKeys } from "../../shared/live/live.ts";
 import { LIVE_DB } from "../../shared/live/redis.ts";
 import { JWT_SECRET } from "../support/manager.ts";

@@ -1,12 +1,12 @@
 /** CORS: what the coordinator and the worker say themselves may be read by pages of any origin; what apps say is theirs. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { silentLog } from "../../shared/log.ts";
-import { mintSetupToken } from "../../shared/jwt.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
+import { mintSetupToken } from "../../shared/protocol/jwt.ts";
 import { loadWorkerConfig } from "../../worker/config.ts";
 import { bunEngine } from "../../worker/engine/bun.ts";
 import { startWorker } from "../../worker/worker.ts";
-import { createCodec } from "../../shared/bus/envelope.ts";
-import { memoryMessengers } from "../../shared/messengers.ts";
+import { createCodec } from "../../shared/protocol/envelope.ts";
+import { memoryMessengers } from "../../shared/redis/messengers.ts";
 import { API_SECRET, JWT_SECRET } from "../support/manager.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
 import { freePort } from "../support/ports.ts";

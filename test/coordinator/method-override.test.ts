@@ -1,8 +1,8 @@
 /** X-Method-Override: callers behind proxies that let only GET and POST pass reach every call, once they have proved who they are. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { SignJWT } from "jose";
-import { createClient, type Client } from "../../shared/client.ts";
-import type { Operation } from "../../shared/operations.ts";
+import { createClient, type Client } from "../../shared/client/client.ts";
+import type { Operation } from "../../shared/protocol/operations.ts";
 import { startFakeWorker } from "../support/fake-worker.ts";
 import { startLoneCoordinator } from "../support/lone-coordinator.ts";
 import { API_SECRET, type Answer } from "../support/manager.ts";

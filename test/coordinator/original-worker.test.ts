@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDb, type OpenDb } from "../../coordinator/db/open.ts";
 import { dropExpiredNodes, getWorker, liveNodes, NAMELESS_NODE, renewLease, upsertWorker } from "../../coordinator/workers/store.ts"; // prettier-ignore
-import type { WorkerRegistration } from "../../shared/schema/worker.ts";
+import type { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import { WORKER } from "../support/values.ts";
 
 let directory: string;

@@ -1,9 +1,9 @@
 /** Which worker carries a new circuit. */
 import { describe, expect, test } from "bun:test";
 import { place, type Candidate, type Wish } from "../../coordinator/placement.ts";
-import { PROTOCOLS, type ProxyProtocol } from "../../shared/schema/basics.ts";
-import { placementProtocol } from "../../shared/schema/circuit.ts";
-import { FILTER_KEYS } from "../../shared/schema/worker.ts";
+import { PROTOCOLS, type ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
+import { placementProtocol } from "../../shared/protocol/schema/circuit.ts";
+import { FILTER_KEYS } from "../../shared/protocol/schema/worker.ts";
 import { refused } from "../support/values.ts";
 
 /** A living port worker with ten free ports; its authority is its id. */

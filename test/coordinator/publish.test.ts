@@ -15,10 +15,10 @@ import {
 import { openDb, write, type OpenDb } from "../../coordinator/db/open.ts";
 import { createPublisher, type Publisher } from "../../coordinator/publish.ts";
 import { upsertWorker } from "../../coordinator/workers/store.ts";
-import { createCodec } from "../../shared/bus/envelope.ts";
-import type { AppProxyEvent } from "../../shared/bus/events.ts";
-import { silentLog } from "../../shared/log.ts";
-import { memoryMessengers, redisMessengers, type Messengers } from "../../shared/messengers.ts";
+import { createCodec } from "../../shared/protocol/envelope.ts";
+import type { AppProxyEvent } from "../../shared/protocol/events.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
+import { memoryMessengers, redisMessengers, type Messengers } from "../../shared/redis/messengers.ts";
 import { newCircuit, NOW, portRegistration } from "../support/rows.ts";
 import { startRedis, type RedisServer } from "../support/redis.ts";
 import { until } from "../support/until.ts";

@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { Type, type TSchema } from "@sinclair/typebox";
 import { readQuery } from "../../coordinator/query.ts";
-import { ProxyRequest } from "../../shared/schema/api.ts";
-import { nullable, Protocol } from "../../shared/schema/basics.ts";
+import { ProxyRequest } from "../../shared/protocol/schema/api.ts";
+import { nullable, Protocol } from "../../shared/protocol/schema/basics.ts";
 import { refused } from "../support/values.ts";
 
 const read = (schema: TSchema, text: unknown) => readQuery(Type.Object({ x: schema }), { x: text })["x"];

@@ -3,8 +3,8 @@
  * that nobody's traffic goes to a stranger's kernel. Real Redis and SQLite, workers that only acknowledge.
  */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { Route } from "../../shared/schema/circuit.ts";
-import type { RouteEntry } from "../../shared/schema/endpoint.ts";
+import type { Route } from "../../shared/protocol/schema/circuit.ts";
+import type { RouteEntry } from "../../shared/protocol/schema/endpoint.ts";
 import type { FakeWorker } from "../support/fake-worker.ts";
 import { replay, routeTo, service, startStage, type Stage } from "../support/model-service.ts";
 import { until } from "../support/until.ts";

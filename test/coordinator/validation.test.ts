@@ -4,10 +4,10 @@ import { Type, type TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { ValidationError } from "elysia";
 import { describeFaults, describeSchema } from "../../coordinator/validation.ts";
-import { ConfRequest, ProxyRequest } from "../../shared/schema/api.ts";
-import { nullable, PortNumber, Protocol, Uuid } from "../../shared/schema/basics.ts";
-import "../../shared/schema/formats.ts";
-import { NodeId, WorkerRegistration } from "../../shared/schema/worker.ts";
+import { ConfRequest, ProxyRequest } from "../../shared/protocol/schema/api.ts";
+import { nullable, PortNumber, Protocol, Uuid } from "../../shared/protocol/schema/basics.ts";
+import "../../shared/protocol/schema/formats.ts";
+import { NodeId, WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 
 function faults(schema: TSchema, value: unknown, type = "body") {
   return describeFaults(new ValidationError(type, TypeCompiler.Compile(schema), value));

@@ -10,8 +10,8 @@ import { openDb, write, type OpenDb } from "../../coordinator/db/open.ts";
 import { changes, workers } from "../../coordinator/db/schema.ts";
 import { circuitsFor } from "../../coordinator/workers/circuits.ts";
 import { getWorker, upsertWorker } from "../../coordinator/workers/store.ts";
-import { digestOf } from "../../shared/digest.ts";
-import type { Circuit } from "../../shared/schema/circuit.ts";
+import { digestOf } from "../../shared/protocol/digest.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { newCircuit, NOW, portRegistration } from "../support/rows.ts";
 import { route } from "../support/values.ts";
 

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
-import { mintSetupToken, SETUP_LIFETIME } from "../../shared/jwt.ts";
+import { mintSetupToken, SETUP_LIFETIME } from "../../shared/protocol/jwt.ts";
 import { liveKeys } from "../../shared/live/live.ts";
 import { LIVE_DB } from "../../shared/live/redis.ts";
 import { startApp } from "../support/app.ts";

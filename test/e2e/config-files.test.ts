@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parse } from "smol-toml";
 import { COORDINATOR_ENV, coordinatorTable } from "../../coordinator/config.ts";
-import { isRecord } from "../../shared/config/fields.ts";
+import { isRecord } from "../../shared/values.ts";
 import { keysOf } from "../../shared/config/load.ts";
 import { WORKER_ENV, workerTable } from "../../worker/config.ts";
 import { startApp, type App } from "../support/app.ts";

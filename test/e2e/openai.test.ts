@@ -1,8 +1,8 @@
 /** The chat call with OpenAI's own client, through a model service's circuit that the Manager made, in port and wildcard mode. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import OpenAI, { APIError, AuthenticationError, NotFoundError } from "openai";
-import { createClient, type Client } from "../../shared/client.ts";
-import { operations } from "../../shared/operations.ts";
+import { createClient, type Client } from "../../shared/client/client.ts";
+import { operations } from "../../shared/protocol/operations.ts";
 import { freePort } from "../support/ports.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
 import { API_SECRET } from "../support/manager.ts";

@@ -1,7 +1,7 @@
 /** Other ways in which the WebUI, older ones and other pages come to a link: each in Chromium, as they do it. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
-import { mintSetupToken } from "../../shared/jwt.ts";
+import { mintSetupToken } from "../../shared/protocol/jwt.ts";
 import { startBrowser } from "../support/browser.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
 import { JWT_SECRET } from "../support/manager.ts";

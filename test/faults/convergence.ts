@@ -1,5 +1,5 @@
 /** Whether the nodes' tables are the database's, and how long it takes until they are. */
-import { digestOf } from "../../shared/digest.ts";
+import { digestOf } from "../../shared/protocol/digest.ts";
 import type { Cluster, Node } from "./cluster.ts";
 import { readDatabase, type Stored } from "./database.ts";
 

@@ -1,6 +1,6 @@
 /** The truth as it stands: the coordinator's database, read beside it. Never written. */
 import { Database } from "bun:sqlite";
-import type { Route } from "../../shared/schema/circuit.ts";
+import type { Route } from "../../shared/protocol/schema/circuit.ts";
 
 export interface Listed {
   session: string;

@@ -3,7 +3,7 @@
  * that steps. They wrap what the service is handed in, so that no line of the product knows of faults.
  */
 import type { Bus } from "../../shared/bus/bus.ts";
-import type { AppProxyEvent } from "../../shared/bus/events.ts";
+import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import { followOrders, type Order, type Storm } from "./orders.ts";
 import { createRandom, type Random } from "./random.ts";
 

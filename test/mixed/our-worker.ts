@@ -1,7 +1,7 @@
 /** Our worker in the test's process, configured for a cluster with the original in it. Real Redis, as main.ts connects it. */
 import { pino } from "pino";
-import { COORDINATOR_EVENTS, createCodec } from "../../shared/bus/envelope.ts";
-import { redisMessengers } from "../../shared/messengers.ts";
+import { COORDINATOR_EVENTS, createCodec } from "../../shared/protocol/envelope.ts";
+import { redisMessengers } from "../../shared/redis/messengers.ts";
 import { loadWorkerConfig } from "../../worker/config.ts";
 import { bunEngine } from "../../worker/engine/bun.ts";
 import { startWorker, type Worker } from "../../worker/worker.ts";

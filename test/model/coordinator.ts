@@ -1,8 +1,8 @@
 /** A coordinator as a worker's node sees it, written on paper: every state of its circuits is kept, and all can be told. */
-import { digestOf } from "../../shared/digest.ts";
-import type { AppProxyEvent } from "../../shared/bus/events.ts";
-import type { Circuit } from "../../shared/schema/circuit.ts";
-import type { WorkerCircuits } from "../../shared/schema/worker.ts";
+import { digestOf } from "../../shared/protocol/digest.ts";
+import type { AppProxyEvent } from "../../shared/protocol/events.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
+import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
 import type { Known } from "../../worker/coordinator-client.ts";
 import { circuit, route } from "../support/values.ts";
 

@@ -6,7 +6,7 @@ import { test } from "bun:test";
 import * as fc from "fast-check";
 import { place, type Candidate, type Wish } from "../../coordinator/placement.ts";
 import { Failure } from "../../shared/failure.ts";
-import { PROTOCOLS } from "../../shared/schema/basics.ts";
+import { PROTOCOLS } from "../../shared/protocol/schema/basics.ts";
 import { runs, same, stepsOf, TIMEOUT_MS } from "./runs.ts";
 
 const PORTS = [100, 101, 102];

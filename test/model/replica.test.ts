@@ -4,12 +4,12 @@
  */
 import { test } from "bun:test";
 import * as fc from "fast-check";
-import { createCodec } from "../../shared/bus/envelope.ts";
-import type { AppProxyEvent } from "../../shared/bus/events.ts";
+import { createCodec } from "../../shared/protocol/envelope.ts";
+import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import { createMemoryBus, MemoryHub } from "../../shared/bus/memory.ts";
-import { silentLog } from "../../shared/log.ts";
-import type { Circuit } from "../../shared/schema/circuit.ts";
-import type { WorkerCircuits } from "../../shared/schema/worker.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
+import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
 import type { Known } from "../../worker/coordinator-client.ts";
 import type { Frontends } from "../../worker/frontends.ts";
 import { createReplica, type Replica } from "../../worker/replica.ts";

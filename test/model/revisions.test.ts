@@ -12,7 +12,7 @@ import { changes } from "../../coordinator/db/schema.ts";
 import { circuitsFor } from "../../coordinator/workers/circuits.ts";
 import { slotCounts } from "../../coordinator/workers/counts.ts";
 import { getWorker, upsertWorker } from "../../coordinator/workers/store.ts";
-import { digestOf } from "../../shared/digest.ts";
+import { digestOf } from "../../shared/protocol/digest.ts";
 import { newCircuit, NOW, portRegistration } from "../support/rows.ts";
 import { route } from "../support/values.ts";
 import { openModelDatabase } from "./database.ts";

@@ -4,8 +4,8 @@
  */
 import { test } from "bun:test";
 import * as fc from "fast-check";
-import { digestOf } from "../../shared/digest.ts";
-import type { Circuit } from "../../shared/schema/circuit.ts";
+import { digestOf } from "../../shared/protocol/digest.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { circuit, newTable } from "../support/values.ts";
 import { runs, same, stepsOf, TIMEOUT_MS } from "./runs.ts";
 

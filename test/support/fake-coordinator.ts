@@ -3,9 +3,9 @@
  * give a worker any circuit without a database, a Manager or anybody's rules.
  */
 import type { Bus } from "../../shared/bus/bus.ts";
-import type { AppProxyEvent } from "../../shared/bus/events.ts";
-import type { Circuit, Route } from "../../shared/schema/circuit.ts";
-import type { WorkerRegistration } from "../../shared/schema/worker.ts";
+import type { AppProxyEvent } from "../../shared/protocol/events.ts";
+import type { Circuit, Route } from "../../shared/protocol/schema/circuit.ts";
+import type { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import { API_SECRET } from "./manager.ts";
 import { until } from "./until.ts";
 import { WORKER } from "./values.ts";

@@ -1,8 +1,8 @@
 /** A worker that only registers and listens to events: for kinds of workers and faults that a real one does not show. */
-import { createCodec } from "../../shared/bus/envelope.ts";
-import type { AppProxyEvent } from "../../shared/bus/events.ts";
-import { silentLog } from "../../shared/log.ts";
-import { redisMessengers } from "../../shared/messengers.ts";
+import { createCodec } from "../../shared/protocol/envelope.ts";
+import type { AppProxyEvent } from "../../shared/protocol/events.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
+import { redisMessengers } from "../../shared/redis/messengers.ts";
 import { API_SECRET, type Manager } from "./manager.ts";
 import { portRegistration } from "./rows.ts";
 

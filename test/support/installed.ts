@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "smol-toml";
 import { COORDINATOR_ENV } from "../../coordinator/config.ts";
-import { isRecord } from "../../shared/config/fields.ts";
+import { isRecord } from "../../shared/values.ts";
 import { envName } from "../../shared/config/load.ts";
 import { WORKER_ENV } from "../../worker/config.ts";
 import { Manager } from "./manager.ts";

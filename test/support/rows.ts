@@ -1,6 +1,6 @@
 /** What a coordinator's database is filled with: a worker's registration, a circuit before it has a revision. */
 import type { NewCircuit } from "../../coordinator/circuits/store.ts";
-import type { WorkerRegistration } from "../../shared/schema/worker.ts";
+import type { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import { route, USER, WORKER } from "./values.ts";
 
 export const NOW = 1_790_000_000_000;

@@ -1,6 +1,6 @@
 /** Configuration files for tests: loopback, free ports, test secrets. */
 import { stringify } from "smol-toml";
-import { isRecord } from "../../shared/config/fields.ts";
+import { isRecord } from "../../shared/values.ts";
 import { API_SECRET, JWT_SECRET, PERMIT_SECRET } from "./manager.ts";
 
 type Section = Record<string, unknown>;

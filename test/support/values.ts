@@ -2,7 +2,7 @@
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
 import { ConfigError } from "../../shared/config/load.ts";
 import { Failure, type FailureKind } from "../../shared/failure.ts";
-import type { Circuit, Route } from "../../shared/schema/circuit.ts";
+import type { Circuit, Route } from "../../shared/protocol/schema/circuit.ts";
 import { loadWorkerConfig } from "../../worker/config.ts";
 import type { RequestHead } from "../../worker/engine/engine.ts";
 import { Table, type Entry, type TableSettings } from "../../worker/table.ts";

@@ -1,8 +1,8 @@
 /** May a request pass to the app: address list, credential, where it comes from. */
 import { describe, expect, test } from "bun:test";
-import { addressMatcher } from "../../shared/addresses.ts";
+import { addressMatcher } from "../../shared/http/addresses.ts";
 import { reason } from "../../shared/failure.ts";
-import type { Circuit } from "../../shared/schema/circuit.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { admit, validPermit, type AdmitSettings } from "../../worker/admit.ts";
 import { createBearers } from "../../worker/bearer.ts";
 import { clientOf } from "../../worker/client.ts";

@@ -1,7 +1,7 @@
 /** What the log says, once, about refusals that come from a proxy in front. */
 import { describe, expect, test } from "bun:test";
 import { pino } from "pino";
-import { addressMatcher } from "../../shared/addresses.ts";
+import { addressMatcher } from "../../shared/http/addresses.ts";
 import { Failure, type FailureKind } from "../../shared/failure.ts";
 import { createAdvice } from "../../worker/advice.ts";
 import { head, type HeadWish } from "../support/values.ts";

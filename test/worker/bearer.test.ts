@@ -1,7 +1,7 @@
 /** Bearer tokens of model services: which are let in, what the others are told, and that a known one costs no signature. */
 import { describe, expect, test } from "bun:test";
 import { SignJWT } from "jose";
-import { mintInferenceToken } from "../../shared/jwt.ts";
+import { mintInferenceToken } from "../../shared/protocol/jwt.ts";
 import { createBearers, isOurs } from "../../worker/bearer.ts";
 import { CIRCUIT, JWT_KEY, refused, type Refusal } from "../support/values.ts";
 

@@ -1,6 +1,6 @@
 /** Who the client is, with and without load balancers that are trusted. */
 import { describe, expect, test } from "bun:test";
-import { addressMatcher } from "../../shared/addresses.ts";
+import { addressMatcher } from "../../shared/http/addresses.ts";
 import { clientOf, hasNoPort, withPort } from "../../worker/client.ts";
 import { head } from "../support/values.ts";
 

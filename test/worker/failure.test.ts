@@ -1,8 +1,8 @@
 /** Failures that are not the app's: each is told, however it is with the app. */
 import { expect, test } from "bun:test";
 import { Failure } from "../../shared/failure.ts";
-import type { Log } from "../../shared/log.ts";
-import { silentLog } from "../../shared/log.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
 import { answerFor } from "../../worker/failure.ts";
 import { Homes } from "../../worker/homes.ts";
 import { entry, head } from "../support/values.ts";

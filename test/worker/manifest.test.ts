@@ -1,6 +1,6 @@
 /** Web app manifests that a page asks for without its cookies: which requests are meant. */
 import { expect, test } from "bun:test";
-import type { Circuit } from "../../shared/schema/circuit.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { isBareManifest } from "../../worker/manifest.ts";
 import { entry, head, type HeadWish } from "../support/values.ts";
 

@@ -1,14 +1,14 @@
 /** The worker's copy of its circuits, by itself: events out of place must neither be applied nor make it fetch for ever. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { createCodec } from "../../shared/bus/envelope.ts";
-import type { AppProxyEvent } from "../../shared/bus/events.ts";
+import { createCodec } from "../../shared/protocol/envelope.ts";
+import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import { createMemoryBus, MemoryHub } from "../../shared/bus/memory.ts";
 import { Failure } from "../../shared/failure.ts";
-import { silentLog } from "../../shared/log.ts";
-import { isPortFree } from "../../shared/ports.ts";
-import type { Circuit } from "../../shared/schema/circuit.ts";
-import type { WorkerCircuits } from "../../shared/schema/worker.ts";
-import { digestOf } from "../../shared/digest.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
+import { isPortFree } from "../../shared/runtime/ports.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
+import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
+import { digestOf } from "../../shared/protocol/digest.ts";
 import type { Known } from "../../worker/coordinator-client.ts";
 import type { Core } from "../../worker/engine/engine.ts";
 import { bunEngine } from "../../worker/engine/bun.ts";

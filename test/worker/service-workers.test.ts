@@ -1,6 +1,6 @@
 /** Scripts of service workers that apps have fetched: whom the worker tells, and when one is refused. */
 import { afterAll, beforeAll, describe, expect, jest, test } from "bun:test";
-import { silentLog } from "../../shared/log.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
 import { createServiceWorkerNotes } from "../../worker/service-workers.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
 import { until } from "../support/until.ts";

@@ -6,7 +6,7 @@ import type { Shape } from "../contract/shapes.ts";
 import { startStage, type Opened, type Stage } from "../contract/stage.ts";
 import { greeter, isLetIn } from "../contract/tcp-admission.ts";
 import { stopUpstreams } from "../contract/upstreams.ts";
-import { mintSetupToken } from "../../shared/jwt.ts";
+import { mintSetupToken } from "../../shared/protocol/jwt.ts";
 import { liveKeys } from "../../shared/live/live.ts";
 import { LIVE_DB } from "../../shared/live/redis.ts";
 import { startApp, type App } from "../support/app.ts";

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import { silentLog } from "../../shared/log.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
 import { createSnapshots, snapshotPath, type Snapshots } from "../../worker/snapshot.ts";
 import type { Table } from "../../worker/table.ts";
 import { until } from "../support/until.ts";

@@ -1,6 +1,6 @@
 /** What the supervisor does with workers that serve, fail and end: processes are played. */
 import { describe, expect, test } from "bun:test";
-import { silentLog } from "../../shared/log.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
 import { readOptions } from "../../worker/supervise-options.ts";
 import { startSupervisor, type Child } from "../../worker/supervisor.ts";
 import { until } from "../support/until.ts";

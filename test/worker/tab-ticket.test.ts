@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../../shared/failure.ts";
 import { createMemoryLive } from "../../shared/live/memory.ts";
-import { silentLog } from "../../shared/log.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
 import { createBearers } from "../../worker/bearer.ts";
 import { createBurner } from "../../worker/burn.ts";
 import { enter, ENTER_PATH } from "../../worker/enter.ts";

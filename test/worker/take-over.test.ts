@@ -1,6 +1,6 @@
 /** When a worker may take over from another process: ports that can't be opened are tried again. */
 import { expect, test } from "bun:test";
-import { silentLog } from "../../shared/log.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
 import { takeOver } from "../../worker/take-over.ts";
 import { until } from "../support/until.ts";
 

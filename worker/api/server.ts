@@ -1,14 +1,14 @@
 /** The worker's own API on its own port: setup, health, status. Circuits never come in here. */
-import { hostPort } from "../../shared/config/fields.ts";
-import { connectivity, type Part } from "../../shared/connectivity.ts";
+import { hostPort } from "../../shared/values.ts";
+import { connectivity, type Part } from "../../shared/compat/connectivity.ts";
 import { Failure, reason } from "../../shared/failure.ts";
-import { redactUrl, type Log } from "../../shared/log.ts";
-import { CORS_HEADERS, failureAnswer, wantsPage } from "../../shared/page.ts";
+import { redactUrl, type Log } from "../../shared/runtime/log.ts";
+import { CORS_HEADERS, failureAnswer, wantsPage } from "../../shared/http/page.ts";
 import { readerOf } from "../../shared/pages/reader.ts";
-import { pathAndQuery, pathOf } from "../../shared/target.ts";
-import { stopServer } from "../../shared/process.ts";
-import type { TlsPair } from "../../shared/tls.ts";
-import { VERSION } from "../../shared/version.ts";
+import { pathAndQuery, pathOf } from "../../shared/http/target.ts";
+import { stopServer } from "../../shared/runtime/process.ts";
+import type { TlsPair } from "../../shared/runtime/tls.ts";
+import { VERSION } from "../../shared/runtime/version.ts";
 import { openAlone, openClaimed, type Claimed } from "../engine/claim.ts";
 import type { Clock } from "../clock.ts";
 import { Succession } from "../engine/succession.ts";

@@ -5,12 +5,12 @@
  */
 import { errors } from "jose";
 import { Failure } from "../../shared/failure.ts";
-import { isExpired, verifySetupToken } from "../../shared/jwt.ts";
-import { homeUrl } from "../../shared/home.ts";
+import { isExpired, verifySetupToken } from "../../shared/protocol/jwt.ts";
+import { homeUrl } from "../../shared/http/home.ts";
 import { languageOf } from "../../shared/pages/language.ts";
-import type { Circuit } from "../../shared/schema/circuit.ts";
-import { pathAndQuery } from "../../shared/target.ts";
-import { redirectPath } from "../../shared/redirect.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
+import { pathAndQuery } from "../../shared/http/target.ts";
+import { redirectPath } from "../../shared/http/redirect.ts";
 import { permitUser, type AdmitSettings } from "../admit.ts";
 import { clientOf, plainAddress, type Proxies } from "../client.ts";
 import { ENTER_PATH, PRIVATE_HEADERS } from "../enter.ts";

@@ -1,5 +1,5 @@
 /** One question to an app on the worker's own behalf: how it answers a GET. For health checks. */
-import { VERSION } from "../../shared/version.ts";
+import { VERSION } from "../../shared/runtime/version.ts";
 import { bracketed } from "./bun-http.ts";
 
 const HEADERS = { "User-Agent": `backend.ai-app-proxy/${VERSION} (health check)` };

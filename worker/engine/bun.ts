@@ -3,8 +3,8 @@
  * bun-websocket.ts, TCP in bun-tcp.ts. Its known deviations from a direct connection are listed in ARCHITECTURE.md.
  */
 import { Failure } from "../../shared/failure.ts";
-import type { Answer } from "../../shared/page.ts";
-import { pathAndQuery } from "../../shared/target.ts";
+import type { Answer } from "../../shared/http/page.ts";
+import { pathAndQuery } from "../../shared/http/target.ts";
 import { ask } from "./bun-ask.ts";
 import { Faulted, forward } from "./bun-http.ts";
 import { listenTcp } from "./bun-tcp.ts";

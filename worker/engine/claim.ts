@@ -2,7 +2,7 @@
  * Opens listeners on ports that another process of this worker may have open too, and on no stranger's: he would silently
  * get some of our connections, or we his. Called by the Bun engine and the worker's API.
  */
-import { assertPortFree } from "../../shared/ports.ts";
+import { assertPortFree } from "../../shared/runtime/ports.ts";
 import type { Sharing } from "./engine.ts";
 import { forgetListening, listenersAt, listenersBefore } from "./sockets.ts";
 import { openNoted, type OwnSocket } from "./steer.ts";

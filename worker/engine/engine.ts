@@ -2,9 +2,9 @@
  * The seam between the core, which decides on plain data, and an engine, which owns listeners and moves bytes.
  * The core knows neither `Request` nor sockets; an engine knows nothing of circuits, permits or routes.
  */
-import type { Answer } from "../../shared/page.ts";
+import type { Answer } from "../../shared/http/page.ts";
 import type { Failure } from "../../shared/failure.ts";
-import type { TlsPair } from "../../shared/tls.ts";
+import type { TlsPair } from "../../shared/runtime/tls.ts";
 
 /** How a connection came in. */
 export type Frontend = { mode: "port"; port: number } | { mode: "wildcard" };

@@ -3,9 +3,9 @@
  * left out until a probe finds it well; refused connections (prober.ts) leave it out besides. The heartbeat tells of both.
  */
 import { reason } from "../../shared/failure.ts";
-import type { Log } from "../../shared/log.ts";
-import type { HealthCheck } from "../../shared/schema/health-check.ts";
-import type { RouteReport, RouteReports } from "../../shared/schema/health.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import type { HealthCheck } from "../../shared/protocol/schema/health-check.ts";
+import type { RouteReport, RouteReports } from "../../shared/protocol/schema/health.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Entry, Table } from "../table.ts";
 import { createGate, type Gate } from "./gate.ts";

@@ -2,8 +2,8 @@
  * The routes of one circuit: which is next, which are out, what runs over each (dataplane R1–R3).
  * A set of routes is replaced as a whole between two requests; a route that stays keeps its record.
  */
-import type { Route } from "../../shared/schema/circuit.ts";
-import type { RouteStatus } from "../../shared/schema/health.ts";
+import type { Route } from "../../shared/protocol/schema/circuit.ts";
+import type { RouteStatus } from "../../shared/protocol/schema/health.ts";
 import { choose, type RoutePolicy, type Weighed } from "./policy.ts";
 
 /** Connects in a row that have to fail before a route is left out. */

@@ -3,9 +3,9 @@
  * told to the coordinator, which ends their routes. Timeouts prove nothing, nor does a kernel that may still be starting.
  */
 import { reason } from "../../shared/failure.ts";
-import type { Log } from "../../shared/log.ts";
-import type { RefusedReport } from "../../shared/schema/api.ts";
-import type { Circuit } from "../../shared/schema/circuit.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import type { RefusedReport } from "../../shared/protocol/schema/api.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { Engine } from "../engine/engine.ts";
 import type { Entry, Table } from "../table.ts";
 import { createGate } from "./gate.ts";

@@ -1,6 +1,6 @@
 /** The Manager's announcement of a kernel, and what a person's client does with its token. */
 import { expect } from "bun:test";
-import type { Circuit } from "../../../shared/schema/circuit.ts";
+import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
 import { confBody, newKernel } from "../../support/manager.ts";
 import { NOBODY, type Plan } from "./plan.ts";
 import type { Given, Input, Stage } from "./stage.ts";

@@ -1,10 +1,10 @@
 /** `DELETE /api/circuit/_/bulk`: which ids it takes and how they may come; all of them in one transaction and one event. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { Redis } from "ioredis";
-import { createCodec } from "../../../shared/bus/envelope.ts";
-import type { AppProxyEvent } from "../../../shared/bus/events.ts";
+import { createCodec } from "../../../shared/protocol/envelope.ts";
+import type { AppProxyEvent } from "../../../shared/protocol/events.ts";
 import { CHANNEL } from "../../../shared/bus/redis.ts";
-import type { Circuit } from "../../../shared/schema/circuit.ts";
+import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
 import { startFakeWorker, type FakeWorker } from "../../support/fake-worker.ts";
 import { startLoneCoordinator, type LoneCoordinator } from "../../support/lone-coordinator.ts";
 import { API_SECRET, type Answer } from "../../support/manager.ts";

@@ -1,6 +1,6 @@
 /** Fields of requests: unknown ones do not matter, older names are read, and what belongs to users stays as it is. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { isRecord } from "../../../shared/config/fields.ts";
+import { isRecord } from "../../../shared/values.ts";
 import { startFakeWorker } from "../../support/fake-worker.ts";
 import { startLoneCoordinator } from "../../support/lone-coordinator.ts";
 import { confBody } from "../../support/manager.ts";

@@ -1,6 +1,6 @@
 /** Health of model services' kernels as the coordinator tells it: what the nodes of a worker report with their heartbeats. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import type { EndpointHealth, RouteReport, RouteReports, RouteStatus } from "../../../shared/schema/health.ts";
+import type { EndpointHealth, RouteReport, RouteReports, RouteStatus } from "../../../shared/protocol/schema/health.ts";
 import { startFakeWorker, type FakeWorker } from "../../support/fake-worker.ts";
 import { startLoneCoordinator, type LoneCoordinator } from "../../support/lone-coordinator.ts";
 import { until } from "../../support/until.ts";

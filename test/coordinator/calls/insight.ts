@@ -1,6 +1,6 @@
 /** Calls that tell how the coordinator and what it knows are. */
 import { expect } from "bun:test";
-import { VERSION } from "../../../shared/version.ts";
+import { VERSION } from "../../../shared/runtime/version.ts";
 import type { Plan } from "./plan.ts";
 
 type Insight =

@@ -3,7 +3,7 @@
  * for the same the problem document that it knows.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { PageKind } from "../../../shared/pages/kinds.ts";
+import type { PageKind } from "../../../shared/failure.ts";
 import { escapeHtml } from "../../../shared/pages/render.ts";
 import { WORDS } from "../../../shared/pages/texts.ts";
 import { newKernel } from "../../support/manager.ts";

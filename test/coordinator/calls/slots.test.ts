@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Redis } from "ioredis";
 import { EVENTS_DB, STREAM } from "../../../shared/bus/redis.ts";
-import { VERSION } from "../../../shared/version.ts";
+import { VERSION } from "../../../shared/runtime/version.ts";
 import { startFakeWorker, type FakeWorker } from "../../support/fake-worker.ts";
 import { startLoneCoordinator, type LoneCoordinator } from "../../support/lone-coordinator.ts";
 import { until } from "../../support/until.ts";

@@ -1,10 +1,10 @@
 /** What a call needs before it can be made: tokens, circuits, model services and workers, each made anew, by calls. */
 import { Type } from "@sinclair/typebox";
-import { createClient, type Client } from "../../../shared/client.ts";
-import { operations, type Input as InputOf } from "../../../shared/operations.ts";
-import type { Circuit } from "../../../shared/schema/circuit.ts";
-import type { EndpointRequest, RouteEntry } from "../../../shared/schema/endpoint.ts";
-import type { Slot, Worker, WorkerRegistration } from "../../../shared/schema/worker.ts";
+import { createClient, type Client } from "../../../shared/client/client.ts";
+import { operations, type Input as InputOf } from "../../../shared/protocol/operations.ts";
+import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
+import type { EndpointRequest, RouteEntry } from "../../../shared/protocol/schema/endpoint.ts";
+import type { Slot, Worker, WorkerRegistration } from "../../../shared/protocol/schema/worker.ts";
 import { API_SECRET, confBody, newKernel, type Answer, type Manager } from "../../support/manager.ts";
 
 /** Everything that the document has: the typed client's operations, and the figures, which are text. */

@@ -1,8 +1,8 @@
 /** Many callers and several coordinators at once: one circuit an endpoint, no route lost, worker and database agree. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { createClient } from "../../../shared/client.ts";
-import { operations } from "../../../shared/operations.ts";
-import type { RouteEntry } from "../../../shared/schema/endpoint.ts";
+import { createClient } from "../../../shared/client/client.ts";
+import { operations } from "../../../shared/protocol/operations.ts";
+import type { RouteEntry } from "../../../shared/protocol/schema/endpoint.ts";
 import { startCluster } from "../../support/cluster.ts";
 import { API_SECRET } from "../../support/manager.ts";
 import { newIds, refusal, replay, routeTo, service, startStage, type Stage } from "../../support/model-service.ts";

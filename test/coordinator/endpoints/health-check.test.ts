@@ -1,6 +1,6 @@
 /** How kernels of a model service are probed: `PUT /v2/endpoints/{id}/health-check`, and `health_check` of the other calls. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import type { HealthCheckWish } from "../../../shared/schema/health-check.ts";
+import type { HealthCheckWish } from "../../../shared/protocol/schema/health-check.ts";
 import { refusal, service, startStage, type Stage } from "../../support/model-service.ts";
 import { until } from "../../support/until.ts";
 

@@ -1,6 +1,6 @@
 /** Where the circuit of a new model service goes: worker, slot and the URL that follows from them. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import type { EndpointRequest } from "../../../shared/schema/endpoint.ts";
+import type { EndpointRequest } from "../../../shared/protocol/schema/endpoint.ts";
 import { OWNER, refusal, service, startStage, type Registration, type Stage } from "../../support/model-service.ts";
 
 const ID = "0e000000-0000-4000-8000-00000000000a";

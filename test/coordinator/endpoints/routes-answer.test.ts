@@ -1,7 +1,7 @@
 /** When calls about routes answer: after a living worker of ours routes so, and never much later than a second. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { createClient } from "../../../shared/client.ts";
-import { operations } from "../../../shared/operations.ts";
+import { createClient } from "../../../shared/client/client.ts";
+import { operations } from "../../../shared/protocol/operations.ts";
 import { startApp } from "../../support/app.ts";
 import { startCluster } from "../../support/cluster.ts";
 import { API_SECRET } from "../../support/manager.ts";

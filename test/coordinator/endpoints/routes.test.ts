@@ -1,6 +1,6 @@
 /** `POST /v2/endpoints/bulk/routes`, `…/register` and `…/unregister`: where the requests of model services go. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { RouteEntry } from "../../../shared/schema/endpoint.ts";
+import type { RouteEntry } from "../../../shared/protocol/schema/endpoint.ts";
 import { newIds, routeTo, service, startStage, type Stage } from "../../support/model-service.ts";
 import { until } from "../../support/until.ts";
 

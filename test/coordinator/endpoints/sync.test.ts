@@ -1,6 +1,6 @@
 /** `POST /v2/endpoints/{id}`: a model service's circuit is made, found again and brought up to date. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { EndpointRequest } from "../../../shared/schema/endpoint.ts";
+import type { EndpointRequest } from "../../../shared/protocol/schema/endpoint.ts";
 import { OWNER, refusal, routeTo, service, startStage, type Stage } from "../../support/model-service.ts";
 import { until } from "../../support/until.ts";
 

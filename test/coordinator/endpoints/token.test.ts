@@ -1,8 +1,8 @@
 /** `POST /v2/endpoints/{id}/token`: what clients of a model service send as `Authorization: Bearer`. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { decodeJwt, jwtVerify } from "jose";
-import { createClient } from "../../../shared/client.ts";
-import { operations } from "../../../shared/operations.ts";
+import { createClient } from "../../../shared/client/client.ts";
+import { operations } from "../../../shared/protocol/operations.ts";
 import { startApp } from "../../support/app.ts";
 import { startCluster } from "../../support/cluster.ts";
 import { API_SECRET, JWT_SECRET } from "../../support/manager.ts";

@@ -1,6 +1,6 @@
 /** Events are lost, told twice, late, out of order, forged, or said again by somebody who has listened. */
-import { createCodec, type Codec } from "../../../shared/bus/envelope.ts";
-import type { AppProxyEvent } from "../../../shared/bus/events.ts";
+import { createCodec, type Codec } from "../../../shared/protocol/envelope.ts";
+import type { AppProxyEvent } from "../../../shared/protocol/events.ts";
 import { API_SECRET } from "../../support/manager.ts";
 import type { Fault, FaultContext } from "../fault.ts";
 import type { Machine } from "../machine.ts";

@@ -3,9 +3,9 @@
  * looked at by people (`bun run pages`); that none is missing is the compiler's matter.
  */
 import { describe, expect, test } from "bun:test";
-import { FAILURES, Failure, type FailureKind } from "../../../shared/failure.ts";
-import { failureAnswer, pageOf } from "../../../shared/page.ts";
-import { BEHAVIOURS, type PageKind } from "../../../shared/pages/kinds.ts";
+import { FAILURES, Failure, type FailureKind, type PageKind } from "../../../shared/failure.ts";
+import { failureAnswer, pageOf } from "../../../shared/http/page.ts";
+import { BEHAVIOURS } from "../../../shared/pages/kinds.ts";
 import type { Language } from "../../../shared/pages/language.ts";
 import { render, renderPassing, type View } from "../../../shared/pages/render.ts";
 import { timeText, WORDS } from "../../../shared/pages/texts.ts";

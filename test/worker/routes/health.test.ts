@@ -1,8 +1,8 @@
 /** HTTP probes of kernels: when they are made, what they decide, and what the heartbeat tells of it. Time and answers are the test's. */
 import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
-import { silentLog } from "../../../shared/log.ts";
-import type { Circuit, Route } from "../../../shared/schema/circuit.ts";
-import { healthCheckOf, type HealthCheckWish } from "../../../shared/schema/health-check.ts";
+import { silentLog } from "../../../shared/runtime/log.ts";
+import type { Circuit, Route } from "../../../shared/protocol/schema/circuit.ts";
+import { healthCheckOf, type HealthCheckWish } from "../../../shared/protocol/schema/health-check.ts";
 import { createHealthChecks, reportRoutes, type HealthChecks } from "../../../worker/routes/health.ts";
 import type { Table } from "../../../worker/table.ts";
 import { circuit, CIRCUIT, newTable, route } from "../../support/values.ts";

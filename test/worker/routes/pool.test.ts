@@ -1,6 +1,6 @@
 /** The routes of a circuit: which are used, which are out, what is kept when they change, what runs over them. */
 import { describe, expect, test } from "bun:test";
-import type { Route } from "../../../shared/schema/circuit.ts";
+import type { Route } from "../../../shared/protocol/schema/circuit.ts";
 import { RoutePassage } from "../../../worker/routes/passage.ts";
 import { RoutePool, type Member, type PoolSettings } from "../../../worker/routes/pool.ts";
 import { route, untold } from "../../support/values.ts";

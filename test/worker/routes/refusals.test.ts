@@ -1,8 +1,8 @@
 /** Looking at kernels that may be gone: who is looked at, how many at once, and what is told. */
 import { beforeEach, describe, expect, test } from "bun:test";
-import { silentLog } from "../../../shared/log.ts";
-import type { RefusedReport } from "../../../shared/schema/api.ts";
-import type { Circuit } from "../../../shared/schema/circuit.ts";
+import { silentLog } from "../../../shared/runtime/log.ts";
+import type { RefusedReport } from "../../../shared/protocol/schema/api.ts";
+import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
 import type { Knock } from "../../../worker/engine/engine.ts";
 import { createRefusals, type Refusals } from "../../../worker/routes/refusals.ts";
 import type { Table } from "../../../worker/table.ts";

@@ -1,0 +1,111 @@
+/**
+ * Answers for failures: a problem document or a small static page, chosen by `Accept`.
+ * Used by the coordinator and the worker; knows neither Elysia nor `Request`.
+ */
+import type { Failure, PageKind } from "../failure.ts";
+import { PAGE_OF } from "../pages/kinds.ts";
+import type { Language } from "../pages/language.ts";
+import { FRAME_SOURCE, render, type Reload } from "../pages/render.ts";
+
+export interface Answer {
+  status: number;
+  headers: [string, string][];
+  body: string;
+}
+
+/** Browser-facing answers of ours may be read by any origin: the WebUI calls them from elsewhere. */
+export const CORS_HEADERS: [string, string][] = [
+  ["Access-Control-Allow-Origin", "*"],
+  ["Access-Control-Expose-Headers", "*"],
+];
+
+/** True when `Accept` lists `application/json` (also `application/problem+json`). Wildcards do not count: browsers send them. */
+export function listsJson(accept: string | null): boolean {
+  return accept !== null && /\bapplication\/(problem\+)?json\b/i.test(accept);
+}
+
+/**
+ * Whether a person looks at the answer. A browser's navigation says that it is one, where it says so, and lists text/html; a
+ * program that takes anything (`Accept: *\/*`) gets JSON.
+ */
+export function wantsPage(header: (name: string) => string | null): boolean {
+  if (header("sec-fetch-mode") === "navigate") return true;
+  const accept = header("accept");
+  return !listsJson(accept) && listsHtml(accept);
+}
+
+export function listsHtml(accept: string | null): boolean {
+  return accept !== null && /\btext\/html\b/i.test(accept);
+}
+
+/** What an answer tells beside the failure: an id that is also in the log; and for a page, who reads it, and where. */
+export interface About {
+  /** Members of the problem document beside its own. */
+  more?: Record<string, unknown>;
+  /** The page, where it is another one than the failure's own. */
+  page?: PageKind | undefined;
+  app?: string | undefined;
+  errorId?: string | undefined;
+  language?: Language | undefined;
+  /** Where the person opens apps. */
+  home?: string | null | undefined;
+  /** The page is shown in a frame. */
+  framed?: boolean | undefined;
+  /** How many seconds it has been so. */
+  seconds?: number | undefined;
+  /** The page loads itself again. */
+  reload?: Reload | undefined;
+}
+
+/** Renders a failure. */
+export function failureAnswer(failure: Failure, form: "json" | "html", about: About = {}): Answer {
+  const id: [string, string][] = about.errorId === undefined ? [] : [["X-Error-Id", about.errorId]];
+  if (form === "json") {
+    return {
+      status: failure.httpStatus,
+      headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...id, ...CORS_HEADERS],
+      body: JSON.stringify({ ...failure.problem(), ...about.more }),
+    };
+  }
+  const kind = about.page ?? pageOf(failure);
+  const language = about.language ?? "en";
+  return {
+    status: failure.httpStatus,
+    headers: [...pageHeaders(language, about.reload), ...id, ...CORS_HEADERS],
+    body: render({
+      ...about,
+      kind,
+      language,
+      status: failure.httpStatus,
+      problem: failure.problem().title,
+      home: about.home ?? failure.detail.home ?? null,
+      framed: about.framed ?? false,
+      tab: failure.detail.tab,
+      detail: DETAILED.has(kind) ? failure.detail.msg : undefined,
+    }),
+  };
+}
+
+/** The page that tells people of a failure. */
+export function pageOf({ kind, detail }: Failure): PageKind {
+  return detail.page ?? PAGE_OF[kind];
+}
+
+// --- internal ---
+
+/** Who reads these may have made the request that was wrong. */
+const DETAILED: ReadonlySet<PageKind> = new Set(["bad-link", "bad-request", "forbidden", "port-taken", "wrong-method"]);
+
+/** Our pages hold no script and load nothing, but those on the way in that clear a slot (worker/leavings.ts). One that loads itself again says where it was (worker/hold.ts), others nothing. */
+function pageHeaders(language: Language, reload: Reload | undefined): [string, string][] {
+  const frame = reload?.frameset === true ? `; ${FRAME_SOURCE}` : "";
+  return [
+    ["Content-Type", "text/html; charset=utf-8"],
+    ["Content-Language", language],
+    ["Content-Security-Policy", `default-src 'none'; style-src 'unsafe-inline'${frame}`],
+    ["X-Content-Type-Options", "nosniff"],
+    ["Referrer-Policy", reload === undefined ? "no-referrer" : "same-origin"],
+    ["Cache-Control", "no-store"],
+    ["Vary", "Accept, Accept-Language"],
+  ];
+}

@@ -1,0 +1,16 @@
+/** Values that every room knows: records that came from outside, addresses. */
+
+/** Where something listens. An IPv6 host has no brackets. */
+export interface Address {
+  host: string;
+  port: number;
+}
+
+/** The text form of an address. */
+export function hostPort({ host, port }: Address): string {
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,194 @@
+/** What stops a service from starting with a configuration, and how that is told: all at once and without secrets. */
+import { describe, expect, test } from "bun:test";
+import { addressMatcher } from "../../../shared/http/addresses.ts";
+import { secretFaults } from "../../../shared/config/common.ts";
+import { loadCoordinatorConfig } from "../../../coordinator/config.ts";
+import { loadWorkerConfig } from "../../../worker/config.ts";
+import {
+  API_KEY,
+  configError,
+  coordinatorConfig,
+  faultyKeys,
+  JWT_KEY,
+  PERMIT_KEY,
+  workerConfig,
+} from "../../support/values.ts";
+
+describe("faults", () => {
+  test("are reported all together, each with key, value and what was wanted", () => {
+    const toml =
+      '[redis]\naddr = "nowhere"\n[proxy_worker]\nfrontend_mode = "both"\ntls_listen = 1\n[logging]\nlevel = "loud"';
+    const error = configError(() => workerConfig(toml));
+    expect(error.faults).toEqual([
+      { key: "redis.addr", message: '"nowhere" was given; wanted "host:port" or { host, port }' },
+      { key: "proxy_worker.frontend_mode", message: '"both" was given; wanted one of port, wildcard' },
+      { key: "proxy_worker.tls_listen", message: "1 was given; wanted true or false" },
+      {
+        key: "logging.level",
+        message: '"loud" was given; wanted one of trace, debug, info, warning, warn, error, critical, fatal',
+      },
+    ]);
+    expect(error.message).toBe(["w.toml: 4 faults", ...error.faults.map((f) => `  ${f.key}: ${f.message}`)].join("\n"));
+  });
+
+  test("are told with the keys that nothing reads: what is missing may be misspelt", () => {
+    const { message } = configError(() => loadWorkerConfig("w.toml", '[secrets]\napi_secrt = "a-secret-of-32"', {}));
+    expect(message).toEndWith("\n  secrets.api_secrt: nothing reads this key");
+    expect(message).not.toContain("a-secret-of-32");
+  });
+
+  test("never show a secret", () => {
+    const toml =
+      "[secrets]\napi_secret = 135792468\n[permit_hash]\nprevious_secrets = [135792468]\n[redis]\npassword = 135792468";
+    expect(configError(() => loadWorkerConfig("w.toml", toml, {})).faults).toEqual([
+      { key: "redis.password", message: "[secret] was given; wanted text" },
+      { key: "secrets.api_secret", message: "[secret] was given; wanted a secret of at least 16 characters" },
+      { key: "permit_hash.previous_secrets", message: "[secret] was given; wanted a list of secrets" },
+      expect.objectContaining({ key: "secrets.jwt_secret" }),
+      expect.objectContaining({ key: "permit_hash.secret" }),
+    ]);
+  });
+
+  test.each(["javascript:alert(1)", "https://me:secret@web.example.com", "web.example.com", "ftp://web.example.com"])(
+    "an address that may not stand in a page is one: %s",
+    (home) => {
+      expect(faultyKeys(() => workerConfig(`[proxy_worker]\nhome_url = "${home}"`))).toEqual(["proxy_worker.home_url"]);
+      expect(faultyKeys(() => coordinatorConfig(`[proxy_coordinator]\nhome_url = "${home}"`))).toEqual([
+        "proxy_coordinator.home_url",
+      ]);
+    },
+  );
+
+  test("a permit for frames of other sites wants TLS, whoever ends it", () => {
+    const none = '[permit]\nsame_site = "none"\n';
+    expect(configError(() => workerConfig(none)).faults).toEqual([
+      {
+        key: "permit.same_site",
+        message: '"none" was given without TLS; wanted tls_listen or tls_advertised = true with it, or "lax"',
+      },
+    ]);
+    const behind = workerConfig(`${none}[proxy_worker]\ntls_advertised = true`);
+    expect([behind.values.permit.same_site, workerConfig("").values.permit.same_site]).toEqual(["none", "lax"]);
+  });
+
+  test.each(['["10.0.0.1, 10.0.0.2"]', '["10.0.0.1", ""]'])(
+    "a list of ranges that would match nobody is one: %s",
+    (list) => {
+      const load = () => workerConfig(`[proxy_worker]\ntrusted_proxies = ${list}`);
+      expect(faultyKeys(load)).toEqual(["proxy_worker.trusted_proxies"]);
+    },
+  );
+
+  test("a list of ranges that is accepted can be matched", () => {
+    const { values } = workerConfig('[proxy_worker]\ntrusted_proxies = ["10.0.0.1", "::1"]');
+    expect(addressMatcher(values.proxy_worker.trusted_proxies)("10.0.0.1")).toBe(true);
+  });
+
+  test("TLS without its files is one for each file", () => {
+    for (const [section, load] of [
+      ["proxy_worker", workerConfig],
+      ["proxy_coordinator", coordinatorConfig],
+    ] as const) {
+      const message = "is missing; wanted a file, because tls_listen is true";
+      expect(configError(() => load(`[${section}]\ntls_listen = true`)).faults).toEqual([
+        { key: `${section}.tls_cert`, message },
+        { key: `${section}.tls_privkey`, message },
+      ]);
+      expect(faultyKeys(() => load(`[${section}]\ntls_listen = true\ntls_cert = "c.pem"`))).toEqual([
+        `${section}.tls_privkey`,
+      ]);
+      expect(load(`[${section}]\ntls_listen = true\ntls_cert = "c.pem"\ntls_privkey = "k.pem"`).ignored).toEqual([]);
+    }
+  });
+
+  test.each([
+    [
+      "another number of advertised ports",
+      "[proxy_worker.port_proxy]\nbind_port_range = [1, 9]\nadvertised_port_range = [1, 8]",
+      ["proxy_worker.port_proxy.advertised_port_range"],
+    ],
+    [
+      "as many advertised ports elsewhere",
+      "[proxy_worker.port_proxy]\nbind_port_range = [1, 9]\nadvertised_port_range = [101, 109]",
+      [],
+    ],
+    [
+      "a wildcard worker without a domain",
+      '[proxy_worker]\nfrontend_mode = "wildcard"',
+      ["proxy_worker.wildcard_domain.domain"],
+    ],
+    [
+      "a wildcard worker with a domain",
+      '[proxy_worker]\nfrontend_mode = "wildcard"\n[proxy_worker.wildcard_domain]\ndomain = ".a.b"',
+      [],
+    ],
+    [
+      "a coordinator that is no URL",
+      '[proxy_worker]\ncoordinator_endpoint = "h"',
+      ["proxy_worker.coordinator_endpoint"],
+    ],
+    [
+      "a coordinator of another scheme",
+      '[proxy_worker]\ncoordinator_endpoint = "ftp://h"',
+      ["proxy_worker.coordinator_endpoint"],
+    ],
+  ])("%s", (_what, toml, expected) => {
+    if (expected.length === 0) expect(workerConfig(toml).ignored).toEqual([]);
+    else expect(faultyKeys(() => workerConfig(toml))).toEqual(expected);
+  });
+});
+
+describe("secrets", () => {
+  const load =
+    (api: string, jwt: string, permit: string, more = "") =>
+    () =>
+      loadWorkerConfig(
+        "w.toml",
+        `[secrets]\napi_secret = "${api}"\njwt_secret = "${jwt}"\n[permit_hash]\nsecret = "${permit}"\n${more}`,
+        {},
+      );
+
+  test.each([
+    ["missing ones", load("", "", ""), ["secrets.api_secret", "secrets.jwt_secret", "permit_hash.secret"]],
+    ["a short one", load(API_KEY, "short", PERMIT_KEY), ["secrets.jwt_secret"]],
+    [
+      "the samples",
+      load("some_api_secret", "some_jwt_secret_", "some_permit_hash_secret"),
+      ["secrets.api_secret", "secrets.jwt_secret", "permit_hash.secret"],
+    ],
+    ["equal ones", load(API_KEY, API_KEY, API_KEY), ["secrets.jwt_secret", "permit_hash.secret"]],
+  ])("stop the start: %s", (_what, weak, expected) => {
+    expect(faultyKeys(weak)).toEqual(expected);
+  });
+
+  test("stop the coordinator too", () => {
+    expect(faultyKeys(() => loadCoordinatorConfig("c.toml", "", {}))).toEqual([
+      "secrets.api_secret",
+      "secrets.jwt_secret",
+    ]);
+  });
+
+  test("that are weak or equal pass with debug.enabled; missing ones never do", () => {
+    expect(load("short", "short", "some_permit", "[debug]\nenabled = true")().values.secrets.api_secret).toBe("short");
+    expect(faultyKeys(load("short", "", "", "[debug]\nenabled = true"))).toEqual([
+      "secrets.jwt_secret",
+      "permit_hash.secret",
+    ]);
+  });
+
+  test.each(["", "some_permit_hash_secret"])("that are still accepted are judged too: %p", (old) => {
+    expect(faultyKeys(load(API_KEY, JWT_KEY, PERMIT_KEY, `previous_secrets = ["${old}"]`))).toEqual([
+      "permit_hash.previous_secrets",
+    ]);
+  });
+
+  test("are described, never shown", () => {
+    const wanted = "wanted at least 16 random characters, such as `openssl rand -hex 32` prints";
+    expect(secretFaults({ a: "", b: "hunter2", c: "some_api_secret_", d: API_KEY, e: API_KEY })).toEqual([
+      { key: "a", message: `is missing; ${wanted}` },
+      { key: "b", message: `is only 7 long; ${wanted}` },
+      { key: "c", message: `is a well-known sample value; ${wanted}` },
+      { key: "e", message: "is the same as d; wanted a secret of its own" },
+    ]);
+  });
+});
