@@ -1,50 +1,41 @@
 /** Puts the coordinator together and runs it: services, routes, events, periodic work. Called by main.ts, all-in-one and tests. */
-import { readFileSync } from "node:fs";
-import { Elysia } from "elysia";
-import type { AppProxyEvent } from "../shared/protocol/events.ts";
 import { type Address, hostPort } from "../shared/values.ts";
 import { reason } from "../shared/failure.ts";
 import { stopServer } from "../shared/runtime/process.ts";
-import { pathOf } from "../shared/http/target.ts";
-import { CORS_HEADERS } from "../shared/http/page.ts";
-import { accessPlugin } from "./access.ts";
-import { createAcknowledgements, type Acknowledgements } from "./acknowledge.ts";
-import { createAuthenticator } from "./auth.ts";
-import { readBody } from "./body.ts";
-import { circuitRoutes } from "./circuits/index.ts";
+import { accessPlugin } from "./http/access.ts";
+import { createAcknowledgements, type Acknowledgements } from "./delivery/acknowledgements.ts";
+import { createHttpApp } from "./http/app.ts";
+import { createAuthenticator } from "./http/auth.ts";
+import { advertised, listen } from "./http/server.ts";
+import { askAgain, hear } from "./delivery/inbox.ts";
+import { circuitRoutes } from "./circuits/api.ts";
 import { createCollector, type Collector } from "./circuits/collector.ts";
 import { createRefusals, type Refusals } from "./circuits/refusals.ts";
-import { createServing } from "./circuits/serving.ts";
+import { createServing } from "./delivery/confirm.ts";
 import { createCircuitService } from "./circuits/service.ts";
-import { getCircuit, wasWithdrawn } from "./circuits/find.ts";
-import { toCircuit } from "./circuits/store.ts";
-import { confRoutes } from "./conf/index.ts";
-import { createConfService } from "./conf/service.ts";
+import { confRoutes } from "./tokens/api.ts";
+import { createConfService } from "./tokens/service.ts";
 import type { Deps } from "./deps.ts";
-import { endpointRoutes } from "./endpoints/index.ts";
+import { endpointRoutes } from "./endpoints/api.ts";
 import { createRouteService } from "./endpoints/routes.ts";
 import { createEndpointService } from "./endpoints/service.ts";
 import { createEndpointTokens } from "./endpoints/token.ts";
-import { answerFailure } from "./errors.ts";
-import { healthRoutes } from "./health/index.ts";
-import { createHealthService } from "./health/service.ts";
-import { createLease, type Lease } from "./lease.ts";
-import { createListening, type Listening } from "./listening.ts";
-import { createMetrics, metricsRoutes } from "./metrics.ts";
-import { overridden } from "./method-override.ts";
-import { inPlaceOf } from "./peer.ts";
-import { startPeriodic } from "./periodic.ts";
+import { healthRoutes } from "./kernel-health/api.ts";
+import { createHealthService } from "./kernel-health/service.ts";
+import { createLease, type Lease } from "./periodic/lease.ts";
+import { createListening, type Listening } from "./observation.ts";
+import { createMetrics } from "./self/metrics.ts";
+import { startPeriodic } from "./periodic/periodic.ts";
 import { createPlatformService } from "./platform/service.ts";
-import { proxyRoutes } from "./proxy/index.ts";
-import { createProxyService } from "./proxy/service.ts";
-import { createPublisher, type Publisher } from "./publish.ts";
-import { createReadiness, statusRoutes } from "./status.ts";
-import { swaggerRoutes } from "./swagger.ts";
-import { v1Routes } from "./v1/index.ts";
-import { workerRoutes } from "./workers/index.ts";
-import { createPositions, type Positions } from "./workers/positions.ts";
+import { proxyRoutes } from "./apps/api.ts";
+import { createProxyService } from "./apps/service.ts";
+import { createPublisher, type Publisher } from "./delivery/publisher.ts";
+import { createReadiness, metricsRoutes, statusRoutes } from "./self/api.ts";
+import { swaggerRoutes } from "./http/openapi.ts";
+import { v1Routes } from "./v1/api.ts";
+import { workerRoutes } from "./workers/api.ts";
+import { createPositions, type Positions } from "./delivery/node-revisions.ts";
 import { createWorkerService, type WorkerService } from "./workers/service.ts";
-import { getWorker } from "./workers/store.ts";
 
 export interface Coordinator {
   /** Where it listens. */
@@ -99,7 +90,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
 }
 
 /** What the routes and the periodic work share. */
-export interface Services {
+interface Services {
   publisher: Publisher;
   acknowledgements: Acknowledgements;
   refusals: Refusals;
@@ -156,121 +147,8 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
     v1Routes(access, database.db, circuits, log),
     metricsRoutes(access, metrics),
   ];
-  // A Host of fewer than four characters misroutes without standardHostname: false. Elysia's default normaliser runs
-  // before the check and turns `[1]` into `{"0": 1}` where an object is wanted; TypeBox's does not.
-  const app: Elysia = new Elysia({ handler: { standardHostname: false }, normalize: "typebox" });
-  app.onError((failed) => {
-    const answer = answerFailure(
-      app,
-      { log, home: config.proxy_coordinator.home_url },
-      { ...failed, path: pathOf(failed.request.url) },
-    );
-    failed.set.status = answer.status;
-    return answer;
-  });
-  app.onAfterResponse(({ request, route, set, responseValue }) => {
-    const status = responseValue instanceof Response ? responseValue.status : Number(set.status ?? 200);
-    metrics.answered(request.method, route ?? "", status);
-  });
-  app.onRequest(({ request, set }) => {
-    for (const [name, value] of CORS_HEADERS) set.headers[name] = value;
-    return request.method === "OPTIONS" ? preflight() : undefined;
-  });
-  app.onRequest(async ({ request, server }) => {
-    const meant = await overridden(request, authenticator);
-    if (meant === null) return undefined;
-    inPlaceOf(meant, request, server);
-    return app.handle(meant);
-  });
-  const isTrusted = (request: Request) =>
-    authenticator.api(request.headers).then(
-      () => true,
-      () => false, // a stranger's body is held to the small limit, and refused later if its route wants a secret
-    );
-  const { max_body_bytes: small, max_bulk_body_bytes: large } = config.proxy_coordinator;
-  app.onParse(({ request }) => readBody(request, { small, large, isTrusted: () => isTrusted(request) }));
+  const app = createHttpApp(deps, authenticator, (...call) => metrics.answered(...call));
   for (const plugin of routes) app.use(plugin);
   app.use(swaggerRoutes(routes));
   return app;
-}
-
-// --- internal ---
-
-function hear(
-  event: AppProxyEvent,
-  { database: { db } }: Deps,
-  { acknowledgements, refusals }: Pick<Services, "acknowledgements" | "refusals">,
-): void {
-  if (event.name === "appproxy_worker_circuit_refused_event") refusals.hear(event);
-  if (event.name === "appproxy_worker_circuit_added_event") acknowledgements.receive(event);
-  if (event.name !== "appproxy_circuit_removed_event") return;
-  // Another coordinator may have moved or removed what is waited for here.
-  for (const { id } of event.payload.circuits) {
-    const waited = acknowledgements.awaitedRow(id);
-    const row = getCircuit(db, id);
-    if (waited === undefined || row?.workerId === waited.workerId) continue;
-    // What was taken back there must not be called made here.
-    const isTakenBack = row === undefined && wasWithdrawn(db, waited.workerId, id);
-    acknowledgements.forget(id, isTakenBack ? "late" : "superseded");
-  }
-}
-
-/** Events or acknowledgements may have been lost: workers are told of the circuits that are waited for once more. */
-function askAgain(
-  { database: { db }, log }: Deps,
-  publisher: Publisher,
-  waited: readonly string[],
-  whom: "all" | "ours" = "all",
-): void {
-  if (waited.length > 0 || whom === "all") publisher.kick();
-  for (const id of waited) {
-    // As it is now: another request may have changed it since the wait began.
-    const row = getCircuit(db, id);
-    const worker = row === undefined ? undefined : getWorker(db, row.workerId);
-    // The original's worker may still be at it: it makes a circuit anew that it is told of twice.
-    if (row === undefined || worker === undefined || (whom === "ours" && worker.isOriginal)) continue;
-    publisher.repeat(toCircuit(row), worker.authority, row.originRequestId).catch((error: unknown) => {
-      log.debug({ circuit: row.id, reason: reason(error) }, "cannot ask for an acknowledgement again");
-    });
-  }
-}
-
-function listen(app: Elysia, { config }: Deps): Address {
-  const { bind_addr: bind, tls_listen: tls, tls_cert: cert, tls_privkey: key } = config.proxy_coordinator;
-  try {
-    app.listen({
-      hostname: bind.host,
-      port: bind.port,
-      // Elysia's default shares the port: a second coordinator would get half of the calls without a word.
-      reusePort: false,
-      development: false,
-      // Bodies are limited by readBody, with an answer of ours.
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      // A creation may wait 15 s for its acknowledgement; Bun's default would cut it at 12 s.
-      idleTimeout: 120,
-      ...(tls && cert !== null && key !== null ? { tls: { cert: readFileSync(cert), key: readFileSync(key) } } : {}),
-    });
-  } catch (error) {
-    throw new Error(`Cannot listen on ${hostPort(bind)} (proxy_coordinator.bind_addr)`, { cause: error });
-  }
-  return { host: bind.host, port: app.server?.port ?? bind.port };
-}
-
-function advertised(settings: Deps["config"]["proxy_coordinator"], address: Address): string {
-  return `${settings.tls_advertised ? "https" : "http"}://${hostPort(settings.advertised_addr ?? address)}`;
-}
-
-function preflight(): Response {
-  return new Response(null, {
-    status: 204,
-    headers: [
-      ...CORS_HEADERS,
-      ["Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS"],
-      [
-        "Access-Control-Allow-Headers",
-        "Authorization, Content-Type, X-BackendAI-Token, X-Backend-Request-ID, X-Method-Override",
-      ],
-      ["Access-Control-Max-Age", "600"],
-    ],
-  });
 }

@@ -3,9 +3,17 @@ import type { Bus } from "../shared/bus/bus.ts";
 import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/runtime/log.ts";
 import type { CoordinatorConfig } from "./config.ts";
-import type { OpenDb } from "./db/open.ts";
-import type { Listening } from "./listening.ts";
-import type { PlatformChannel } from "./platform/channel.ts";
+import type { OpenDb } from "./store/open.ts";
+import type { Listening } from "./observation.ts";
+
+/** The platform's broadcast channel. What is said during an outage is lost. */
+export interface PlatformChannel {
+  /** Starts listening, now and after every outage. */
+  listen(hear: (text: string) => void): void;
+  /** True while messages are heard. */
+  healthy(): boolean;
+  close(): void;
+}
 
 export interface Deps {
   config: CoordinatorConfig;
@@ -21,9 +29,4 @@ export interface Deps {
   listening?: Listening;
   /** A new random UUID. */
   newId: () => string;
-}
-
-/** Milliseconds as the ISO 8601 text of the API. */
-export function isoTime(ms: number): string {
-  return new Date(ms).toISOString();
 }

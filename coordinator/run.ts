@@ -15,7 +15,7 @@ import { connectRedis, type RedisSettings } from "../shared/redis/redis.ts";
 import { shutdownOnSignal, surviveStrayErrors } from "../shared/runtime/process.ts";
 import { COORDINATOR_ENV, COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets } from "./config.ts";
 import { startCoordinator } from "./coordinator.ts";
-import { openDb } from "./db/open.ts";
+import { openDb } from "./store/open.ts";
 import type { Deps } from "./deps.ts";
 import { createPlatformChannel, platformRedis } from "./platform/channel.ts";
 

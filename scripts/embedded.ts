@@ -5,7 +5,7 @@
 import { createCodec } from "../shared/protocol/envelope.ts";
 import { loadCoordinatorConfig, type CoordinatorConfig } from "../coordinator/config.ts";
 import { startCoordinator, type Coordinator } from "../coordinator/coordinator.ts";
-import { openDb } from "../coordinator/db/open.ts";
+import { openDb } from "../coordinator/store/open.ts";
 import type { Deps } from "../coordinator/deps.ts";
 import { createPlatformChannel } from "../coordinator/platform/channel.ts";
 import { hostPort } from "../shared/values.ts";

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { COORDINATOR_FILE, loadCoordinatorConfig } from "../coordinator/config.ts";
-import { openDb, type OpenDb } from "../coordinator/db/open.ts";
+import { openDb, type OpenDb } from "../coordinator/store/open.ts";
 import { ALEMBIC_HEAD, readOriginal, shownUrl } from "../coordinator/import/source.ts";
 import { takeOver, type Line } from "../coordinator/import/take-over.ts";
 import { readConfigFile } from "../shared/config/file.ts";

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadCoordinatorConfig } from "../coordinator/config.ts";
 import { createApp, createServices } from "../coordinator/coordinator.ts";
-import { openDb } from "../coordinator/db/open.ts";
+import { openDb } from "../coordinator/store/open.ts";
 import { createCodec } from "../shared/protocol/envelope.ts";
 import { silentLog } from "../shared/runtime/log.ts";
 import { memoryMessengers } from "../shared/redis/messengers.ts";

@@ -1,4 +1,4 @@
-/** Values that every room knows: records that came from outside, addresses. */
+/** Values that every room knows: records that came from outside, addresses, times. */
 
 /** Where something listens. An IPv6 host has no brackets. */
 export interface Address {
@@ -13,4 +13,9 @@ export function hostPort({ host, port }: Address): string {
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Milliseconds as the ISO 8601 text of the API. */
+export function isoTime(ms: number): string {
+  return new Date(ms).toISOString();
 }

@@ -8,13 +8,13 @@
  * noted is exact to a tenth of the timeout, and a circuit goes that much later.
  */
 import { reason } from "../../shared/failure.ts";
-import type { Acknowledgements } from "../acknowledge.ts";
-import { write } from "../db/open.ts";
+import type { Acknowledgements } from "../delivery/acknowledgements.ts";
+import { write } from "../store/open.ts";
 import type { Deps } from "../deps.ts";
-import type { Publisher } from "../publish.ts";
-import { getWorker, unknownUse } from "../workers/store.ts";
-import { getCircuit, interactivePage, type Idle, type Use } from "./find.ts";
-import * as store from "./store.ts";
+import type { Publisher } from "../delivery/publisher.ts";
+import { getWorker, unknownUse } from "../store/workers.ts";
+import { getCircuit, interactivePage, type Idle, type Use } from "../store/circuit-queries.ts";
+import * as store from "../store/circuits.ts";
 
 export interface Collector {
   /** Looks at all interactive circuits. Never rejects. */

@@ -4,13 +4,13 @@
  */
 import type { CircuitRefused } from "../../shared/protocol/events.ts";
 import { reason as reasonOf } from "../../shared/failure.ts";
-import type { Acknowledgements } from "../acknowledge.ts";
-import { write, type Db } from "../db/open.ts";
+import type { Acknowledgements } from "../delivery/acknowledgements.ts";
+import { write, type Db } from "../store/open.ts";
 import type { Deps } from "../deps.ts";
-import { addBlocked, blockedAt, replaceBlocked, saysNothingNew } from "../workers/blocked.ts";
-import { getWorker } from "../workers/store.ts";
-import { oldestOpenPort } from "./occupants.ts";
-import type { CircuitRow } from "./store.ts";
+import { addBlocked, blockedAt, replaceBlocked, saysNothingNew } from "../store/blocked-ports.ts";
+import { getWorker } from "../store/workers.ts";
+import { oldestOpenPort } from "../store/occupants.ts";
+import type { CircuitRow } from "../store/circuits.ts";
 
 export interface Refusals {
   /** A node can't serve these circuits. */

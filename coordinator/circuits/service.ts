@@ -2,14 +2,14 @@
 import { Failure, notFound } from "../../shared/failure.ts";
 import type { CircuitStatistics, RefusedReport } from "../../shared/protocol/schema/api.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
-import { write } from "../db/open.ts";
+import { write } from "../store/open.ts";
 import type { Deps } from "../deps.ts";
-import type { Acknowledgements } from "../acknowledge.ts";
-import type { Publisher } from "../publish.ts";
-import { getWorker } from "../workers/store.ts";
-import { getCircuit, listCircuits, type CircuitFilter } from "./find.ts";
-import { endRoutes, tellEnded } from "./ending.ts";
-import * as store from "./store.ts";
+import type { Acknowledgements } from "../delivery/acknowledgements.ts";
+import type { Publisher } from "../delivery/publisher.ts";
+import { getWorker } from "../store/workers.ts";
+import { getCircuit, listCircuits, type CircuitFilter } from "../store/circuit-queries.ts";
+import { endRoutes, tellEnded } from "./end-routes.ts";
+import * as store from "../store/circuits.ts";
 
 export interface CircuitService {
   /** Throws object-not-found. */

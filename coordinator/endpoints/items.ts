@@ -13,7 +13,7 @@ import {
 } from "../../shared/protocol/schema/endpoint.ts";
 import type { Route } from "../../shared/protocol/schema/circuit.ts";
 import "../../shared/protocol/schema/formats.ts";
-import { describeErrors } from "../validation.ts";
+import { describeErrors } from "../http/validation.ts";
 
 /** An entry with its deployment's id in lower case; or why it can't be done. */
 export type Judged<T> = { id: string } & ({ item: T } | { failure: Failure });

@@ -1,8 +1,8 @@
 /** Where a model service goes: the slot that it had, the one that is wished for, or another one. */
 import { Failure } from "../../shared/failure.ts";
 import type { EndpointRequest } from "../../shared/protocol/schema/endpoint.ts";
-import type { CircuitRow } from "../circuits/store.ts";
-import type { ChosenSlot, SlotChooser } from "../slot.ts";
+import type { CircuitRow } from "../store/circuits.ts";
+import type { ChosenSlot, SlotChooser } from "../placement/slot.ts";
 import { slotOfUrl } from "./url.ts";
 
 /** The slot of the URL that it had, when that is free; else as the request wishes. Throws what placement throws. */

@@ -11,15 +11,15 @@ import type {
   UnregisteredItem,
   UnregisterItem,
 } from "../../shared/protocol/schema/endpoint.ts";
-import type { Acknowledgements } from "../acknowledge.ts";
-import { claimKernels, isOfAnother, ownersOf, tellEnded, type Ended } from "../circuits/ending.ts";
-import type { Serving } from "../circuits/serving.ts";
-import { circuitOfEndpoint } from "../circuits/find.ts";
-import * as circuits from "../circuits/store.ts";
-import { write, type Db } from "../db/open.ts";
+import type { Acknowledgements } from "../delivery/acknowledgements.ts";
+import { claimKernels, isOfAnother, ownersOf, tellEnded, type Ended } from "../circuits/end-routes.ts";
+import type { Serving } from "../delivery/confirm.ts";
+import { circuitOfEndpoint } from "../store/circuit-queries.ts";
+import * as circuits from "../store/circuits.ts";
+import { write, type Db } from "../store/open.ts";
 import type { Deps } from "../deps.ts";
-import type { Publisher } from "../publish.ts";
-import type { Positions } from "../workers/positions.ts";
+import type { Publisher } from "../delivery/publisher.ts";
+import type { Positions } from "../delivery/node-revisions.ts";
 import { toRoutes, type Judged } from "./items.ts";
 
 export interface RouteService {

@@ -2,10 +2,10 @@
 import { Failure, notFound } from "../../shared/failure.ts";
 import { MAX_JWT_BYTES, mintInferenceToken } from "../../shared/protocol/jwt.ts";
 import type { TokenRequest } from "../../shared/protocol/schema/endpoint.ts";
-import { circuitOfEndpoint } from "../circuits/find.ts";
-import { toCircuit } from "../circuits/store.ts";
+import { circuitOfEndpoint } from "../store/circuit-queries.ts";
+import { toCircuit } from "../store/circuits.ts";
 import type { Deps } from "../deps.ts";
-import { getWorker } from "../workers/store.ts";
+import { getWorker } from "../store/workers.ts";
 import { endpointUrl } from "./url.ts";
 
 export interface EndpointTokens {

@@ -1,8 +1,8 @@
 /** URLs of model services: the one that a circuit has, and what an old one says about where its circuit was. Pure. */
 import { Failure } from "../../shared/failure.ts";
-import type { CircuitRow } from "../circuits/store.ts";
-import type { SlotWish } from "../slot.ts";
-import type { LivingWorker, WorkerRow } from "../workers/store.ts";
+import type { CircuitRow } from "../store/circuits.ts";
+import type { SlotWish } from "../placement/slot.ts";
+import type { LivingWorker, WorkerRow } from "../store/workers.ts";
 
 /** Where clients of a model service send their requests; ends with a slash, as the original's does. */
 export function endpointUrl(row: CircuitRow, worker: WorkerRow): string {

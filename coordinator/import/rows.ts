@@ -21,8 +21,8 @@ import {
 import { healthCheckOf, HealthCheckWish, type HealthCheck } from "../../shared/protocol/schema/health-check.ts";
 import "../../shared/protocol/schema/formats.ts";
 import { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
-import type { NewCircuit } from "../circuits/store.ts";
-import { describeErrors } from "../validation.ts";
+import type { NewCircuit } from "../store/circuits.ts";
+import { describeErrors } from "../http/validation.ts";
 import { registrationFault } from "../workers/registration.ts";
 import type { RawRow } from "./source.ts";
 

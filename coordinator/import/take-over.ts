@@ -5,18 +5,16 @@
  * Nothing is ended only because the original lacks it by now.
  */
 import { createHash } from "node:crypto";
-import { and, eq, gt, max } from "drizzle-orm";
-import { Type, type Static } from "@sinclair/typebox";
-import { Value } from "@sinclair/typebox/value";
-import { claimKernels, isOfAnother, ownersOf, rivals } from "../circuits/ending.ts";
-import { circuitOfEndpoint, getCircuit } from "../circuits/find.ts";
-import { fits } from "../circuits/serving.ts";
-import { insertCircuit, removeCircuit, updateCircuit, type CircuitRow } from "../circuits/store.ts";
-import { getToken, insertToken, isOutdated } from "../conf/store.ts";
-import { write, type Db } from "../db/open.ts";
-import { changes, circuits, meta } from "../db/schema.ts";
+import { claimKernels, isOfAnother, ownersOf, rivals } from "../circuits/end-routes.ts";
+import { circuitOfEndpoint, getCircuit } from "../store/circuit-queries.ts";
+import { fits } from "../delivery/confirm.ts";
+import { insertCircuit, removeCircuit, updateCircuit, type CircuitRow } from "../store/circuits.ts";
+import { getToken, insertToken, isOutdated } from "../store/tokens.ts";
+import { write, type Db } from "../store/open.ts";
+import { lastChange, passOver } from "../store/changes.ts";
+import { allCircuits, circuitAt, recall, remember } from "../store/imported.ts";
 import { endpointUrl } from "../endpoints/url.ts";
-import { findWorkers, getWorker, setStatus, upsertWorker, type WorkerRow } from "../workers/store.ts";
+import { findWorkers, getWorker, setStatus, upsertWorker, type WorkerRow } from "../store/workers.ts";
 import { isFault, readCircuit, readToken, readWorker, type Fault, type OriginalCircuit } from "./rows.ts";
 import type { OriginalTables } from "./source.ts";
 
@@ -42,26 +40,15 @@ interface Settings {
 export function takeOver(db: Db, tables: OriginalTables, settings: Settings): Line[] {
   const lines: Line[] = [];
   write(db, (tx) => {
-    const last =
-      tx
-        .select({ id: max(changes.id) })
-        .from(changes)
-        .get()?.id ?? 0;
+    const last = lastChange(tx);
     new TakeOver(tx, tables, settings, lines).run();
     // No events: the original's workers serve these circuits already, and would make each anew; ours look for themselves.
-    tx.update(changes).set({ publishedAt: settings.now }).where(gt(changes.id, last)).run();
+    passOver(tx, last, settings.now);
   });
   return lines;
 }
 
 // --- internal ---
-
-/**
- * What is remembered of a circuit that was taken over. `content`: of what the original said of it. `revision`: the circuit's
- * here at that time; another one means that it was changed here since.
- */
-const Memory = Type.Object({ content: Type.String(), revision: Type.Integer() });
-type Memory = Static<typeof Memory>;
 
 class TakeOver {
   readonly #tx: Db;
@@ -261,8 +248,7 @@ class TakeOver {
   }
 
   #nameGone(): void {
-    const all = this.#tx.select().from(circuits).all();
-    for (const row of this.#stale(all))
+    for (const row of this.#stale(allCircuits(this.#tx)))
       this.#lines.push({
         what: "note",
         id: row.id,
@@ -295,15 +281,6 @@ function shortened(id: string): string {
   return `${id.slice(0, 8)}…`;
 }
 
-function circuitAt(tx: Db, { workerId, port, subdomain }: CircuitRow): CircuitRow | undefined {
-  const slot = port === null ? eq(circuits.subdomain, subdomain ?? "") : eq(circuits.port, port);
-  return tx
-    .select()
-    .from(circuits)
-    .where(and(eq(circuits.workerId, workerId), slot))
-    .get();
-}
-
 function keyOf(session: string, host: string, port: number): string {
   return `${session} ${host} ${port}`;
 }
@@ -317,24 +294,4 @@ function leadsOf({ routeInfo, createdAt }: OriginalCircuit): [string, number][] 
 
 function contentOf(circuit: OriginalCircuit): string {
   return createHash("sha256").update(JSON.stringify(circuit)).digest("base64url");
-}
-
-const MEMORY = "taken over ";
-
-function remember(tx: Db, id: string, memory: Memory): void {
-  const row = { key: `${MEMORY}${id}`, value: JSON.stringify(memory) };
-  tx.insert(meta)
-    .values(row)
-    .onConflictDoUpdate({ target: meta.key, set: { value: row.value } })
-    .run();
-}
-
-function recall(tx: Db, id: string): Memory | null {
-  const row = tx
-    .select({ value: meta.value })
-    .from(meta)
-    .where(eq(meta.key, `${MEMORY}${id}`))
-    .get();
-  const memory: unknown = row === undefined ? null : JSON.parse(row.value);
-  return Value.Check(Memory, memory) ? memory : null;
 }

@@ -3,16 +3,9 @@ import { createSubscription } from "../../shared/bus/subscription.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import { connectRedis, type RedisSettings } from "../../shared/redis/redis.ts";
 import type { CoordinatorConfig } from "../config.ts";
+import type { PlatformChannel } from "../deps.ts";
 
 export const PLATFORM_CHANNEL = "events_all";
-
-export interface PlatformChannel {
-  /** Starts listening, now and after every outage. What is said meanwhile is lost. */
-  listen(hear: (text: string) => void): void;
-  /** True while messages are heard. */
-  healthy(): boolean;
-  close(): void;
-}
 
 /** Listens on the Redis of `[core_redis]`, where that is given, else on that of `[redis]`. */
 export function createPlatformChannel(config: CoordinatorConfig, log: Log): PlatformChannel {

@@ -1,18 +1,18 @@
 /**
  * Does what the platform's messages ask for: ends what belongs to sessions that are over, and has workers probe the
  * kernels of sessions that have lost one. Messages that come together are done together; the same one twice, or heard by
- * several coordinators, does no harm. One that is missed is made up for by ending.ts and by the collector of unused circuits.
+ * several coordinators, does no harm. One that is missed is made up for by end-routes.ts and by the collector of unused circuits.
  */
 import type { CircuitProbe } from "../../shared/protocol/events.ts";
 import { reason } from "../../shared/failure.ts";
-import type { Acknowledgements } from "../acknowledge.ts";
-import { endSessions, tellEnded } from "../circuits/ending.ts";
-import { circuitsOfSession, holdsAnything } from "../circuits/find.ts";
-import { toCircuit } from "../circuits/store.ts";
-import { write } from "../db/open.ts";
+import type { Acknowledgements } from "../delivery/acknowledgements.ts";
+import { endSessions, tellEnded } from "../circuits/end-routes.ts";
+import { circuitsOfSession, holdsAnything } from "../store/circuit-queries.ts";
+import { toCircuit } from "../store/circuits.ts";
+import { write } from "../store/open.ts";
 import type { Deps } from "../deps.ts";
-import type { Publisher } from "../publish.ts";
-import { getWorker } from "../workers/store.ts";
+import type { Publisher } from "../delivery/publisher.ts";
+import { getWorker } from "../store/workers.ts";
 import { readMessage } from "./message.ts";
 
 export interface PlatformService {

@@ -10,16 +10,16 @@ import type {
   WorkerCircuits,
   WorkerRegistration,
 } from "../../shared/protocol/schema/worker.ts";
-import { noteServiceWorker } from "../circuits/occupants.ts";
-import { write } from "../db/open.ts";
+import { noteServiceWorker } from "../store/occupants.ts";
+import { write } from "../store/open.ts";
 import type { Deps } from "../deps.ts";
-import { circuitsFor, type Position } from "./circuits.ts";
-import type { Listening } from "../listening.ts";
-import type { Positions } from "./positions.ts";
+import { circuitsFor, type Position } from "../store/changes-since.ts";
+import type { Listening } from "../observation.ts";
+import type { Positions } from "../delivery/node-revisions.ts";
 import { registrationFault } from "./registration.ts";
-import { slotsOf } from "./slots.ts";
+import { slotsOf } from "../store/slots.ts";
 import type { Refusals } from "../circuits/refusals.ts";
-import * as store from "./store.ts";
+import * as store from "../store/workers.ts";
 
 export interface WorkerService {
   register(wanted: WorkerRegistration): RegisteredWorker;

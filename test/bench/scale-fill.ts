@@ -3,10 +3,10 @@
  * ones were dropped. Written by the coordinator's own functions, before a coordinator is started on it.
  */
 import { lt, sql } from "drizzle-orm";
-import * as store from "../../coordinator/circuits/store.ts";
-import { openDb, write } from "../../coordinator/db/open.ts";
-import { changes, circuits } from "../../coordinator/db/schema.ts";
-import { upsertWorker } from "../../coordinator/workers/store.ts";
+import * as store from "../../coordinator/store/circuits.ts";
+import { openDb, write } from "../../coordinator/store/open.ts";
+import { changes, circuits } from "../../coordinator/store/schema.ts";
+import { upsertWorker } from "../../coordinator/store/workers.ts";
 import { newCircuit, portRegistration } from "../support/rows.ts";
 import { route } from "../support/values.ts";
 

@@ -1,12 +1,12 @@
 /** What the scale benchmark does at a site: each step measured by itself, and what it costs the coordinator. */
-import { createAcknowledgements } from "../../coordinator/acknowledge.ts";
+import { createAcknowledgements } from "../../coordinator/delivery/acknowledgements.ts";
 import { createCollector } from "../../coordinator/circuits/collector.ts";
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
-import { openDb } from "../../coordinator/db/open.ts";
+import { openDb } from "../../coordinator/store/open.ts";
 import type { Deps } from "../../coordinator/deps.ts";
-import { place } from "../../coordinator/placement.ts";
-import { createPublisher } from "../../coordinator/publish.ts";
-import { candidates } from "../../coordinator/workers/store.ts";
+import { place } from "../../coordinator/placement/placement.ts";
+import { createPublisher } from "../../coordinator/delivery/publisher.ts";
+import { candidates } from "../../coordinator/store/workers.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
 import { API_SECRET } from "../support/manager.ts";
 import { coordinatorToml } from "../support/toml.ts";

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "drizzle-orm";
-import { openDb, type OpenDb } from "../../coordinator/db/open.ts";
+import { openDb, type OpenDb } from "../../coordinator/store/open.ts";
 
 export interface ModelDatabase extends OpenDb {
   /** Runs `work` and undoes all that it has written. */

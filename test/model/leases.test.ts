@@ -4,11 +4,11 @@
  */
 import { afterAll, test } from "bun:test";
 import * as fc from "fast-check";
-import { createLease, LEASE_MS } from "../../coordinator/lease.ts";
-import { createListening } from "../../coordinator/listening.ts";
-import { createPositions } from "../../coordinator/workers/positions.ts";
+import { createLease, LEASE_MS } from "../../coordinator/periodic/lease.ts";
+import { createListening } from "../../coordinator/observation.ts";
+import { createPositions } from "../../coordinator/delivery/node-revisions.ts";
 import { createWorkerService, type WorkerService } from "../../coordinator/workers/service.ts";
-import { getWorker, liveNodes, upsertWorker } from "../../coordinator/workers/store.ts";
+import { getWorker, liveNodes, upsertWorker } from "../../coordinator/store/workers.ts";
 import { createCodec } from "../../shared/protocol/envelope.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
 import { memoryMessengers } from "../../shared/redis/messengers.ts";

@@ -4,7 +4,8 @@
  */
 import { test } from "bun:test";
 import * as fc from "fast-check";
-import { place, type Candidate, type Wish } from "../../coordinator/placement.ts";
+import { place, type Wish } from "../../coordinator/placement/placement.ts";
+import type { Candidate } from "../../coordinator/store/workers.ts";
 import { Failure } from "../../shared/failure.ts";
 import { PROTOCOLS } from "../../shared/protocol/schema/basics.ts";
 import { runs, same, stepsOf, TIMEOUT_MS } from "./runs.ts";

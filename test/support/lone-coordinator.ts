@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
 import { startCoordinator } from "../../coordinator/coordinator.ts";
-import { openDb } from "../../coordinator/db/open.ts";
+import { openDb } from "../../coordinator/store/open.ts";
 import { createCodec } from "../../shared/protocol/envelope.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
 import { redisMessengers } from "../../shared/redis/messengers.ts";

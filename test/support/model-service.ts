@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
 import { startCoordinator } from "../../coordinator/coordinator.ts";
-import { openDb } from "../../coordinator/db/open.ts";
+import { openDb } from "../../coordinator/store/open.ts";
 import { createPlatformChannel } from "../../coordinator/platform/channel.ts";
 import { createCodec } from "../../shared/protocol/envelope.ts";
 import type { AppProxyEvent } from "../../shared/protocol/events.ts";

@@ -1,5 +1,5 @@
 /** What a coordinator's database is filled with: a worker's registration, a circuit before it has a revision. */
-import type { NewCircuit } from "../../coordinator/circuits/store.ts";
+import type { NewCircuit } from "../../coordinator/store/circuits.ts";
 import type { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import { route, USER, WORKER } from "./values.ts";
 

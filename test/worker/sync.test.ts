@@ -7,7 +7,7 @@ import { sql } from "drizzle-orm";
 import { Redis } from "ioredis";
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
 import { startCoordinator } from "../../coordinator/coordinator.ts";
-import { openDb, type OpenDb } from "../../coordinator/db/open.ts";
+import { openDb, type OpenDb } from "../../coordinator/store/open.ts";
 import { createCodec } from "../../shared/protocol/envelope.ts";
 import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import { silentLog } from "../../shared/runtime/log.ts";

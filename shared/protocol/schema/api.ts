@@ -95,7 +95,7 @@ export const ProxyAnswer = Type.Object({
 });
 export type ProxyAnswer = Static<typeof ProxyAnswer>;
 
-/** The platform's request id; checked by coordinator/identity.ts, which refuses no request for it. */
+/** The platform's request id; checked by coordinator/http/request-id.ts, which refuses no request for it. */
 export const RequestIdHeader = Type.Object({
   "x-backend-request-id": Type.Optional(
     Type.String({ description: "Recorded as origin_request_id; never made up.", example: "req-2f6c1e0a" }),

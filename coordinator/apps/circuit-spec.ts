@@ -1,0 +1,122 @@
+/** What a person asks of a circuit, judged and put into the store's terms. Pure. */
+import { invalidEntries } from "../../shared/http/addresses.ts";
+import { isRecord } from "../../shared/values.ts";
+import { Failure } from "../../shared/failure.ts";
+import { readOrigins } from "../../shared/http/origins.ts";
+import { redirectPath } from "../../shared/http/redirect.ts";
+import type { ProxyWish } from "../../shared/protocol/schema/api.ts";
+import { placementProtocol, type Route } from "../../shared/protocol/schema/circuit.ts";
+import type { ReuseKey } from "../store/circuit-queries.ts";
+import type { CircuitRow, Content } from "../store/circuits.ts";
+import type { TokenRow } from "../store/tokens.ts";
+import type { SlotWish } from "../placement/slot.ts";
+
+/** Checks what the schema can't. Throws invalid-api-params. */
+export function check(wish: ProxyWish): void {
+  envsOf(wish);
+  const bad = invalidEntries(wish.allowed_client_ips ?? "");
+  if (bad.length > 0) {
+    throw new Failure(
+      "invalid-api-params",
+      `allowed_client_ips: wanted addresses or CIDR ranges, got ${JSON.stringify(bad[0])}`,
+    );
+  }
+  const [stray] = readOrigins(wish.allowed_origins ?? "").bad;
+  if (stray !== undefined) {
+    throw new Failure(
+      "invalid-api-params",
+      `allowed_origins: wanted origins such as https://apps.example.com:10206, got ${JSON.stringify(stray)}`,
+    );
+  }
+  if ((wish.redirect ?? "") !== "" && redirectPath(wish.redirect ?? "") === null) {
+    throw new Failure(
+      "invalid-api-params",
+      "redirect: wanted a path that starts with a single / and has no backslash or control character",
+    );
+  }
+}
+
+/** The app's environment; it may come as JSON text. Throws invalid-api-params. */
+export function envsOf({ envs }: ProxyWish): Record<string, unknown> {
+  if (typeof envs !== "string") return envs ?? {};
+  const value = envs.trim() === "" ? {} : parseJson(envs);
+  if (isRecord(value)) return value;
+  if (value === null) return {};
+  throw new Failure("invalid-api-params", "envs: wanted an object, or one as JSON text, got other text");
+}
+
+/** What circuits must share to be one. */
+export function reuseKey(wish: ProxyWish, token: TokenRow): ReuseKey {
+  return {
+    sessionId: token.sessionId,
+    app: wish.app,
+    protocol: placementProtocol(wish.protocol),
+    openToPublic: wish.open_to_public ?? false,
+    allowedClientIps: allowList(wish),
+  };
+}
+
+/** Where the circuit may be. */
+export function slotWish(wish: ProxyWish, token: TokenRow): SlotWish {
+  return {
+    protocol: wish.protocol,
+    mode: "interactive",
+    userId: token.userId,
+    facts: {
+      "session.id": token.sessionId,
+      "session.user_uuid": token.userId,
+      "session.access_key": token.accessKey,
+      ...(token.projectId === null ? {} : { "session.project_id": token.projectId }),
+      ...(token.domainName === null ? {} : { "session.domain_name": token.domainName }),
+    },
+    port: wish.port ?? null,
+    subdomain: wish.subdomain ?? null,
+  };
+}
+
+/** No list and an empty one are the same. */
+export function allowList(wish: ProxyWish): string | null {
+  return (wish.allowed_client_ips ?? "").trim() === "" ? null : (wish.allowed_client_ips ?? null);
+}
+
+/** What a wish changes of a circuit that is there already; null for nothing. */
+export function changeOf(wish: ProxyWish, { allowedOrigins: before }: CircuitRow): Partial<Content> | null {
+  if (wish.allowed_origins === undefined || wish.allowed_origins === null) return null;
+  const allowedOrigins = originList(wish);
+  return allowedOrigins === before ? null : { allowedOrigins };
+}
+
+/** As it is stored: in browsers' spelling. */
+export function originList(wish: ProxyWish): string | null {
+  return readOrigins(wish.allowed_origins ?? "").origins.join(",") || null;
+}
+
+/** The way to the token's kernel. */
+export function routeTo(token: TokenRow, wish: ProxyWish): Route {
+  return {
+    route_id: null,
+    session_id: token.sessionId,
+    session_name: null,
+    kernel_host: token.kernelHost,
+    kernel_port: token.kernelPort,
+    protocol: placementProtocol(wish.protocol),
+    traffic_ratio: 1,
+  };
+}
+
+/** Whether a circuit leads to that kernel already. */
+export function sameKernel(routes: readonly Route[], route: Route): boolean {
+  return (
+    routes.length === 1 && routes[0]?.kernel_host === route.kernel_host && routes[0].kernel_port === route.kernel_port
+  );
+}
+
+// --- internal ---
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // the caller says what was wanted
+  }
+}

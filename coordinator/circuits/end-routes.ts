@@ -1,0 +1,105 @@
+/**
+ * Ends routes: of sessions that are over, of kernels that refuse, of kernels whose address is another session's by now. An
+ * interactive circuit ends with its last route, a model service's stays and has fewer. What writes runs inside `write()`;
+ * the caller publishes, and tells of it with `tellEnded`.
+ */
+import type { Route } from "../../shared/protocol/schema/circuit.ts";
+import type { Acknowledgements } from "../delivery/acknowledgements.ts";
+import { deleteOfSessions } from "../store/tokens.ts";
+import type { Db } from "../store/open.ts";
+import type { Deps } from "../deps.ts";
+import { getWorker } from "../store/workers.ts";
+import { circuitsOfSession } from "../store/circuit-queries.ts";
+import { selectRivals } from "../store/circuit-statements.ts";
+import { removeCircuit, updateRoutes, type Cause, type CircuitRow } from "../store/circuits.ts";
+
+/** A session's way to a kernel. */
+export type Lead = Pick<Route, "session_id" | "kernel_host" | "kernel_port">;
+
+/** A circuit that has lost routes. */
+export interface Ended {
+  /** As it was. */
+  row: CircuitRow;
+  /** As it is now; null when it was removed. */
+  left: CircuitRow | null;
+}
+
+/** Takes away the routes that are over. */
+export function endRoutes(
+  tx: Db,
+  rows: readonly CircuitRow[],
+  isOver: (route: Route, row: CircuitRow) => boolean,
+  cause: Cause,
+): Ended[] {
+  return rows.flatMap((row): Ended[] => {
+    const routes = row.routeInfo.filter((route) => !isOver(route, row));
+    if (routes.length === row.routeInfo.length) return [];
+    if (row.appMode === "inference" || routes.length > 0) return [{ row, left: updateRoutes(tx, row, routes, cause) }];
+    removeCircuit(tx, row, cause);
+    return [{ row, left: null }];
+  });
+}
+
+/** Ends all that belongs to sessions, their tokens too. */
+export function endSessions(tx: Db, sessionIds: readonly string[], cause: Cause): { ended: Ended[]; tokens: number } {
+  const over = new Set(sessionIds);
+  // A model service may have kernels of several of them: it changes once.
+  const rows = new Map(sessionIds.flatMap((id) => circuitsOfSession(tx, id)).map((row) => [row.id, row]));
+  const ended = endRoutes(tx, [...rows.values()], ({ session_id: id }) => over.has(id), cause);
+  return { ended, tokens: deleteOfSessions(tx, sessionIds) };
+}
+
+/** The circuits of other sessions that lead to these kernels. 5,000 routes take 15 ms. */
+export function rivals(db: Db, routes: readonly Lead[]): CircuitRow[] {
+  if (routes.length === 0) return [];
+  const leads = routes.map(({ session_id: session, kernel_host: host, kernel_port: port }) => [host, port, session]);
+  return selectRivals(db).all({ leads: JSON.stringify(leads) });
+}
+
+/** The kernels of these routes are these sessions' from now on: circuits of other sessions lose their way to them. */
+export function claimKernels(
+  tx: Db,
+  routes: readonly Lead[],
+  cause: Cause,
+  others: readonly CircuitRow[] = rivals(tx, routes),
+): Ended[] {
+  const owners = ownersOf(routes);
+  return endRoutes(tx, others, (route) => isOfAnother(route, owners), cause);
+}
+
+/** Whose each kernel is. Where two sessions name one, the later route counts. */
+export function ownersOf(routes: readonly Lead[]): ReadonlyMap<string, string> {
+  return new Map(routes.map((route) => [kernelOf(route), route.session_id]));
+}
+
+/** Whether a route leads to a kernel of another session. */
+export function isOfAnother(route: Route, owners: ReadonlyMap<string, string>): boolean {
+  return (owners.get(kernelOf(route)) ?? route.session_id) !== route.session_id;
+}
+
+/** After the commit: ends the waits for circuits that are gone, and logs. `why` follows "circuit closed: ". */
+export function tellEnded(
+  { database: { db }, log }: Deps,
+  acknowledgements: Acknowledgements,
+  ended: readonly Ended[],
+  why: string,
+  requestId: string | null,
+): void {
+  for (const { row, left } of ended) {
+    if (left === null) acknowledgements.forget(row.id);
+    const about = {
+      circuit: row.id,
+      worker: getWorker(db, row.workerId)?.authority,
+      origin_request_id: row.originRequestId,
+      ...(requestId === null ? {} : { request_id: requestId }),
+    };
+    if (left === null) log.info(about, `circuit closed: ${why}`);
+    else log.info({ ...about, endpoint: row.endpointId, routes: left.routeInfo.length }, `routes ended: ${why}`);
+  }
+}
+
+// --- internal ---
+
+function kernelOf({ kernel_host: host, kernel_port: port }: Lead): string {
+  return `${host} ${port}`;
+}

@@ -1,0 +1,159 @@
+/**
+ * Whether a worker serves a circuit as it is now: the wait after a commit that creation, reuse and endpoint calls share.
+ * What no worker acknowledges in time is taken back, so that nothing is left behind.
+ */
+import { Failure } from "../../shared/failure.ts";
+import type { Acknowledgements } from "./acknowledgements.ts";
+import { write, type Db } from "../store/open.ts";
+import type { Deps } from "../deps.ts";
+import type { Publisher } from "./publisher.ts";
+import { getWorker, type WorkerRow } from "../store/workers.ts";
+import { getCircuit } from "../store/circuit-queries.ts";
+import * as store from "../store/circuits.ts";
+
+/** A circuit as a request has found or made it. */
+export interface Found {
+  row: store.CircuitRow;
+  worker: WorkerRow;
+  reuse: boolean;
+  /** What this request has done to it; the event of a change is on its way with the commit. */
+  state: "new" | "rerouted" | "replaced" | "as before";
+}
+
+/**
+ * `superseded`: it was moved, changed or removed meanwhile. `late`: no worker said that it serves it. `refused`: its worker
+ * said that it can't.
+ */
+export type Served = "served" | "superseded" | "late" | "refused";
+
+export interface Serving {
+  /** Waits until a worker serves the circuit as found. One that is late is taken back, unless it served before. */
+  wait(found: Found, requestId: string | null): Promise<Served>;
+  /** Takes a circuit back that nobody can serve, unless it was served before or was changed meanwhile. */
+  takeBack(row: store.CircuitRow, requestId: string | null): Promise<void>;
+  /** Resolves when the circuits' workers do as these rows say, a second later at the latest: who is late does so soon. */
+  applied(rows: readonly store.CircuitRow[]): Promise<void>;
+}
+
+const SETTLE_MS = 1000;
+
+export function createServing(deps: Deps, publisher: Publisher, acknowledgements: Acknowledgements): Serving {
+  const { database, now, log, bus } = deps;
+  const { db } = database;
+
+  async function wait({ row, worker, state }: Found, requestId: string | null): Promise<Served> {
+    // An old worker's acknowledgement names no revision: one of a moment ago may be of what this replaces.
+    if (state !== "replaced" && acknowledgements.has(row)) return "served";
+    // The original's workers acknowledge what is new to them, and no change of routes.
+    if (worker.isOriginal && (state === "rerouted" || (state === "as before" && acknowledgements.everServed(row))))
+      return "served";
+    if (state === "replaced" || (state === "as before" && !isAwaited(row))) {
+      // Perhaps changed before a restart and never acknowledged: its event may be long gone.
+      publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
+    }
+    const outcome = await acknowledgements.wait(row);
+    if (outcome === "superseded") return "superseded";
+    // Removed while its acknowledgement was on its way: there is nothing to send anybody to.
+    if (outcome === "acknowledged") return getCircuit(db, row.id)?.workerId === row.workerId ? "served" : "superseded";
+    if (outcome === "late") await takeBack(row, requestId);
+    // Acknowledged at the last moment, it was not; or another node can what one could not.
+    const left = getCircuit(db, row.id);
+    if (left !== undefined && acknowledgements.has(left)) return "served";
+    if (outcome === "refused") return "refused";
+    log.warn(
+      {
+        circuit: row.id,
+        worker: worker.authority,
+        origin_request_id: row.originRequestId,
+        events: bus.healthy() ? "connected" : "away",
+      },
+      "no worker acknowledged the circuit; it is taken back unless it served before",
+    );
+    return "late";
+  }
+
+  function isAwaited({ id, workerId, revision }: store.CircuitRow): boolean {
+    const awaited = acknowledgements.awaitedRow(id);
+    return awaited?.workerId === workerId && awaited.revision === revision;
+  }
+
+  /** Circuits that are to be taken back with the next commit: thousands of a call are late together. */
+  let late: { row: store.CircuitRow; requestId: string | null }[] = [];
+  let takingBack: Promise<void> | null = null;
+
+  function takeBack(row: store.CircuitRow, requestId: string | null): Promise<void> {
+    late.push({ row, requestId });
+    return (takingBack ??= Bun.sleep(0).then(takeAllBack));
+  }
+
+  /** Forgets those that never served, unless they were moved, changed or acknowledged meanwhile. */
+  function takeAllBack(): void {
+    const all = late;
+    late = [];
+    takingBack = null;
+    const gone = write(db, (tx) =>
+      all.filter(({ row: { id, workerId, revision }, requestId }) => {
+        const row = getCircuit(tx, id);
+        if (row?.workerId !== workerId || row.revision !== revision || acknowledgements.everServed(row)) return false;
+        store.removeCircuit(tx, row, { requestId, now: now() }, "withdrawn");
+        return true;
+      }),
+    );
+    for (const { row } of gone) acknowledgements.forget(row.id, "late");
+    publisher.kick();
+  }
+
+  async function applied(rows: readonly store.CircuitRow[]): Promise<void> {
+    const awaited = rows.filter(answersTo());
+    if (awaited.length === 0) return;
+    const late = Promise.withResolvers<void>();
+    const end = performance.now() + SETTLE_MS;
+    const timer = setTimeout(late.resolve, SETTLE_MS);
+    await Promise.race([Promise.all(awaited.map((row) => follow(row, end))), late.promise]);
+    clearTimeout(timer);
+  }
+
+  /** Tells of rows whose worker is alive and says when it has changed a circuit. */
+  function answersTo(): (row: store.CircuitRow) => boolean {
+    const known = new Map<string, boolean>();
+    return ({ workerId }) => {
+      const answers = known.get(workerId) ?? isAttentive(getWorker(db, workerId));
+      known.set(workerId, answers);
+      return answers;
+    };
+  }
+
+  /** Resolves when the worker does as this row says, or as a newer one that another call has made of it. */
+  async function follow(row: store.CircuitRow, end: number): Promise<void> {
+    for (let state: store.CircuitRow | undefined = row; state !== undefined && performance.now() < end;) {
+      if (acknowledgements.has(state) || (await acknowledgements.wait(state, true)) !== "superseded") return;
+      state = getCircuit(db, row.id);
+    }
+  }
+
+  return { wait, takeBack, applied };
+}
+
+/** No worker has said in time that it serves a circuit. */
+export function notResponding(): Failure {
+  return new Failure("service-unavailable", "E10001: Proxy worker not responding");
+}
+
+/** The worker of a circuit; the database holds no circuit without one. */
+export function mustFind(db: Db, workerId: string): WorkerRow {
+  const row = getWorker(db, workerId);
+  if (row === undefined) throw new Failure("internal-server-error", "The circuit's worker is not recorded");
+  return row;
+}
+
+/** Whether a circuit's slot is still one of its worker, which may have come back with another range or mode. */
+export function fits({ frontendMode, port }: store.CircuitRow, worker: WorkerRow): boolean {
+  if (frontendMode !== worker.frontendMode) return false;
+  return port === null || (port >= (worker.portLow ?? 0) && port <= (worker.portHigh ?? 0));
+}
+
+// --- internal ---
+
+function isAttentive(worker: WorkerRow | undefined): boolean {
+  return worker?.status === "ALIVE" && !worker.isOriginal;
+}

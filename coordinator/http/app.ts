@@ -1,0 +1,69 @@
+/** What all routes share: how failures are answered, calls counted, bodies read, methods overridden, CORS. */
+import { Elysia } from "elysia";
+import { CORS_HEADERS } from "../../shared/http/page.ts";
+import { pathOf } from "../../shared/http/target.ts";
+import type { Deps } from "../deps.ts";
+import type { Authenticator } from "./auth.ts";
+import { readBody } from "./body.ts";
+import { answerFailure } from "./errors.ts";
+import { overridden } from "./method-override.ts";
+import { inPlaceOf } from "./peer.ts";
+
+/** An app without routes. `answered` is told of each call: its method, the pattern of its route, its status. */
+export function createHttpApp(
+  { config, log }: Deps,
+  authenticator: Authenticator,
+  answered: (method: string, route: string, status: number) => void,
+): Elysia {
+  // A Host of fewer than four characters misroutes without standardHostname: false. Elysia's default normaliser runs
+  // before the check and turns `[1]` into `{"0": 1}` where an object is wanted; TypeBox's does not.
+  const app: Elysia = new Elysia({ handler: { standardHostname: false }, normalize: "typebox" });
+  app.onError((failed) => {
+    const answer = answerFailure(
+      app,
+      { log, home: config.proxy_coordinator.home_url },
+      { ...failed, path: pathOf(failed.request.url) },
+    );
+    failed.set.status = answer.status;
+    return answer;
+  });
+  app.onAfterResponse(({ request, route, set, responseValue }) => {
+    const status = responseValue instanceof Response ? responseValue.status : Number(set.status ?? 200);
+    answered(request.method, route ?? "", status);
+  });
+  app.onRequest(({ request, set }) => {
+    for (const [name, value] of CORS_HEADERS) set.headers[name] = value;
+    return request.method === "OPTIONS" ? preflight() : undefined;
+  });
+  app.onRequest(async ({ request, server }) => {
+    const meant = await overridden(request, authenticator);
+    if (meant === null) return undefined;
+    inPlaceOf(meant, request, server);
+    return app.handle(meant);
+  });
+  const isTrusted = (request: Request) =>
+    authenticator.api(request.headers).then(
+      () => true,
+      () => false, // a stranger's body is held to the small limit, and refused later if its route wants a secret
+    );
+  const { max_body_bytes: small, max_bulk_body_bytes: large } = config.proxy_coordinator;
+  app.onParse(({ request }) => readBody(request, { small, large, isTrusted: () => isTrusted(request) }));
+  return app;
+}
+
+// --- internal ---
+
+function preflight(): Response {
+  return new Response(null, {
+    status: 204,
+    headers: [
+      ...CORS_HEADERS,
+      ["Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS"],
+      [
+        "Access-Control-Allow-Headers",
+        "Authorization, Content-Type, X-BackendAI-Token, X-Backend-Request-ID, X-Method-Override",
+      ],
+      ["Access-Control-Max-Age", "600"],
+    ],
+  });
+}

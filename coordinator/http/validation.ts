@@ -1,0 +1,119 @@
+/** Says in words which field of a request is wrong, what was wanted there and what was given. */
+import type { ValidationError } from "elysia";
+import { isRecord } from "../../shared/values.ts";
+
+export interface FieldFault {
+  field: string;
+  wanted: string;
+  got: string;
+  /** All of it as one sentence. */
+  text: string;
+}
+
+/** At most this many fields are named. */
+const MAX_FAULTS = 10;
+const SECRET_NAME = /(token|secret|password|authorization|access_key)$/i;
+
+/** The faults of a request that failed its schema, one a field. */
+export function describeFaults(error: ValidationError): FieldFault[] {
+  return describeErrors(
+    error.all.filter((one) => "path" in one),
+    error.type,
+  );
+}
+
+/** What TypeBox or Elysia say of a value: a JSON pointer, the schema there and what was given. */
+interface SchemaError {
+  path: string;
+  value?: unknown;
+  schema?: unknown;
+  /** Of a union: what each branch says. */
+  errors?: Iterable<SchemaError>[];
+}
+
+/** The faults of a value, one a field. `whole` names the value itself. */
+export function describeErrors(errors: Iterable<SchemaError>, whole = "body"): FieldFault[] {
+  const faults = new Map<string, FieldFault>();
+  for (const { path, schema, value } of inside(errors)) {
+    if (faults.size >= MAX_FAULTS) break;
+    const field = path.slice(1).replaceAll("/", ".") || whole;
+    if (faults.has(field)) continue;
+    const wanted = describeSchema(schema);
+    const got = shown(field, value);
+    faults.set(field, { field, wanted, got, text: `${field}: wanted ${wanted}, got ${got}` });
+  }
+  return [...faults.values()];
+}
+
+/** A schema in words: "an integer from 1 to 65535 or null". */
+export function describeSchema(schema: unknown): string {
+  if (!isRecord(schema)) return "another value";
+  if (Array.isArray(schema["anyOf"])) return alternatives(schema["anyOf"]);
+  if ("const" in schema) return JSON.stringify(schema["const"]);
+  switch (schema["type"]) {
+    case "integer":
+    case "number":
+      return `${schema["type"] === "integer" ? "an integer" : "a number"}${range(schema["minimum"], schema["maximum"])}`;
+    case "string":
+      return text(schema);
+    case "boolean":
+      return "true or false";
+    case "null":
+      return "null";
+    case "array":
+      return `a list${range(schema["minItems"], schema["maxItems"])}`;
+    default:
+      return "an object";
+  }
+}
+
+// --- internal ---
+
+function alternatives(schemas: unknown[]): string {
+  const words = [...new Set(schemas.map(describeSchema))];
+  const literals = words.filter((word) => word.startsWith('"'));
+  const others = words.filter((word) => !word.startsWith('"'));
+  const listed = literals.length > 1 ? [`one of ${literals.map((word) => word.slice(1, -1)).join(", ")}`] : literals;
+  return [...listed, ...others].join(" or ");
+}
+
+function range(low: unknown, high: unknown): string {
+  if (typeof low === "number" && typeof high === "number") return ` from ${low} to ${high}`;
+  if (typeof low === "number") return ` of at least ${low}`;
+  return typeof high === "number" ? ` of at most ${high}` : "";
+}
+
+function text(schema: Record<string, unknown>): string {
+  if (schema["format"] === "uuid") return "a UUID";
+  if (schema["format"] === "boolean") return "true or false";
+  if (typeof schema["format"] === "string") return `a ${schema["format"]}`;
+  if (typeof schema["pattern"] === "string") return `text like ${schema["pattern"]}`;
+  const length = range(schema["minLength"], schema["maxLength"]);
+  return length === "" ? "text" : `text of length${length.replace(" of", "")}`;
+}
+
+/** An object where a union has one branch for objects is judged by that branch: "an object or null" would tell nothing. */
+function* inside(errors: Iterable<SchemaError>): Iterable<SchemaError> {
+  for (const error of errors) {
+    const branches = isRecord(error.schema) && isRecord(error.value) ? error.schema["anyOf"] : undefined;
+    const objects = Array.isArray(branches) ? branches.flatMap((one: unknown, at) => (isObject(one) ? [at] : [])) : [];
+    const [only, ...others] = objects;
+    const nested = only === undefined || others.length > 0 ? undefined : error.errors?.[only];
+    if (nested === undefined) yield error;
+    else yield* inside(nested);
+  }
+}
+
+function isObject(schema: unknown): boolean {
+  return isRecord(schema) && schema["type"] === "object";
+}
+
+/** What was given, in words; lists and objects are only named, because a secret may be anywhere in them. */
+export function shown(field: string, value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (SECRET_NAME.test(field)) return "[hidden]";
+  if (typeof value === "object" && value !== null)
+    return Array.isArray(value) ? `a list of ${value.length}` : "an object";
+  const json = JSON.stringify(value);
+  return json.length > 80 ? `${json.slice(0, 80)}…` : json;
+}

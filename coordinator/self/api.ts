@@ -1,0 +1,130 @@
+/** Routes that tell how the coordinator is: for load balancers, orchestrators and clients that look for it. */
+import { Elysia } from "elysia";
+import { Type } from "@sinclair/typebox";
+import { connectivity, type Part } from "../../shared/compat/connectivity.ts";
+import { WhereaboutsAnswer } from "../../shared/protocol/schema/api.ts";
+import { VERSION } from "../../shared/runtime/version.ts";
+import type { Deps } from "../deps.ts";
+import { agreement } from "../store/convergence.ts";
+import { workerStatuses } from "../store/workers.ts";
+import type { AccessPlugin } from "../http/access.ts";
+import { peerOf } from "../http/peer.ts";
+import type { Metrics, Watched } from "./metrics.ts";
+
+const tags = ["Status"];
+const Answer = Type.Object({}, { additionalProperties: Type.Unknown() });
+
+export interface Readiness {
+  ready: boolean;
+  /** The same as the original tells it. */
+  parts: Part[];
+  /** One entry a thing that it needs. */
+  checks: Record<string, string>;
+}
+
+/** What `/health` says of a coordinator, its workers and what it needs. */
+export function createReadiness(
+  { database, bus, live, platform, now }: Deps,
+  { publisher, collector, lease }: Watched,
+): () => Readiness {
+  return () => {
+    const { nodes, workers } = agreement(database.db, now());
+    const positions = [...workers.values()];
+    const most = (figures: readonly number[]) => (figures.length === 0 ? "none" : String(Math.max(...figures)));
+    const parts = [
+      { group: "redis", component: "live", healthy: live.healthy() },
+      { group: "redis", component: "events", healthy: bus.healthy() },
+      { group: "database", component: "sqlite", healthy: true },
+    ];
+    return {
+      ready: parts.every(({ healthy }) => healthy),
+      parts,
+      checks: {
+        database: database.epoch,
+        events: bus.healthy() ? "connected" : "away",
+        live_data: live.healthy() ? "connected" : "away",
+        // Without it circuits are made all the same: that sessions end is noticed later.
+        ...(platform === undefined ? {} : { platform_events: platform.healthy() ? "connected" : "away" }),
+        unpublished_changes: String(publisher.pending()),
+        revision: String(positions.reduce((sum, { revision }) => sum + revision, 0)),
+        workers: counted(workerStatuses(database.db)),
+        nodes: counted(nodes),
+        largest_lag: most(positions.flatMap(({ lag }) => lag ?? [])),
+        longest_silence_seconds: most(positions.map(({ heardAt }) => Math.round((now() - heardAt) / 100) / 10)),
+        periodic_work: lease.isMine() ? "here" : "elsewhere",
+        use_of_circuits: collector.knows() ? "known" : "unknown",
+      },
+    };
+  };
+}
+
+/** Such as `2 ALIVE, 0 LOST`. */
+function counted(figures: Record<string, number>): string {
+  return Object.entries(figures)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(", ");
+}
+
+export function statusRoutes(
+  access: AccessPlugin,
+  baseUrl: () => string,
+  readiness: () => Readiness,
+  now: () => number,
+) {
+  const answer = (status: string, parts: readonly Part[]) => ({
+    status,
+    version: VERSION,
+    component: "appproxy-coordinator",
+    connectivity: connectivity(parts, now()),
+  });
+  /** `bad`: as the original calls what is away, `error` where a probe asks. */
+  const health = (bad: "degraded" | "error") => {
+    const { ready, parts, checks } = readiness();
+    return { ready, body: { ...answer(ready ? "ok" : bad, parts), checks } };
+  };
+  return new Elysia({ name: "status" })
+    .use(access)
+    .get("/", () => ({ component: "appproxy-coordinator", version: VERSION, api_version: "v2" }), {
+      access: "public",
+      response: Answer,
+      detail: { tags, summary: "What this is" },
+    })
+    .get("/status", () => ({ api_version: "v2" as const, advertise_address: baseUrl() }), {
+      access: "public",
+      response: WhereaboutsAnswer,
+      detail: { tags, summary: "Where to reach it" },
+    })
+    .get("/health", () => health("degraded").body, {
+      access: "public",
+      response: Answer,
+      detail: { tags, summary: "Health with its parts" },
+    })
+    .get("/health/livez", () => answer("ok", []), {
+      access: "public",
+      response: Answer,
+      detail: { tags, summary: "Is the process alive" },
+    })
+    .get(
+      "/health/readyz",
+      ({ set }) => {
+        const { ready, body } = health("error");
+        if (!ready) set.status = 503;
+        return body;
+      },
+      { access: "public", response: { 200: Answer, 503: Answer }, detail: { tags, summary: "Can it create circuits" } },
+    );
+}
+
+export function metricsRoutes(access: AccessPlugin, metrics: Metrics) {
+  return new Elysia({ name: "metrics" })
+    .use(access)
+    .get("/metrics", ({ request, server }) => metrics.answer(peerOf(request, server)), {
+      access: "public",
+      detail: {
+        tags,
+        summary: "Figures for Prometheus",
+        description: "Only for the addresses in `metric_access_allowed_hosts`.",
+        responses: { 200: { description: "OK" }, 403: { description: "Forbidden" } },
+      },
+    });
+}

@@ -1,0 +1,140 @@
+/** SQL that finds circuits: by what they are, whose they are, where they are. What writes is in circuits.ts. */
+import { and, asc, count, desc, eq, gt, inArray, isNotNull, or, type SQL } from "drizzle-orm";
+import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
+import type { AppMode } from "../../shared/protocol/schema/circuit.ts";
+import type { Db } from "./open.ts";
+import { changes, circuits, circuitRoutes, workers } from "./schema.ts";
+import { selectByEndpoint, selectById, selectHold, selectInteractive, selectReusable } from "./circuit-statements.ts";
+import type { CircuitRow } from "./circuits.ts";
+
+export interface ReuseKey {
+  sessionId: string;
+  app: string;
+  protocol: ProxyProtocol;
+  openToPublic: boolean;
+  allowedClientIps: string | null;
+}
+
+export interface CircuitFilter {
+  originRequestId?: string | undefined;
+  sessionId?: string | undefined;
+  app?: string | undefined;
+  /** A worker's id or authority. */
+  worker?: string | undefined;
+}
+
+export function getCircuit(db: Db, id: string): CircuitRow | undefined {
+  return selectById(db).get({ id });
+}
+
+/** The circuit of a model service. */
+export function circuitOfEndpoint(db: Db, endpointId: string): CircuitRow | undefined {
+  return selectByEndpoint(db).get({ endpointId });
+}
+
+/** Whether the last word about a circuit at a worker is that it was taken back: nobody has ever served it. */
+export function wasWithdrawn(db: Db, workerId: string, circuitId: string): boolean {
+  const last = db
+    .select({ kind: changes.kind })
+    .from(changes)
+    .where(and(eq(changes.workerId, workerId), eq(changes.circuitId, circuitId)))
+    .orderBy(desc(changes.revision))
+    .limit(1)
+    .get();
+  return last?.kind === "withdrawn";
+}
+
+/** The circuits of all model services. */
+export function inferenceCircuits(db: Db): CircuitRow[] {
+  return db.select().from(circuits).where(isNotNull(circuits.endpointId)).orderBy(asc(circuits.endpointId)).all();
+}
+
+/** The oldest circuit that a request with this key may share. */
+export function findReusable(db: Db, { openToPublic, ...key }: ReuseKey): CircuitRow | undefined {
+  return selectReusable(db).get({ ...key, openToPublic: Number(openToPublic) })?.circuit;
+}
+
+/** The circuits of a session, by app when one is named. */
+export function circuitsOfSession(db: Db, sessionId: string, app?: string): CircuitRow[] {
+  const ids = db
+    .select({ id: circuitRoutes.circuitId })
+    .from(circuitRoutes)
+    .where(eq(circuitRoutes.sessionId, sessionId));
+  return db
+    .select()
+    .from(circuits)
+    .where(and(inArray(circuits.id, ids), app === undefined ? undefined : eq(circuits.app, app)))
+    .all();
+}
+
+/** Whether a session has circuits or tokens. */
+export function holdsAnything(db: Db, sessionId: string): boolean {
+  return selectHold(db).get({ sessionId }) !== undefined;
+}
+
+export function circuitsOfWorker(db: Db, workerId: string): CircuitRow[] {
+  return db.select().from(circuits).where(eq(circuits.workerId, workerId)).orderBy(asc(circuits.createdAt)).all();
+}
+
+/** What the collector needs of a circuit. */
+export type Idle = Pick<CircuitRow, "id" | "workerId" | "usedAt" | "lastAccess">;
+/** What Redis says of a circuit's last use, epoch seconds. */
+export type Use = Pick<CircuitRow, "id" | "lastAccess">;
+
+/** Interactive circuits by id, after one id. */
+export function interactivePage(db: Db, after: string, limit: number): Idle[] {
+  return selectInteractive(db).all({ after, limit });
+}
+
+/** How many circuits there are of each mode. */
+export function circuitModes(db: Db): Record<AppMode, number> {
+  const rows = db.select({ mode: circuits.appMode, circuits: count() }).from(circuits).groupBy(circuits.appMode).all();
+  return { interactive: 0, inference: 0, ...Object.fromEntries(rows.map((row) => [row.mode, row.circuits])) };
+}
+
+/** All circuits, those of a worker together. */
+export function circuitsByWorker(db: Db): CircuitRow[] {
+  return db.select().from(circuits).orderBy(asc(circuits.workerId), asc(circuits.createdAt), asc(circuits.id)).all();
+}
+
+/** A page of circuits, oldest first, after the circuit named by `after`. */
+export function listCircuits(db: Db, filter: CircuitFilter, limit: number, after?: CircuitRow): CircuitRow[] {
+  return db
+    .select()
+    .from(circuits)
+    .where(and(...conditions(db, filter), after === undefined ? undefined : isAfter(after)))
+    .orderBy(asc(circuits.createdAt), asc(circuits.id))
+    .limit(limit)
+    .all();
+}
+
+// --- internal ---
+
+function conditions(db: Db, filter: CircuitFilter): (SQL | undefined)[] {
+  return [
+    filter.originRequestId === undefined ? undefined : eq(circuits.originRequestId, filter.originRequestId),
+    filter.app === undefined ? undefined : eq(circuits.app, filter.app),
+    filter.sessionId === undefined
+      ? undefined
+      : inArray(
+          circuits.id,
+          db
+            .select({ id: circuitRoutes.circuitId })
+            .from(circuitRoutes)
+            .where(eq(circuitRoutes.sessionId, filter.sessionId)),
+        ),
+    filter.worker === undefined
+      ? undefined
+      : inArray(
+          circuits.workerId,
+          db
+            .select({ id: workers.id })
+            .from(workers)
+            .where(or(eq(workers.id, filter.worker.toLowerCase()), eq(workers.authority, filter.worker))),
+        ),
+  ];
+}
+
+function isAfter(row: CircuitRow): SQL | undefined {
+  return or(gt(circuits.createdAt, row.createdAt), and(eq(circuits.createdAt, row.createdAt), gt(circuits.id, row.id)));
+}

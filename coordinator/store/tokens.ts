@@ -1,0 +1,83 @@
+/** SQL of the tokens of `POST /v2/conf`. */
+import { and, eq, gt, inArray, lte, max, ne, sql } from "drizzle-orm";
+import type { Db } from "./open.ts";
+import { prepared, rowOf } from "./prepared.ts";
+import { tokens } from "./schema.ts";
+
+export type TokenRow = typeof tokens.$inferSelect;
+
+export function insertToken(db: Db, token: TokenRow): void {
+  insertRow(db).run(token);
+}
+
+export function getToken(db: Db, id: string): TokenRow | undefined {
+  return selectById(db).get({ id });
+}
+
+/** Whether another session has a newer token for this token's kernel: its address is that session's by now. */
+export function isOutdated(
+  db: Db,
+  {
+    kernelHost,
+    kernelPort,
+    sessionId,
+    createdAt,
+  }: Pick<TokenRow, "kernelHost" | "kernelPort" | "sessionId" | "createdAt">,
+): boolean {
+  return selectNewerOfAnother(db).get({ kernelHost, kernelPort, sessionId, createdAt }) !== undefined;
+}
+
+/** A session's newest token for a kernel: when it was issued. */
+export function newestIssue(db: Db, sessionId: string, kernelHost: string, kernelPort: number): number | null {
+  const isIt = and(
+    eq(tokens.sessionId, sessionId),
+    eq(tokens.kernelHost, kernelHost),
+    eq(tokens.kernelPort, kernelPort),
+  );
+  return (
+    db
+      .select({ at: max(tokens.createdAt) })
+      .from(tokens)
+      .where(isIt)
+      .get()?.at ?? null
+  );
+}
+
+/** Forgets the tokens of sessions. Gives how many there were. */
+export function deleteOfSessions(db: Db, sessionIds: readonly string[]): number {
+  return db
+    .delete(tokens)
+    .where(inArray(tokens.sessionId, [...sessionIds]))
+    .returning({ id: tokens.id })
+    .all().length;
+}
+
+export function deleteExpired(db: Db, now: number): void {
+  db.delete(tokens).where(lte(tokens.expiresAt, now)).run();
+}
+
+// --- internal ---
+
+const insertRow = prepared((db) => db.insert(tokens).values(rowOf(tokens)).prepare());
+const selectNewerOfAnother = prepared((db) =>
+  db
+    .select({ id: tokens.id })
+    .from(tokens)
+    .where(
+      and(
+        eq(tokens.kernelHost, sql.placeholder("kernelHost")),
+        eq(tokens.kernelPort, sql.placeholder("kernelPort")),
+        ne(tokens.sessionId, sql.placeholder("sessionId")),
+        gt(tokens.createdAt, sql.placeholder("createdAt")),
+      ),
+    )
+    .limit(1)
+    .prepare(),
+);
+const selectById = prepared((db) =>
+  db
+    .select()
+    .from(tokens)
+    .where(eq(tokens.id, sql.placeholder("id")))
+    .prepare(),
+);

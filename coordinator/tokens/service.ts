@@ -1,0 +1,104 @@
+/** `POST /v2/conf`: the Manager names a kernel and gets a token with which a person may open circuits to it. */
+import type { Acknowledgements } from "../delivery/acknowledgements.ts";
+import { claimKernels, tellEnded, type Lead } from "../circuits/end-routes.ts";
+import { write } from "../store/open.ts";
+import type { Publisher } from "../delivery/publisher.ts";
+import type { Positions } from "../delivery/node-revisions.ts";
+import { Failure } from "../../shared/failure.ts";
+import { hostFault, kernelHost } from "../../shared/http/kernel.ts";
+import type { ConfRequest } from "../../shared/protocol/schema/api.ts";
+import type { Deps } from "../deps.ts";
+import { getToken, insertToken, isOutdated, type TokenRow } from "../store/tokens.ts";
+
+export interface ConfService {
+  /**
+   * Stores the kernel with the Manager's request id and gives the token. Ends other sessions' ways to that kernel, and
+   * resolves when their workers' nodes know of that.
+   */
+  configure(request: ConfRequest, requestId: string | null): Promise<string>;
+  /** The token of a session. Throws when it is unknown, expired or of another session. */
+  redeem(id: string, sessionId: string): TokenRow;
+  /**
+   * Throws, as `redeem` does, when the token was taken away since (its session has ended), and when its kernel's address
+   * was given to another session since.
+   */
+  confirm(token: TokenRow): void;
+}
+
+interface Services {
+  publisher: Publisher;
+  acknowledgements: Acknowledgements;
+  positions: Positions;
+}
+
+export function createConfService(deps: Deps, { publisher, acknowledgements, positions }: Services): ConfService {
+  const { config, database, now, newId, log } = deps;
+  const lifetime = config.proxy_coordinator.token_lifetime * 1000;
+  return {
+    async configure(request, requestId) {
+      const fault = hostFault(request.kernel_host);
+      if (fault !== null)
+        throw new Failure("invalid-api-params", `kernel_host: ${fault}, got ${JSON.stringify(request.kernel_host)}`);
+      const { session } = request;
+      if (session.id == null || (session.access_key ?? "") === "") {
+        const wanted = session.id == null ? "session.id: wanted a UUID" : "session.access_key: wanted text";
+        throw new Failure("invalid-api-params", `Not meant for inference apps (${wanted}, got none)`);
+      }
+      const token: TokenRow = {
+        id: newId(),
+        loginSessionToken: request.login_session_token ?? null,
+        kernelHost: kernelHost(request.kernel_host),
+        kernelPort: request.kernel_port,
+        sessionId: session.id.toLowerCase(),
+        userId: session.user_uuid.toLowerCase(),
+        projectId: (session.project_id ?? session.group_id)?.toLowerCase() ?? null,
+        accessKey: session.access_key ?? "",
+        domainName: session.domain_name ?? null,
+        originRequestId: requestId,
+        createdAt: now(),
+        expiresAt: now() + lifetime,
+      };
+      // The platform says whose kernel is at this address: whoever was there before leads into it no more.
+      const ended = write(database.db, (tx) => {
+        insertToken(tx, token);
+        return claimKernels(tx, [kernelOf(token)], { requestId, now: now() });
+      });
+      if (ended.length > 0) publisher.kick();
+      tellEnded(deps, acknowledgements, ended, "its kernel is another session's by now", requestId);
+      await positions.settled(ended);
+      log.info({ session: session.id, origin_request_id: requestId }, "token issued");
+      return token.id;
+    },
+    redeem(id, sessionId) {
+      const token = getToken(database.db, id.toLowerCase());
+      // An expired token and one that never was look the same.
+      if (token === undefined || token.expiresAt <= now()) throw unknownToken();
+      if (token.sessionId !== sessionId.toLowerCase())
+        throw new Failure("invalid-credentials", { msg: "E20007: Session ID mismatch", page: "other-session" });
+      return token;
+    },
+    confirm(token) {
+      if (getToken(database.db, token.id) === undefined) throw unknownToken();
+      if (isOutdated(database.db, token)) throw recycled();
+    },
+  };
+}
+
+// --- internal ---
+
+function kernelOf({ sessionId, kernelHost, kernelPort }: TokenRow): Lead {
+  return { session_id: sessionId, kernel_host: kernelHost, kernel_port: kernelPort };
+}
+
+/** A token of a session that has ended, and nobody has said so. */
+export function recycled(): Failure {
+  return new Failure("invalid-credentials", {
+    msg: "token: its kernel's address is another session's by now",
+    page: "session-over",
+  });
+}
+
+/** As the original's, and no more: callers take 401 for a wrong secret of theirs. */
+function unknownToken(): Failure {
+  return new Failure("object-not-found", { object: "token", page: "link-expired" });
+}

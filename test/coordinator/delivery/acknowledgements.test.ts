@@ -1,0 +1,70 @@
+/** Acknowledgements are noted in the database, and count before they are: on a real SQLite file. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { sql } from "drizzle-orm";
+import { createAcknowledgements, type Acknowledgements } from "../../../coordinator/delivery/acknowledgements.ts";
+import { getCircuit } from "../../../coordinator/store/circuit-queries.ts";
+import { insertCircuit, toCircuit, type CircuitRow } from "../../../coordinator/store/circuits.ts";
+import { openDb, write, type OpenDb } from "../../../coordinator/store/open.ts";
+import { upsertWorker } from "../../../coordinator/store/workers.ts";
+import { silentLog } from "../../../shared/runtime/log.ts";
+import { memoryMessengers } from "../../../shared/redis/messengers.ts";
+import { createCodec } from "../../../shared/protocol/envelope.ts";
+import { newCircuit, NOW, portRegistration } from "../../support/rows.ts";
+import { until } from "../../support/until.ts";
+import { API_KEY, coordinatorConfig, WORKER } from "../../support/values.ts";
+
+let directory: string;
+let database: OpenDb;
+let acknowledgements: Acknowledgements;
+let row: CircuitRow;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "app-proxy-acknowledge-"));
+  database = openDb(join(directory, "db.sqlite3"), () => crypto.randomUUID());
+  upsertWorker(database.db, portRegistration("w1"), WORKER, NOW);
+  row = write(database.db, (tx) =>
+    insertCircuit(tx, newCircuit({ port: 10_205, acknowledgedAt: null, acknowledgedRevision: null }), {
+      requestId: null,
+      now: NOW,
+    }),
+  );
+  const { bus, live } = memoryMessengers(silentLog())(createCodec(API_KEY, false));
+  const deps = { config: coordinatorConfig().values, database, bus, live, log: silentLog() };
+  acknowledgements = createAcknowledgements({ ...deps, now: () => NOW, newId: () => crypto.randomUUID() });
+});
+
+afterEach(() => {
+  acknowledgements.stop();
+  database.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+function acknowledge(): void {
+  acknowledgements.receive({
+    name: "appproxy_worker_circuit_added_event",
+    source: "appproxy-worker",
+    requestId: null,
+    payload: { target_worker_authority: "w1", circuits: [toCircuit(row)] },
+  });
+}
+
+const stored = () => getCircuit(database.db, row.id)?.acknowledgedRevision;
+
+test("an acknowledgement counts at once, and is noted shortly after", async () => {
+  acknowledge();
+  expect([acknowledgements.has(row), acknowledgements.everServed(row), stored()]).toEqual([true, true, null]);
+  await until(() => stored() === row.revision);
+});
+
+test("one that can't be noted while the disk is full counts all the same, and is noted when there is room", async () => {
+  database.db.run(sql`PRAGMA query_only = ON`);
+  acknowledge();
+  // The first attempt to note it has failed by then.
+  await Bun.sleep(100);
+  expect([acknowledgements.has(row), acknowledgements.everServed(row), stored()]).toEqual([true, true, null]);
+  database.db.run(sql`PRAGMA query_only = OFF`);
+  await until(() => stored() === row.revision);
+});
