@@ -13,7 +13,7 @@ import type { Log } from "../shared/runtime/log.ts";
 import { memoryMessengers, redisMessengers, type Messengers } from "../shared/redis/messengers.ts";
 import type { Shutdown } from "../shared/runtime/process.ts";
 import { loadWorkerConfig, type WorkerConfig } from "../worker/config.ts";
-import { bunEngine } from "../worker/engine/bun.ts";
+import { bunEngine } from "../worker/engine/bun/engine.ts";
 import { startWorker, type Worker } from "../worker/worker.ts";
 
 /** Texts of the two configuration files, and the environment that overrides them. */

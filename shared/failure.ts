@@ -1,6 +1,6 @@
 /**
  * The one list of failures and the one error class that carries them.
- * Both services throw `Failure` and turn it into an answer in one place (coordinator/http/errors.ts, worker/failure.ts).
+ * Both services throw `Failure` and turn it into an answer in one place (coordinator/http/errors.ts, worker/core/failure.ts).
  * Types, statuses, titles and codes are fixed by callers that match on them.
  */
 interface FailureRow {

@@ -18,8 +18,8 @@ import { originOf } from "../shared/http/origins.ts";
 import { reason } from "../shared/failure.ts";
 import { readTls } from "../shared/runtime/tls.ts";
 import { APP_MODES, FRONTEND_MODES } from "../shared/protocol/schema/circuit.ts";
-import { SAME_SITES } from "./permit.ts";
-import { ROUTE_POLICIES } from "./routes/policy.ts";
+import { SAME_SITES } from "./access/permit.ts";
+import { ROUTE_POLICIES } from "./upstreams/policy.ts";
 
 export const WORKER_FILE = "app-proxy-worker.toml";
 export const WORKER_ENV = "APP_PROXY_WORKER";

@@ -2,9 +2,9 @@
  * The end of a worker's traffic (dataplane F4): nothing new comes in, requests finish, WebSockets are asked to go one
  * after the other, so that their clients do not all come back at once, and what is left in the end is closed.
  */
-import type { Frontends } from "./frontends.ts";
-import type { Carried } from "./routes/pool.ts";
-import type { Table } from "./table.ts";
+import type { Frontends } from "./listeners/frontends.ts";
+import type { Carried } from "./upstreams/pool.ts";
+import type { Table } from "./circuits/table.ts";
 
 /** Share of the time over which WebSockets are closed; the rest is for their last words. */
 const SPREAD = 0.8;

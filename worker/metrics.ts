@@ -1,11 +1,11 @@
 /** The worker's figures at `GET /metrics` of its API port, for the addresses in `metric_access_allowed_hosts`. */
 import { addressMatcher } from "../shared/http/addresses.ts";
 import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/runtime/metrics.ts";
-import type { Clock } from "./clock.ts";
-import { reportRoutes } from "./routes/health.ts";
-import type { SyncState } from "./sync.ts";
-import type { Table } from "./table.ts";
-import type { Usage } from "./usage.ts";
+import type { Clock } from "./state/clock.ts";
+import { reportRoutes } from "./health/http-checks.ts";
+import type { SyncState } from "./state/sync.ts";
+import type { Table } from "./circuits/table.ts";
+import type { Usage } from "./circuits/usage.ts";
 
 export interface Metrics {
   answer(peer: string): Promise<Response>;

@@ -15,9 +15,9 @@ import { connectRedis } from "../shared/redis/redis.ts";
 import { ignoreProxySettings, shutdownOnSignal, surviveStrayErrors } from "../shared/runtime/process.ts";
 import { followSupervisor, predecessorOf, tellSupervisor } from "../shared/runtime/supervised.ts";
 import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
-import { bunEngine } from "./engine/bun.ts";
-import { ephemeralWarning } from "./ephemeral.ts";
-import { findKin } from "./kin.ts";
+import { bunEngine } from "./engine/bun/engine.ts";
+import { ephemeralWarning } from "./listeners/linux-ephemeral.ts";
+import { findKin } from "./listeners/sibling.ts";
 import { startWorker, type WorkerDeps } from "./worker.ts";
 
 /** Reads the arguments and starts; `fitted` may put other parts in the place of the real ones. Rejects when it can't start. */

@@ -10,8 +10,8 @@ import { onStopSignal, runMain } from "../shared/runtime/process.ts";
 import { PREDECESSOR, stopTimeOf } from "../shared/runtime/supervised.ts";
 import { envName } from "../shared/config/load.ts";
 import { WORKER_ENV } from "./config.ts";
-import { readOptions, SUPERVISE_HELP, type Options } from "./supervise-options.ts";
-import { startSupervisor, type Child } from "./supervisor.ts";
+import { readOptions, SUPERVISE_HELP, type Options } from "./supervise/options.ts";
+import { startSupervisor, type Child } from "./supervise/supervisor.ts";
 
 const SHARE_PORTS = envName(WORKER_ENV, ["proxy_worker", "share_ports"]);
 

@@ -96,7 +96,7 @@ export function pageOf({ kind, detail }: Failure): PageKind {
 /** Who reads these may have made the request that was wrong. */
 const DETAILED: ReadonlySet<PageKind> = new Set(["bad-link", "bad-request", "forbidden", "port-taken", "wrong-method"]);
 
-/** Our pages hold no script and load nothing, but those on the way in that clear a slot (worker/leavings.ts). One that loads itself again says where it was (worker/hold.ts), others nothing. */
+/** Our pages hold no script and load nothing, but those on the way in that clear a slot (worker/access/leavings.ts). One that loads itself again says where it was (worker/core/hold.ts), others nothing. */
 function pageHeaders(language: Language, reload: Reload | undefined): [string, string][] {
   const frame = reload?.frameset === true ? `; ${FRAME_SOURCE}` : "";
   return [

@@ -2,7 +2,7 @@
  * `bun test/bench/scale-table.ts COUNT`: a worker's table with so many circuits, in a process of its own: what a lookup
  * costs and what memory a circuit takes. Prints JSON; called by scale.ts.
  */
-import { find } from "../../worker/find.ts";
+import { find } from "../../worker/core/resolve.ts";
 import { circuit, head, newTable, route } from "../support/values.ts";
 
 export interface TableFigures {

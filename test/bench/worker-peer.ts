@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
-import { PermitAuthority, permitCookieName } from "../../worker/permit.ts";
+import { PermitAuthority, permitCookieName } from "../../worker/access/permit.ts";
 import { PERMIT_SECRET } from "../support/manager.ts";
 import { freePort, freeRange } from "../support/ports.ts";
 import { startRedis } from "../support/redis.ts";

@@ -10,7 +10,7 @@ import { silentLog } from "../../shared/runtime/log.ts";
 import { memoryMessengers, redisMessengers, type Messengers } from "../../shared/redis/messengers.ts";
 import { createShutdown, type Shutdown } from "../../shared/runtime/process.ts";
 import { loadWorkerConfig } from "../../worker/config.ts";
-import { bunEngine } from "../../worker/engine/bun.ts";
+import { bunEngine } from "../../worker/engine/bun/engine.ts";
 import { startWorker } from "../../worker/worker.ts";
 import { startFakeCoordinator, type FakeCoordinator } from "../support/fake-coordinator.ts";
 import { API_SECRET } from "../support/manager.ts";

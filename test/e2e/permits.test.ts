@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MAX_PERMITS } from "../../worker/permit-jar.ts";
+import { MAX_PERMITS } from "../../worker/access/permit-jar.ts";
 import { startApp, type App } from "../support/app.ts";
 import { closedPage, startBrowser } from "../support/browser.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";

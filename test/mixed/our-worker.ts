@@ -3,7 +3,7 @@ import { pino } from "pino";
 import { COORDINATOR_EVENTS, createCodec } from "../../shared/protocol/envelope.ts";
 import { redisMessengers } from "../../shared/redis/messengers.ts";
 import { loadWorkerConfig } from "../../worker/config.ts";
-import { bunEngine } from "../../worker/engine/bun.ts";
+import { bunEngine } from "../../worker/engine/bun/engine.ts";
 import { startWorker, type Worker } from "../../worker/worker.ts";
 import type { RedisServer } from "../support/redis.ts";
 import { workerToml } from "../support/toml.ts";

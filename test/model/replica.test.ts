@@ -10,10 +10,10 @@ import { createMemoryBus, MemoryHub } from "../../shared/bus/memory.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
-import type { Known } from "../../worker/coordinator-client.ts";
-import type { Frontends } from "../../worker/frontends.ts";
-import { createReplica, type Replica } from "../../worker/replica.ts";
-import type { Table } from "../../worker/table.ts";
+import type { Known } from "../../worker/state/coordinator-client.ts";
+import type { Frontends } from "../../worker/listeners/frontends.ts";
+import { createReplica, type Replica } from "../../worker/state/replica.ts";
+import type { Table } from "../../worker/circuits/table.ts";
 import { newTable } from "../support/values.ts";
 import { AUTHORITY, ModelCoordinator } from "./coordinator.ts";
 import { runs, same, STEPS, stepsOf, TIMEOUT_MS } from "./runs.ts";
@@ -111,7 +111,7 @@ class World {
     }
   }
 
-  /** What a heartbeat's answer leads to (worker/sync.ts). */
+  /** What a heartbeat's answer leads to (worker/state/sync.ts). */
   beat(): void {
     const { revision, digest, known } = this.replica.state();
     const ours = this.model.answer(null);

@@ -2,9 +2,9 @@
  * A second process beside a test's own, which takes over its ports with the Bun engine: started by `startBeside`, told by
  * messages what to do. Its parent is the predecessor.
  */
-import { bunEngine } from "../../worker/engine/bun.ts";
-import type { Core, Listener, Sharing } from "../../worker/engine/engine.ts";
-import { socketsOf } from "../../worker/engine/sockets.ts";
+import { bunEngine } from "../../worker/engine/bun/engine.ts";
+import type { Core, Listener, Sharing } from "../../worker/seam/engine.ts";
+import { socketsOf } from "../../worker/listeners/linux-sockets.ts";
 
 type Order = { open: number; name: string } | { close: number };
 

@@ -4,8 +4,8 @@ import { ConfigError } from "../../shared/config/load.ts";
 import { Failure, type FailureKind } from "../../shared/failure.ts";
 import type { Circuit, Route } from "../../shared/protocol/schema/circuit.ts";
 import { loadWorkerConfig } from "../../worker/config.ts";
-import type { RequestHead } from "../../worker/engine/engine.ts";
-import { Table, type Entry, type TableSettings } from "../../worker/table.ts";
+import type { RequestHead } from "../../worker/seam/engine.ts";
+import { Table, type Entry, type TableSettings } from "../../worker/circuits/table.ts";
 
 export const CIRCUIT = "c1c1c1c1-0000-4000-8000-000000000001";
 export const SESSION = "5e5e5e5e-0000-4000-8000-000000000001";

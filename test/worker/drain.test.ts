@@ -1,8 +1,8 @@
 /** The end of a worker's traffic: everything that can say goodbye is asked to before the listeners close. */
 import { expect, test } from "bun:test";
 import { drain } from "../../worker/drain.ts";
-import type { Frontends } from "../../worker/frontends.ts";
-import { pick } from "../../worker/pick.ts";
+import type { Frontends } from "../../worker/listeners/frontends.ts";
+import { pick } from "../../worker/core/pick.ts";
 import { entry, newTable, untold } from "../support/values.ts";
 
 /** Frontends whose connections never end by themselves. */

@@ -9,13 +9,13 @@ import { pathAndQuery, pathOf } from "../../shared/http/target.ts";
 import { stopServer } from "../../shared/runtime/process.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 import { VERSION } from "../../shared/runtime/version.ts";
-import { openAlone, openClaimed, type Claimed } from "../engine/claim.ts";
-import type { Clock } from "../clock.ts";
-import { Succession } from "../engine/succession.ts";
-import type { Kin } from "../kin.ts";
-import type { SyncState } from "../sync.ts";
+import { openAlone, openClaimed, type Claimed } from "../listeners/claim-port.ts";
+import type { Clock } from "../state/clock.ts";
+import { Succession } from "../listeners/generations.ts";
+import type { Kin } from "../listeners/sibling.ts";
+import type { SyncState } from "../state/sync.ts";
 import type { Metrics } from "../metrics.ts";
-import { setup, type SetupDeps } from "./setup.ts";
+import { setup, type SetupDeps } from "../access/setup.ts";
 
 export interface ApiDeps {
   hostname: string;

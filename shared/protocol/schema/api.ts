@@ -16,7 +16,7 @@ const SESSION_EXAMPLE = {
 
 /**
  * The session a token is for. `project_id` and `group_id` are two names of one thing. Without session id or access key it
- * is a model service: coordinator/conf refuses that.
+ * is a model service: coordinator/tokens refuses that.
  */
 export const SessionInfo = Type.Object({
   id: Type.Optional(nullable(Uuid)),

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import { mintSetupToken } from "../../../shared/protocol/jwt.ts";
 import { loadWorkerConfig } from "../../../worker/config.ts";
-import { bunEngine } from "../../../worker/engine/bun.ts";
+import { bunEngine } from "../../../worker/engine/bun/engine.ts";
 import { startWorker } from "../../../worker/worker.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
 import { memoryMessengers } from "../../../shared/redis/messengers.ts";

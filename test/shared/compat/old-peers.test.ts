@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { pino } from "pino";
 import { createCodec, fromPeer } from "../../../shared/protocol/envelope.ts";
 import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
-import { createCoordinatorClient } from "../../../worker/coordinator-client.ts";
+import { createCoordinatorClient } from "../../../worker/state/coordinator-client.ts";
 import { API_KEY, CIRCUIT, circuit, route, SESSION, USER, WORKER } from "../../support/values.ts";
 
 const codec = createCodec(API_KEY, true);

@@ -1,0 +1,27 @@
+/** Failures that are not the app's: each is told, however it is with the app. */
+import { expect, test } from "bun:test";
+import { Failure } from "../../../shared/failure.ts";
+import type { Log } from "../../../shared/runtime/log.ts";
+import { silentLog } from "../../../shared/runtime/log.ts";
+import { answerFor } from "../../../worker/core/failure.ts";
+import { Homes } from "../../../worker/circuits/homes.ts";
+import { entry, head } from "../../support/values.ts";
+
+function told() {
+  const lines: unknown[] = [];
+  const log: Log = Object.assign(silentLog(), { warn: (about: { cause?: unknown }) => void lines.push(about.cause) });
+  return { lines, deps: { homes: new Homes(null), log, domain: null, now: () => 1 } };
+}
+
+test("an error of ours is told each time with its cause, and says nothing of the app", () => {
+  const { lines, deps } = told();
+  const one = entry({ app: "secret-app" });
+  const asked = head({ headers: [["Accept", "text/html"]] });
+  const bodies = ["first", "second"].map((cause) => {
+    const failure = new Failure("internal-server-error", { cause: new Error(cause) });
+    return answerFor(failure, asked, one, deps).body;
+  });
+  expect(lines).toEqual(["first", "second"]);
+  expect(bodies.join()).not.toContain("secret-app");
+  expect(one.trouble).toBeNull();
+});

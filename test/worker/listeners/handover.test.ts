@@ -1,0 +1,146 @@
+/** Two processes on one port: which of them, and which of the listeners of the older one, has the new connections. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { openAlone } from "../../../worker/listeners/claim-port.ts";
+import type { Listener } from "../../../worker/seam/engine.ts";
+import { canSteer } from "../../../worker/listeners/linux-reuseport.ts";
+import { Succession } from "../../../worker/listeners/generations.ts";
+import { openNamed, sharingWith, startBeside, type Beside } from "../../support/beside.ts";
+import { freePort } from "../../support/ports.ts";
+import { until } from "../../support/until.ts";
+import { atEnd } from "../../support/at-end.ts";
+
+let beside: Beside;
+let port: number;
+let elder: Listener | null = null;
+
+beforeEach(async () => {
+  beside = startBeside();
+  port = await freePort();
+});
+
+afterEach(async () => {
+  await Promise.all([beside.kill(), elder?.close("now")]);
+  elder = null;
+});
+
+const openElder = (name: string) => (elder = openNamed(name, port, sharingWith(beside.pid, "successor")));
+const ask = async () => (await fetch(`http://127.0.0.1:${port}/`, { keepalive: false })).text();
+
+/** Who answers fifty connections. */
+async function who(): Promise<string> {
+  const names = await Promise.all(Array.from({ length: 50 }, ask));
+  return [...new Set(names)].toSorted().join();
+}
+
+describe.skipIf(!canSteer())("a port that two processes share", () => {
+  test("is the older one's until it hands over, and the younger one's from then on", async () => {
+    const listener = openElder("elder");
+    await beside.open(port, "successor");
+    expect(await who()).toBe("elder");
+    const closed = listener.close("finish", 100);
+    expect(await who()).toBe("successor");
+    await closed;
+    expect(await who()).toBe("successor");
+  });
+
+  test("and that the younger one opens anew for another circuit, while the older one drains, is the younger one's", async () => {
+    const listener = openElder("elder, first circuit");
+    await beside.open(port, "successor, first circuit");
+    const closed = listener.close("finish", 5000);
+    expect(await who()).toBe("successor, first circuit");
+    await beside.close(port);
+    await beside.open(port, "successor, second circuit");
+    expect(await who()).toBe("successor, second circuit");
+    await listener.close("now");
+    await closed;
+    expect(await who()).toBe("successor, second circuit");
+  });
+
+  test("and that both open at once for a new circuit is the older one's, though the younger one was faster", async () => {
+    await beside.open(port, "successor");
+    const listener = openElder("elder");
+    expect(await who()).toBe("elder");
+    const closed = listener.close("finish", 100);
+    expect(await who()).toBe("successor");
+    await closed;
+    expect(await who()).toBe("successor");
+  });
+
+  test("and that the younger one opens only a moment after the older one wanted to hand over, is never closed", async () => {
+    const listener = openElder("elder");
+    const closed = listener.close("finish", 1000);
+    for (let round = 0; round < 10; round++) expect(await ask()).toBe("elder");
+    await beside.open(port, "successor");
+    await until(async () => (await who()) === "successor");
+    await closed;
+    expect(await who()).toBe("successor");
+  });
+
+  test("many times over, at the very same moment, leads to one that serves and fails in neither", async () => {
+    for (let round = 0; round < 30; round++) {
+      port = await freePort();
+      const opened = beside.open(port, "successor");
+      if (round % 2 === 0) await Bun.sleep(0);
+      const listener = openElder("elder");
+      await opened;
+      expect(await who()).toBe("elder");
+      const closed = listener.close("finish", 50);
+      expect(await who()).toBe("successor");
+      await closed;
+      await beside.close(port);
+    }
+  });
+
+  test("is not opened on a stranger's, who listens at the same address, and is when his is another one", async () => {
+    const listen = (hostname: string) => Bun.listen({ hostname, port, socket: { data: () => undefined } });
+    const stranger = listen("127.0.0.1");
+    expect(() => openElder("elder")).toThrow(`port ${port} is in use by another process`);
+    stranger.stop(true);
+    const elsewhere = listen("127.0.0.9");
+    atEnd(() => elsewhere.stop(true));
+    openElder("elder");
+    await beside.open(port, "successor");
+    expect(await who()).toBe("elder");
+  });
+});
+
+describe.skipIf(!canSteer())("the older one's second listener, of a renewal", () => {
+  let servers: Succession<Bun.Server<undefined>>;
+  const serve = (name: string) =>
+    Bun.serve({ hostname: "127.0.0.1", port, reusePort: true, fetch: () => new Response(name) });
+  afterEach(() => servers.stop(true));
+
+  function start(lingerMs?: number): void {
+    const claim = { others: [], sharing: sharingWith(beside.pid, "successor") };
+    servers = new Succession({ ...openAlone(() => serve("old")), claim }, lingerMs);
+  }
+
+  test("keeps all connections when a successor comes, and when that fails", async () => {
+    start();
+    servers.renew(() => serve("new"));
+    expect(await who()).toBe("new");
+    await beside.open(port, "successor");
+    expect(await who()).toBe("new");
+    await beside.kill();
+    expect(await who()).toBe("new");
+  });
+
+  test("gets all back when a successor that came before it fails: the places have changed", async () => {
+    start();
+    await beside.open(port, "successor");
+    servers.renew(() => serve("new"));
+    expect(await who()).toBe("new");
+    await beside.kill();
+    await until(async () => (await who()) === "new");
+    await Bun.sleep(0);
+    expect(await who()).toBe("new");
+  });
+
+  test("has them all when the first one goes while a successor is there", async () => {
+    start(200);
+    servers.renew(() => serve("new"));
+    await beside.open(port, "successor");
+    await until(() => servers.listeners === 1);
+    expect(await who()).toBe("new");
+  });
+});

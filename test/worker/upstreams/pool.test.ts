@@ -1,0 +1,185 @@
+/** The routes of a circuit: which are used, which are out, what is kept when they change, what runs over them. */
+import { describe, expect, test } from "bun:test";
+import type { Route } from "../../../shared/protocol/schema/circuit.ts";
+import { RoutePassage } from "../../../worker/upstreams/attempt.ts";
+import { RoutePool, type Member, type PoolSettings } from "../../../worker/upstreams/pool.ts";
+import { route, untold } from "../../support/values.ts";
+
+const at = (port: number, over: Partial<Route> = {}) => route({ kernel_port: port, ...over });
+
+/** A pool of these routes that takes note of what goes out. */
+function poolOf(routes: Route[], over: Partial<PoolSettings> = {}) {
+  const out: Member[] = [];
+  const pool = new RoutePool({
+    policy: "round_robin",
+    now: () => 1000,
+    random: () => 0,
+    out: (one) => out.push(one),
+    ...over,
+  });
+  pool.set(routes, 0);
+  return { pool, out: () => out.map(({ route: { kernel_port: port } }) => port) };
+}
+
+const pick = (pool: RoutePool): Member => pool.pick() ?? missing();
+const ports = (pool: RoutePool, count: number) =>
+  Array.from({ length: count }, () => pool.pick()?.route.kernel_port ?? null);
+const passage = (pool: RoutePool, tried?: Set<Member>) => new RoutePassage(pool, pick(pool), untold, "request", tried);
+
+function missing(): never {
+  throw new Error("the pool gives no member");
+}
+
+function fails(pool: RoutePool, member: Member, times: number): void {
+  for (let time = 0; time < times; time++) pool.failed(member);
+}
+
+describe("a route", () => {
+  test("that is named twice is one, and nothing that runs over it is lost sight of", () => {
+    const { pool } = poolOf([at(1), at(1)]);
+    passage(pool);
+    passage(pool);
+    pool.set([at(1), at(1)], 0);
+    expect(pool.open).toBe(2);
+    expect([...pool.carried()].length).toBe(2);
+  });
+
+  test("is left out after three failures in a row, and told of once", () => {
+    const { pool, out } = poolOf([at(1), at(2)]);
+    const first = pick(pool);
+    fails(pool, first, 2);
+    expect([ports(pool, 2), out()]).toEqual([[2, 1], []]);
+    fails(pool, first, 4);
+    expect([ports(pool, 2), out()]).toEqual([[2, 2], [1]]);
+  });
+
+  test("is used again as soon as it has accepted a connection, with a clean count", () => {
+    const { pool, out } = poolOf([at(1), at(2)]);
+    const first = pick(pool);
+    fails(pool, first, 3);
+    pool.reached(first);
+    expect(new Set(ports(pool, 4))).toEqual(new Set([1, 2]));
+    fails(pool, first, 2);
+    expect(new Set(ports(pool, 4))).toEqual(new Set([1, 2]));
+    fails(pool, first, 1);
+    expect([ports(pool, 2), out()]).toEqual([
+      [2, 2],
+      [1, 1],
+    ]);
+  });
+
+  test("that is the only one is never left out; one without traffic does not count as another", () => {
+    for (const routes of [[at(1)], [at(1), at(2, { traffic_ratio: 0 })]]) {
+      const { pool, out } = poolOf(routes);
+      fails(pool, pick(pool), 9);
+      expect([ports(pool, 2), out()]).toEqual([[1, 1], []]);
+    }
+  });
+
+  test("that has been out longest is tried when all are out, and then the next", () => {
+    const { pool } = poolOf([at(1), at(2), at(3)]);
+    const members = [pick(pool), pick(pool), pick(pool)];
+    for (const one of members.toReversed()) fails(pool, one, 3);
+    const tried = Array.from({ length: 4 }, () => {
+      const next = pick(pool);
+      pool.failed(next);
+      return next.route.kernel_port;
+    });
+    expect(tried).toEqual([3, 2, 1, 3]);
+  });
+
+  test("of which the rest is gone is used although it is out", () => {
+    const { pool } = poolOf([at(1), at(2)]);
+    fails(pool, pick(pool), 3);
+    pool.set([at(1)], 0);
+    expect(ports(pool, 1)).toEqual([1]);
+  });
+
+  test("that never accepted a connection may be starting for 60 s", () => {
+    let now = 0;
+    const { pool } = poolOf([at(1)], { now: () => now });
+    const member = pick(pool);
+    now = 59_999;
+    expect(pool.mayStart(member)).toBe(true);
+    now = 60_000;
+    expect(pool.mayStart(member)).toBe(false);
+    now = 0;
+    pool.reached(member);
+    expect(pool.mayStart(member)).toBe(false);
+  });
+});
+
+describe("a new set", () => {
+  test("keeps the records of routes that stay, with their new weights", () => {
+    const { pool } = poolOf([at(1), at(2), at(3)]);
+    fails(pool, pick(pool), 3);
+    expect(pool.set([at(1), at(2), at(3, { traffic_ratio: 3 })], 0)).toEqual([]);
+    expect(ports(pool, 4).toSorted()).toEqual([2, 3, 3, 3]);
+  });
+
+  test.each<[string, Partial<Route>]>([
+    ["route_id", { route_id: "22222222-0000-4000-8000-000000000000" }],
+    ["session", { session_id: "22222222-0000-4000-8000-000000000000" }],
+    ["host", { kernel_host: "10.9.9.9" }],
+    ["port", { kernel_port: 9 }],
+  ])("with another %s in a route: a new kernel with a clean record", (_what, over) => {
+    const { pool } = poolOf([at(1), at(2)]);
+    const first = pick(pool);
+    fails(pool, first, 3);
+    expect(pool.set([at(1, over), at(2)], 0)).toEqual([first]);
+    expect(new Set(ports(pool, 4))).toEqual(new Set([over.kernel_port ?? 1, 2]));
+    // What still comes of the old one changes nothing.
+    fails(pool, first, 3);
+    pool.reached(first);
+    expect(new Set(ports(pool, 4))).toEqual(new Set([over.kernel_port ?? 1, 2]));
+  });
+
+  test("counts what runs over routes that are gone until it ends", () => {
+    const { pool } = poolOf([at(1)]);
+    const running = passage(pool);
+    pool.set([at(2)], 0);
+    expect([pool.open, [...pool.carried()]]).toEqual([1, [running]]);
+    running.release();
+    running.release();
+    expect([pool.open, [...pool.carried()]]).toEqual([0, []]);
+  });
+});
+
+describe("a passage", () => {
+  test("is open from the start until its release", () => {
+    const { pool } = poolOf([at(1)]);
+    const running = passage(pool);
+    expect(pool.open).toBe(1);
+    running.release();
+    expect(pool.open).toBe(0);
+  });
+
+  test("goes to each other route once, the ones that are out last", () => {
+    const { pool } = poolOf([at(1), at(2), at(3)]);
+    fails(pool, pick(pool), 3);
+    const seen: number[] = [];
+    for (let next: RoutePassage | null = passage(pool); next !== null; next = next.elsewhere()) seen.push(next.port);
+    expect(seen).toEqual([2, 3, 1]);
+    expect(pool.open).toBe(0);
+  });
+
+  test("whose route goes is stopped, also when the engine says how only later", () => {
+    const { pool } = poolOf([at(1)]);
+    const [early, late] = [passage(pool), passage(pool)];
+    let stopped = "";
+    early.stop = () => void (stopped += "early");
+    for (const one of [early, late]) one.close();
+    expect(stopped).toBe("early");
+    late.stop = () => void (stopped += " late");
+    expect(stopped).toBe("early late");
+  });
+
+  test("reports how its own route did", () => {
+    const { pool, out } = poolOf([at(1), at(2)]);
+    const running = passage(pool);
+    for (let time = 0; time < 3; time++) running.failed();
+    expect(out()).toEqual([1]);
+    running.reached();
+    expect(new Set(ports(pool, 2))).toEqual(new Set([1, 2]));
+  });
+});

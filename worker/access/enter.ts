@@ -1,0 +1,135 @@
+/**
+ * The second hop of letting a person in: `/_appproxy/enter?t=TICKET` on the circuit's own origin turns a one-time ticket
+ * into the circuit's permit cookie. It must be there, because a cookie can be set only by the origin that it is for.
+ */
+import { Failure } from "../../shared/failure.ts";
+import type { Answer } from "../../shared/http/page.ts";
+import { languageOf } from "../../shared/pages/language.ts";
+import { isFramed } from "../../shared/pages/reader.ts";
+import { redirectPath } from "../../shared/http/redirect.ts";
+import { validPermit, type AdmitSettings } from "./authorize.ts";
+import type { Burner } from "./single-use.ts";
+import type { RequestHead } from "../seam/engine.ts";
+import { CLEARING, clearingPage, expireCookies, isTrustworthy, mayHoldLeavings } from "./leavings.ts";
+import {
+  LEGACY_COOKIE,
+  permitCookie,
+  permitCookieName,
+  TICKET_LIFETIME,
+  type PermitClaims,
+  type TicketClaims,
+} from "./permit.ts";
+import type { Entry } from "../circuits/table.ts";
+import { unseen, UNSEEN_HEADERS } from "./unseen.ts";
+
+export const ENTER_PATH = "/_appproxy/enter";
+
+/** Every answer on the way in: no cache keeps it, and no `Referer` tells its URL. */
+export const PRIVATE_HEADERS: [string, string][] = [
+  ["Cache-Control", "no-store"],
+  ["Referrer-Policy", "no-referrer"],
+];
+
+export function isEnter(target: string): boolean {
+  return target === ENTER_PATH || target.startsWith(`${ENTER_PATH}?`);
+}
+
+/** Lets the holder of a fresh ticket in. A reload with a valid permit simply goes on. Throws the failure. */
+export async function enter(entry: Entry, head: RequestHead, settings: AdmitSettings, burner: Burner): Promise<Answer> {
+  const quiet = unseen(head.method, (name) => head.header(name));
+  if (quiet !== null) return { status: quiet.status, headers: quietHeaders(entry, head, settings), body: "" };
+  if (head.method !== "GET") throw new Failure("method-not-allowed", `${head.method} ${ENTER_PATH}: wanted GET`);
+  const { circuit } = entry;
+  const ticket = readTicket(head, circuit.id, settings);
+  const isYoung = ticket !== null && ticket.exp * 1000 > settings.now();
+  const needsCookie = settings.sameSite === "lax" && !circuit.open_to_public;
+  if (isYoung && needsCookie && isForeignFrame(head)) throw needsTab(ticket, settings);
+  const fresh = isYoung && (await burner.burn(ticket.jti, BURNT_SECONDS * 1000));
+  const path = redirectPath(ticket?.path ?? "") ?? "/";
+  const held = heldPermit(entry, head, settings);
+  if (fresh) {
+    const lines = cookies(ticket, head, settings);
+    if (!mayHoldLeavings(circuit, held.permit)) return goTo(path, lines);
+    lines.push(...expireCookies(circuit, head.header("cookie")));
+    if (isTrustworthy(settings.secure, head.header("host") ?? "")) return goTo(path, [...CLEARING, ...lines]);
+    return clearingPage(path, [...PRIVATE_HEADERS, ...lines], languageOf(head.header("accept-language")));
+  }
+  if (held.good || circuit.open_to_public) return goTo(path, []);
+  const msg = "This link was used already or has expired; open the app again";
+  throw new Failure("invalid-credentials", { msg, page: isYoung ? "link-used" : "link-expired" });
+}
+
+// --- internal ---
+
+/** Somebody reads the page in the frame first. Seconds. */
+const TAB_TICKET_LIFETIME = 600;
+/**
+ * Longer than any ticket of one origin can live: a tab's may be made in the last moment of a used one, and is used after both
+ * otherwise. Clocks of two nodes may differ by some seconds.
+ */
+const BURNT_SECONDS = TICKET_LIFETIME + TAB_TICKET_LIFETIME + 60;
+
+/** A page of another site shows this in a frame: a cookie that is `SameSite=Lax` would not be kept. */
+function isForeignFrame(head: RequestHead): boolean {
+  const header = (name: string) => head.header(name);
+  return isFramed(header) && header("sec-fetch-site") === "cross-site";
+}
+
+/** Uses nothing up: the ticket goes on to the tab, still good for one use. One that has gone on already lives no longer by it. */
+function needsTab(ticket: TicketClaims, { permits, now }: AdmitSettings): Failure {
+  const at = Math.floor(now() / 1000);
+  const lifetime = ticket.tab === true ? ticket.exp - at : TAB_TICKET_LIFETIME;
+  const same = permits.ticket({ ...ticket, tab: true }, at, lifetime);
+  return new Failure("invalid-credentials", {
+    msg: "Browsers keep no cookie for an app in a frame of another site (permit.same_site); open it in a tab of its own",
+    page: "framed",
+    tab: `${ENTER_PATH}?t=${same}`,
+  });
+}
+
+function readTicket(head: RequestHead, circuitId: string, { permits }: AdmitSettings): TicketClaims | null {
+  const query = head.target.slice(head.target.indexOf("?") + 1);
+  const claims = permits.readTicket(new URLSearchParams(query).get("t") ?? "");
+  return claims?.cid === circuitId ? claims : null;
+}
+
+function cookies({ uid, cid }: TicketClaims, head: RequestHead, settings: AdmitSettings): [string, string][] {
+  const { permits, jar, secure, lifetime, acceptLegacy } = settings;
+  const permit = permits.issue(uid, cid, Math.floor(settings.now() / 1000), lifetime);
+  const name = permitCookieName(cid, secure);
+  const lines: [string, string][] = [
+    ["Set-Cookie", permitCookie(name, permit, settings, lifetime)],
+    ...jar.tidy(head.header("cookie"), name),
+  ];
+  if (acceptLegacy && uid !== "")
+    lines.push(["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]);
+  return lines;
+}
+
+/** A page of another origin asks for the circuit to be cleared (leavings.ts); only who has a ticket may have that. */
+function quietHeaders(entry: Entry, head: RequestHead, settings: AdmitSettings): [string, string][] {
+  const { circuit } = entry;
+  if (circuit.recycled_at === undefined) return UNSEEN_HEADERS;
+  const ticket = readTicket(head, circuit.id, settings);
+  const isNew = ticket !== null && ticket.exp * 1000 > settings.now();
+  const clears = isNew && mayHoldLeavings(circuit, heldPermit(entry, head, settings).permit);
+  return clears ? [...UNSEEN_HEADERS, ...CLEARING] : UNSEEN_HEADERS;
+}
+
+/** Whether the request may pass, and its permit for this circuit; null for the compatible one, and for none. */
+function heldPermit(
+  entry: Entry,
+  head: RequestHead,
+  settings: AdmitSettings,
+): { good: boolean; permit: PermitClaims | null } {
+  try {
+    return { good: true, permit: validPermit(entry, head, settings) };
+  } catch (error) {
+    if (error instanceof Failure) return { good: false, permit: null };
+    throw error;
+  }
+}
+
+function goTo(path: string, cookieLines: [string, string][]): Answer {
+  return { status: 303, headers: [["Location", path], ...PRIVATE_HEADERS, ...cookieLines], body: "" };
+}

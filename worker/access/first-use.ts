@@ -1,0 +1,99 @@
+/**
+ * Who used a setup token first: the same client may use its link again for a while, because the platform's WebUI fetches
+ * a link before it opens it (security 4). Remembered in Redis for all nodes, and here for when Redis is away.
+ */
+import ipaddr from "ipaddr.js";
+import { reason } from "../../shared/failure.ts";
+import type { LiveData } from "../../shared/live/live.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+
+export interface FirstUse {
+  /** The client's address, as setup.ts tells it; null where a node of an older version has noted only that there was one. */
+  by: string | null;
+  /** Epoch milliseconds. */
+  at: number;
+}
+
+export interface FirstUses {
+  /** Notes the client as the first one; gives who was before, null when nobody was. */
+  claim(id: string, client: string): Promise<FirstUse | null>;
+  /** Who was the first; null when nobody is remembered. */
+  find(id: string): Promise<FirstUse | null>;
+}
+
+/** How long the first client may use its link again. Seconds. */
+export const SAME_CLIENT_SECONDS = 600;
+
+/** First uses remembered here; the rest is in Redis. */
+const MAX_USES = 100_000;
+
+export function createFirstUses(live: LiveData, log: Log, now: () => number): FirstUses {
+  /** Insertion order is expiry order: all live equally long. A promise, so that two uses at one moment ask once. */
+  const known = new Map<string, { until: number; use: Promise<FirstUse> }>();
+
+  function recall(id: string): Promise<FirstUse> | undefined {
+    for (const [old, { until }] of known) {
+      if (until > now() && known.size < MAX_USES) break;
+      known.delete(old);
+    }
+    return known.get(id)?.use;
+  }
+
+  async function ask(id: string, mine: FirstUse): Promise<FirstUse> {
+    try {
+      const told = await live.claim(id, written(mine), SAME_CLIENT_SECONDS);
+      return told === null ? mine : read(told);
+    } catch (error) {
+      log.warn({ reason: reason(error) }, "who used a link first is remembered only by this node: live data is away");
+      return mine;
+    }
+  }
+
+  return {
+    async claim(id, client) {
+      const here = recall(id);
+      if (here !== undefined) return here;
+      const mine = { by: oneForm(client), at: now() };
+      const use = ask(id, mine);
+      known.set(id, { until: mine.at + SAME_CLIENT_SECONDS * 1000, use });
+      const first = await use;
+      return first === mine ? null : first;
+    },
+    async find(id) {
+      const here = recall(id);
+      if (here !== undefined) return here;
+      try {
+        const told = await live.claimed(id);
+        return told === null ? null : read(told);
+      } catch (error) {
+        log.warn({ reason: reason(error) }, "cannot ask who used a link first: live data is away");
+        return null;
+      }
+    },
+  };
+}
+
+export function isSameClient({ by }: FirstUse, client: string): boolean {
+  return by === oneForm(client);
+}
+
+/** Whether the link is nobody's any more. */
+export function isOver({ at }: FirstUse, now: number): boolean {
+  return now - at > SAME_CLIENT_SECONDS * 1000;
+}
+
+// --- internal ---
+
+/** One address has many spellings; load balancers and sockets do not choose the same. */
+function oneForm(address: string): string {
+  return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
+}
+
+function written({ by, at }: FirstUse): string {
+  return `${at} ${by ?? ""}`;
+}
+
+function read(text: string): FirstUse {
+  const [at, by] = text.split(" ");
+  return by === undefined ? { by: null, at: Number.POSITIVE_INFINITY } : { by, at: Number(at) };
+}

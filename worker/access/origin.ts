@@ -1,0 +1,62 @@
+/**
+ * Where a request comes from (security 5): a cookie is sent along by any site that links here, so what changes things must
+ * come from the circuit's own pages. Called by authorize.ts.
+ */
+import { Failure } from "../../shared/failure.ts";
+import type { Client } from "../http/client-address.ts";
+import type { RequestHead } from "../seam/engine.ts";
+
+/** What the circuit's own pages are told by, beside what the request says. */
+export interface Own {
+  /** Where browsers find the circuit: a proxy in front may change the `Host` that we see. */
+  origin: string;
+  /** Whether pages of this origin may come too, because somebody has asked for it. */
+  lists: (origin: string) => boolean;
+}
+
+/**
+ * Throws for what another site's page asks. `Sec-Fetch-Site` decides where a browser sends it: no page can set it, and it tells
+ * a page with `Referrer-Policy: no-referrer`, whose forms have `Origin: null`, from a stranger. Measured with Chromium 156:
+ * it is there on https and on loopback, stays after a reload, and is lost (same-site or cross-site) with the first redirect
+ * over another origin; never on a WebSocket's handshake, nor on plain http elsewhere. There Origin decides.
+ */
+export function checkOrigin(head: RequestHead, client: Client, own: () => Own): void {
+  if (!head.upgrade && (head.method === "GET" || head.method === "HEAD" || head.method === "OPTIONS")) return;
+  const site = head.header("sec-fetch-site");
+  if (site === "same-origin" || site === "none") return;
+  const origin = head.header("origin");
+  if (site === null && (origin === null || isOf(origin, client))) return;
+  const { origin: wanted, lists } = own();
+  if (origin !== null && ((site === null && origin === wanted) || lists(origin))) return;
+  throw new Failure("generic-forbidden", {
+    msg: "Origin: wanted the circuit's own",
+    page: "other-site",
+    cause: new Error(
+      `got ${shown(origin)}${site === null ? "" : ` with Sec-Fetch-Site: ${shown(site)}`}, ` +
+        `wanted ${client.proto}://${client.host}${sameAs(wanted, client) ? "" : ` or ${wanted}`}`,
+    ),
+  });
+}
+
+// --- internal ---
+
+/**
+ * Where TLS is known of, a page without it is another one: whoever sits in the line can write it. Where it is not, it may
+ * end before us, unsaid.
+ */
+function isOf(origin: string, { proto, host }: Client): boolean {
+  if (!URL.canParse(origin)) return false;
+  const theirs = new URL(origin);
+  if (theirs.protocol !== "https:" && (theirs.protocol !== "http:" || proto === "https")) return false;
+  // URL drops a default port; the Host header may name it.
+  return URL.canParse(`${theirs.protocol}//${host}`) && new URL(`${theirs.protocol}//${host}`).host === theirs.host;
+}
+
+function sameAs(wanted: string, { proto, host }: Client): boolean {
+  return wanted === `${proto}://${host}`;
+}
+
+/** For the log: a line holds no more of what a stranger sends. */
+function shown(value: string | null): string {
+  return value === null ? "none" : JSON.stringify(value.slice(0, 200));
+}

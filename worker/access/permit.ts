@@ -1,0 +1,247 @@
+/**
+ * Permits: the cookies with which a person may use a circuit, and the one-time tickets that lead to them.
+ * A permit is bound to one circuit and person. It is issued in the compact form (compact-permit.ts); that of earlier
+ * versions, v2, is read until it expires, and issued where `permit.compact` is off: an older node knows no other.
+ * The compatible one of the original is accepted only by configuration.
+ */
+import { createHash, createHmac } from "node:crypto";
+import { isRecord } from "../../shared/values.ts";
+import { sameSecret } from "../../shared/runtime/secrets.ts";
+import { authorityTag, readStamp, sealPermit, unsealPermit, type PermitStamp } from "./compact-permit.ts";
+
+export interface PermitClaims {
+  uid: string;
+  cid: string;
+  /** Epoch seconds. */
+  iat: number;
+  exp: number;
+}
+
+export interface TicketClaims {
+  uid: string;
+  cid: string;
+  exp: number;
+  /** Single use. */
+  jti: string;
+  /** Where to go afterwards. */
+  path: string;
+  /** It was made longer already, for a tab of its own. */
+  tab?: true;
+}
+
+export interface PermitSettings {
+  secret: string;
+  previous_secrets: readonly string[];
+  digest_mod: string;
+}
+
+/** How a worker issues permits. */
+export interface PermitIssue {
+  /** Its own name, for the permit's tag. */
+  authority: string;
+  compact: boolean;
+}
+
+/** Seconds from /setup to /_appproxy/enter: one redirect. */
+export const TICKET_LIFETIME = 60;
+
+/** Signs and verifies with a ring of keys: the first signs, all verify. */
+export class PermitAuthority {
+  readonly #permitKeys: Map<string, Buffer>;
+  readonly #v2Keys: Map<string, Buffer>;
+  readonly #ticketKeys: Map<string, Buffer>;
+  readonly #kid: string;
+  readonly #tag: number;
+  readonly #compact: boolean;
+  readonly #legacy: PermitSettings;
+  /** Genuine permits seen lately, in two generations: a page makes a hundred requests with the same one. */
+  #verified = new Map<string, PermitClaims>();
+  #verifiedBefore = new Map<string, PermitClaims>();
+
+  constructor(settings: PermitSettings, issue: PermitIssue = { authority: "", compact: true }) {
+    const secrets = [settings.secret, ...settings.previous_secrets];
+    const ring = (use: string) => new Map(secrets.map((secret) => [keyId(secret), derive(secret, use)]));
+    // Each use has a key of its own, so that a ticket can't pass as a permit nor a compatible permit as either.
+    this.#permitKeys = ring("permit v3");
+    this.#v2Keys = ring("permit v2");
+    this.#ticketKeys = ring("enter ticket");
+    this.#kid = keyId(settings.secret);
+    this.#tag = authorityTag(issue.authority);
+    this.#compact = issue.compact;
+    this.#legacy = settings;
+  }
+
+  /** A permit for a person and a circuit. `lifetime` in seconds, `now` in epoch seconds. */
+  issue(uid: string, cid: string, now: number, lifetime: number): string {
+    const [iat, exp] = [now, now + lifetime];
+    if (!this.#compact) return seal("v2", { uid, cid, iat, exp, kid: this.#kid }, this.#v2Keys);
+    return sealPermit({ tag: this.#tag, iat, exp }, uid, cid, this.#kid, firstOf(this.#permitKeys));
+  }
+
+  /** The claims of a genuine permit of this person and circuit, whatever its age; null for anything else. */
+  read(permit: string, uid: string, cid: string): PermitClaims | null {
+    const known = this.#verified.get(permit);
+    if (known !== undefined) return known.uid === uid && known.cid === cid ? known : null;
+    const before = this.#verifiedBefore.get(permit);
+    const claims = before ?? this.#verify(permit, uid, cid);
+    if (claims?.uid !== uid || claims.cid !== cid) return null;
+    if (this.#verified.size >= MAX_VERIFIED) {
+      this.#verifiedBefore = this.#verified;
+      this.#verified = new Map();
+    }
+    this.#verified.set(permit, claims);
+    return claims;
+  }
+
+  #verify(permit: string, uid: string, cid: string): PermitClaims | null {
+    const stamp = unsealPermit(permit, uid, cid, this.#permitKeys.values());
+    if (stamp !== null) return { uid, cid, iat: stamp.iat, exp: stamp.exp };
+    const claims = unseal("v2", permit, this.#v2Keys);
+    return claims !== null && isPermit(claims) ? claims : null;
+  }
+
+  /** Whether this worker's authority has issued a permit, as far as its text tells; false where that can't be said. */
+  isOwn(stamp: PermitStamp | null): boolean {
+    return stamp?.tag === this.#tag;
+  }
+
+  ticket(claims: Omit<TicketClaims, "exp">, now: number, lifetime = TICKET_LIFETIME): string {
+    return seal("t1", { ...claims, exp: now + lifetime, kid: this.#kid }, this.#ticketKeys);
+  }
+
+  readTicket(ticket: string): TicketClaims | null {
+    const claims = unseal("t1", ticket, this.#ticketKeys);
+    return claims !== null && isTicket(claims) ? claims : null;
+  }
+
+  /** The original's cookie value for a person. */
+  legacy(uid: string): string {
+    return legacyPermit(this.#legacy.secret, uid, this.#legacy.digest_mod);
+  }
+
+  isLegacy(permit: string, uid: string): boolean {
+    return [this.#legacy.secret, ...this.#legacy.previous_secrets].some((secret) =>
+      sameSecret(permit, legacyPermit(secret, uid, this.#legacy.digest_mod)),
+    );
+  }
+}
+
+/** base64 of the ASCII hex digits of HMAC(secret, lower-case UUID): wire.md §7. */
+export function legacyPermit(secret: string, uid: string, digest: string): string {
+  return Buffer.from(createHmac(digest, secret).update(uid.toLowerCase()).digest("hex")).toString("base64");
+}
+
+/** The cookie of a circuit. `__Host-` binds it to one host, which browsers demand TLS for. */
+export function permitCookieName(circuitId: string, tls: boolean): string {
+  return `${tls ? "__Host-" : ""}appproxy_permit_${circuitId.slice(0, 8)}`;
+}
+
+export const LEGACY_COOKIE = "appproxy_permit";
+
+/** The circuit's first digits in the name of a permit's cookie; null for any other cookie. */
+export function circuitOfCookie(name: string): string | null {
+  return /^(?:__Host-)?appproxy_permit_([0-9a-f]{8})$/.exec(name)?.[1] ?? null;
+}
+
+/** How permits travel. */
+export interface CookieRules {
+  /** Browsers reach circuits with TLS. */
+  secure: boolean;
+  /** `none`: also into frames of other sites' pages. Browsers want TLS for it. */
+  sameSite: (typeof SAME_SITES)[number];
+}
+
+export const SAME_SITES = ["lax", "none"] as const;
+
+/**
+ * The `Set-Cookie` value of a permit. One that comes into frames is partitioned (CHIPS): it is kept for each platform that
+ * shows the app, so that browsers which block third-party cookies take it and no other site's pages send it along.
+ */
+export function permitCookie(name: string, value: string, { secure, sameSite }: CookieRules, maxAge: number): string {
+  const reach = sameSite === "none" ? "SameSite=None; Secure; Partitioned" : `SameSite=Lax${secure ? "; Secure" : ""}`;
+  return `${name}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; ${reach}`;
+}
+
+/**
+ * All values of a cookie in a `Cookie` header, without the quotes that they may have (RFC 6265 §4.1.1): Python's cookies put
+ * a value with a `=` in quotes, and browsers send them back.
+ */
+export function cookieValues(header: string | null, name: string): string[] {
+  if (header === null) return [];
+  return header.split(";").flatMap((pair) => {
+    const at = pair.indexOf("=");
+    return at !== -1 && pair.slice(0, at).trim() === name ? [unquoted(pair.slice(at + 1).trim())] : [];
+  });
+}
+
+/** What a permit's text says of its issue, unproved: of the compact form, and of v2 only the time. Null for other text. */
+export function issueOf(permit: string): PermitStamp | null {
+  const stamp = readStamp(permit);
+  if (stamp !== null) return stamp;
+  const [head, body] = permit.length > MAX_SEALED ? [] : permit.split(".");
+  const claims = head === "v2" && body !== undefined ? readClaims(body) : null;
+  return claims !== null && isPermit(claims) ? { tag: NaN, iat: claims.iat, exp: claims.exp } : null;
+}
+
+// --- internal ---
+
+function unquoted(value: string): string {
+  return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
+}
+
+const MAX_SEALED = 4096;
+/** Permits of a generation: more than a worker has users at a time. About 400 bytes each. */
+const MAX_VERIFIED = 20_000;
+
+function keyId(secret: string): string {
+  return createHash("sha256").update(`appproxy key id\n${secret}`).digest("hex").slice(0, 8);
+}
+
+function derive(secret: string, use: string): Buffer {
+  return createHmac("sha256", secret).update(`appproxy ${use}`).digest();
+}
+
+function firstOf(keys: Map<string, Buffer>): Buffer {
+  const key = keys.values().next().value;
+  if (key === undefined) throw new Error("no key to sign permits with");
+  return key;
+}
+
+function seal(version: string, claims: object, keys: Map<string, Buffer>): string {
+  const body = `${version}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
+  return `${body}.${createHmac("sha256", firstOf(keys)).update(body).digest("base64url")}`;
+}
+
+function unseal(version: string, text: string, keys: Map<string, Buffer>): Record<string, unknown> | null {
+  const [head, body, mac, more] = text.length > MAX_SEALED ? [] : text.split(".");
+  if (head !== version || body === undefined || mac === undefined || more !== undefined) return null;
+  // Every key is tried, whatever `kid` says, so that nothing unverified decides.
+  for (const key of keys.values()) {
+    const good = createHmac("sha256", key).update(`${head}.${body}`).digest("base64url");
+    if (sameSecret(mac, good)) return readClaims(body);
+  }
+  return null;
+}
+
+function readClaims(body: string): Record<string, unknown> | null {
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(body, "base64url").toString());
+    return isRecord(claims) ? claims : null;
+  } catch {
+    return null; // signed, but not by a version that writes JSON here
+  }
+}
+
+function isPermit(claims: Record<string, unknown>): claims is Record<string, unknown> & PermitClaims {
+  return (
+    typeof claims["uid"] === "string" &&
+    typeof claims["cid"] === "string" &&
+    typeof claims["iat"] === "number" &&
+    typeof claims["exp"] === "number"
+  );
+}
+
+function isTicket(claims: Record<string, unknown>): claims is Record<string, unknown> & TicketClaims {
+  const { uid, cid, exp, jti, path } = claims;
+  return [uid, cid, jti, path].every((value) => typeof value === "string") && typeof exp === "number";
+}

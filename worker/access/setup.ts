@@ -1,0 +1,268 @@
+/**
+ * `GET /setup?token=`: the first hop of letting a person in. Verifies the coordinator's token, which is for the client
+ * that uses it first, and sends the person to the circuit's own origin with a one-time ticket. For a TCP circuit it
+ * notes the person's address and tells their client where to connect. Runs on the worker's API port.
+ */
+import { errors } from "jose";
+import { Failure } from "../../shared/failure.ts";
+import { isExpired, verifySetupToken } from "../../shared/protocol/jwt.ts";
+import { homeUrl } from "../../shared/http/home.ts";
+import { languageOf } from "../../shared/pages/language.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
+import { pathAndQuery } from "../../shared/http/target.ts";
+import { redirectPath } from "../../shared/http/redirect.ts";
+import { permitUser, type AdmitSettings } from "./authorize.ts";
+import { clientOf, plainAddress, type Proxies } from "../http/client-address.ts";
+import { ENTER_PATH, PRIVATE_HEADERS } from "./enter.ts";
+import { isOver, isSameClient, SAME_CLIENT_SECONDS, type FirstUses } from "./first-use.ts";
+import type { Homes } from "../circuits/homes.ts";
+import { clearingFromOutside, mayHoldLeavings } from "./leavings.ts";
+import type { Knocks } from "./tcp-allowlist.ts";
+import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName, type PermitClaims } from "./permit.ts";
+import type { Entry, Table } from "../circuits/table.ts";
+import { seemsUnseen, unseen, UNSEEN_HEADERS } from "./unseen.ts";
+
+export interface SetupDeps {
+  table: Table;
+  firstUses: FirstUses;
+  admission: AdmitSettings;
+  jwtSecret: string;
+  knocks: Knocks;
+  proxies: Proxies;
+  /** Where browsers find a circuit. */
+  origin: (entry: Entry) => string;
+  /** Fetches what this node may not know yet. */
+  refresh: () => Promise<void>;
+  newId: () => string;
+  homes: Homes;
+}
+
+interface Claims {
+  circuit: string;
+  redirect: string;
+  /** Null for tokens of the original's coordinator, which may be used again. */
+  jti: string | null;
+  exp: number | undefined;
+  /** The origin from which the person opened the app, as the coordinator heard it. */
+  home: string | undefined;
+}
+
+/** What is known of a token that may be used: this is its first use, the same client's next, or another client's. */
+type Use = "first" | "again" | "another";
+
+/** Answers a setup request of the client at `peer`. Rejects with the failure. */
+export async function setup(request: Request, peer: string, deps: SetupDeps): Promise<Response> {
+  const header = (name: string) => request.headers.get(name);
+  const quiet = unseen(request.method, header);
+  if (quiet !== null) return nothing(quiet.status);
+  const query = new URLSearchParams(pathAndQuery(request.url).split("?")[1] ?? "");
+  const token = query.get("token");
+  const claims = await readClaims(token, deps);
+  // A TCP setup is read by the page that fetches it.
+  if (seemsUnseen(header) && deps.table.byId(claims.circuit)?.circuit.protocol === "http") return nothing(204);
+  const client = clientAddress(request, peer, deps);
+  const use = await useOf(claims, personAt(request, peer, client, deps), deps);
+  // A used token makes nobody fetch: it could be sent a thousand times.
+  const entry = use === "first" ? await lookUp(claims.circuit, deps) : deps.table.byId(claims.circuit);
+  if (entry === undefined) throw use === "another" ? alreadyUsed(claims.home) : ended(claims.home);
+  const { circuit } = entry;
+  if (use !== "another" && claims.home !== undefined) deps.homes.opened(circuit, claims.home);
+  if (circuit.app_mode === "inference")
+    throw new Failure("generic-bad-request", {
+      msg: "E20011: Not supported for inference apps",
+      page: "not-for-browsers",
+    });
+  if (circuit.protocol === "tcp") {
+    if (use === "another") throw alreadyUsed(claims.home);
+    const uri = await tcpSetup(entry, token ?? "", client, deps);
+    const goes = claims.redirect !== "" && query.get("do-not-redirect") !== "true";
+    return goes ? goTo(uri, []) : Response.json({ redirect: uri, redirectURI: uri }, { headers: PRIVATE_HEADERS });
+  }
+  if (circuit.protocol !== "http")
+    throw new Failure("generic-bad-request", {
+      msg: "E20002: Protocol not available as interactive app",
+      page: "not-for-browsers",
+    });
+  const path = redirectPath(claims.redirect);
+  if (path === null) throw badLink("redirect: wanted a path that starts with a single /");
+  const origin = deps.origin(entry);
+  const { permits, now } = deps.admission;
+  const mayHold = mayHoldLeavings(circuit, clearedBy(request, entry, deps.admission));
+  // To a public one anybody may go, and by this way only to be cleared of what another's app has left there.
+  if (circuit.open_to_public && !mayHold) return goTo(origin + path, []);
+  if (use === "another" && !circuit.open_to_public) {
+    if (holdsPermit(request, entry, deps.admission)) return goTo(origin + path, []);
+    throw alreadyUsed(claims.home);
+  }
+  const uid = permitUser(circuit) ?? "";
+  const ticket = permits.ticket({ uid, cid: circuit.id, jti: deps.newId(), path }, Math.floor(now() / 1000));
+  const name = permitCookieName(circuit.id, deps.admission.secure);
+  const tidied = deps.admission.jar.tidy(request.headers.get("cookie"), name);
+  const lines = [...tidied, ...mark(circuit, deps.admission), ...legacyCookies(uid, deps.admission)];
+  const onward = `${origin}${ENTER_PATH}?t=${ticket}`;
+  // Another user's service worker, of which nobody knows, may answer the navigation itself. Service workers are only where
+  // browsers say how they ask.
+  if (!mayHold || header("sec-fetch-mode") !== "navigate") return goTo(onward, lines);
+  const language = languageOf(header("accept-language"));
+  const { status, headers, body } = clearingFromOutside(onward, [...PRIVATE_HEADERS, ...lines], language);
+  return new Response(body, { status, headers });
+}
+
+// --- internal ---
+
+/** Judges who comes with a genuine token, and when. Throws when its time is over. */
+async function useOf({ jti, exp }: Claims, client: string, { firstUses, admission }: SetupDeps): Promise<Use> {
+  const now = admission.now();
+  const isOld = isExpired(exp, now);
+  if (jti === null) {
+    if (isOld) throw expired();
+    return "first";
+  }
+  // What can be remembered of nobody is not asked for.
+  if (isExpired(exp, now - SAME_CLIENT_SECONDS * 1000)) throw expired();
+  const first = isOld ? await firstUses.find(jti) : await firstUses.claim(jti, client);
+  if (first === null ? isOld : isOver(first, now)) throw expired();
+  if (first === null) return "first";
+  return isSameClient(first, client) ? "again" : "another";
+}
+
+/** Lets the address in for raw TCP; gives the link that tells the platform's client app where to connect (wire §7). */
+async function tcpSetup(entry: Entry, token: string, address: string, deps: SetupDeps): Promise<string> {
+  const { circuit, allowed } = entry;
+  if (allowed !== null && !allowed(address))
+    throw new Failure("client-ip-not-allowed", "E20011: Client address not allowed");
+  await deps.knocks.note(circuit.id, address);
+  // An origin is without its port where that is the scheme's own.
+  const { hostname } = new URL(deps.origin(entry));
+  const gateway = encodeURIComponent(`tcp://${hostname}:${circuit.port ?? 0}`);
+  return `${CLIENT_APP}?directTCP=true&auth=${token}&proto=${circuit.protocol}&gateway=${gateway}`;
+}
+
+/** Where the platform's desktop client listens on the person's own machine. */
+const CLIENT_APP = "http://localhost:45678/start";
+
+function clientAddress({ headers }: Request, peer: string, { proxies }: SetupDeps): string {
+  return clientOf({ peer, tls: false, header: (name) => headers.get(name) }, proxies).address;
+}
+
+/**
+ * Who a link is for: the client's address. Behind a load balancer that `trusted_proxies` does not name all people have
+ * its own; what it says of them is not believed, but tells them apart.
+ */
+function personAt({ headers }: Request, peer: string, client: string, { proxies }: SetupDeps): string {
+  const own = plainAddress(peer);
+  if (proxies.trusted(own)) return client;
+  const head = { peer, tls: false, header: (name: string) => headers.get(name) };
+  const told = clientOf(head, { ...proxies, trusted: (address) => address === own }).address;
+  return told === client ? client : `${client}+${told}`;
+}
+
+async function readClaims(token: string | null, { jwtSecret }: SetupDeps): Promise<Claims> {
+  if (token === null || token === "") throw badLink("token: wanted the setup token of the coordinator");
+  const payload = await verifySetupToken(token, jwtSecret).catch((error: unknown) => {
+    throw new Failure("invalid-credentials", {
+      msg: "token: not valid; open the app again",
+      page: "link-expired",
+      cause: hint(error),
+    });
+  });
+  const { circuit, redirect, jti, exp, home } = payload;
+  if (typeof circuit !== "string") throw badLink("token: names no circuit");
+  return {
+    circuit: circuit.toLowerCase(),
+    redirect: typeof redirect === "string" ? redirect : "",
+    jti: jti ?? null,
+    exp,
+    home: typeof home === "string" ? homeUrl(home) : undefined,
+  };
+}
+
+/** For the log: what an operator can do about it. */
+function hint(error: unknown): unknown {
+  const forged = error instanceof errors.JWSSignatureVerificationFailed;
+  return forged ? new Error("its signature is wrong: does secrets.jwt_secret differ from the coordinator's?") : error;
+}
+
+/** The circuit; when it is unknown here, another node may have acknowledged it first. */
+async function lookUp(id: string, { table, refresh }: SetupDeps): Promise<Entry | undefined> {
+  const known = table.byId(id);
+  if (known !== undefined) return known;
+  await refresh();
+  return table.byId(id);
+}
+
+function alreadyUsed(home: string | undefined): Failure {
+  return new Failure("invalid-credentials", {
+    msg: "This link was used already; open the app again",
+    page: "link-used",
+    home,
+  });
+}
+
+function expired(): Failure {
+  return new Failure("invalid-credentials", { msg: "This link has expired; open the app again", page: "link-expired" });
+}
+
+/** Of a genuine token: its circuit was there. */
+function ended(home: string | undefined): Failure {
+  return new Failure("object-not-found", { object: "circuit", home });
+}
+
+function badLink(msg: string): Failure {
+  return new Failure("generic-bad-request", { msg, page: "bad-link" });
+}
+
+function nothing(status: number): Response {
+  return new Response(null, { status, headers: UNSEEN_HEADERS });
+}
+
+/** In port mode the API has the circuits' host, so a browser that reloads this page shows its permit, or the original's. */
+function holdsPermit(request: Request, { circuit }: Entry, settings: AdmitSettings): boolean {
+  const uid = circuit.user_id ?? "";
+  if (permitOf(uid, request, circuit, settings) !== null) return true;
+  const legacy = settings.acceptLegacy && uid !== "" ? request.headers.get("cookie") : null;
+  return cookieValues(legacy, LEGACY_COOKIE).some((permit) => settings.permits.isLegacy(permit, uid));
+}
+
+/** What says that this browser was cleared for a circuit: its permit, or a mark. */
+function clearedBy(request: Request, { circuit }: Entry, settings: AdmitSettings): PermitClaims | null {
+  if (circuit.recycled_at === undefined) return null;
+  const permit = permitOf(permitUser(circuit) ?? "", request, circuit, settings);
+  return permit ?? permitOf(MARK_USER, request, circuit, settings);
+}
+
+function permitOf(uid: string, { headers }: Request, circuit: Circuit, settings: AdmitSettings): PermitClaims | null {
+  const { permits, secure, now } = settings;
+  for (const text of cookieValues(headers.get("cookie"), permitCookieName(circuit.id, secure))) {
+    const claims = permits.read(text, uid, circuit.id);
+    if (claims !== null && claims.exp * 1000 > now()) return claims;
+  }
+  return null;
+}
+
+/** Nobody: a mark lets nobody in. */
+const MARK_USER = "";
+/** As long as a circuit may well be open. Seconds. */
+const MARK_LIFETIME = 30 * 24 * 3600;
+
+/**
+ * By name the permit is on another host than this page, whose clearing fetch brings it along from the same site only. So
+ * the page's own host keeps a mark, lest each opening clears what the person's own app has stored meanwhile.
+ */
+function mark(circuit: Circuit, settings: AdmitSettings): [string, string][] {
+  if (circuit.recycled_at === undefined || circuit.frontend_mode === "port") return [];
+  const value = settings.permits.issue(MARK_USER, circuit.id, Math.floor(settings.now() / 1000), MARK_LIFETIME);
+  return [["Set-Cookie", permitCookie(permitCookieName(circuit.id, settings.secure), value, settings, MARK_LIFETIME)]];
+}
+
+/** Programs that know only the original take its cookie from this answer. */
+function legacyCookies(uid: string, settings: AdmitSettings): [string, string][] {
+  const { permits, lifetime, acceptLegacy } = settings;
+  return acceptLegacy && uid !== ""
+    ? [["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]]
+    : [];
+}
+
+function goTo(location: string, more: [string, string][]): Response {
+  return new Response(null, { status: 302, headers: [["Location", location], ...PRIVATE_HEADERS, ...more] });
+}

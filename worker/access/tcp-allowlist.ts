@@ -1,0 +1,67 @@
+/**
+ * Knocks: which client addresses have passed `/setup` for a TCP circuit (security 6). Raw TCP carries no credential,
+ * so this is what lets a connection in. Remembered for all nodes of an authority, and here for when Redis is away.
+ */
+import ipaddr from "ipaddr.js";
+import { reason } from "../../shared/failure.ts";
+import type { LiveData } from "../../shared/live/live.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+
+export interface Knocks {
+  /** The address may use the circuit for 12 hours. Resolves when the other nodes know it too, or can't be told. */
+  note(circuitId: string, address: string): Promise<void>;
+  /** True when it has knocked, at this node or another. */
+  knows(circuitId: string, address: string): Promise<boolean>;
+}
+
+export const KNOCK_SECONDS = 12 * 3600;
+/** Knocks remembered here; the rest is in Redis. */
+const MAX_KNOCKS = 100_000;
+
+export function createKnocks(live: LiveData, log: Log, now: () => number): Knocks {
+  /** Insertion order is expiry order: all live equally long. */
+  const until = new Map<string, number>();
+  /** Questions to the other nodes that are under way: a hundred connections at once ask one. */
+  const asking = new Map<string, Promise<boolean>>();
+
+  function remember(key: string): void {
+    until.delete(key);
+    until.set(key, now() + KNOCK_SECONDS * 1000);
+    for (const [old, end] of until) {
+      if (end > now() && until.size <= MAX_KNOCKS) break;
+      until.delete(old);
+    }
+  }
+
+  async function ask(key: string): Promise<boolean> {
+    try {
+      return await live.hasKnocked(key);
+    } catch (error) {
+      log.warn({ reason: reason(error) }, "cannot ask for knocks at other nodes: live data is away");
+      return false;
+    }
+  }
+
+  return {
+    async note(circuitId, address) {
+      remember(keyOf(circuitId, address));
+      await live.noteKnock(keyOf(circuitId, address), KNOCK_SECONDS).catch((error: unknown) => {
+        log.warn({ reason: reason(error) }, "a knock is remembered only by this node: live data is away");
+      });
+    },
+    async knows(circuitId, address) {
+      const key = keyOf(circuitId, address);
+      if ((until.get(key) ?? 0) > now()) return true;
+      const asked = asking.get(key) ?? ask(key).finally(() => asking.delete(key));
+      asking.set(key, asked);
+      return asked;
+    },
+  };
+}
+
+// --- internal ---
+
+/** One address has many spellings; load balancers and sockets do not choose the same. */
+function keyOf(circuitId: string, address: string): string {
+  return `${circuitId} ${ipaddr.isValid(address) ? ipaddr.process(address).toString() : address}`;
+}

@@ -1,0 +1,65 @@
+/**
+ * The walk of a TCP connection: find the circuit, check the address and the knock, pick a route (dataplane T2, T3).
+ * A refused connection is closed at once; the log says why.
+ */
+import type { Log } from "../../shared/runtime/log.ts";
+import type { Arrival } from "../seam/engine.ts";
+import { plainAddress } from "../http/client-address.ts";
+import type { Knocks } from "../access/tcp-allowlist.ts";
+import { RoutePassage } from "../upstreams/attempt.ts";
+import { useOf, type Entry, type Table } from "../circuits/table.ts";
+import type { Usage } from "../circuits/usage.ts";
+
+export interface TcpRules {
+  /** Null when every address may come. */
+  knocks: Knocks | null;
+  /** Most connections of one circuit. */
+  maxConnections: number;
+}
+
+interface TcpDeps {
+  table: Table;
+  usage: Usage;
+  tcp: TcpRules;
+  log: Log;
+}
+
+/** The passage of a connection that may pass; null closes it. */
+export function admitTcp(arrival: Arrival, deps: TcpDeps): RoutePassage | null | Promise<RoutePassage | null> {
+  const { table, tcp, log } = deps;
+  const entry = table.byPort(arrival.port);
+  const address = plainAddress(arrival.peer);
+  const refused = entry === undefined ? "no circuit has this port" : refusal(entry, address, tcp);
+  if (entry === undefined || refused !== null) return refusedTcp(arrival, entry, refused ?? "", log);
+  const { circuit } = entry;
+  if (circuit.open_to_public || tcp.knocks === null) return open(entry, arrival, deps);
+  return tcp.knocks.knows(circuit.id, address).then((known) => {
+    if (!known) return refusedTcp(arrival, entry, "its address has not passed /setup for this circuit", log);
+    // Meanwhile the circuit may have gone, or others have come.
+    const now = table.byId(circuit.id);
+    const late = now === undefined ? "the circuit is gone" : refusal(now, address, tcp);
+    return now === undefined || late !== null ? refusedTcp(arrival, now, late ?? "", log) : open(now, arrival, deps);
+  });
+}
+
+/** Notes why a connection was not carried. */
+export function refusedTcp(arrival: Arrival, entry: Entry | undefined, reason: string, log: Log): null {
+  log.info({ circuit: entry?.circuit.id, port: arrival.port, peer: arrival.peer, reason }, "connection refused");
+  return null;
+}
+
+// --- internal ---
+
+function refusal({ allowed, pool }: Entry, address: string, { maxConnections }: TcpRules): string | null {
+  if (allowed !== null && !allowed(address)) return "its address is not allowed";
+  return pool.open >= maxConnections ? `the circuit has ${maxConnections} connections already` : null;
+}
+
+function open(entry: Entry, arrival: Arrival, { usage, log }: TcpDeps): RoutePassage | null {
+  const { pool } = entry;
+  const member = pool.pick();
+  if (member === null) return refusedTcp(arrival, entry, "no kernel serves this app", log);
+  const use = useOf(entry, usage);
+  use.request();
+  return new RoutePassage(pool, member, use, "connection");
+}

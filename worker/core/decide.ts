@@ -1,0 +1,168 @@
+/**
+ * The walk of a request: find the circuit, see who comes, admit, pick a route, rewrite headers.
+ * Plain data in, plain data out; nothing reaches an app that did not come through here.
+ */
+import { Failure } from "../../shared/failure.ts";
+import { redactUrl, type Log } from "../../shared/runtime/log.ts";
+import { isHost, isTarget } from "../../shared/http/target.ts";
+import { ANSWER_RULES } from "../http/answer-rules.ts";
+import { admit, checkAddress, type AdmitSettings } from "../access/authorize.ts";
+import type { Burner } from "../access/single-use.ts";
+import { isOurs } from "../access/bearer.ts";
+import { clientOf, hasNoPort, withPort, type Client, type Proxies } from "../http/client-address.ts";
+import { corsLines, readable, type Listed } from "../access/cors.ts";
+import type { Core, Decision, RequestHead } from "../seam/engine.ts";
+import { enter, isEnter } from "../access/enter.ts";
+import { answerFor, upstreamFault } from "./failure.ts";
+import { isPreflight, preflightAnswer } from "../access/preflight.ts";
+import { find } from "./resolve.ts";
+import type { Hold } from "./hold.ts";
+import type { Homes } from "../circuits/homes.ts";
+import { guardSetCookie, requestEdits } from "../http/headers.ts";
+import { isBareManifest, manifestAnswer } from "../access/manifest.ts";
+import { pick } from "./pick.ts";
+import type { ServiceWorkerNotes } from "../circuits/service-workers.ts";
+import { admitTcp, refusedTcp, type TcpRules } from "./decide-tcp.ts";
+import { useOf, type Entry, type Table } from "../circuits/table.ts";
+import type { Usage } from "../circuits/usage.ts";
+
+export interface DecideDeps {
+  table: Table;
+  /** False until circuits are known for the first time. */
+  isReady: () => boolean;
+  usage: Usage;
+  burner: Burner;
+  serviceWorkers: Pick<ServiceWorkerNotes, "fetched">;
+  log: Log;
+  admission: AdmitSettings;
+  proxies: Proxies;
+  /** Where browsers find a circuit. */
+  origin: (entry: Entry) => string;
+  /** Whose pages may call a circuit with credentials. */
+  listed: Listed;
+  /** Told of every refusal: some come from how a proxy in front is set up. */
+  advise: (failure: Failure, head: RequestHead) => void;
+  /** The wildcard domain with its leading dot. */
+  domain: string | null;
+  tcp: TcpRules;
+  homes: Homes;
+  hold: Hold;
+}
+
+export function createCore(deps: DecideDeps): Core {
+  const { table, log, domain, homes, admission } = deps;
+  const { now } = admission;
+  return {
+    decide(head) {
+      try {
+        return walk(head, deps);
+      } catch (error) {
+        return refusal(error);
+      }
+    },
+    failed(failure, head) {
+      deps.advise(failure, head);
+      const entry = entryOf(table, head, domain);
+      const answer = answerFor(failure, head, entry, { homes, log, domain, now });
+      const origin = head.header("origin");
+      return origin !== null && entry !== undefined && deps.listed(entry, origin) ? readable(answer, origin) : answer;
+    },
+    upstreamFault,
+    admit: (arrival) => admitTcp(arrival, deps),
+    unanswered: (arrival, fault) => refusedTcp(arrival, table.byPort(arrival.port), fault.message, log),
+  };
+}
+
+// --- internal ---
+
+/** `hold` lets a page that loads itself again wait for its app. */
+function walk(head: RequestHead, deps: DecideDeps, hold: Hold | null = deps.hold): Decision | Promise<Decision> {
+  const { table, isReady, burner, admission, proxies, domain, log } = deps;
+  if (head.method === "CONNECT" || head.method === "TRACE")
+    throw new Failure("method-not-allowed", `${head.method} is not proxied`);
+  // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
+  if (!isHost(head.header("host") ?? "")) throw new Failure("generic-bad-request", "Host: wanted one host");
+  if (!isTarget(head.target)) throw new Failure("generic-bad-request", "Request target: wanted printable ASCII");
+  const entry = find(table, head, domain, isReady);
+  const client = clientOf(head, proxies);
+  if (hasNoPort(client.host)) client.host = withPort(client.host, deps.origin(entry));
+  if (isPreflight(head, entry, deps.listed)) {
+    checkAddress(entry, client);
+    return { kind: "answer", answer: preflightAnswer(head, entry) };
+  }
+  if (isEnter(head.target)) {
+    checkAddress(entry, client);
+    return enter(entry, head, admission, burner).then((answer): Decision => ({ kind: "answer", answer }), refusal);
+  }
+  if (isBareManifest(head, entry, admission)) {
+    checkAddress(entry, client);
+    log.debug(
+      { circuit: entry.circuit.id, url: redactUrl(head.target) },
+      "a web app manifest was asked for without cookies",
+    );
+    return { kind: "answer", answer: manifestAnswer() };
+  }
+  const admitted = admit(entry, head, client, admission);
+  if (!(admitted instanceof Promise)) {
+    const held = entry.trouble === null ? null : (hold?.(entry, head) ?? null);
+    // Meanwhile the circuit may have ended: from the start again.
+    if (held !== null) return held.then(() => walk(head, deps, null)).catch(refusal);
+    return onward(entry, head, client, admitted, deps);
+  }
+  // The token is known now. Meanwhile the slot may be another circuit's: from the start again.
+  return admitted.then(() => walk(head, deps, hold)).catch(refusal);
+}
+
+/** Who was let in goes on to a kernel. */
+function onward(
+  entry: Entry,
+  head: RequestHead,
+  client: Client,
+  answerHeaders: [string, string][],
+  { usage, listed, serviceWorkers }: DecideDeps,
+): Decision {
+  const { circuit } = entry;
+  const { id, app, app_mode: mode, open_to_public: isPublic } = circuit;
+  // Service Workers: only the browser itself can set this header, for the script that is about to be registered.
+  const registers = head.header("service-worker") === "script";
+  if (registers && circuit.service_workers === "blocked")
+    throw new Failure("generic-forbidden", "Another user's app has left a service worker here; none can be registered");
+  const use = useOf(entry, usage);
+  const passage = pick(entry, use, head.upgrade ? "connection" : "request");
+  use.request();
+  return {
+    kind: "forward",
+    passage,
+    // What was checked here ends here; the key of a public model service is its own (security 2).
+    edits: requestEdits(
+      head,
+      client,
+      app,
+      mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
+    ),
+    answerHeaders,
+    cors: corsLines(entry, head, listed),
+    answerRules: ANSWER_RULES[circuit.frontend_mode],
+    host: client.host,
+    cookie: guardSetCookie,
+    answered: registers ? (status) => serviceWorkers.fetched(circuit, status) : undefined,
+  };
+}
+
+function refusal(error: unknown): Decision {
+  if (error instanceof Failure) return { kind: "refuse", failure: error };
+  return {
+    kind: "refuse",
+    failure: new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error }),
+  };
+}
+
+/** For the failure's page and log line: the circuit, when the request was for one. */
+function entryOf(table: Table, head: RequestHead, domain: string | null): Entry | undefined {
+  try {
+    return find(table, head, domain);
+  } catch (error) {
+    if (error instanceof Failure) return undefined;
+    throw error;
+  }
+}

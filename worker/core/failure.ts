@@ -1,0 +1,117 @@
+/** The one place that turns a failure on the data plane into an answer, and an upstream fault into a failure. */
+import { Failure, reason } from "../../shared/failure.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import { redactUrl } from "../../shared/runtime/log.ts";
+import { failureAnswer, listsHtml, pageOf, wantsPage, type About, type Answer } from "../../shared/http/page.ts";
+import { BEHAVIOURS } from "../../shared/pages/kinds.ts";
+import { readerOf, scrollsAtRefresh } from "../../shared/pages/reader.ts";
+import type { Passage, RequestHead, UpstreamFault } from "../seam/engine.ts";
+import { slotAsked } from "./resolve.ts";
+import type { Homes } from "../circuits/homes.ts";
+import type { Entry } from "../circuits/table.ts";
+import { meet, type Trouble } from "../circuits/trouble.ts";
+
+export interface FailureDeps {
+  homes: Homes;
+  log: Log;
+  /** The wildcard domain with its leading dot. */
+  domain: string | null;
+  /** Epoch milliseconds. */
+  now: () => number;
+}
+
+/** The answer for a failure; its error id is also in the log. */
+export function answerFor(failure: Failure, head: RequestHead, entry: Entry | undefined, deps: FailureDeps): Answer {
+  const { homes, log, domain, now } = deps;
+  // An error of ours is not the app's, and who meets it may not have been let in.
+  const isApps = failure.httpStatus >= 500 && failure.kind !== "internal-server-error";
+  const met = isApps && entry !== undefined ? meet(entry, pageOf(failure), now()) : null;
+  const errorId = met?.trouble.errorId ?? crypto.randomUUID();
+  // What goes on with an app is told once; every page that loads itself again would write a line.
+  if (met === null || met.isNew) tell(failure, head, entry, errorId, log);
+  // RFC 9110 §11.6.1: a 401 says which credential is wanted. A browser's page would ask for no token, so only here.
+  const wantsToken = failure.httpStatus === 401 && entry?.circuit.app_mode === "inference";
+  const isStarting = failure.kind === "appproxy/container-starting";
+  const isModel = entry?.circuit.app_mode === "inference";
+  const form = wantsPage((name) => head.header(name)) ? "html" : "json";
+  const answer = failureAnswer(failure, form, {
+    errorId,
+    ...(isModel ? { more: { error: modelError(failure) } } : {}),
+    ...(form === "html" ? readerOf((name) => head.header(name)) : {}),
+    ...(wantsToken ? { page: "service-token" as const } : {}),
+    home: form === "html" ? homes.of(slotAsked(head, domain), entry?.circuit.id) : null,
+    // Who was not let in learns nothing of the app.
+    ...(met === null ? {} : aboutApp(failure, head, met.trouble, entry?.circuit.app, now())),
+  });
+  if (isStarting) return { ...answer, headers: [...answer.headers, ["Retry-After", "1"]] };
+  return wantsToken ? { ...answer, headers: [...answer.headers, ["WWW-Authenticate", "Bearer"]] } : answer;
+}
+
+/** What an upstream fault means to the client. A client that has left is no fault: the engine sees that first. */
+export function upstreamFault(fault: UpstreamFault, to: Passage): Failure {
+  const cause = new Error(`${to.host}:${to.port}: ${reason(fault)}`, { cause: fault });
+  switch (fault.kind) {
+    case "unreachable":
+      return to.starting
+        ? new Failure("appproxy/container-starting", { msg: "The app does not listen yet", cause })
+        : new Failure("appproxy/container-connection-refused", { msg: "The app does not answer", cause });
+    case "late":
+      return new Failure("appproxy/container-connection-timeout", { msg: "The app does not answer", cause });
+    case "broken":
+      return new Failure("appproxy/container-connection-refused", {
+        msg: "The app broke off",
+        page: "broken-off",
+        cause,
+      });
+    case "revoked":
+      return new Failure("service-unavailable", { msg: "The app has moved; try again", page: "moved", cause });
+  }
+}
+
+// --- internal ---
+
+function tell(failure: Failure, head: RequestHead, entry: Entry | undefined, errorId: string, log: Log): void {
+  const level = failure.httpStatus >= 500 ? "warn" : "info";
+  log[level](
+    {
+      error_id: errorId,
+      circuit: entry?.circuit.id,
+      status: failure.httpStatus,
+      reason: failure.message,
+      ...(failure.cause === undefined ? {} : { cause: reason(failure.cause) }),
+      method: head.method,
+      url: redactUrl(head.target),
+    },
+    "request refused",
+  );
+}
+
+/** What a page says of an app to who was let in, and when it looks again: soon, and slower the longer there is nothing. */
+function aboutApp(failure: Failure, head: RequestHead, trouble: Trouble, app: string | undefined, now: number): About {
+  const seconds = Math.max(0, (now - trouble.since) / 1000);
+  const after = Math.min(15, Math.ceil((failure.kind === "appproxy/container-starting" ? 1 : 2) + seconds / 20));
+  const reload = { after, frameset: scrollsAtRefresh(head.header("user-agent")) };
+  const retries = BEHAVIOURS[trouble.kind].retries === true && isNavigation(head);
+  return { app, seconds: seconds < 1 ? undefined : seconds, ...(retries ? { reload } : {}) };
+}
+
+/** A person looks at the answer: a page that reloads itself does what they want. */
+function isNavigation(head: RequestHead): boolean {
+  if (head.method !== "GET" || head.upgrade) return false;
+  const mode = head.header("sec-fetch-mode");
+  // Browsers leave it out on plain http from elsewhere than localhost.
+  return mode === null ? listsHtml(head.header("accept")) : mode === "navigate";
+}
+
+/** The only part of an error that OpenAI's clients show: with its field names, and types in the words that such services use. */
+function modelError(failure: Failure): { message: string; type: string; code: string } {
+  const { httpStatus: status } = failure;
+  const type = status >= 500 ? "server_error" : (MODEL_ERRORS[status] ?? "invalid_request_error");
+  return { message: failure.message, type, code: failure.problem().error_code };
+}
+
+const MODEL_ERRORS: Record<number, string> = {
+  401: "authentication_error",
+  403: "permission_error",
+  404: "not_found_error",
+};

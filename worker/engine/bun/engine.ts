@@ -1,0 +1,159 @@
+/**
+ * The engine on `Bun.serve` and `fetch`: listeners and the walk of each request. HTTP is in http.ts, WebSockets in
+ * websocket.ts, TCP in tcp.ts. Its known deviations from a direct connection are listed in ARCHITECTURE.md.
+ */
+import { Failure } from "../../../shared/failure.ts";
+import type { Answer } from "../../../shared/http/page.ts";
+import { pathAndQuery } from "../../../shared/http/target.ts";
+import { ask } from "../../net/probe-http.ts";
+import { Faulted, forward } from "./http.ts";
+import { listenTcp } from "./tcp.ts";
+import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./websocket.ts";
+import { reach } from "../../net/dial.ts";
+import { knockAt } from "../../net/probe-tcp.ts";
+import { openAlone, openClaimed } from "../../listeners/claim-port.ts";
+import type { Core, Decision, Engine, Frontend, Listener, ListenOptions, RequestHead } from "../../seam/engine.ts";
+import { Succession } from "../../listeners/generations.ts";
+
+type Server = Bun.Server<Bridge>;
+
+export const bunEngine: Engine = {
+  listen,
+  listenTcp,
+  reach: async (host, port) => (await reach(host, port)) === true,
+  knockAt,
+  ask,
+};
+
+// --- internal ---
+
+function listen(options: ListenOptions, core: Core): Listener {
+  const { tls, sharing } = options;
+  const openFirst = () => open(options, core, farewell);
+  const first = tls === null && sharing === null ? openAlone(openFirst) : openClaimed(options, openFirst);
+  const port = first.listener.port ?? options.port;
+  const servers: Succession<Server> = new Succession(first);
+  return {
+    port,
+    async close(how, idleMs = 0) {
+      if (how === "finish" && sharing !== null) await servers.handOver(idleMs);
+      await servers.stop(how === "now");
+    },
+    renew(fresh) {
+      if (tls === null) throw new Error("a listener without TLS has no certificate");
+      servers.renew(() => open({ ...options, port, tls: fresh }, core, farewell));
+    },
+  };
+
+  function farewell(server: Server, answering: Answering): Answering {
+    // Without TLS no newer server of ours can be there.
+    if (tls === null && !servers.handed) return answering;
+    if (answering instanceof Promise) return answering.then((answer) => servers.farewell(server, answer));
+    return servers.farewell(server, answering);
+  }
+}
+
+type Farewell = (server: Server, answering: Answering) => Answering;
+
+function open(options: ListenOptions, core: Core, farewell: Farewell): Server {
+  const { hostname, port, tls, sharing } = options;
+  return Bun.serve<Bridge>({
+    hostname,
+    port,
+    // Two processes on one port would share its connections at random, if nothing steered them.
+    reusePort: tls !== null || sharing !== null,
+    // Silence of any length is allowed: event streams and long polls.
+    idleTimeout: 0,
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    development: false,
+    ...(tls === null ? {} : { tls }),
+    fetch: (request, self) => farewell(self, serve(request, self, options, core)),
+    websocket: bridgeHandlers,
+    error: () => new Response(null, { status: 500 }),
+  });
+}
+
+function serve(request: Request, server: Server, via: ListenOptions, core: Core): Answering {
+  const head = new BunHead(request, server, via);
+  const decided = core.decide(head);
+  if (!(decided instanceof Promise)) return act(decided, request, server, head, core);
+  return decided.then((decision) => {
+    if (decision.kind !== "forward" || !request.signal.aborted) return act(decision, request, server, head, core);
+    // It has left meanwhile: no app is asked for nobody.
+    decision.passage.release();
+    return left();
+  });
+}
+
+/** Nobody reads an answer to a client that has left. */
+function left(): Response {
+  return new Response(null, { status: 499 });
+}
+
+/** Undefined when the client has become a WebSocket. */
+type Answering = Response | Promise<Response | undefined>;
+
+function act(decision: Decision, request: Request, server: Server, head: RequestHead, core: Core): Answering {
+  switch (decision.kind) {
+    case "refuse":
+      return toResponse(core.failed(decision.failure, head));
+    case "answer":
+      return toResponse(decision.answer);
+    case "forward": {
+      const failed = (error: unknown) => failedAnswer(error, request, head, core);
+      if (head.upgrade) return bridgeWebSocket(request, server, head.target, decision).catch(failed);
+      return forward(request, head.target, decision, failed, () => server.timeout(request, 1));
+    }
+  }
+}
+
+function failedAnswer(error: unknown, request: Request, head: RequestHead, core: Core): Response {
+  if (request.signal.aborted) return left();
+  if (error instanceof Faulted) return toResponse(core.failed(core.upstreamFault(error.fault, error.passage), head));
+  const failure = error instanceof Failure ? error : new Failure("internal-server-error", { cause: error });
+  return toResponse(core.failed(failure, head));
+}
+
+/** A head over Bun's request; values are read only when the core asks for them. */
+class BunHead implements RequestHead {
+  readonly method: string;
+  readonly target: string;
+  readonly upgrade: boolean;
+  readonly #request: Request;
+  readonly #server: Server;
+  readonly #via: ListenOptions;
+  #peer: string | null = null;
+
+  constructor(request: Request, server: Server, via: ListenOptions) {
+    this.method = request.method;
+    this.target = pathAndQuery(request.url);
+    this.upgrade = this.method === "GET" && request.headers.get("upgrade")?.toLowerCase() === "websocket";
+    this.#request = request;
+    this.#server = server;
+    this.#via = via;
+  }
+
+  get peer(): string {
+    return (this.#peer ??= this.#server.requestIP(this.#request)?.address ?? "");
+  }
+
+  get tls(): boolean {
+    return this.#via.tls !== null;
+  }
+
+  get frontend(): Frontend {
+    return this.#via.frontend;
+  }
+
+  header(name: string): string | null {
+    return this.#request.headers.get(name);
+  }
+
+  names(): Iterable<string> {
+    return this.#request.headers.keys();
+  }
+}
+
+function toResponse({ status, headers, body }: Answer): Response {
+  return new Response(body === "" ? null : body, { status, headers });
+}

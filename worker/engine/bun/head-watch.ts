@@ -1,0 +1,93 @@
+/**
+ * Looks after requests whose answer takes a while. Most apps answer within a few milliseconds, so what only slow ones
+ * need is done on a tick: to hear that the client leaves, and a connect limit, which `fetch` does not have.
+ */
+import { connecting } from "../../net/linux-syn-sent.ts";
+import { CONNECT_LIMIT_MS, dialling, reach } from "../../net/dial.ts";
+
+/** A request that waits for its answer. */
+export interface Waiting {
+  readonly host: string;
+  readonly port: number;
+  /** When it was first looked at, performance.now() milliseconds; 0 before. Kept by the watch. */
+  since: number;
+  /** True when the head of the answer has come: only the client is of interest then. */
+  readonly connected: boolean;
+  /** From now on it hears that the client leaves, also when that has happened already. Once. */
+  guard(): void;
+  /** No connection within the limit. */
+  late(): void;
+}
+
+/** A client that leaves is heard within this and the time of an abort: dataplane H9 gives 100 ms in all. */
+const LOOK_EVERY_MS = 40;
+/** A request that has waited so long may not even be connected. Milliseconds. */
+const SUSPICIOUS_MS = 3000;
+
+export class HeadWatch {
+  readonly #young = new Set<Waiting>();
+  /** In order of `since`. */
+  readonly #slow = new Set<Waiting>();
+  /** Their address is being dialled. */
+  readonly #suspected = new Set<Waiting>();
+  #timer: ReturnType<typeof setInterval> | null = null;
+
+  add(one: Waiting): void {
+    this.#young.add(one);
+    this.#timer ??= setInterval(() => this.#look(performance.now()), LOOK_EVERY_MS);
+  }
+
+  done(one: Waiting): void {
+    if (this.#young.delete(one) || this.#slow.delete(one)) return;
+    this.#suspected.delete(one);
+  }
+
+  // --- internal ---
+
+  #look(now: number): void {
+    for (const one of this.#young) {
+      one.since = now;
+      one.guard();
+      this.#slow.add(one);
+    }
+    this.#young.clear();
+    this.#suspect(now);
+    if (this.#slow.size > 0 || this.#timer === null) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  /** Requests that have waited long are looked after in groups: one address, one dial. */
+  #suspect(now: number): void {
+    const groups = new Map<string, Waiting[]>();
+    for (const one of this.#slow) {
+      if (now - one.since < SUSPICIOUS_MS) break;
+      this.#slow.delete(one);
+      if (one.connected) continue;
+      this.#suspected.add(one);
+      const key = `${one.host} ${one.port}`;
+      groups.set(key, [...(groups.get(key) ?? []), one]);
+    }
+    for (const [first, ...others] of groups.values()) if (first !== undefined) void this.#ask(first, others, now);
+  }
+
+  /**
+   * A limit for the whole head would cut slow answers, so the same address is dialled: if it accepts, they are connected
+   * and may wait on. If it doesn't, its queue may just be full: only as many are late as are seen to be unconnected.
+   * Connections come about in order, so those are the youngest.
+   */
+  async #ask(first: Waiting, others: readonly Waiting[], now: number): Promise<void> {
+    const group = [first, ...others];
+    const found = await reach(first.host, first.port, first.since + CONNECT_LIMIT_MS - now);
+    if (found === "late") {
+      const unconnected = await connecting(first.host, first.port).catch(() => 0);
+      const younger = [...this.#young, ...this.#slow].filter(
+        ({ host, port, connected }) => !connected && host === first.host && port === first.port,
+      );
+      const late = unconnected === null ? group.length : unconnected - dialling(first) - younger.length;
+      const waiting = group.filter((one) => this.#suspected.has(one) && !one.connected);
+      for (const one of waiting.slice(Math.max(0, waiting.length - Math.max(0, late)))) one.late();
+    }
+    for (const one of group) this.#suspected.delete(one);
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * One HTTP exchange over `fetch`: the request to the app, streamed, and its answer back. Called by engine.ts with what the
+ * core has decided. Nothing is decoded, followed, kept or sent twice.
+ */
+import { reason } from "../../../shared/failure.ts";
+import { hostPort } from "../../../shared/values.ts";
+import { endsHere } from "../../http/headers.ts";
+import { HeadWatch, type Waiting } from "./head-watch.ts";
+import { UpstreamFault, type Forward, type HeaderEdits, type Passage } from "../../seam/engine.ts";
+
+/** A fault with the passage it happened on: it may not be the first that was tried. */
+export class Faulted extends Error {
+  readonly fault: UpstreamFault;
+  readonly passage: Passage;
+
+  constructor(fault: UpstreamFault, passage: Passage) {
+    super(fault.message, { cause: fault });
+    this.fault = fault;
+    this.passage = passage;
+  }
+}
+
+/**
+ * Forwards a request. `failed` makes the answer for what went wrong, `cut` ends the client's connection soon. One async function for the whole way: each one more
+ * costs every request its promises.
+ */
+export async function forward(
+  request: Request,
+  target: string,
+  to: Forward,
+  failed: (error: unknown) => Response,
+  cut: () => void,
+): Promise<Response> {
+  for (let { passage } = to; ;) {
+    const exchange = new Exchange(request, passage);
+    watch.add(exchange);
+    try {
+      const upstream = await exchange.ask(target, to.edits);
+      exchange.connected = true;
+      passage.reached();
+      passage.moved();
+      const { status, statusText } = upstream;
+      if (status < 200 || status > 599) throw new Error(`Bun.serve cannot pass on the app's status ${status}`);
+      to.answered?.(status);
+      const headers = answerHeaders(upstream.headers, to);
+      const reader = upstream.body?.getReader();
+      // Bun.serve completes a head only with the first byte of its body, so waiting for that byte costs nothing, and a
+      // body that is whole by then keeps its Content-Length.
+      const first = await reader?.read();
+      if (first?.done === false) passage.moved();
+      if (reader === undefined || first === undefined || first.done || isWhole(first.value, headers)) {
+        passage.release();
+        return new Response(first?.value ?? null, { status, statusText, headers });
+      }
+      exchange.guard();
+      return new Response(answerBody(first.value, reader, passage, cut), { status, statusText, headers });
+    } catch (error) {
+      const fault = exchange.faultOf(error);
+      exchange.abandon();
+      const other = elsewhere(fault, passage, request);
+      if (other === null) return failed(new Faulted(fault, passage));
+      passage = other;
+    } finally {
+      watch.done(exchange);
+    }
+  }
+}
+
+/** The app's answer headers as the client gets them: the same object, edited, because a copy costs more than the rest. */
+export function answerHeaders(headers: Headers, to: Forward): Headers {
+  const ends = endsHere(headers.get("connection"));
+  const { answerRules: rules } = to;
+  const dropped: string[] = [];
+  const ruled: string[] = [];
+  for (const name of headers.keys()) {
+    if (ends(name)) dropped.push(name);
+    else if (rules.has(name)) ruled.push(name);
+  }
+  for (const name of dropped) headers.delete(name);
+  for (const name of ruled) keepWithin(headers, name, to);
+  if (headers.has("set-cookie")) guardCookies(headers, to);
+  for (const [name, value] of to.answerHeaders) headers.append(name, value);
+  if (to.cors.length > 0 && !headers.has("access-control-allow-origin"))
+    for (const [name, value] of to.cors) headers.append(name, value);
+  return headers;
+}
+
+// --- internal ---
+
+const watch = new HeadWatch();
+
+/** `fetch` repeats GET, HEAD, DELETE and OPTIONS when a connection that it reuses is reset. For the first two HTTP allows it. */
+const NEVER_REPEATED = new Set(["DELETE", "OPTIONS"]);
+
+/** One try at an app, from the request to the end of its answer. */
+class Exchange implements Waiting {
+  readonly host: string;
+  readonly port: number;
+  since = 0;
+  connected = false;
+  readonly #request: Request;
+  readonly #passage: Passage;
+  readonly #control = new AbortController();
+  #guarded = false;
+
+  constructor(request: Request, passage: Passage) {
+    this.host = passage.host;
+    this.port = passage.port;
+    this.#request = request;
+    this.#passage = passage;
+    passage.stop = () => this.#control.abort(new UpstreamFault("revoked", "its route is gone"));
+  }
+
+  ask(target: string, edits: HeaderEdits): Promise<Response> {
+    const { method, headers, body } = this.#request;
+    // An upload is under way from the start.
+    if (body !== null) this.guard();
+    return fetch(`http://${hostPort(this)}${target}`, {
+      method,
+      headers: requestHeaders(headers, edits),
+      body: body === null ? null : metered(body, this.#passage.moved),
+      redirect: "manual",
+      decompress: false,
+      keepalive: !NEVER_REPEATED.has(method),
+      signal: this.#control.signal,
+      // Bun ends a silent answer after five minutes otherwise.
+      timeout: false,
+    } as RequestInit);
+  }
+
+  guard(): void {
+    if (this.#guarded) return;
+    this.#guarded = true;
+    // Asking for the signal costs a request more than all header rules; it tells of the past too.
+    const { signal } = this.#request;
+    if (signal.aborted) this.#control.abort();
+    else signal.addEventListener("abort", () => this.#control.abort(), { once: true });
+  }
+
+  late(): void {
+    this.#control.abort(new UpstreamFault("late", "no connection within the limit"));
+  }
+
+  /** Nobody will read what may still come. */
+  abandon(): void {
+    this.#control.abort();
+  }
+
+  /** What an error of `ask` or of the answer's stream means. */
+  faultOf(error: unknown): UpstreamFault {
+    const { reason: why } = this.#control.signal;
+    return faultOf(why instanceof UpstreamFault ? why : error);
+  }
+}
+
+/** Ends the passage. Gives another one where nothing has reached the app and no body may be half gone. */
+function elsewhere({ kind }: UpstreamFault, passage: Passage, request: Request): Passage | null {
+  if (kind === "unreachable" || kind === "late") passage.failed();
+  const other = kind === "unreachable" && request.body === null ? passage.elsewhere() : null;
+  passage.release();
+  return other;
+}
+
+/** What of a header stays within the circuit. */
+function keepWithin(headers: Headers, name: string, { answerRules, host }: Forward): void {
+  const passed = answerRules.get(name)?.(headers.get(name) ?? "", host) ?? null;
+  if (passed === null) headers.delete(name);
+  else headers.set(name, passed);
+}
+
+function guardCookies(headers: Headers, { cookie }: Forward): void {
+  const lines = headers.getSetCookie();
+  headers.delete("set-cookie");
+  for (const line of lines) {
+    const passed = cookie(line);
+    if (passed !== null) headers.append("set-cookie", passed);
+  }
+}
+
+function requestHeaders(from: Headers, { remove, set }: HeaderEdits): Headers {
+  const headers = new Headers(from);
+  for (const name of remove) headers.delete(name);
+  for (const [name, value] of set) headers.set(name, value);
+  return headers;
+}
+
+/** Without a Content-Type, Bun would invent one for bytes that it has at once. */
+function isWhole(bytes: Uint8Array, headers: Headers): boolean {
+  return headers.get("content-length") === String(bytes.byteLength) && headers.has("content-type");
+}
+
+/** Of `fetch` or of a stream of ours. */
+interface Reader {
+  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+  cancel(why?: unknown): Promise<void>;
+}
+
+/** What was read already and what follows, for the client. The passage ends with it. */
+export function answerBody(
+  first: Uint8Array | null,
+  reader: Reader,
+  passage: Passage,
+  cut: () => void,
+): ReadableStream<Uint8Array> {
+  let held = first;
+  return new ReadableStream<Uint8Array>(
+    {
+      start: (controller) => endWith(passage, controller, cut),
+      async pull(controller) {
+        if (held !== null) {
+          controller.enqueue(held);
+          held = null;
+          return;
+        }
+        try {
+          const { value } = await reader.read();
+          if (value !== undefined) {
+            passage.moved();
+            return controller.enqueue(value);
+          }
+          controller.close();
+        } catch (error) {
+          controller.error(error);
+        }
+        passage.release();
+      },
+      cancel(why) {
+        passage.release();
+        return reader.cancel(why);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+/**
+ * Ends the answer when its route goes. `cut` is for a client that does not read: it would never ask for more, and Bun
+ * closes its connection by a time limit only.
+ */
+function endWith(passage: Passage, controller: ReadableStreamDefaultController<Uint8Array>, cut: () => void): void {
+  const { stop } = passage;
+  passage.stop = () => {
+    cut();
+    stop();
+    controller.error(new UpstreamFault("revoked", "its route is gone"));
+    passage.release();
+  };
+}
+
+/** The same stream; `moved` is told of every chunk, so that a long one does not look like silence. */
+function metered(body: ReadableStream<Uint8Array>, moved: () => void): ReadableStream<Uint8Array> {
+  const reader = body.getReader();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await reader.read();
+        if (done) return controller.close();
+        moved();
+        controller.enqueue(value);
+      },
+      cancel: (why) => reader.cancel(why),
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+const UNREACHABLE = new Set(["ConnectionRefused", "FailedToOpenSocket", "ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH"]);
+
+function faultOf(error: unknown): UpstreamFault {
+  if (error instanceof UpstreamFault) return error;
+  const code = error instanceof Error && "code" in error ? String(error.code) : "";
+  const isUnreachable = UNREACHABLE.has(code) || code.startsWith("ENOTFOUND") || code.startsWith("DNS_");
+  return new UpstreamFault(isUnreachable ? "unreachable" : "broken", reason(error), error);
+}

@@ -1,0 +1,257 @@
+/**
+ * WebSockets for the Bun engine: the app is dialled first, then the client gets its 101 or the app's refusal. Messages,
+ * close codes and back-pressure pass both ways; pings are answered at each hop. The app's side is protocols/websocket/client.ts.
+ */
+import { MAX_MESSAGE, type AppListener, type AppSocket } from "../../protocols/websocket/client.ts";
+import { answerHeaders } from "./http.ts";
+import { askApps, refusal, unfitHandshake } from "./upgrade.ts";
+import type { Forward, Passage } from "../../seam/engine.ts";
+import { LOOK_EVERY_MS, Pulse } from "../../protocols/websocket/keepalive.ts";
+import { Failure } from "../../../shared/failure.ts";
+
+type Client = Bun.ServerWebSocket<Bridge>;
+
+/**
+ * Above this many unsent bytes the other side is not read from; below half of it, it is again. What one read has brought
+ * (512 KiB at most) still comes on top: together less than the 1 MiB of dataplane W6.
+ */
+const HIGH_WATER = 256 * 1024;
+
+/**
+ * IANA's registry of close codes: 1012, "service restart". JupyterLab's kernels and terminals take 1000 and 1001 for a
+ * goodbye and never come back. marimo 0.25 goes by the reason alone, and dials again after any but its own.
+ */
+const SERVICE_RESTART = 1012;
+const RESTARTING = "the proxy is restarting";
+
+/** What belongs to one pair of connections. */
+export class Bridge implements AppListener {
+  readonly #app: AppSocket;
+  readonly #passage: Passage;
+  #client: Client | null = null;
+  /** Why the client is not read from: the app is slow, or the client asks and never reads. */
+  #appIsFull = false;
+  #clientIsFull = false;
+  /** The app has broken off: so does the client's connection when it has got what came before. */
+  #drops = false;
+  /** The worker stops: whatever the app answers, the client is to come back. */
+  #goesAway = false;
+  readonly #clientPulse = new Pulse();
+  #over = false;
+
+  constructor(app: AppSocket, passage: Passage) {
+    this.#app = app;
+    this.#passage = passage;
+    passage.stop = () => this.#drop();
+    passage.goAway = (atOnce) => this.goAway(atOnce);
+    watch(this);
+  }
+
+  // --- the client's side ---
+
+  clientOpened(client: Client): void {
+    this.#client = client;
+    client.binaryType = "uint8array";
+    if (this.#over) return client.terminate();
+    this.#app.listen(this);
+  }
+
+  clientSaid(message: string | Uint8Array): void {
+    this.#clientPulse.heard();
+    this.#passage.moved();
+    this.#app.send(message);
+  }
+
+  clientAnswered(): void {
+    this.#clientPulse.answered();
+  }
+
+  /** Bun has answered it already. */
+  clientAsked(client: Client): void {
+    this.#clientPulse.heard();
+    if (this.#clientIsFull || client.getBufferedAmount() <= HIGH_WATER) return;
+    this.#clientIsFull = true;
+    this.#steer();
+  }
+
+  /** Called whenever some of what waits was taken. */
+  clientDrained(client: Client): void {
+    const waiting = client.getBufferedAmount();
+    if (this.#drops && waiting === 0) return client.terminate();
+    if (waiting > HIGH_WATER / 2) return;
+    this.#app.resume();
+    if (!this.#clientIsFull) return;
+    this.#clientIsFull = false;
+    this.#steer();
+  }
+
+  clientClosed(code: number, reason: string): void {
+    this.#client = null;
+    this.#release();
+    // 1006 is never sent: the connection just broke.
+    if (code === 1006) this.#app.hangUp();
+    else this.#app.close(code, reason);
+  }
+
+  // --- the app's side ---
+
+  /** What is sent meanwhile goes out with one system call. */
+  together(tell: () => void): void {
+    const client = this.#client;
+    if (client === null) return tell();
+    client.cork(tell);
+    if (client.getBufferedAmount() > HIGH_WATER) this.#app.pause();
+  }
+
+  text(message: string): void {
+    this.#clientPulse.sent(message.length);
+    this.#client?.sendText(message);
+  }
+
+  binary(message: Buffer): void {
+    this.#clientPulse.sent(message.length);
+    this.#client?.sendBinary(message);
+  }
+
+  moved(): void {
+    this.#passage.moved();
+  }
+
+  full(): void {
+    this.#appIsFull = true;
+    this.#steer();
+  }
+
+  drained(): void {
+    this.#appIsFull = false;
+    this.#steer();
+  }
+
+  closed(code: number, reason: string): void {
+    const client = this.#client;
+    if (client === null) return;
+    // Paused, it would never see the client's close frame.
+    client.resume();
+    if (this.#goesAway) client.close(SERVICE_RESTART, RESTARTING);
+    else if (code !== 1006) client.close(code, reason);
+    // Bun forgets what waits when it terminates.
+    else if (client.getBufferedAmount() > 0) this.#drops = true;
+    else client.terminate();
+  }
+
+  // --- the worker's side ---
+
+  /** The client never came. */
+  abandon(): void {
+    this.#drop();
+  }
+
+  /**
+   * The worker stops. The app hears of it first, so that all that it has said by then reaches the client: a notebook's
+   * server keeps what comes later. `atOnce` where no time is left for that.
+   */
+  goAway(atOnce: boolean): void {
+    this.#goesAway = true;
+    if (!atOnce) return this.#app.depart(SERVICE_RESTART, RESTARTING);
+    this.#client?.resume();
+    this.#client?.close(SERVICE_RESTART, RESTARTING);
+    this.#app.close(SERVICE_RESTART, RESTARTING);
+  }
+
+  /** Asks who is silent, and drops both when one of them is gone. */
+  look(): void {
+    this.#lookAtClient();
+    const app = this.#app.look();
+    if (app !== "gone") return;
+    this.#app.terminate();
+    this.closed(1006, "");
+  }
+
+  // --- internal ---
+
+  #lookAtClient(): void {
+    const client = this.#client;
+    // While it is not listened to, its answers can't be heard.
+    if (this.#appIsFull || this.#clientIsFull) this.#clientPulse.heard();
+    const found = this.#clientPulse.look();
+    if (found === "ask") client?.ping();
+    if (found === "gone") client?.terminate();
+  }
+
+  #steer(): void {
+    if (this.#appIsFull || this.#clientIsFull) this.#client?.pause();
+    else this.#client?.resume();
+  }
+
+  #drop(): void {
+    this.#release();
+    this.#app.terminate();
+    this.#client?.terminate();
+  }
+
+  #release(): void {
+    this.#over = true;
+    bridges.delete(this);
+    this.#passage.release();
+  }
+}
+
+export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
+  open: (client) => client.data.clientOpened(client),
+  message: (client, message) => client.data.clientSaid(message),
+  ping: (client) => client.data.clientAsked(client),
+  pong: (client) => client.data.clientAnswered(),
+  drain: (client) => client.data.clientDrained(client),
+  close: (client, code, reason) => client.data.clientClosed(code, reason),
+  // Silence is judged by `look`: Bun's own limit cuts a client that has megabytes to read before it sees a ping.
+  idleTimeout: 0,
+  sendPings: false,
+  maxPayloadLength: MAX_MESSAGE,
+  // The limit is held by pausing the app's side; closing would lose messages.
+  closeOnBackpressureLimit: false,
+  backpressureLimit: 2 * MAX_MESSAGE,
+  perMessageDeflate: false,
+};
+
+/** Dials the app and upgrades the client; gives undefined when it did, else the refusal. Rejects with Faulted. */
+export async function bridgeWebSocket(
+  request: Request,
+  server: Bun.Server<Bridge>,
+  target: string,
+  to: Forward,
+): Promise<Response | undefined> {
+  const unfit = unfitHandshake(request.headers);
+  if (unfit !== null) {
+    to.passage.release();
+    if (unfit instanceof Failure) throw unfit;
+    return unfit;
+  }
+  const { answer, passage } = await askApps(request, target, to, HIGH_WATER);
+  const headers = answerHeaders(answer.head.headers, to);
+  if (answer.kind === "refused") return refusal(answer, headers, passage, () => server.timeout(request, 1));
+  const bridge = new Bridge(answer.socket, passage);
+  for (const name of ["sec-websocket-accept", "content-length"]) headers.delete(name);
+  // Without the header Bun would choose the first subprotocol that the client offers; an empty one is not sent.
+  if (!headers.has("sec-websocket-protocol")) headers.set("sec-websocket-protocol", "");
+  if (server.upgrade(request, { data: bridge, headers })) return undefined;
+  bridge.abandon();
+  throw new Failure("generic-bad-request", "The WebSocket handshake is not complete");
+}
+
+// --- internal ---
+
+/** All that are open, for the look at silent ones. */
+const bridges = new Set<Bridge>();
+let looking: ReturnType<typeof setInterval> | null = null;
+
+function watch(bridge: Bridge): void {
+  bridges.add(bridge);
+  looking ??= setInterval(lookAtAll, LOOK_EVERY_MS).unref();
+}
+
+function lookAtAll(): void {
+  for (const bridge of bridges) bridge.look();
+  if (bridges.size > 0 || looking === null) return;
+  clearInterval(looking);
+  looking = null;
+}

@@ -1,0 +1,86 @@
+/**
+ * Looks at kernels that may be gone, when the coordinator asks for it: a connection to each, and those that refuse are
+ * told to the coordinator, which ends their routes. Timeouts prove nothing, nor does a kernel that may still be starting.
+ */
+import { reason } from "../../shared/failure.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import type { RefusedReport } from "../../shared/protocol/schema/api.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
+import type { Engine } from "../seam/engine.ts";
+import type { Entry, Table } from "../circuits/table.ts";
+import { createGate } from "./limiter.ts";
+import { keyOf, type Member } from "../upstreams/pool.ts";
+
+export interface Refusals {
+  /** Looks at these circuits' routes, as far as they are in the table. */
+  probe(circuits: readonly Circuit[]): void;
+  stop(): void;
+}
+
+interface RefusalDeps {
+  table: Table;
+  knockAt: Engine["knockAt"];
+  /** Tells the coordinator. Rejects when it can't be told. */
+  report: (circuitId: string, report: RefusedReport) => Promise<void>;
+  log: Log;
+  /** Epoch milliseconds. */
+  now: () => number;
+}
+
+/** Connections at once. */
+const MAX_AT_ONCE = 32;
+
+export function createRefusals({ table, knockAt, report, log, now }: RefusalDeps): Refusals {
+  const turn = createGate(MAX_AT_ONCE);
+  /** Members that are looked at, each once however often it is asked for: never more than the table has. */
+  const underWay = new Set<Member>();
+  let stopped = false;
+
+  async function look(entry: Entry, members: readonly Member[]): Promise<void> {
+    const { id, revision } = entry.circuit;
+    // An older coordinator numbers nothing, and asks for nothing.
+    if (revision === undefined) return;
+    for (const member of members) underWay.add(member);
+    const found = await Promise.all(members.map((member) => refuses(member)));
+    for (const member of members) underWay.delete(member);
+    const refusing = members.filter((member, at) => found[at] === true && !member.removed);
+    if (refusing.length === 0 || stopped) return;
+    const routes = refusing.map(({ route: { route_id, session_id, kernel_host, kernel_port } }) => {
+      return { route_id, session_id, kernel_host, kernel_port };
+    });
+    log.info({ circuit: id, routes: routes.length }, "kernels that may be gone refuse connections");
+    await report(id, { revision, routes });
+  }
+
+  function refuses(member: Member): Promise<boolean> {
+    const { kernel_host: host, kernel_port: port } = member.route;
+    return turn(async () => !stopped && !member.removed && (await knockAt(host, port)) === "refused");
+  }
+
+  /** An app that has never been reached may refuse because it is not up yet. */
+  function mayStart({ circuit, pool }: Entry, member: Member): boolean {
+    const delay = (circuit.health_check?.initial_delay ?? 0) * 1000;
+    return pool.mayStart(member) || (!member.answered && now() - member.since < delay);
+  }
+
+  return {
+    probe(circuits) {
+      for (const { id, route_info: routes } of circuits) {
+        const entry = table.byId(id);
+        if (entry === undefined || stopped) continue;
+        const asked = new Set(routes.map(keyOf));
+        const members = entry.pool.members.filter(
+          (member) => asked.has(keyOf(member.route)) && !underWay.has(member) && !mayStart(entry, member),
+        );
+        if (members.length === 0) continue;
+        look(entry, members).catch((error: unknown) => {
+          // Its requests find the same, and an unused circuit is collected.
+          log.warn({ circuit: id, reason: reason(error) }, "cannot tell the coordinator of kernels that refuse");
+        });
+      }
+    },
+    stop() {
+      stopped = true;
+    },
+  };
+}

@@ -1,0 +1,179 @@
+/**
+ * HTTP probes of the kernels of model services, as the endpoint's `health_check` says. One that fails too often in a row is
+ * left out until a probe finds it well; refused connections (recovery.ts) leave it out besides. The heartbeat tells of both.
+ */
+import { reason } from "../../shared/failure.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import type { HealthCheck } from "../../shared/protocol/schema/health-check.ts";
+import type { RouteReport, RouteReports } from "../../shared/protocol/schema/health.ts";
+import type { Engine } from "../seam/engine.ts";
+import type { Entry, Table } from "../circuits/table.ts";
+import { createGate, type Gate } from "./limiter.ts";
+import type { Member } from "../upstreams/pool.ts";
+
+export interface HealthChecks {
+  /** Probes the members that an entry has now, and no others. */
+  follow(entry: Entry): void;
+  stop(): void;
+}
+
+interface HealthCheckDeps {
+  ask: Engine["ask"];
+  log: Log;
+  /** Epoch milliseconds. */
+  now: () => number;
+  /** A number in [0, 1). */
+  random: () => number;
+}
+
+type Timer = ReturnType<typeof setTimeout>;
+
+/** What is done for an entry. */
+interface Watch {
+  check: HealthCheck;
+  /** Its share of the probes at once: kernels that hang must not keep those of others waiting. */
+  share: Gate;
+  /** The next probe of each member; null while one is under way. */
+  timers: Map<Member, Timer | null>;
+}
+
+/** Probes at once: more would take the sockets of the traffic. The others wait. */
+const MAX_AT_ONCE = 512;
+/** The same of one model service. */
+const MAX_OF_ONE = 64;
+/** The first probes of many kernels are spread over this. Milliseconds. */
+const FIRST_WITHIN_MS = 1000;
+
+export function createHealthChecks({ ask, log, now, random }: HealthCheckDeps): HealthChecks {
+  const watches = new Map<Entry, Watch>();
+  const turn = createGate(MAX_AT_ONCE);
+
+  function follow(entry: Entry): void {
+    const check = entry.circuit.health_check ?? null;
+    const members = entry.pool.members.filter(({ route }) => route.route_id !== null);
+    const known = watches.get(entry);
+    // Another check judges anew.
+    if (known !== undefined && (check === null || !Bun.deepEquals(known.check, check))) forget(entry, known);
+    if (check === null || members.length === 0) {
+      const left = watches.get(entry);
+      if (left !== undefined) forget(entry, left);
+      return;
+    }
+    const watch = watches.get(entry) ?? {
+      check,
+      share: createGate(MAX_OF_ONE),
+      timers: new Map<Member, Timer | null>(),
+    };
+    watches.set(entry, watch);
+    const wanted = new Set(members);
+    for (const [member, timer] of watch.timers) {
+      if (wanted.has(member)) continue;
+      clearTimeout(timer ?? undefined);
+      watch.timers.delete(member);
+    }
+    const within = Math.min(FIRST_WITHIN_MS, check.interval * 1000);
+    for (const member of members) if (!watch.timers.has(member)) later(entry, watch, member, random() * within);
+  }
+
+  function forget(entry: Entry, watch: Watch): void {
+    watches.delete(entry);
+    for (const [member, timer] of watch.timers) {
+      clearTimeout(timer ?? undefined);
+      member.misses = 0;
+      member.checkedAt = null;
+      entry.pool.judge(member, null);
+    }
+    watch.timers.clear();
+  }
+
+  function later(entry: Entry, watch: Watch, member: Member, ms: number): void {
+    watch.timers.set(
+      member,
+      setTimeout(() => void look(entry, watch, member), ms),
+    );
+  }
+
+  async function look(entry: Entry, watch: Watch, member: Member): Promise<void> {
+    const { check, timers } = watch;
+    timers.set(member, null);
+    const { kernel_host: host, kernel_port: port } = member.route;
+    const ask = () => (timers.has(member) ? probe(host, port, check) : Promise.resolve(null));
+    const fault = await watch.share(() => turn(ask));
+    // Gone, or checked otherwise meanwhile.
+    if (!timers.has(member)) return;
+    member.checkedAt = now();
+    if (fault === null) well(entry, member);
+    else unwell(entry, member, check, fault);
+    later(entry, watch, member, check.interval * 1000);
+  }
+
+  /** Null when the kernel is well, else what is wrong. Never rejects. */
+  async function probe(host: string, port: number, check: HealthCheck): Promise<string | null> {
+    try {
+      const status = await ask(host, port, check.path, check.max_wait_time * 1000);
+      return status === check.expected_status_code ? null : `answered ${status}, wanted ${check.expected_status_code}`;
+    } catch (error) {
+      return reason(error);
+    }
+  }
+
+  function well(entry: Entry, member: Member): void {
+    if (member.status === "unhealthy") log.info(about(entry, member), "a kernel is well again");
+    member.misses = 0;
+    entry.pool.judge(member, "healthy");
+    // It has accepted a connection.
+    entry.pool.reached(member);
+  }
+
+  function unwell(entry: Entry, member: Member, check: HealthCheck, fault: string): void {
+    const isStarting = member.status === null && now() - member.since < check.initial_delay * 1000;
+    if (isStarting) return;
+    member.misses++;
+    if (member.misses <= check.max_retries || member.status === "unhealthy") return;
+    log.warn(
+      { ...about(entry, member), failures: member.misses, reason: fault },
+      "a kernel is left out: it is not well",
+    );
+    entry.pool.judge(member, "unhealthy");
+  }
+
+  return {
+    follow,
+    stop() {
+      for (const [entry, watch] of watches) forget(entry, watch);
+    },
+  };
+}
+
+/** At most so many routes are told of: a heartbeat has to stay one. */
+const MAX_REPORTED = 100_000;
+
+/** What this node knows of the kernels of model services, for the heartbeat. */
+export function reportRoutes(table: Table): RouteReports {
+  const reports: RouteReports = [];
+  let left = MAX_REPORTED;
+  for (const { circuit, pool } of table.all()) {
+    if (circuit.app_mode !== "inference" || pool.members.length === 0) continue;
+    const isProbed = circuit.health_check != null;
+    const routes = pool.members.flatMap((member) => reportOf(member, isProbed)).slice(0, left);
+    left -= routes.length;
+    reports.push({ circuit_id: circuit.id, routes });
+    if (left <= 0) break;
+  }
+  return reports;
+}
+
+// --- internal ---
+
+function about({ circuit }: Entry, { route }: Member) {
+  return { circuit: circuit.id, route: route.route_id, kernel: `${route.kernel_host}:${route.kernel_port}` };
+}
+
+/** Without probes a kernel is as well as its last connection. */
+function reportOf(member: Member, isProbed: boolean): RouteReport[] {
+  const { route, status, refuses, answered, misses, failures, checkedAt } = member;
+  if (route.route_id === null) return [];
+  const known = isProbed ? status : answered ? "healthy" : null;
+  const seen = refuses ? "unhealthy" : known;
+  return [[route.route_id, seen, checkedAt === null ? null : checkedAt / 1000, Math.max(misses, failures)]];
+}

@@ -1,0 +1,150 @@
+/**
+ * Header rules between client and app (dataplane H4–H6, security 2). Pure: the head in, its changes out.
+ */
+import type { HeaderEdits, RequestHead } from "../seam/engine.ts";
+
+/** RFC 9110 §7.6.1: these speak about one connection only; framing is the engine's own. */
+const HOP_BY_HOP = new Set(["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]);
+
+/** The WebSocket handshake is made anew towards the app. */
+const HANDSHAKE = new Set([
+  "sec-websocket-key",
+  "sec-websocket-version",
+  "sec-websocket-extensions",
+  "sec-websocket-accept",
+]);
+
+/**
+ * What says where a request comes from: said anew, or not at all. `Proxy` is nobody's (httpoxy: CGI reads it as HTTP_PROXY).
+ */
+const WAY = new Set([
+  "x-real-ip",
+  "x-scheme",
+  "x-url-scheme",
+  "x-forwarded-scheme",
+  "x-forwarded-protocol",
+  "x-forwarded-ssl",
+  "front-end-https",
+  "proxy",
+]);
+
+/** CGI and WSGI read `_` as `-`: names that would pass for these are nobody's. */
+const FOLDED = /^(x-forwarded(-|$)|forwarded$|x-rstudio-|sec-)/;
+
+/** Every cookie whose name starts so is ours and never reaches an app. */
+// With leading `=` too: a browser sends a nameless `=appproxy_permit_x=…` back as a cookie of that name.
+const OUR_COOKIE = /^[\s=]*(__Host-)?appproxy_permit/;
+
+export interface ForwardedBy {
+  /** The client as the world should know it, and the chain of proxies before us that are trusted. */
+  chain: string[];
+  proto: string;
+  /** One host, perhaps with its port, as `isHost` has it: it goes into header lines as it is. */
+  host: string;
+}
+
+/**
+ * What changes in the header lines on their way to the app. `app` is the circuit's app name; `authorization` says
+ * whether that header is the app's.
+ */
+export function requestEdits(head: RequestHead, by: ForwardedBy, app: string, authorization: boolean): HeaderEdits {
+  const dropped = connectionNamed(head.header("connection"));
+  const remove: string[] = [];
+  const set = forwardedHeaders(by);
+  for (const name of head.names()) {
+    const lower = name.toLowerCase();
+    if (isHopByHop(lower) || dropped?.has(lower) === true) remove.push(lower);
+    else if (WAY.has(lower) || (lower.includes("_") && isDisguised(lower))) remove.push(lower);
+    else if (head.upgrade && HANDSHAKE.has(lower)) remove.push(lower);
+    else if (lower === "authorization" && !authorization) remove.push(lower);
+  }
+  const cookie = head.header("cookie");
+  if (cookie !== null) {
+    const cookies = withoutOurCookies(cookie);
+    if (cookies === "") remove.push("cookie");
+    else if (cookies !== cookie) set.push(["Cookie", cookies]);
+  }
+  if (app === "rstudio") set.push(...rstudioHeaders(head.target, by));
+  return { remove, set };
+}
+
+/** The header lines after the edits. */
+export function edited(lines: Iterable<[string, string]>, { remove, set }: HeaderEdits): [string, string][] {
+  const gone = new Set([...remove, ...set.map(([name]) => name.toLowerCase())]);
+  return [...[...lines].filter(([name]) => !gone.has(name.toLowerCase())), ...set];
+}
+
+/** The names of an answer's headers that end here: hop-by-hop ones, and all that its `Connection` names. */
+export function endsHere(connection: string | null): (name: string) => boolean {
+  const dropped = connectionNamed(connection);
+  return (name) => isHopByHop(name) || dropped?.has(name) === true;
+}
+
+/** Cuts our permits out of a `Cookie` value; the others keep their bytes and order. */
+export function withoutOurCookies(value: string): string {
+  if (!value.includes("appproxy_permit")) return value;
+  return value
+    .split(";")
+    .filter((pair) => !OUR_COOKIE.test(pair))
+    .join(";")
+    .trimStart();
+}
+
+/** An app can't set our permit, nor a cookie that reaches other circuits: the first is dropped, the second kept to its host. */
+export function guardSetCookie(line: string): string | null {
+  if (OUR_COOKIE.test(line)) return null;
+  return /;\s*domain\s*=/i.test(line) ? line.replace(/;\s*domain\s*=[^;]*/gi, "") : line;
+}
+
+// --- internal ---
+
+function isHopByHop(lower: string): boolean {
+  return HOP_BY_HOP.has(lower) || lower.startsWith("proxy-");
+}
+
+function isDisguised(lower: string): boolean {
+  const name = lower.replaceAll("_", "-");
+  return WAY.has(name) || isHopByHop(name) || FOLDED.test(name);
+}
+
+function connectionNamed(connection: string | null): Set<string> | null {
+  if (connection === null) return null;
+  // No pattern: one with `\s*` at both ends takes seconds for a long value that an app or a client sends on purpose.
+  const only = connection.trim().toLowerCase();
+  if (only === "" || only === "keep-alive" || only === "close" || only === "upgrade") return null;
+  const named = new Set(connection.split(",").map((name) => name.trim().toLowerCase()));
+  // No connection may take these from the message.
+  for (const name of ["host", "content-length", "cookie"]) named.delete(name);
+  return named;
+}
+
+/**
+ * `host=H:P` is unquoted, though RFC 7239 §4 wants quotes around a colon: code-server compares what stands there with the
+ * Origin, quotes and all, and the original sends none. It comes last: aiohttp reads four digits of a port and passes over
+ * what follows a fifth. IPv6 in brackets is unreadable without quotes.
+ */
+function forwardedHeaders({ chain, proto, host }: ForwardedBy): [string, string][] {
+  const port = /:(\d+)$/.exec(host)?.[1] ?? (proto === "https" ? "443" : "80");
+  const elements = chain.map((address) => `for=${node(address)}`);
+  elements[elements.length - 1] += `;proto=${proto};host=${host.startsWith("[") ? `"${host}"` : host}`;
+  return [
+    ["X-Forwarded-For", chain.join(", ")],
+    ["X-Forwarded-Proto", proto],
+    ["X-Forwarded-Host", host],
+    ["X-Forwarded-Port", port],
+    ["Forwarded", elements.join(", ")],
+  ];
+}
+
+/** RFC 7239 §6: IPv6 addresses are bracketed and quoted. */
+function node(address: string): string {
+  return address.includes(":") ? `"[${address}]"` : address;
+}
+
+function rstudioHeaders(target: string, { proto, host }: ForwardedBy): [string, string][] {
+  const path = target.split("?", 1)[0] ?? "/";
+  return [
+    ["X-RStudio-Proto", proto],
+    ["X-RStudio-Request", `${proto}://${host}${path}`],
+  ];
+}

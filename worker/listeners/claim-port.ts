@@ -1,0 +1,106 @@
+/**
+ * Opens listeners on ports that another process of this worker may have open too, and on no stranger's: he would silently
+ * get some of our connections, or we his. Called by the Bun engine and the worker's API.
+ */
+import { assertPortFree } from "../../shared/runtime/ports.ts";
+import type { Sharing } from "../seam/engine.ts";
+import { forgetListening, listenersAt, listenersBefore } from "./linux-sockets.ts";
+import { openNoted, type OwnSocket } from "./linux-reuseport.ts";
+
+/** What was found on a port. */
+export interface Claim {
+  /** Listeners of the other process, as they came. */
+  others: readonly number[];
+  /** Null: nobody else may listen there. */
+  sharing: Sharing | null;
+}
+
+/** Of a port that nobody else listens on. */
+export const UNSHARED: Claim = { others: [], sharing: null };
+
+export interface Claimed<S> {
+  listener: S;
+  socket: OwnSocket;
+  claim: Claim;
+}
+
+interface Place {
+  hostname: string;
+  port: number;
+  sharing: Sharing | null;
+}
+
+/**
+ * Both processes open the port of a new circuit at once: so long one may be in the way of the other, which looks whether
+ * the port is free for a tenth of a millisecond, or for some more when other processes want the processor. Milliseconds.
+ */
+const COLLISION_MS = 30;
+
+/** Opens a listener with SO_REUSEPORT on a port that is free or the other process's. Throws when a stranger has it. */
+export function openClaimed<S>(place: Place, open: () => S): Claimed<S> {
+  const { port, sharing } = place;
+  const end = performance.now() + COLLISION_MS;
+  let strangers: readonly number[] = [];
+  for (;;) {
+    try {
+      return openNow(place, open);
+    } catch (error) {
+      if (!isTaken(error)) throw error;
+      const there = sharing === null ? [] : strangersAt(place, sharing);
+      // The other process's look at a free port is over by then; who is still there is a stranger.
+      const stays = there.some((inode) => strangers.includes(inode));
+      if (sharing === null || stays || performance.now() > end || !sharing.hasKin())
+        throw new Error(`port ${port} is in use by another process`, { cause: error });
+      strangers = there;
+    }
+    Bun.sleepSync(1);
+  }
+}
+
+/** Opens one that shares its port with nobody. */
+export function openAlone<S>(open: () => S): Claimed<S> {
+  return { ...openNoted(open), claim: UNSHARED };
+}
+
+// --- internal ---
+
+function openNow<S>(place: Place, open: () => S): Claimed<S> {
+  const { sharing } = place;
+  const found = kinAt(place);
+  const { listener, socket } = openNoted(open);
+  // Both may have found the port free at the same time: the tables say who was first.
+  const others = found.length === 0 && sharing?.hasKin() === true ? listenersBefore(socket.inode) : found;
+  return { listener, socket, claim: { others, sharing } };
+}
+
+/** Listeners of the other process there. Throws when the port is taken and not all are. */
+function kinAt(place: Place): readonly number[] {
+  const { hostname, port, sharing } = place;
+  // A successor opens all circuits' ports in one turn; that they are taken is known.
+  if (sharing?.isHeir() === true) {
+    const there = listenersAt(hostname, port);
+    if (there.length > 0 && isAllKin(there, sharing)) return there;
+  }
+  try {
+    assertPortFree(hostname, port);
+    return [];
+  } catch (error) {
+    if (sharing === null || port === 0 || !isTaken(error)) throw error;
+    forgetListening();
+    const there = listenersAt(hostname, port);
+    if (there.length > 0 && isAllKin(there, sharing)) return there;
+    throw error;
+  }
+}
+
+function isAllKin(there: readonly number[], sharing: Sharing): boolean {
+  return there.every((inode) => sharing.sideOf(inode) !== "stranger");
+}
+
+function strangersAt({ hostname, port }: Place, sharing: Sharing): readonly number[] {
+  return listenersAt(hostname, port).filter((inode) => sharing.sideOf(inode) === "stranger");
+}
+
+function isTaken(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EADDRINUSE";
+}

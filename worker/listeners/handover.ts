@@ -1,0 +1,134 @@
+/**
+ * How a process leaves a port to its successor, a second process of the same authority that listens there too: new
+ * connections go there from now on, and this one keeps its listener until its queue has been taken and clients on idle
+ * connections had the time to hear that they should come back.
+ */
+import { UNSHARED, type Claim } from "./claim-port.ts";
+import type { Sharing } from "../seam/engine.ts";
+import { ListenerOrder } from "./order.ts";
+import { listenersBefore, listenersBeside } from "./linux-sockets.ts";
+import { steer, type OwnSocket } from "./linux-reuseport.ts";
+
+/** So often it is looked whether the successor still listens: without it, ours would get the connections again. */
+const LOOK_MS = 200;
+/** So long a successor may take to open the port of a circuit of which both have just heard, and how often it is looked. */
+const LATE_MS = 2000;
+const LATE_LOOK_MS = 20;
+
+export class HandOver {
+  readonly order: ListenerOrder<OwnSocket>;
+  readonly #sharing: Sharing | null;
+  readonly #cut = Promise.withResolvers<void>();
+  #handed = false;
+  #over = false;
+  /** Where new connections were last steered. */
+  #at = -1;
+
+  /**
+   * A successor steers nobody when it opens a port: one that fails has lost nobody's connections, and where it stands
+   * alone, it has them all.
+   */
+  constructor(first: OwnSocket, { others, sharing }: Claim = UNSHARED) {
+    this.#sharing = sharing;
+    this.order = new ListenerOrder(first, others, (inode) => sharing?.sideOf(inode) ?? "stranger");
+    if (sharing?.isHeir() !== true) this.steerHere();
+    // The kernel still sends connections to where the successor stood beside its predecessor: that would be the place of
+    // our own successor.
+    else void sharing.alone.then(() => this.lookAndSteer());
+  }
+
+  /** True once a successor has the new connections. */
+  get handed(): boolean {
+    return this.#handed;
+  }
+
+  /** True while the process that is taken over from listens: where new connections go is its affair. */
+  get isHeir(): boolean {
+    return this.order.elderListens;
+  }
+
+  /**
+   * New connections go to the newest of ours, or where they were handed to. False when the system can't do that, or when
+   * they are the older process's.
+   */
+  steerHere(): boolean {
+    if (this.#handed) return this.#steer(this.order.successor);
+    return !this.isHeir && this.#steer(this.order.newest);
+  }
+
+  /** The same after a look: others that come or go may have changed the places. */
+  lookAndSteer(): boolean {
+    this.look();
+    return this.steerHere();
+  }
+
+  /** Sees who else listens. */
+  look(): void {
+    if (!this.#over) this.order.seen(listenersBeside(this.order.own.map(({ inode }) => inode)));
+  }
+
+  /**
+   * A further listener of ours has been opened. Another process may have come between the last look and that: counted
+   * behind ours, it would get our connections before it serves anything, and lose them.
+   */
+  joined(socket: OwnSocket): void {
+    const own = new Set(this.order.own.map(({ inode }) => inode));
+    if (socket.inode !== -1) this.order.seen(listenersBefore(socket.inode).filter((inode) => !own.has(inode)));
+    this.order.joined(socket);
+  }
+
+  /** Gives new connections to the successor. False when there is none: then closing is all that can be done. */
+  begin(): boolean {
+    if (this.#handed) return true;
+    this.look();
+    return (this.#handed = this.#steer(this.order.successor));
+  }
+
+  /** Hands over, and resolves when the listener may be closed: at once without a successor, else after `ms` milliseconds. */
+  async finish(ms: number): Promise<void> {
+    const end = performance.now() + ms;
+    if (!(await this.#canBegin(Math.min(ms, LATE_MS)))) return;
+    while (!this.#over) {
+      const left = end - performance.now();
+      if (left <= 0) return;
+      await this.#wait(Math.min(left, LOOK_MS));
+      this.look();
+      // It has closed this port, as the circuit is gone, or it has died.
+      if (this.order.successor === -1) return;
+      // It may have opened the port anew, for another circuit.
+      this.#steer(this.order.successor);
+    }
+  }
+
+  /** Ends a `finish` that waits. */
+  cut(): void {
+    this.#over = true;
+    this.#cut.resolve();
+  }
+
+  // --- internal ---
+
+  /** Begins; the successor of the process may come to a new circuit's port a moment later. */
+  async #canBegin(ms: number): Promise<boolean> {
+    const end = performance.now() + ms;
+    while (!this.begin()) {
+      const mayCome = this.#sharing?.isHeir() === false && this.#sharing.hasKin();
+      if (this.#over || !mayCome || performance.now() > end) return false;
+      await this.#wait(LATE_LOOK_MS);
+    }
+    return true;
+  }
+
+  async #wait(ms: number): Promise<void> {
+    await Promise.race([Bun.sleep(ms), this.#cut.promise]);
+  }
+
+  #steer(at: number): boolean {
+    if (at === -1 || this.#over) return false;
+    if (at === this.#at) return true;
+    // One of them may have been closed in this turn.
+    const done = this.order.own.some((socket) => steer(socket, at));
+    if (done) this.#at = at;
+    return done;
+  }
+}

@@ -1,0 +1,155 @@
+/**
+ * The other process of this worker: a second one with the same authority and the same ports, which takes over from the
+ * first. Who listens on our API port, and says there that it is of our authority, is kin; anybody else on a port of ours
+ * is a stranger. At most two are there at once: so the order of listeners on a port can be known.
+ */
+import { readFileSync } from "node:fs";
+import { hostPort, isRecord } from "../../shared/values.ts";
+import { reason } from "../../shared/failure.ts";
+import { assertPortFree } from "../../shared/runtime/ports.ts";
+import type { WorkerConfig } from "../config.ts";
+import type { Sharing } from "../seam/engine.ts";
+import { forgetListening, listenersAt, listening } from "./linux-sockets.ts";
+import { canSteer } from "./linux-reuseport.ts";
+import { holders, KinSockets } from "./linux-sibling-sockets.ts";
+
+const ASK_MS = 3000;
+/** So often it is looked whether the predecessor has ended. Milliseconds. */
+const LOOK_MS = 100;
+/** How long one that has just taken over itself may need to be ready for its own successor. Milliseconds. */
+const BUSY_MS = 5000;
+
+/** With whom a worker shares its ports. */
+export interface Kin extends Sharing {
+  /** The process that is taken over from; null when there was none. */
+  readonly predecessor: number | null;
+  /** True when the process that is taken over from listens on a port, at whatever address. */
+  serves(port: number): boolean;
+  /** What is told to one who wants to take over: a third process has to wait. */
+  takeover(): "open" | "busy";
+}
+
+/**
+ * Null when nobody may share the ports. Rejects when the API address is taken by a stranger, or by two processes of this
+ * worker already, or when the process that a supervisor wants to be replaced, `wanted`, listens at another address.
+ */
+export async function findKin({ proxy_worker: own }: WorkerConfig, wanted: number | null): Promise<Kin | null> {
+  if (!own.share_ports || !canSteer()) return null;
+  const { host, port } = own.api_bind_addr;
+  const cannot = `Cannot listen on ${hostPort(own.api_bind_addr)} (proxy_worker.api_bind_addr)`;
+  if (isFree(host, port)) {
+    // Without the same address it would not be known, and neither of the two would be let in to the other's ports.
+    if (wanted !== null && bornAt(wanted) !== null)
+      throw new Error(`${cannot}: the running worker listens at another address; a change of it needs a restart`);
+    return kinOf(host, port, null);
+  }
+  const fault = await strangeness(own);
+  if (fault !== null) throw new Error(`${cannot}: ${fault}`);
+  forgetListening();
+  const [predecessor, other] = holders(listenersAt(host, port));
+  if (predecessor === undefined)
+    throw new Error(`${cannot}: its process can't be seen from here: it is another user's, or in another container`);
+  if (other !== undefined)
+    throw new Error(
+      `${cannot}: worker "${own.authority}" is being taken over already; wait until the older process has ended`,
+    );
+  return kinOf(host, port, predecessor);
+}
+
+// --- internal ---
+
+function kinOf(host: string, port: number, predecessor: number | null): Kin {
+  const sockets = new KinSockets(host, port, predecessor);
+  const { promise: alone, resolve } = Promise.withResolvers<void>();
+  let isHeir = predecessor !== null;
+  let busy = isHeir;
+  const born = predecessor === null ? null : bornAt(predecessor);
+  const look = () => {
+    if (predecessor !== null && born !== null && bornAt(predecessor) === born) return;
+    clearInterval(timer);
+    isHeir = false;
+    sockets.elderHasEnded();
+    resolve();
+    // Whoever waits for it has steered by then.
+    setImmediate(() => (busy = false));
+  };
+  const timer = setInterval(look, LOOK_MS);
+  timer.unref();
+  if (!isHeir) look();
+  let [lookedAt, hadSuccessor] = [-Infinity, false];
+  // It is asked for each port that is opened, and reading the tables of thousands of ports takes milliseconds.
+  const hasKin = () => {
+    if (!isHeir && performance.now() - lookedAt > LOOK_MS)
+      [lookedAt, hadSuccessor] = [performance.now(), sockets.hasSuccessor()];
+    return isHeir || hadSuccessor;
+  };
+  return {
+    predecessor,
+    alone,
+    isHeir: () => isHeir,
+    hasKin,
+    sideOf: (inode) => sockets.sideOf(inode),
+    serves: (taken) => isHeir && listening().some((one) => one.port === taken && sockets.sideOf(one.inode) === "elder"),
+    takeover: () => (busy ? "busy" : "open"),
+  };
+}
+
+/**
+ * When a process was started, in the kernel's ticks: its id may be another's later. Null when it has ended, also while
+ * nobody has asked for its exit code.
+ */
+function bornAt(pid: number): string | null {
+  try {
+    // pid (name) state …: the name may have spaces and brackets, and the start is the twentieth after it.
+    const fields = readFileSync(`/proc/${pid}/stat`, "latin1")
+      .replace(/^.*\) /s, "")
+      .split(" ");
+    return fields[0] === "Z" || fields[0] === "X" ? null : (fields[19] ?? null);
+  } catch {
+    return null; // gone
+  }
+}
+
+function isFree(host: string, port: number): boolean {
+  try {
+    assertPortFree(host, port);
+    return true;
+  } catch {
+    return false; // taken; by whom is asked next
+  }
+}
+
+/** Why the port can't be shared with the one that has it; null when it can. */
+async function strangeness(own: WorkerConfig["proxy_worker"]): Promise<string | null> {
+  const { authority } = own;
+  const end = performance.now() + BUSY_MS;
+  for (;;) {
+    const said = await about(own);
+    if (typeof said === "string") return `it is in use by something that is no worker (${said})`;
+    if (said["authority"] !== authority)
+      return `it is in use by worker ${JSON.stringify(said["authority"])}, not by "${authority}"; each authority needs an address of its own`;
+    if (said["takeover"] === "open") return null;
+    if (said["takeover"] !== "busy")
+      return `worker "${authority}" runs already, without proxy_worker.share_ports; stop it first`;
+    if (performance.now() > end)
+      return `worker "${authority}" is being taken over already; wait until the older process has ended`;
+    await Bun.sleep(LOOK_MS);
+  }
+}
+
+/** What the process at our API address says of itself, or why it says nothing. */
+async function about({ api_bind_addr: { host, port }, tls_listen: tls }: WorkerConfig["proxy_worker"]) {
+  const at = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  try {
+    const answer = await fetch(`${tls ? "https" : "http"}://${hostPort({ host: at, port })}/health/status`, {
+      signal: AbortSignal.timeout(ASK_MS),
+      keepalive: false,
+      // It is this machine; the certificate is for the name that people use.
+      tls: { rejectUnauthorized: false },
+    });
+    const said: unknown = await answer.json();
+    return isRecord(said) ? said : "its answer is no object";
+  } catch (error) {
+    return reason(error);
+  }
+}

@@ -1,0 +1,78 @@
+/** Outgoing TCP connections with a connect limit. Used by the Bun engine; `fetch` gets its limit from head-watch.ts. */
+import { reason } from "../../shared/failure.ts";
+import { UpstreamFault } from "../seam/engine.ts";
+
+/** dataplane H14, T3. Milliseconds. */
+export const CONNECT_LIMIT_MS = 10_000;
+
+/** A connection that is being made. */
+export interface Dialled<T> {
+  /** Rejects with an UpstreamFault. */
+  socket: Promise<Bun.Socket<T>>;
+  /** Gives it up: `socket` rejects, and what has connected or connects later is closed. */
+  cancel: () => void;
+}
+
+/** Connects within `limit` milliseconds. The socket stays open for writing when the other side has ended its half. */
+export function dial<T>(
+  to: { host: string; port: number },
+  data: T,
+  handlers: Bun.SocketHandler<T>,
+  limit = CONNECT_LIMIT_MS,
+): Dialled<T> {
+  const { promise, resolve, reject } = Promise.withResolvers<Bun.Socket<T>>();
+  let over = false;
+  let made: Bun.Socket<T> | null = null;
+  const end = (fault: UpstreamFault) => {
+    over = true;
+    clearTimeout(timer);
+    made?.terminate();
+    reject(fault);
+  };
+  const timer = setTimeout(() => end(new UpstreamFault("late", `no connection within ${limit} ms`)), limit);
+  const key = keyOf(to);
+  underWay.set(key, (underWay.get(key) ?? 0) + 1);
+  Bun.connect<T>({ hostname: to.host, port: to.port, data, socket: handlers, allowHalfOpen: true })
+    .finally(() => settled(key))
+    .then(
+      (socket) => {
+        if (over) return socket.terminate();
+        made = socket;
+        clearTimeout(timer);
+        resolve(socket);
+      },
+      (error: unknown) => end(new UpstreamFault("unreachable", reason(error), error)),
+    );
+  return { socket: promise, cancel: () => end(new UpstreamFault("revoked", "given up")) };
+}
+
+/** How many connections of ours to an address are being made, those that were given up included: Bun can't end them. */
+export function dialling(to: { host: string; port: number }): number {
+  return underWay.get(keyOf(to)) ?? 0;
+}
+
+/** Resolves true when the address accepts a connection, "late" when it takes too long, false when it refuses. */
+export async function reach(host: string, port: number, limit = CONNECT_LIMIT_MS): Promise<boolean | "late"> {
+  try {
+    const ignore = () => undefined;
+    const socket = await dial({ host, port }, undefined, { data: ignore, error: ignore }, limit).socket;
+    socket.terminate();
+    return true;
+  } catch (error) {
+    return error instanceof UpstreamFault && error.kind === "late" ? "late" : false;
+  }
+}
+
+// --- internal ---
+
+const underWay = new Map<string, number>();
+
+function keyOf({ host, port }: { host: string; port: number }): string {
+  return `${host} ${port}`;
+}
+
+function settled(key: string): void {
+  const left = (underWay.get(key) ?? 1) - 1;
+  if (left === 0) underWay.delete(key);
+  else underWay.set(key, left);
+}

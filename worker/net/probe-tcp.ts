@@ -1,0 +1,38 @@
+/** Asks an address whether anybody is there, and tells a refusal from everything else that is no connection. */
+import { isIPv6 } from "node:net";
+import { dial } from "./dial.ts";
+import { UpstreamFault, type Knock } from "../seam/engine.ts";
+
+/** A refusal comes within a round trip. Linux gives up on a machine that is gone after 3 s, and Bun calls that refused. */
+const REFUSAL_MS = 2000;
+
+/** Connects and leaves at once. Never rejects. */
+export async function knockAt(host: string, port: number): Promise<Knock> {
+  try {
+    const ignore = () => undefined;
+    const { socket } = dial({ host, port }, undefined, { data: ignore, error: ignore }, REFUSAL_MS);
+    (await socket).terminate();
+    return "accepted";
+  } catch (error) {
+    const isRefusal = error instanceof UpstreamFault && codeOf(error.cause) === "ECONNREFUSED";
+    return isRefusal && (await hasWay(host, port)) ? "refused" : "unknown";
+  }
+}
+
+// --- internal ---
+
+function codeOf(cause: unknown): unknown {
+  return cause instanceof Error && "code" in cause ? cause.code : undefined;
+}
+
+/** Bun also calls it refused when this machine knows no way there. Connecting UDP sends nothing and tells. */
+async function hasWay(host: string, port: number): Promise<boolean> {
+  try {
+    const hostname = isIPv6(host) ? "::" : "0.0.0.0";
+    (await Bun.udpSocket({ hostname, connect: { hostname: host, port } })).close();
+    return true;
+  } catch (error) {
+    // A name that has IPv6 addresses only: no way over IPv4 says nothing.
+    return codeOf(error) === "EAFNOSUPPORT";
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * One request or connection on its way over one route: counts for the pool's balance, reports how the route did,
+ * and can be ended when the route goes. Made by the core, used by engines.
+ */
+import type { Passage } from "../seam/engine.ts";
+import type { Carried, Member, RoutePool } from "./pool.ts";
+
+/** Where its use is told. */
+export interface Reports {
+  /** Bytes moved. */
+  moved: () => void;
+  /** A connection is open, until what is returned is called. */
+  opened: () => () => void;
+}
+
+/** What travels: a request and its answer, or a connection that counts as use while it is open (WebSocket, TCP). */
+export type Travels = "request" | "connection";
+
+export class RoutePassage implements Passage, Carried {
+  readonly host: string;
+  readonly port: number;
+  readonly member: Member;
+  readonly moved: () => void;
+  goAway: ((atOnce: boolean) => void) | undefined = undefined;
+  readonly #pool: RoutePool;
+  readonly #use: Reports;
+  readonly #travels: Travels;
+  readonly #closed: () => void;
+  #tried: Set<Member> | undefined;
+  #stop: () => void = () => undefined;
+  #isStopped = false;
+
+  /** `use` is told of every chunk, and of a connection while it is open. */
+  constructor(pool: RoutePool, member: Member, use: Reports, travels: Travels, tried?: Set<Member>) {
+    this.host = member.route.kernel_host;
+    this.port = member.route.kernel_port;
+    this.member = member;
+    this.moved = use.moved;
+    this.#use = use;
+    this.#travels = travels;
+    this.#closed = travels === "connection" ? use.opened() : nothing;
+    this.#pool = pool;
+    this.#tried = tried;
+    member.carried.add(this);
+  }
+
+  get starting(): boolean {
+    return this.#pool.mayStart(this.member);
+  }
+
+  get stop(): () => void {
+    return this.#stop;
+  }
+
+  /** Its route may have gone before the engine could say how to end it. */
+  set stop(stop: () => void) {
+    this.#stop = stop;
+    if (this.#isStopped) stop();
+  }
+
+  close(): void {
+    this.#isStopped = true;
+    this.#stop();
+  }
+
+  reached(): void {
+    this.#pool.reached(this.member);
+  }
+
+  failed(): void {
+    this.#pool.failed(this.member);
+  }
+
+  elsewhere(): RoutePassage | null {
+    this.release();
+    this.#tried ??= new Set();
+    this.#tried.add(this.member);
+    const member = this.#pool.pick(this.#tried);
+    return member === null ? null : new RoutePassage(this.#pool, member, this.#use, this.#travels, this.#tried);
+  }
+
+  release(): void {
+    if (this.member.carried.delete(this)) this.#closed();
+  }
+}
+
+// --- internal ---
+
+function nothing(): void {}
