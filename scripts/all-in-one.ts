@@ -13,7 +13,7 @@ import { isRecord } from "../shared/values.ts";
 import { snakeTables } from "../shared/config/load.ts";
 import { ignoreProxySettings, runMain, shutdownOnSignal, surviveStrayErrors } from "../shared/runtime/process.ts";
 import { newSecret } from "../shared/runtime/secrets.ts";
-import { startEmbedded } from "./embedded.ts";
+import { startEmbedded } from "./run/embedded.ts";
 
 const HELP = `bun run all-in-one [--data DIR] [--coordinator-config FILE] [--worker-config FILE] [--redis]
 

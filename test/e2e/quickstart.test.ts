@@ -137,7 +137,7 @@ describe("quickstart", () => {
     ["--app", "nowhere", "--app nowhere: wanted host:port"],
     ["--redis", "http://x", "--redis http://x: wanted redis://[:password@]host:port"],
   ])("%s %s is refused with what was wanted", (option, value, message) => {
-    const { exitCode, stderr } = Bun.spawnSync([process.execPath, "scripts/quickstart.ts", option, value], {
+    const { exitCode, stderr } = Bun.spawnSync([process.execPath, "scripts/run/quickstart.ts", option, value], {
       cwd: ROOT,
       stderr: "pipe",
     });

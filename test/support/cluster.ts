@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startEmbedded, type Embedded } from "../../scripts/embedded.ts";
+import { startEmbedded, type Embedded } from "../../scripts/run/embedded.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
 import { createShutdown } from "../../shared/runtime/process.ts";
 import { Manager } from "./manager.ts";

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { currentOpenApi } from "../../../scripts/openapi.ts";
+import { currentOpenApi } from "../../../scripts/dev/openapi.ts";
 import { startCluster, type Cluster } from "../../support/cluster.ts";
 import { ROOT } from "../../support/spawned.ts";
 

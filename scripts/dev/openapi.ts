@@ -1,13 +1,13 @@
 /** The OpenAPI document of the coordinator as it is now, made without listening. */
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadCoordinatorConfig } from "../coordinator/config.ts";
-import { createApp, createServices } from "../coordinator/coordinator.ts";
-import { openDb } from "../coordinator/store/open.ts";
-import { createCodec } from "../shared/protocol/envelope.ts";
-import { silentLog } from "../shared/runtime/log.ts";
-import { memoryMessengers } from "../shared/redis/messengers.ts";
-import { newSecret } from "../shared/runtime/secrets.ts";
+import { loadCoordinatorConfig } from "../../coordinator/config.ts";
+import { createApp, createServices } from "../../coordinator/coordinator.ts";
+import { openDb } from "../../coordinator/store/open.ts";
+import { createCodec } from "../../shared/protocol/envelope.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
+import { memoryMessengers } from "../../shared/redis/messengers.ts";
+import { newSecret } from "../../shared/runtime/secrets.ts";
 
 export async function currentOpenApi(): Promise<unknown> {
   const toml = `[secrets]\napi_secret = "${newSecret()}"\njwt_secret = "${newSecret()}"\n`;

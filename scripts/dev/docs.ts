@@ -4,11 +4,11 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { COORDINATOR_ENV, coordinatorTable } from "../coordinator/config.ts";
-import { hostPort, isRecord } from "../shared/values.ts";
-import { keysOf, type Key, type Table } from "../shared/config/load.ts";
-import { WORKER_ENV, workerTable } from "../worker/config.ts";
-import { ROOT } from "./root.ts";
+import { COORDINATOR_ENV, coordinatorTable } from "../../coordinator/config.ts";
+import { hostPort, isRecord } from "../../shared/values.ts";
+import { keysOf, type Key, type Table } from "../../shared/config/load.ts";
+import { WORKER_ENV, workerTable } from "../../worker/config.ts";
+import { ROOT } from "../root.ts";
 import { currentOpenApi } from "./openapi.ts";
 
 const README = join(ROOT, "README.md");

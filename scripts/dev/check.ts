@@ -1,5 +1,5 @@
 /** `bun run check`: types, lint with layer rules, format, dead code, generated files. All are run; the first failure decides the exit code. */
-import { ROOT } from "./root.ts";
+import { ROOT } from "../root.ts";
 
 const CHECKS: [what: string, command: string[]][] = [
   ["types", ["tsc", "--noEmit"]],
@@ -11,7 +11,7 @@ const CHECKS: [what: string, command: string[]][] = [
 
 let failed = 0;
 for (const [what, [tool = "", ...args]] of CHECKS) failed += run(what, [process.execPath, "x", "--bun", tool, ...args]);
-failed += run("generated files", [process.execPath, "scripts/docs.ts", "--check"]);
+failed += run("generated files", [process.execPath, "scripts/dev/docs.ts", "--check"]);
 process.exitCode = failed > 0 ? 1 : 0;
 
 // --- internal ---

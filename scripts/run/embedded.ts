@@ -2,19 +2,19 @@
  * Coordinator and worker in one process, on SQLite and, unless Redis is asked for, the in-process bus.
  * Used by all-in-one and quickstart.
  */
-import { createCodec } from "../shared/protocol/envelope.ts";
-import { loadCoordinatorConfig, type CoordinatorConfig } from "../coordinator/config.ts";
-import { startCoordinator, type Coordinator } from "../coordinator/coordinator.ts";
-import { openDb } from "../coordinator/store/open.ts";
-import type { Deps } from "../coordinator/deps.ts";
-import { createPlatformChannel } from "../coordinator/platform/channel.ts";
-import { hostPort } from "../shared/values.ts";
-import type { Log } from "../shared/runtime/log.ts";
-import { memoryMessengers, redisMessengers, type Messengers } from "../shared/redis/messengers.ts";
-import type { Shutdown } from "../shared/runtime/process.ts";
-import { loadWorkerConfig, type WorkerConfig } from "../worker/config.ts";
-import { bunEngine } from "../worker/engine/bun/engine.ts";
-import { startWorker, type Worker } from "../worker/worker.ts";
+import { createCodec } from "../../shared/protocol/envelope.ts";
+import { loadCoordinatorConfig, type CoordinatorConfig } from "../../coordinator/config.ts";
+import { startCoordinator, type Coordinator } from "../../coordinator/coordinator.ts";
+import { openDb } from "../../coordinator/store/open.ts";
+import type { Deps } from "../../coordinator/deps.ts";
+import { createPlatformChannel } from "../../coordinator/platform/channel.ts";
+import { hostPort } from "../../shared/values.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import { memoryMessengers, redisMessengers, type Messengers } from "../../shared/redis/messengers.ts";
+import type { Shutdown } from "../../shared/runtime/process.ts";
+import { loadWorkerConfig, type WorkerConfig } from "../../worker/config.ts";
+import { bunEngine } from "../../worker/engine/bun/engine.ts";
+import { startWorker, type Worker } from "../../worker/worker.ts";
 
 /** Texts of the two configuration files, and the environment that overrides them. */
 export interface EmbeddedOptions {

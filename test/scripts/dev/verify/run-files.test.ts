@@ -3,9 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { summary, type Outcome } from "../../../scripts/verify/outcome.ts";
-import { runFiles } from "../../../scripts/verify/run-files.ts";
-import { until } from "../../support/until.ts";
+import { summary, type Outcome } from "../../../../scripts/dev/verify/outcome.ts";
+import { runFiles } from "../../../../scripts/dev/verify/run-files.ts";
+import { until } from "../../../support/until.ts";
 
 const FILES: Record<string, string> = {
   good: `test("one", () => {}); test("two", () => {}); test.skip("three", () => {});`,

@@ -6,7 +6,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
-import { ROOT } from "./root.ts";
+import { ROOT } from "../root.ts";
 import { clock, NOTHING, summary, together, type Outcome } from "./verify/outcome.ts";
 import { runFiles } from "./verify/run-files.ts";
 
@@ -124,7 +124,7 @@ function run(command: string[], env: Record<string, string> = {}): number {
 
 function runCheck(): Outcome {
   say("check: types, lint, format, dead code, migrations, generated files");
-  const code = run([process.execPath, "scripts/check.ts"]);
+  const code = run([process.execPath, "scripts/dev/check.ts"]);
   return code === 0 ? NOTHING : failed("check", "it is told above what is wrong", "bun run check");
 }
 

@@ -5,15 +5,15 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { raiseHttpLimits } from "../shared/runtime/limits.ts";
-import { createLog, type Log } from "../shared/runtime/log.ts";
+import { raiseHttpLimits } from "../../shared/runtime/limits.ts";
+import { createLog, type Log } from "../../shared/runtime/log.ts";
 import {
   ignoreProxySettings,
   runMain,
   shutdownOnSignal,
   surviveStrayErrors,
   type Shutdown,
-} from "../shared/runtime/process.ts";
+} from "../../shared/runtime/process.ts";
 import { startDemoApp } from "./demo-app.ts";
 import { startEmbedded, type Embedded } from "./embedded.ts";
 import { HELP, readOptions, type Options } from "./quickstart/options.ts";

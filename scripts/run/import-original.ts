@@ -8,13 +8,13 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { COORDINATOR_FILE, loadCoordinatorConfig } from "../coordinator/config.ts";
-import { openDb, type OpenDb } from "../coordinator/store/open.ts";
-import { ALEMBIC_HEAD, readOriginal, shownUrl } from "../coordinator/import/source.ts";
-import { takeOver, type Line } from "../coordinator/import/take-over.ts";
-import { readConfigFile } from "../shared/config/file.ts";
-import { ConfigError } from "../shared/config/load.ts";
-import { reason } from "../shared/failure.ts";
+import { COORDINATOR_FILE, loadCoordinatorConfig } from "../../coordinator/config.ts";
+import { openDb, type OpenDb } from "../../coordinator/store/open.ts";
+import { ALEMBIC_HEAD, readOriginal, shownUrl } from "../../coordinator/import/source.ts";
+import { takeOver, type Line } from "../../coordinator/import/take-over.ts";
+import { readConfigFile } from "../../shared/config/file.ts";
+import { ConfigError } from "../../shared/config/load.ts";
+import { reason } from "../../shared/failure.ts";
 
 const HELP = `bun run import-original --from postgresql://USER@HOST:PORT/DATABASE [--config FILE] [--dry-run]
 

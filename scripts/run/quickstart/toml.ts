@@ -1,5 +1,5 @@
 /** The quickstart's configuration files, as an operator would write them. */
-import { newSecret } from "../../shared/runtime/secrets.ts";
+import { newSecret } from "../../../shared/runtime/secrets.ts";
 import { stringify } from "smol-toml";
 import type { Options } from "./options.ts";
 import type { Ports } from "./ports.ts";

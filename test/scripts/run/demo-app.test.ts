@@ -1,8 +1,8 @@
 import { afterAll, expect, spyOn, test } from "bun:test";
 import { connect } from "node:net";
-import { startDemoApp } from "../../scripts/demo-app.ts";
-import { sha256 } from "../support/app.ts";
-import { until } from "../support/until.ts";
+import { startDemoApp } from "../../../scripts/run/demo-app.ts";
+import { sha256 } from "../../support/app.ts";
+import { until } from "../../support/until.ts";
 
 const app = startDemoApp({ hostname: "127.0.0.1", port: 0 });
 afterAll(() => app.stop());
