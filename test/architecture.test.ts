@@ -5,17 +5,23 @@ import { join } from "node:path";
 import { ROOT } from "./support/spawned.ts";
 
 const map = readFileSync(join(ROOT, "ARCHITECTURE.md"), "utf8");
-const named = new Set(
-  [...map.matchAll(/`((?:coordinator|worker|shared|scripts)\/[\w./-]+\.ts)`/g)].map(([, file]) => String(file)),
+const sources = [...new Bun.Glob("{coordinator,worker,shared,scripts}/**/*.ts").scanSync(ROOT)].toSorted();
+
+/** Files that the map names anywhere by their whole path. */
+const cited = [...map.matchAll(/`((?:coordinator|worker|shared|scripts|test)\/[\w./-]+\.ts)`/g)].map(([, file]) =>
+  String(file),
 );
-const sources = [...new Bun.Glob("{coordinator,worker,shared,scripts}/**/*.ts").scanSync(ROOT)];
+/** Files in the tables of rooms: a row begins with the room, its files are named without it. */
+const inRooms = [...map.matchAll(/^\| `([\w/-]+\/)` \|.*$/gm)].flatMap(([row, room]) =>
+  [...row.matchAll(/`([\w-]+\.ts)`/g)].map(([, name]) => `${room}${name}`),
+);
 
 test("every file that the map names is there", () => {
-  expect([...named].filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
+  expect([...cited, ...inRooms].filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
 });
 
-test("every source file is on the map", () => {
-  expect(sources.filter((file) => !named.has(file))).toEqual([]);
+test("every source file stands once in its room's row", () => {
+  expect(inRooms.toSorted()).toEqual(sources);
 });
 
 test("every source file starts by saying what it is", () => {
