@@ -23,6 +23,8 @@ import type { Core, Engine } from "./seam/engine.ts";
 import { createPortFrontends, createWildcardFrontends, type Frontends } from "./listeners/frontends.ts";
 import { createHold } from "./core/hold.ts";
 import { Homes } from "./circuits/homes.ts";
+import { probeHttp } from "./net/probe-http.ts";
+import { accepts, probeTcp } from "./net/probe-tcp.ts";
 import type { Kin } from "./listeners/sibling.ts";
 import { ephemeralWarning } from "./listeners/linux-ephemeral.ts";
 import { createKnocks } from "./access/tcp-allowlist.ts";
@@ -74,8 +76,8 @@ export function startWorker(deps: WorkerDeps): Worker {
   const { proxy_worker: own, permit } = config;
   const files = tlsPaths(config);
   const tls = files === null ? null : readTls(files);
-  const prober = createProber(deps.engine.reach);
-  const checks = createHealthChecks({ ask: deps.engine.ask, log, now, random: Math.random });
+  const prober = createProber(accepts);
+  const checks = createHealthChecks({ get: probeHttp, log, now, random: Math.random });
   const table = new Table({
     policies: { interactive: config.routes.interactive_policy, inference: config.routes.inference_policy },
     now,
@@ -134,7 +136,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     domain: own.wildcard_domain.domain,
     tcp: { knocks: own.tcp_auth === "none" ? null : knocks, maxConnections: own.tcp_max_connections },
     homes,
-    hold: createHold({ reach: deps.engine.reach, now }),
+    hold: createHold({ reach: accepts, now }),
   });
   const ephemeral = ephemeralWarning(config);
   if (ephemeral !== null) log.warn(ephemeral);
@@ -189,7 +191,7 @@ export function startWorker(deps: WorkerDeps): Worker {
   );
   const refusals = createRefusals({
     table,
-    knockAt: deps.engine.knockAt,
+    probe: probeTcp,
     report: (id, report) => coordinator.reportRefused(id, report),
     log,
     now,

@@ -6,7 +6,7 @@ import { reason } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import type { RefusedReport } from "../../shared/protocol/schema/api.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
-import type { Engine } from "../seam/engine.ts";
+import type { ProbeResult } from "../net/probe-tcp.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 import { createGate } from "./limiter.ts";
 import { keyOf, type Member } from "../upstreams/pool.ts";
@@ -19,7 +19,8 @@ export interface Refusals {
 
 interface RefusalDeps {
   table: Table;
-  knockAt: Engine["knockAt"];
+  /** Connects to an address. Never rejects. */
+  probe: (host: string, port: number) => Promise<ProbeResult>;
   /** Tells the coordinator. Rejects when it can't be told. */
   report: (circuitId: string, report: RefusedReport) => Promise<void>;
   log: Log;
@@ -30,7 +31,7 @@ interface RefusalDeps {
 /** Connections at once. */
 const MAX_AT_ONCE = 32;
 
-export function createRefusals({ table, knockAt, report, log, now }: RefusalDeps): Refusals {
+export function createRefusals({ table, probe, report, log, now }: RefusalDeps): Refusals {
   const turn = createGate(MAX_AT_ONCE);
   /** Members that are looked at, each once however often it is asked for: never more than the table has. */
   const underWay = new Set<Member>();
@@ -54,7 +55,7 @@ export function createRefusals({ table, knockAt, report, log, now }: RefusalDeps
 
   function refuses(member: Member): Promise<boolean> {
     const { kernel_host: host, kernel_port: port } = member.route;
-    return turn(async () => !stopped && !member.removed && (await knockAt(host, port)) === "refused");
+    return turn(async () => !stopped && !member.removed && (await probe(host, port)) === "refused");
   }
 
   /** An app that has never been reached may refuse because it is not up yet. */

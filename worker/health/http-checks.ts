@@ -6,7 +6,6 @@ import { reason } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import type { HealthCheck } from "../../shared/protocol/schema/health-check.ts";
 import type { RouteReport, RouteReports } from "../../shared/protocol/schema/health.ts";
-import type { Engine } from "../seam/engine.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 import { createGate, type Gate } from "./limiter.ts";
 import type { Member } from "../upstreams/pool.ts";
@@ -18,7 +17,8 @@ export interface HealthChecks {
 }
 
 interface HealthCheckDeps {
-  ask: Engine["ask"];
+  /** The status with which an address answers a GET within `ms` milliseconds. Rejects with what went wrong. */
+  get: (host: string, port: number, path: string, ms: number) => Promise<number>;
   log: Log;
   /** Epoch milliseconds. */
   now: () => number;
@@ -44,7 +44,7 @@ const MAX_OF_ONE = 64;
 /** The first probes of many kernels are spread over this. Milliseconds. */
 const FIRST_WITHIN_MS = 1000;
 
-export function createHealthChecks({ ask, log, now, random }: HealthCheckDeps): HealthChecks {
+export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): HealthChecks {
   const watches = new Map<Entry, Watch>();
   const turn = createGate(MAX_AT_ONCE);
 
@@ -110,7 +110,7 @@ export function createHealthChecks({ ask, log, now, random }: HealthCheckDeps): 
   /** Null when the kernel is well, else what is wrong. Never rejects. */
   async function probe(host: string, port: number, check: HealthCheck): Promise<string | null> {
     try {
-      const status = await ask(host, port, check.path, check.max_wait_time * 1000);
+      const status = await get(host, port, check.path, check.max_wait_time * 1000);
       return status === check.expected_status_code ? null : `answered ${status}, wanted ${check.expected_status_code}`;
     } catch (error) {
       return reason(error);

@@ -5,7 +5,7 @@ import { hostPort } from "../../shared/values.ts";
 const HEADERS = { "User-Agent": `backend.ai-app-proxy/${VERSION} (health check)` };
 
 /** The status of the answer; its body is not read. Rejects when there is none within `ms` milliseconds. */
-export async function ask(host: string, port: number, path: string, ms: number): Promise<number> {
+export async function probeHttp(host: string, port: number, path: string, ms: number): Promise<number> {
   const answer = await fetch(`http://${hostPort({ host, port })}${path}`, {
     redirect: "manual",
     decompress: false,

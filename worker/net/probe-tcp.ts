@@ -1,13 +1,21 @@
 /** Asks an address whether anybody is there, and tells a refusal from everything else that is no connection. */
 import { isIPv6 } from "node:net";
-import { dial } from "./dial.ts";
-import { UpstreamFault, type Knock } from "../seam/engine.ts";
+import { UpstreamFault } from "../seam/engine.ts";
+import { dial, reach } from "./dial.ts";
+
+/** What came of a connection. `unknown`: nothing answered, or what did was not the address itself. */
+export type ProbeResult = "accepted" | "refused" | "unknown";
 
 /** A refusal comes within a round trip. Linux gives up on a machine that is gone after 3 s, and Bun calls that refused. */
 const REFUSAL_MS = 2000;
 
-/** Connects and leaves at once. Never rejects. */
-export async function knockAt(host: string, port: number): Promise<Knock> {
+/** Resolves true when the address accepts a TCP connection within the connect limit. Never rejects. */
+export async function accepts(host: string, port: number): Promise<boolean> {
+  return (await reach(host, port)) === true;
+}
+
+/** Connects and leaves at once, for who must know that nobody is there: only a refusal proves it. Never rejects. */
+export async function probeTcp(host: string, port: number): Promise<ProbeResult> {
   try {
     const ignore = () => undefined;
     const { socket } = dial({ host, port }, undefined, { data: ignore, error: ignore }, REFUSAL_MS);

@@ -158,20 +158,11 @@ export interface ListenOptions {
   sharing: Sharing | null;
 }
 
-/** What came of a connection. `unknown`: nothing answered, or what did was not the address itself. */
-export type Knock = "accepted" | "refused" | "unknown";
-
 export interface Engine {
   /** Opens a listener for HTTP and WebSockets. Throws when the address can't be had. */
   listen(options: ListenOptions, core: Core): Listener;
   /** Opens a listener for raw TCP; `frontend` is a port. Throws when the address can't be had. */
   listenTcp(options: TcpListenOptions, core: Core): Listener;
-  /** Resolves true when the address accepts a TCP connection within the connect limit. Never rejects. */
-  reach: (host: string, port: number) => Promise<boolean>;
-  /** The same for who must know that nobody is there: only a refusal proves it. Looks for a few seconds. Never rejects. */
-  knockAt: (host: string, port: number) => Promise<Knock>;
-  /** The status with which an address answers a GET within `ms` milliseconds. Rejects with what went wrong. */
-  ask: (host: string, port: number, path: string, ms: number) => Promise<number>;
 }
 
 export interface TcpListenOptions {

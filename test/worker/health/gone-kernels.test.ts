@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import type { RefusedReport } from "../../../shared/protocol/schema/api.ts";
 import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
-import type { Knock } from "../../../worker/seam/engine.ts";
+import type { ProbeResult } from "../../../worker/net/probe-tcp.ts";
 import { createRefusals, type Refusals } from "../../../worker/health/gone-kernels.ts";
 import type { Table } from "../../../worker/circuits/table.ts";
 import { until } from "../../support/until.ts";
@@ -16,11 +16,11 @@ let clock: number;
 let table: Table;
 let refusals: Refusals;
 /** What comes of a connection to a port; others stay open-ended. */
-let answers: Map<number, Knock>;
+let answers: Map<number, ProbeResult>;
 let knocked: number[];
 let reports: [string, RefusedReport][];
 /** Knocks that have no answer yet. */
-let waiting: Map<number, (knock: Knock) => void>;
+let waiting: Map<number, (result: ProbeResult) => void>;
 let report: () => Promise<void>;
 
 beforeEach(() => {
@@ -30,7 +30,7 @@ beforeEach(() => {
   report = async () => undefined;
   refusals = createRefusals({
     table,
-    knockAt: async (_host, port) => {
+    probe: async (_host, port) => {
       knocked.push(port);
       return answers.get(port) ?? new Promise((resolve) => void waiting.set(port, resolve));
     },
@@ -62,7 +62,7 @@ async function settled(): Promise<void> {
 }
 
 describe("a kernel that may be gone", () => {
-  test.each<[Knock, number]>([["refused", 1], ["accepted", 0], ["unknown", 0]])("and %s is told of %d times", async (knock, times) => {
+  test.each<[ProbeResult, number]>([["refused", 1], ["accepted", 0], ["unknown", 0]])("and %s is told of %d times", async (knock, times) => {
     answers.set(1, knock);
     refusals.probe(put(app(1, 1)));
     await until(() => knocked.length === 1);

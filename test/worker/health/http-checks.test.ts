@@ -22,7 +22,7 @@ beforeEach(() => {
   answers = new Map();
   asked = [];
   checks = createHealthChecks({
-    ask(_host, port, path, ms) {
+    get(_host, port, path, ms) {
       asked.push({ port, path, ms, at: Date.now() - START });
       return answers.get(port)?.() ?? Promise.resolve(200);
     },

@@ -5,25 +5,16 @@
 import { Failure } from "../../../shared/failure.ts";
 import type { Answer } from "../../../shared/http/page.ts";
 import { pathAndQuery } from "../../../shared/http/target.ts";
-import { ask } from "../../net/probe-http.ts";
 import { Faulted, forward } from "./http.ts";
 import { listenTcp } from "./tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./websocket.ts";
-import { reach } from "../../net/dial.ts";
-import { knockAt } from "../../net/probe-tcp.ts";
 import { openAlone, openClaimed } from "../../listeners/claim-port.ts";
 import type { Core, Decision, Engine, Frontend, Listener, ListenOptions, RequestHead } from "../../seam/engine.ts";
 import { Succession } from "../../listeners/generations.ts";
 
 type Server = Bun.Server<Bridge>;
 
-export const bunEngine: Engine = {
-  listen,
-  listenTcp,
-  reach: async (host, port) => (await reach(host, port)) === true,
-  knockAt,
-  ask,
-};
+export const bunEngine: Engine = { listen, listenTcp };
 
 // --- internal ---
 
