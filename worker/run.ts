@@ -29,7 +29,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   const { values: config, ignored } = loadWorkerConfig(file.source, file.toml, process.env);
   const faults = [...unservedFaults(config), ...tlsFileFaults(config)];
   if (faults.length > 0) throw new ConfigError(file.source, faults);
-  const ephemeral = ephemeralWarning(config);
+  const ephemeral = ephemeralWarning(config.proxy_worker);
   const warnings = [...warningsOf(config), ...(ephemeral === null ? [] : [ephemeral])];
   if (file.check) return void process.stdout.write(checkedText(file.source, ignored, warnings));
 
@@ -51,7 +51,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 
-  const sharing = await findKin(config, predecessorOf(process.env));
+  const sharing = await findKin(config.proxy_worker, predecessorOf(process.env));
   if (config.proxy_worker.share_ports && sharing === null)
     log.warn("proxy_worker.share_ports has no effect: connections can't be steered on this system");
   if (sharing !== null && sharing.predecessor !== null)

@@ -138,7 +138,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     homes,
     hold: createHold({ reach: accepts, now }),
   });
-  const ephemeral = ephemeralWarning(config);
+  const ephemeral = ephemeralWarning(own);
   if (ephemeral !== null) log.warn(ephemeral);
   const { frontends, wildcardPort } = openFrontends(deps, core, tls, log, () => sync.portsChanged());
 

@@ -3,7 +3,8 @@
  * messages what to do. Its parent is the predecessor.
  */
 import { bunEngine } from "../../worker/engine/bun/engine.ts";
-import type { Core, Listener, Sharing } from "../../worker/seam/engine.ts";
+import type { Listener, Sharing } from "../../worker/listeners/types.ts";
+import type { Core } from "../../worker/seam/engine.ts";
 import { socketsOf } from "../../worker/listeners/linux-sockets.ts";
 
 type Order = { open: number; name: string } | { close: number };

@@ -3,7 +3,7 @@
  * get some of our connections, or we his. Called by the Bun engine and the worker's API.
  */
 import { assertPortFree } from "../../shared/runtime/ports.ts";
-import type { Sharing } from "../seam/engine.ts";
+import type { Sharing } from "./types.ts";
 import { forgetListening, listenersAt, listenersBefore } from "./linux-sockets.ts";
 import { openNoted, type OwnSocket } from "./linux-reuseport.ts";
 

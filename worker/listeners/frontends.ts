@@ -7,7 +7,7 @@ import type { Log } from "../../shared/runtime/log.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 import { createBlockedPorts } from "./blocked-ports.ts";
-import type { Listener } from "../seam/engine.ts";
+import type { Listener } from "./types.ts";
 
 export interface Frontends {
   /** Resolves true when the circuit can be reached. */

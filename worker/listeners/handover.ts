@@ -4,7 +4,7 @@
  * connections had the time to hear that they should come back.
  */
 import { UNSHARED, type Claim } from "./claim-port.ts";
-import type { Sharing } from "../seam/engine.ts";
+import type { Sharing } from "./types.ts";
 import { ListenerOrder } from "./order.ts";
 import { listenersBefore, listenersBeside } from "./linux-sockets.ts";
 import { steer, type OwnSocket } from "./linux-reuseport.ts";

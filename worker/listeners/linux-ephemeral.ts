@@ -3,13 +3,18 @@
  * circuits, now this one and now that one. Said at the start and by `--check`; Linux only.
  */
 import { readFileSync } from "node:fs";
-import type { WorkerConfig } from "../config.ts";
 
 type Range = readonly [first: number, last: number];
 
+/** What has to be known of a worker's own configuration. */
+interface OwnPorts {
+  frontend_mode: "port" | "wildcard";
+  port_proxy: { bind_port_range: Range | null };
+}
+
 /** What to do about it; null where there is nothing to say. `read` gives a file of the kernel, or null. */
 export function ephemeralWarning(
-  { proxy_worker: { frontend_mode: mode, port_proxy: ports } }: WorkerConfig,
+  { frontend_mode: mode, port_proxy: ports }: OwnPorts,
   read: (path: string) => string | null = readOrNull,
 ): string | null {
   const range = ports.bind_port_range;

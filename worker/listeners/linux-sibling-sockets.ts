@@ -1,6 +1,6 @@
 /** Which listeners are of the other process of this worker, as Linux tells it in /proc. Called by sibling.ts. */
 import { readdirSync } from "node:fs";
-import type { Side } from "../seam/engine.ts";
+import type { Side } from "./types.ts";
 import { listenersAt, socketsOf } from "./linux-sockets.ts";
 
 /** Other processes that have one of these sockets open. */

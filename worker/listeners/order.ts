@@ -2,7 +2,7 @@
  * The listeners of one shared port, in the order in which the kernel counts them: who joins is the last, and when one
  * leaves, the last takes its place. Ours are known; other processes' are seen from time to time, by inode.
  */
-import type { Side } from "../seam/engine.ts";
+import type { Side } from "./types.ts";
 
 export class ListenerOrder<S extends object> {
   readonly #all: (S | number)[];

@@ -7,8 +7,7 @@ import { readFileSync } from "node:fs";
 import { hostPort, isRecord } from "../../shared/values.ts";
 import { reason } from "../../shared/failure.ts";
 import { assertPortFree } from "../../shared/runtime/ports.ts";
-import type { WorkerConfig } from "../config.ts";
-import type { Sharing } from "../seam/engine.ts";
+import type { Sharing } from "./types.ts";
 import { forgetListening, listenersAt, listening } from "./linux-sockets.ts";
 import { canSteer } from "./linux-reuseport.ts";
 import { holders, KinSockets } from "./linux-sibling-sockets.ts";
@@ -29,11 +28,19 @@ export interface Kin extends Sharing {
   takeover(): "open" | "busy";
 }
 
+/** What has to be known of a worker's own configuration. */
+export interface OwnAddress {
+  authority: string;
+  share_ports: boolean;
+  api_bind_addr: { host: string; port: number };
+  tls_listen: boolean;
+}
+
 /**
  * Null when nobody may share the ports. Rejects when the API address is taken by a stranger, or by two processes of this
  * worker already, or when the process that a supervisor wants to be replaced, `wanted`, listens at another address.
  */
-export async function findKin({ proxy_worker: own }: WorkerConfig, wanted: number | null): Promise<Kin | null> {
+export async function findKin(own: OwnAddress, wanted: number | null): Promise<Kin | null> {
   if (!own.share_ports || !canSteer()) return null;
   const { host, port } = own.api_bind_addr;
   const cannot = `Cannot listen on ${hostPort(own.api_bind_addr)} (proxy_worker.api_bind_addr)`;
@@ -120,7 +127,7 @@ function isFree(host: string, port: number): boolean {
 }
 
 /** Why the port can't be shared with the one that has it; null when it can. */
-async function strangeness(own: WorkerConfig["proxy_worker"]): Promise<string | null> {
+async function strangeness(own: OwnAddress): Promise<string | null> {
   const { authority } = own;
   const end = performance.now() + BUSY_MS;
   for (;;) {
@@ -138,7 +145,7 @@ async function strangeness(own: WorkerConfig["proxy_worker"]): Promise<string | 
 }
 
 /** What the process at our API address says of itself, or why it says nothing. */
-async function about({ api_bind_addr: { host, port }, tls_listen: tls }: WorkerConfig["proxy_worker"]) {
+async function about({ api_bind_addr: { host, port }, tls_listen: tls }: OwnAddress) {
   const at = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
   try {
     const answer = await fetch(`${tls ? "https" : "http"}://${hostPort({ host: at, port })}/health/status`, {

@@ -1,6 +1,6 @@
 /** Outgoing TCP connections with a connect limit. Used by the Bun engine; `fetch` gets its limit from head-watch.ts. */
 import { reason } from "../../shared/failure.ts";
-import { UpstreamFault } from "../seam/engine.ts";
+import { UpstreamFault } from "./upstream-fault.ts";
 
 /** dataplane H14, T3. Milliseconds. */
 export const CONNECT_LIMIT_MS = 10_000;

@@ -1,6 +1,6 @@
 /** Asks an address whether anybody is there, and tells a refusal from everything else that is no connection. */
 import { isIPv6 } from "node:net";
-import { UpstreamFault } from "../seam/engine.ts";
+import { UpstreamFault } from "./upstream-fault.ts";
 import { dial, reach } from "./dial.ts";
 
 /** What came of a connection. `unknown`: nothing answered, or what did was not the address itself. */

@@ -1,10 +1,12 @@
 /**
  * The seam between the core, which decides on plain data, and an engine, which owns listeners and moves bytes.
- * The core knows neither `Request` nor sockets; an engine knows nothing of circuits, permits or routes.
+ * The core knows neither `Request` nor sockets; an engine knows nothing of circuits, permits or routes. Types only.
  */
 import type { Answer } from "../../shared/http/page.ts";
 import type { Failure } from "../../shared/failure.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
+import type { Listener, Sharing } from "../listeners/types.ts";
+import type { UpstreamFault } from "../net/upstream-fault.ts";
 
 /** How a connection came in. */
 export type Frontend = { mode: "port"; port: number } | { mode: "wildcard" };
@@ -88,27 +90,6 @@ export interface Arrival {
   readonly port: number;
 }
 
-/** What went wrong between the worker and an app. */
-export type FaultKind =
-  /** No connection: nothing has reached the app. */
-  | "unreachable"
-  /** No connection within the connect limit. */
-  | "late"
-  /** The app has accepted the connection and then failed. */
-  | "broken"
-  /** Its route was taken away. */
-  | "revoked";
-
-export class UpstreamFault extends Error {
-  readonly kind: FaultKind;
-
-  constructor(kind: FaultKind, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
-    this.name = "UpstreamFault";
-    this.kind = kind;
-  }
-}
-
 /** What an engine asks of the core. */
 export interface Core {
   decide(head: RequestHead): Decision | Promise<Decision>;
@@ -120,32 +101,6 @@ export interface Core {
   admit(arrival: Arrival): Passage | null | Promise<Passage | null>;
   /** No app took a TCP connection. */
   unanswered(arrival: Arrival, fault: UpstreamFault): void;
-}
-
-/** Whose a listener on a port of ours is: of the process that is taken over from, of one that takes over from us, or neither's. */
-export type Side = "elder" | "successor" | "stranger";
-
-/** With what other process of the same authority ports are shared: how one takes over from the other. */
-export interface Sharing {
-  /** Whose a listener is, by inode. */
-  sideOf(inode: number): Side;
-  /** True while the process that is taken over from runs. */
-  isHeir(): boolean;
-  /** True while another process of this worker runs. */
-  hasKin(): boolean;
-  /** Resolves when the process that is taken over from has ended. */
-  alone: Promise<void>;
-}
-
-export interface Listener {
-  readonly port: number;
-  /**
-   * Closes every connection at once, or lets requests end first. A port that a successor listens on is left to it: idle
-   * connections then have `idleMs` milliseconds to hear that they should come back.
-   */
-  close(how: "now" | "finish", idleMs?: number): Promise<void>;
-  /** New connections get this certificate; open ones stay. Throws when the listener has none. */
-  renew(tls: TlsPair): void;
 }
 
 export interface ListenOptions {

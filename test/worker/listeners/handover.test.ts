@@ -1,7 +1,7 @@
 /** Two processes on one port: which of them, and which of the listeners of the older one, has the new connections. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { openAlone } from "../../../worker/listeners/claim-port.ts";
-import type { Listener } from "../../../worker/seam/engine.ts";
+import type { Listener } from "../../../worker/listeners/types.ts";
 import { canSteer } from "../../../worker/listeners/linux-reuseport.ts";
 import { Succession } from "../../../worker/listeners/generations.ts";
 import { openNamed, sharingWith, startBeside, type Beside } from "../../support/beside.ts";

@@ -13,7 +13,7 @@ const config = (range: [number, number], worker: Record<string, unknown> = {}) =
     "test",
     workerToml("http://127.0.0.1:1", 1, 1, { worker: { port_proxy: { bind_port_range: range }, ...worker } }),
     {},
-  ).values;
+  ).values.proxy_worker;
 const kernel =
   (range: string | null, reserved = "") =>
   (path: string) =>

@@ -1,6 +1,6 @@
 /** The places of a shared port's listeners, as the kernel counts them. */
 import { afterEach, describe, expect, test } from "bun:test";
-import type { Side } from "../../../worker/seam/engine.ts";
+import type { Side } from "../../../worker/listeners/types.ts";
 import { ListenerOrder } from "../../../worker/listeners/order.ts";
 import { listenersAt, listenersBeside } from "../../../worker/listeners/linux-sockets.ts";
 import { canSteer, openNoted, steer, type OwnSocket } from "../../../worker/listeners/linux-reuseport.ts";

@@ -9,8 +9,9 @@ import { Faulted, forward } from "./http.ts";
 import { listenTcp } from "./tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./websocket.ts";
 import { openAlone, openClaimed } from "../../listeners/claim-port.ts";
-import type { Core, Decision, Engine, Frontend, Listener, ListenOptions, RequestHead } from "../../seam/engine.ts";
 import { Succession } from "../../listeners/generations.ts";
+import type { Listener } from "../../listeners/types.ts";
+import type { Core, Decision, Engine, Frontend, ListenOptions, RequestHead } from "../../seam/engine.ts";
 
 type Server = Bun.Server<Bridge>;
 

@@ -6,7 +6,8 @@ import { reason } from "../../../shared/failure.ts";
 import { hostPort } from "../../../shared/values.ts";
 import { endsHere } from "../../http/headers.ts";
 import { HeadWatch, type Waiting } from "./head-watch.ts";
-import { UpstreamFault, type Forward, type HeaderEdits, type Passage } from "../../seam/engine.ts";
+import { UpstreamFault } from "../../net/upstream-fault.ts";
+import type { Forward, HeaderEdits, Passage } from "../../seam/engine.ts";
 
 /** A fault with the passage it happened on: it may not be the first that was tried. */
 export class Faulted extends Error {

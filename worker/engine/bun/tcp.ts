@@ -4,15 +4,10 @@
  */
 import { openAlone, openClaimed } from "../../listeners/claim-port.ts";
 import { dial } from "../../net/dial.ts";
-import {
-  UpstreamFault,
-  type Arrival,
-  type Core,
-  type Listener,
-  type Passage,
-  type TcpListenOptions,
-} from "../../seam/engine.ts";
 import { HandOver } from "../../listeners/handover.ts";
+import type { Listener } from "../../listeners/types.ts";
+import { UpstreamFault } from "../../net/upstream-fault.ts";
+import type { Arrival, Core, Passage, TcpListenOptions } from "../../seam/engine.ts";
 import { reason } from "../../../shared/failure.ts";
 
 /** Nobody idles in a listener's queue: this is for handshakes that are under way, with one answer lost. Milliseconds. */

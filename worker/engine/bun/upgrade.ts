@@ -6,7 +6,8 @@ import { Failure } from "../../../shared/failure.ts";
 import { edited } from "../../http/headers.ts";
 import { shakeHands, type Answer } from "../../protocols/websocket/handshake.ts";
 import { answerBody, Faulted } from "./http.ts";
-import { UpstreamFault, type Forward, type Passage } from "../../seam/engine.ts";
+import { UpstreamFault } from "../../net/upstream-fault.ts";
+import type { Forward, Passage } from "../../seam/engine.ts";
 
 /** What to answer to a handshake that can't succeed; no app is asked then. */
 export function unfitHandshake(headers: Headers): Failure | Response | null {

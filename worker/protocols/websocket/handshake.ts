@@ -6,7 +6,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { reason } from "../../../shared/failure.ts";
 import { AppSocket, type AppEnd } from "./client.ts";
 import { dial } from "../../net/dial.ts";
-import { UpstreamFault } from "../../seam/engine.ts";
+import { UpstreamFault } from "../../net/upstream-fault.ts";
 import { AnswerReader, type AnswerHead } from "../http1/response-reader.ts";
 
 /** Longer than browsers wait (Chrome: 240 s). Milliseconds. */

@@ -1,0 +1,31 @@
+/**
+ * What listeners are to those who use them: one that is open, and with whom its port is shared. Types only, for engines,
+ * the worker's API and the seam.
+ */
+import type { TlsPair } from "../../shared/runtime/tls.ts";
+
+/** Whose a listener on a port of ours is: of the process that is taken over from, of one that takes over from us, or neither's. */
+export type Side = "elder" | "successor" | "stranger";
+
+/** With what other process of the same authority ports are shared: how one takes over from the other. */
+export interface Sharing {
+  /** Whose a listener is, by inode. */
+  sideOf(inode: number): Side;
+  /** True while the process that is taken over from runs. */
+  isHeir(): boolean;
+  /** True while another process of this worker runs. */
+  hasKin(): boolean;
+  /** Resolves when the process that is taken over from has ended. */
+  alone: Promise<void>;
+}
+
+export interface Listener {
+  readonly port: number;
+  /**
+   * Closes every connection at once, or lets requests end first. A port that a successor listens on is left to it: idle
+   * connections then have `idleMs` milliseconds to hear that they should come back.
+   */
+  close(how: "now" | "finish", idleMs?: number): Promise<void>;
+  /** New connections get this certificate; open ones stay. Throws when the listener has none. */
+  renew(tls: TlsPair): void;
+}
