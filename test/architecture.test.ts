@@ -28,6 +28,19 @@ test("every source file starts by saying what it is", () => {
   expect(sources.filter((file) => !readFileSync(join(ROOT, file), "utf8").startsWith("/**"))).toEqual([]);
 });
 
+/** In comments; a name without folders may be that of a neighbour or of any file that there is only one of. */
+test("every file that a comment names is there", () => {
+  const all = [...new Bun.Glob("{coordinator,worker,shared,scripts,test}/**/*.ts").scanSync(ROOT)];
+  const strays = sources.flatMap((file) => {
+    const comments = readFileSync(join(ROOT, file), "utf8").match(/\/\*\*[\s\S]*?\*\/|(?<=^|\s)\/\/.*$/gm) ?? [];
+    const names = comments.flatMap((text) => text.match(/(?<![\w./…-])[\w-]+(?:\/[\w.-]+)*\.ts\b/g) ?? []);
+    return names
+      .filter((name) => !all.some((there) => there === name || there.endsWith(`/${name}`)))
+      .map((name) => `${file} names ${name}`);
+  });
+  expect(strays).toEqual([]);
+});
+
 test("every script that the README tells to run is there", () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
     scripts: Record<string, string>;

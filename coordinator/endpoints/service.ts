@@ -91,7 +91,7 @@ export function createEndpointService(
     }
   }
 
-  /** Waits until it is served. What another request changes meanwhile is looked up anew, as in proxy/service.ts. */
+  /** Waits until it is served. What another request changes meanwhile is looked up anew, as in apps/service.ts. */
   async function follow(
     one: Judged<EndpointRequest>,
     first: Outcome<Placed> | undefined,

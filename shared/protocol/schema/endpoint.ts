@@ -61,7 +61,7 @@ export const EndpointAnswer = Type.Object({
 });
 export type EndpointAnswer = Static<typeof EndpointAnswer>;
 
-/** `endpoint_id` is an older name of `deployment_id`; coordinator/aliases.ts renames it. */
+/** `endpoint_id` is an older name of `deployment_id`; coordinator/endpoints/api.ts renames it. */
 const Deployment = Type.Object({ deployment_id: Uuid });
 
 export const EndpointItem = Type.Composite([Deployment, EndpointRequest], {
