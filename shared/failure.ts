@@ -142,6 +142,12 @@ export function notFound(what: string): Failure {
   return new Failure("object-not-found", { object: what });
 }
 
+/** The failure that a thrown value stands for: itself, or an error of ours that the log tells in full. */
+export function toFailure(error: unknown): Failure {
+  if (error instanceof Failure) return error;
+  return new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error });
+}
+
 /** What a thrown value says, for a log line. */
 export function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);

@@ -4,15 +4,16 @@
  */
 import type { Elysia } from "elysia";
 import { ValidationError } from "elysia";
-import { Failure, reason } from "../../shared/failure.ts";
+import { Failure, toFailure } from "../../shared/failure.ts";
 import { failureAnswer, wantsPage } from "../../shared/http/page.ts";
+import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { readerOf } from "../../shared/pages/reader.ts";
-import { redactUrl, type Log } from "../../shared/runtime/log.ts";
+import type { Log } from "../../shared/runtime/log.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { describeFaults } from "./validation.ts";
 
-/** The failure that a thrown value stands for. `hasPath` says whether the path exists under another method. */
-export function toFailure(error: unknown, code: string | number, hasPath: () => boolean): Failure {
+/** The failure that a thrown value stands for here. `hasPath` says whether the path exists under another method. */
+export function failureOf(error: unknown, code: string | number, hasPath: () => boolean): Failure {
   if (error instanceof Failure) return error;
   // Elysia wraps what a body parser throws.
   if (error instanceof Error && error.cause instanceof Failure) return error.cause;
@@ -25,7 +26,7 @@ export function toFailure(error: unknown, code: string | number, hasPath: () => 
     });
   }
   if (code === "PARSE") return new Failure("invalid-api-params", { msg: "body: cannot be read", cause: error });
-  return new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error });
+  return toFailure(error);
 }
 
 /** The answer to a failed request. */
@@ -35,9 +36,9 @@ export function answerFailure(
   failed: { error: unknown; code: string | number; request: Request; path: string },
 ): Response {
   const { error, code, request, path } = failed;
-  const failure = toFailure(error, code, () => hasRoute(app, path));
+  const failure = failureOf(error, code, () => hasRoute(app, path));
   const errorId = crypto.randomUUID();
-  report(log, failure, error, errorId, request);
+  reportFailure(log, failure, { error_id: errorId, method: request.method, url: pathAndQuery(request.url) });
   const answer = failureAnswer(
     failure,
     isForPeople(path) && wantsPage((name) => request.headers.get(name)) ? "html" : "json",
@@ -59,16 +60,4 @@ function hasRoute(app: Elysia, path: string): boolean {
     const parts = route.path.split("/");
     return parts.length === asked.length && parts.every((part, at) => part.startsWith(":") || part === asked[at]);
   });
-}
-
-function report(log: Log, failure: Failure, error: unknown, errorId: string, request: Request): void {
-  const url = redactUrl(pathAndQuery(request.url));
-  const line = { error_id: errorId, method: request.method, url, status: failure.httpStatus, reason: failure.message };
-  if (failure.kind !== "internal-server-error")
-    log[failure.httpStatus >= 500 ? "warn" : "info"](line, "request refused");
-  else
-    log.error(
-      { ...line, cause: reason(error), stack: error instanceof Error ? error.stack : undefined },
-      "request failed",
-    );
 }

@@ -1,9 +1,10 @@
 /** The worker's own API on its own port: setup, health, status. Circuits never come in here. */
 import { hostPort } from "../../shared/values.ts";
 import { connectivity, type Part } from "../../shared/compat/connectivity.ts";
-import { Failure, reason } from "../../shared/failure.ts";
-import { redactUrl, type Log } from "../../shared/runtime/log.ts";
+import { Failure, toFailure } from "../../shared/failure.ts";
+import type { Log } from "../../shared/runtime/log.ts";
 import { CORS_HEADERS, failureAnswer, wantsPage } from "../../shared/http/page.ts";
+import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { readerOf } from "../../shared/pages/reader.ts";
 import { pathAndQuery, pathOf } from "../../shared/http/target.ts";
 import { stopServer } from "../../shared/runtime/process.ts";
@@ -168,22 +169,9 @@ function secondsSince(at: number): number | null {
 }
 
 function refused(request: Request, error: unknown, { log, setup: { homes } }: ApiDeps): Response {
-  const failure =
-    error instanceof Failure
-      ? error
-      : new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error });
+  const failure = toFailure(error);
   const errorId = crypto.randomUUID();
-  const url = redactUrl(pathAndQuery(request.url));
-  log.info(
-    {
-      error_id: errorId,
-      status: failure.httpStatus,
-      url,
-      reason: failure.message,
-      ...(failure.cause === undefined ? {} : { cause: reason(failure.cause) }),
-    },
-    "request refused",
-  );
+  reportFailure(log, failure, { error_id: errorId, method: request.method, url: pathAndQuery(request.url) });
   const form = wantsPage((name) => request.headers.get(name)) ? "html" : "json";
   const { status, headers, body } = failureAnswer(failure, form, {
     errorId,

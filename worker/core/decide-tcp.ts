@@ -2,6 +2,8 @@
  * The walk of a TCP connection: find the circuit, check the address and the knock, pick a route (dataplane T2, T3).
  * A refused connection is closed at once; the log says why.
  */
+import { reportFailure } from "../../shared/runtime/report-failure.ts";
+import { toFailure } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import type { Arrival } from "../seam/engine.ts";
 import { plainAddress } from "../http/client-address.ts";
@@ -26,6 +28,27 @@ interface TcpDeps {
 
 /** The passage of a connection that may pass; null closes it. */
 export function admitTcp(arrival: Arrival, deps: TcpDeps): RoutePassage | null | Promise<RoutePassage | null> {
+  const failed = (error: unknown): null => {
+    reportFailure(deps.log, toFailure(error), arrival, "connection");
+    return null;
+  };
+  try {
+    const admitted = admit(arrival, deps);
+    return admitted instanceof Promise ? admitted.catch(failed) : admitted;
+  } catch (error) {
+    return failed(error);
+  }
+}
+
+/** Notes why a connection was not carried. */
+export function refusedTcp(arrival: Arrival, entry: Entry | undefined, reason: string, log: Log): null {
+  log.info({ circuit: entry?.circuit.id, port: arrival.port, peer: arrival.peer, reason }, "connection refused");
+  return null;
+}
+
+// --- internal ---
+
+function admit(arrival: Arrival, deps: TcpDeps): RoutePassage | null | Promise<RoutePassage | null> {
   const { table, tcp, log } = deps;
   const entry = table.byPort(arrival.port);
   const address = plainAddress(arrival.peer);
@@ -41,14 +64,6 @@ export function admitTcp(arrival: Arrival, deps: TcpDeps): RoutePassage | null |
     return now === undefined || late !== null ? refusedTcp(arrival, now, late ?? "", log) : open(now, arrival, deps);
   });
 }
-
-/** Notes why a connection was not carried. */
-export function refusedTcp(arrival: Arrival, entry: Entry | undefined, reason: string, log: Log): null {
-  log.info({ circuit: entry?.circuit.id, port: arrival.port, peer: arrival.peer, reason }, "connection refused");
-  return null;
-}
-
-// --- internal ---
 
 function refusal({ allowed, pool }: Entry, address: string, { maxConnections }: TcpRules): string | null {
   if (allowed !== null && !allowed(address)) return "its address is not allowed";

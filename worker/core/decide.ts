@@ -2,9 +2,11 @@
  * The walk of a request: find the circuit, see who comes, admit, pick a route, rewrite headers.
  * Plain data in, plain data out; nothing reaches an app that did not come through here.
  */
-import { Failure } from "../../shared/failure.ts";
+import { Failure, toFailure } from "../../shared/failure.ts";
 import { redactUrl, type Log } from "../../shared/runtime/log.ts";
+import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { isHost, isTarget } from "../../shared/http/target.ts";
+import { failureAnswer, type Answer } from "../../shared/http/page.ts";
 import { ANSWER_RULES } from "../http/answer-rules.ts";
 import { admit, checkAddress, type AdmitSettings } from "../access/authorize.ts";
 import type { Burner } from "../access/single-use.ts";
@@ -61,11 +63,15 @@ export function createCore(deps: DecideDeps): Core {
       }
     },
     failed(failure, head) {
-      deps.advise(failure, head);
-      const entry = entryOf(table, head, domain);
-      const answer = answerFor(failure, head, entry, { homes, log, domain, now });
-      const origin = head.header("origin");
-      return origin !== null && entry !== undefined && deps.listed(entry, origin) ? readable(answer, origin) : answer;
+      try {
+        deps.advise(failure, head);
+        const entry = entryOf(table, head, domain);
+        const answer = answerFor(failure, head, entry, { homes, log, domain, now });
+        const origin = head.header("origin");
+        return origin !== null && entry !== undefined && deps.listed(entry, origin) ? readable(answer, origin) : answer;
+      } catch (error) {
+        return lastAnswer(error, log);
+      }
     },
     upstreamFault,
     admit: (arrival) => admitTcp(arrival, deps),
@@ -150,11 +156,15 @@ function onward(
 }
 
 function refusal(error: unknown): Decision {
-  if (error instanceof Failure) return { kind: "refuse", failure: error };
-  return {
-    kind: "refuse",
-    failure: new Failure("internal-server-error", { msg: "Unexpected error; the log has its details", cause: error }),
-  };
+  return { kind: "refuse", failure: toFailure(error) };
+}
+
+/** Where the answer to a failure has failed itself: nothing of the request is asked for any more. */
+function lastAnswer(error: unknown, log: Log): Answer {
+  const errorId = crypto.randomUUID();
+  const failure = toFailure(error);
+  reportFailure(log, failure, { error_id: errorId });
+  return failureAnswer(failure, "json", { errorId });
 }
 
 /** For the failure's page and log line: the circuit, when the request was for one. */

@@ -1,7 +1,7 @@
 /** The one place that turns a failure on the data plane into an answer, and an upstream fault into a failure. */
 import { Failure, reason } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
-import { redactUrl } from "../../shared/runtime/log.ts";
+import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { failureAnswer, listsHtml, pageOf, wantsPage, type About, type Answer } from "../../shared/http/page.ts";
 import { BEHAVIOURS } from "../../shared/pages/kinds.ts";
 import { readerOf, scrollsAtRefresh } from "../../shared/pages/reader.ts";
@@ -29,7 +29,10 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | un
   const met = isApps && entry !== undefined ? meet(entry, pageOf(failure), now()) : null;
   const errorId = met?.trouble.errorId ?? crypto.randomUUID();
   // What goes on with an app is told once; every page that loads itself again would write a line.
-  if (met === null || met.isNew) tell(failure, head, entry, errorId, log);
+  if (met === null || met.isNew) {
+    const { method, target: url } = head;
+    reportFailure(log, failure, { error_id: errorId, circuit: entry?.circuit.id, method, url });
+  }
   // RFC 9110 §11.6.1: a 401 says which credential is wanted. A browser's page would ask for no token, so only here.
   const wantsToken = failure.httpStatus === 401 && entry?.circuit.app_mode === "inference";
   const isStarting = failure.kind === "appproxy/container-starting";
@@ -70,22 +73,6 @@ export function upstreamFault(fault: UpstreamFault, to: Passage): Failure {
 }
 
 // --- internal ---
-
-function tell(failure: Failure, head: RequestHead, entry: Entry | undefined, errorId: string, log: Log): void {
-  const level = failure.httpStatus >= 500 ? "warn" : "info";
-  log[level](
-    {
-      error_id: errorId,
-      circuit: entry?.circuit.id,
-      status: failure.httpStatus,
-      reason: failure.message,
-      ...(failure.cause === undefined ? {} : { cause: reason(failure.cause) }),
-      method: head.method,
-      url: redactUrl(head.target),
-    },
-    "request refused",
-  );
-}
 
 /** What a page says of an app to who was let in, and when it looks again: soon, and slower the longer there is nothing. */
 function aboutApp(failure: Failure, head: RequestHead, trouble: Trouble, app: string | undefined, now: number): About {

@@ -9,7 +9,7 @@ import { entry, head } from "../../support/values.ts";
 
 function told() {
   const lines: unknown[] = [];
-  const log: Log = Object.assign(silentLog(), { warn: (about: { cause?: unknown }) => void lines.push(about.cause) });
+  const log: Log = Object.assign(silentLog(), { error: (about: { cause?: unknown }) => void lines.push(about.cause) });
   return { lines, deps: { homes: new Homes(null), log, domain: null, now: () => 1 } };
 }
 

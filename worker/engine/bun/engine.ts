@@ -2,8 +2,8 @@
  * The engine on `Bun.serve` and `fetch`: listeners and the walk of each request. HTTP is in http.ts, WebSockets in
  * websocket.ts, TCP in tcp.ts. Its known deviations from a direct connection are listed in ARCHITECTURE.md.
  */
-import { Failure } from "../../../shared/failure.ts";
 import type { Answer } from "../../../shared/http/page.ts";
+import { toFailure } from "../../../shared/failure.ts";
 import { pathAndQuery } from "../../../shared/http/target.ts";
 import { Faulted, forward } from "./http.ts";
 import { listenTcp } from "./tcp.ts";
@@ -102,8 +102,7 @@ function act(decision: Decision, request: Request, server: Server, head: Request
 function failedAnswer(error: unknown, request: Request, head: RequestHead, core: Core): Response {
   if (request.signal.aborted) return left();
   if (error instanceof Faulted) return toResponse(core.failed(core.upstreamFault(error.fault, error.passage), head));
-  const failure = error instanceof Failure ? error : new Failure("internal-server-error", { cause: error });
-  return toResponse(core.failed(failure, head));
+  return toResponse(core.failed(toFailure(error), head));
 }
 
 /** A head over Bun's request; values are read only when the core asks for them. */

@@ -1,0 +1,52 @@
+/**
+ * The one log line of a failure, in both services. An error that nobody expected is told at `error` with its cause and stack,
+ * because the page that a person sees says that the log has the details; what went wrong elsewhere is a warning, a refusal
+ * is information. Called where a failure becomes an answer (coordinator/http/errors.ts, worker/core, worker/api).
+ */
+import { reason, type Failure } from "../failure.ts";
+import { redactUrl, type Log } from "./log.ts";
+
+/** What a failure's line says beside the failure: of the request or connection that it ended. */
+export interface FailureContext {
+  /** Also on the page, for who asks an administrator. */
+  error_id?: string;
+  circuit?: string | undefined;
+  method?: string;
+  /** Path and query as they were sent; secrets are hidden here. */
+  url?: string;
+  peer?: string;
+  /** The port that it came to. */
+  port?: number;
+}
+
+/** Writes the line of a failure. `what` is what has failed. */
+export function reportFailure(
+  log: Log,
+  failure: Failure,
+  { url, ...about }: FailureContext,
+  what: "request" | "connection" = "request",
+): void {
+  const { httpStatus: status, kind, cause, message } = failure;
+  const line = {
+    ...about,
+    ...(url === undefined ? {} : { url: redactUrl(url) }),
+    status,
+    reason: message,
+    ...(cause === undefined ? {} : { cause: reason(cause) }),
+  };
+  if (kind === "internal-server-error") log.error({ ...line, stack: stackOf(cause ?? failure) }, `${what} failed`);
+  else log[status >= 500 ? "warn" : "info"](line, `${what} refused`);
+}
+
+// --- internal ---
+
+/** More causes of causes than anybody nests; a circle of them ends there too. */
+const MAX_CAUSES = 5;
+
+/** The stack of an error, and of what caused it. Undefined for a thrown value that has none. */
+function stackOf(error: unknown): string | undefined {
+  const stacks: string[] = [];
+  for (let at = error; at instanceof Error && stacks.length < MAX_CAUSES; at = at.cause)
+    stacks.push(at.stack ?? String(at));
+  return stacks.length === 0 ? undefined : stacks.join("\ncaused by: ");
+}

@@ -1,0 +1,72 @@
+/** The log line of a failure: at which level, with what of it, and without secrets. */
+import { expect, test } from "bun:test";
+import { pino } from "pino";
+import { Failure, type FailureKind, toFailure } from "../../../shared/failure.ts";
+import { reportFailure, type FailureContext } from "../../../shared/runtime/report-failure.ts";
+
+function told(failure: Failure, about: FailureContext = {}, what?: "connection"): Record<string, unknown> {
+  let line = "";
+  const log = pino({ level: "debug", base: null, timestamp: false }, { write: (text) => void (line += text) });
+  reportFailure(log, failure, about, what);
+  return JSON.parse(line) as Record<string, unknown>;
+}
+
+const [INFO, WARN, ERROR] = [30, 40, 50];
+
+test("an error that nobody expected is told with its stack, and with that of its cause", () => {
+  const cause = new Error("the disk is gone");
+  const error = new TypeError("cannot read", { cause });
+  const line = told(toFailure(error), { error_id: "e1" });
+  expect(line).toEqual({
+    level: ERROR,
+    msg: "request failed",
+    error_id: "e1",
+    status: 500,
+    reason: "Unexpected error; the log has its details",
+    cause: "cannot read",
+    stack: expect.stringMatching(
+      /TypeError: cannot read\n\s+at [^]*report-failure\.test\.ts[^]*\ncaused by: Error: the disk is gone/,
+    ) as string,
+  });
+});
+
+test.each<[string, unknown, string | undefined]>([
+  ["an error without a cause", new Error("plain"), "plain"],
+  ["a text", "thrown text", "thrown text"],
+  ["a failure of ours that is one", new Failure("internal-server-error", "No worker is recorded"), undefined],
+])("%s is one too", (_, thrown, cause) => {
+  const { level, cause: said, stack } = told(toFailure(thrown));
+  expect([level, said]).toEqual([ERROR, cause]);
+  expect(typeof stack).toBe(thrown instanceof Error ? "string" : "undefined");
+});
+
+test("a circle of causes ends", () => {
+  const error = new Error("round");
+  error.cause = error;
+  expect(String(told(toFailure(error))["stack"]).split("caused by: ")).toHaveLength(5);
+});
+
+const cause = new Error("ECONNREFUSED");
+
+test.each<[FailureKind, unknown, number]>([
+  ["appproxy/container-connection-refused", cause, WARN],
+  ["service-unavailable", undefined, WARN],
+  ["invalid-credentials", cause, INFO],
+  ["object-not-found", undefined, INFO],
+])("%s is a refusal, without a stack", (kind, why, level) => {
+  const failure = new Failure(kind, { cause: why });
+  const line = told(failure);
+  expect([line["level"], line["msg"], line["cause"], Object.hasOwn(line, "stack")]).toEqual([
+    level,
+    "request refused",
+    failure.cause === undefined ? undefined : "ECONNREFUSED",
+    false,
+  ]);
+});
+
+test("secrets of the URL are hidden; a connection is told as one", () => {
+  const line = told(new Failure("url-not-found"), { method: "GET", url: "/setup?token=abc&x=1" });
+  expect([line["method"], line["url"]]).toEqual(["GET", "/setup?token=[redacted]&x=1"]);
+  const connection = told(toFailure(new Error("x")), { peer: "203.0.113.7", port: 10205 }, "connection");
+  expect([connection["msg"], connection["peer"], connection["port"]]).toEqual(["connection failed", "203.0.113.7", 10205]); // prettier-ignore
+});
