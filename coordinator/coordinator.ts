@@ -6,6 +6,7 @@ import { accessPlugin } from "./http/access.ts";
 import { createAcknowledgements, type Acknowledgements } from "./delivery/acknowledgements.ts";
 import { createHttpApp } from "./http/app.ts";
 import { createAuthenticator } from "./http/auth.ts";
+import { plugin, type Route } from "./http/routes.ts";
 import { advertised, listen } from "./http/server.ts";
 import { askAgain, hear } from "./delivery/inbox.ts";
 import { circuitRoutes } from "./circuits/api.ts";
@@ -123,30 +124,23 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
   const serving = createServing(deps, publisher, acknowledgements);
   const authenticator = createAuthenticator(config);
   const access = accessPlugin(authenticator);
-  const routes = [
-    statusRoutes(access, baseUrl, createReadiness(deps, services), deps.now),
-    confRoutes(access, conf, log),
-    proxyRoutes(
-      access,
-      createProxyService(deps, { conf, publisher, acknowledgements, serving, positions }),
-      baseUrl,
-      log,
-    ),
-    circuitRoutes(access, circuits, log),
-    endpointRoutes(
-      access,
-      {
-        endpoints: createEndpointService(deps, { publisher, acknowledgements, serving, listening: services.listening }),
-        routes: createRouteService(deps, { publisher, acknowledgements, serving, positions }),
-        tokens: createEndpointTokens(deps),
-      },
-      log,
-    ),
-    workerRoutes(access, workers),
-    healthRoutes(access, createHealthService(deps)),
-    v1Routes(access, database.db, circuits, log),
-    metricsRoutes(access, metrics),
+  const proxy = createProxyService(deps, { conf, publisher, acknowledgements, serving, positions });
+  const endpoints = {
+    endpoints: createEndpointService(deps, { publisher, acknowledgements, serving, listening: services.listening }),
+    routes: createRouteService(deps, { publisher, acknowledgements, serving, positions }),
+    tokens: createEndpointTokens(deps),
+  };
+  const features: [tag: string, routes: Route[]][] = [
+    ["Status", statusRoutes(baseUrl, createReadiness(deps, services), deps.now)],
+    ["Manager", confRoutes(conf)],
+    ["Apps", proxyRoutes(proxy, baseUrl)],
+    ["Circuits", circuitRoutes(circuits)],
+    ["Model services", endpointRoutes(endpoints)],
+    ["Workers", workerRoutes(workers)],
+    ["Health", healthRoutes(createHealthService(deps))],
+    ["Version 1", v1Routes(database.db, circuits)],
   ];
+  const routes = [...features.map(([tag, served]) => plugin(access, tag, served, log)), metricsRoutes(access, metrics)];
   const app = createHttpApp(deps, authenticator, (...call) => metrics.answered(...call));
   for (const plugin of routes) app.use(plugin);
   app.use(swaggerRoutes(routes));

@@ -1,99 +1,81 @@
 /** Routes of circuits: read, list with filters, delete. */
-import { Elysia } from "elysia";
-import { Type, type Static } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
 import { Failure } from "../../shared/failure.ts";
-import { CircuitQuery, RequestIdHeader } from "../../shared/protocol/schema/api.ts";
-import { Uuid } from "../../shared/protocol/schema/basics.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
-import type { AccessPlugin } from "../http/access.ts";
-import { requestIdentity } from "../http/request-id.ts";
-import type { Log } from "../../shared/runtime/log.ts";
-import { answers, models } from "../http/models.ts";
-import { BODY_IS_OPTIONAL } from "../http/openapi.ts";
-import type { CircuitService } from "./service.ts";
+import { operations } from "../../shared/protocol/operations.ts";
+import type { CircuitQuery } from "../../shared/protocol/schema/api.ts";
+import { route, type Route } from "../http/routes.ts";
 import type { CircuitFilter } from "../store/circuit-queries.ts";
+import type { CircuitService } from "./service.ts";
 
-const DeleteQuery = Type.Object({ circuit_ids: Type.Optional(Type.String({ description: "Ids with commas." })) });
-const params = Type.Object({ circuit_id: Uuid });
-const tags = ["Circuits"];
-
-export function circuitRoutes(access: AccessPlugin, circuits: CircuitService, log: Log) {
-  return new Elysia({ name: "circuits" })
-    .use(access)
-    .use(models)
-    .get("/api/circuits", ({ query }) => circuits.list(toFilter(query), query.limit ?? 100, query.after), {
-      access: "api",
-      asked: CircuitQuery,
-      query: CircuitQuery,
-      response: answers("CircuitPage", 400, 401),
-      detail: { tags, summary: "List circuits", description: "Oldest first, filtered and in pages." },
-    })
-    .get("/api/circuit/:circuit_id", ({ params: { circuit_id: id } }) => circuits.get(id), {
-      access: "api",
-      params,
-      response: answers("Circuit", 400, 401, 404),
-      detail: { tags, summary: "Read a circuit" },
-    })
-    .get("/api/circuit/:circuit_id/statistics", ({ params: { circuit_id: id } }) => circuits.statistics(id), {
-      access: "api",
-      params,
-      response: answers("CircuitStatistics", 400, 401, 404, 503),
-      detail: {
-        tags,
+export function circuitRoutes(circuits: CircuitService): Route[] {
+  return [
+    route(
+      operations.listCircuits,
+      {
+        access: "api",
+        summary: "List circuits",
+        description: "Oldest first, filtered and in pages.",
+        failures: [400, 401],
+      },
+      ({ query }) => circuits.list(toFilter(query), query.limit ?? 100, query.after),
+    ),
+    route(
+      operations.getCircuit,
+      { access: "api", summary: "Read a circuit", failures: [400, 401, 404] },
+      ({ params }) => circuits.get(params.circuit_id),
+    ),
+    route(
+      operations.getStatistics,
+      {
+        access: "api",
         summary: "A circuit's use",
         description: "`last_access` in milliseconds, `ttl` in seconds; circuits of model services have none.",
+        failures: [400, 401, 404, 503],
       },
-    })
-    .post(
-      "/api/circuit/:circuit_id/refused",
-      ({ params: { circuit_id: id }, body }) => ({ success: true, ended: circuits.refused(id, body) }),
+      ({ params }) => circuits.statistics(params.circuit_id),
+    ),
+    route(
+      operations.reportRefused,
       {
         access: "api",
-        params,
-        body: "RefusedReport",
-        response: answers("RefusedAnswer", 400, 401, 404, 413),
-        detail: {
-          tags,
-          summary: "Kernels refuse (workers)",
-          description:
-            "Of a worker that was asked to look. Ends the routes that are still as the worker knows them: an interactive app closes, a model service goes on without them.",
-        },
+        summary: "Kernels refuse (workers)",
+        description:
+          "Of a worker that was asked to look. Ends the routes that are still as the worker knows them: an interactive app closes, a model service goes on without them.",
+        failures: [400, 401, 404, 413],
       },
-    )
-    .delete(
-      "/api/circuit/_/bulk",
-      ({ body, request }) => {
-        circuits.removeAll(idsOf(body?.circuit_ids ?? asked(request)), requestIdentity(request.headers, log));
+      ({ params, body }) => ({ success: true, ended: circuits.refused(params.circuit_id, body) }),
+    ),
+    route(
+      operations.deleteCircuits,
+      {
+        access: "api",
+        summary: "Delete circuits",
+        description: "Those that are gone already count as deleted.",
+        failures: [400, 401, 413],
+        keepsRequestId: true,
+        withoutBody: "allowed",
+      },
+      ({ body, request, requestId }) => {
+        circuits.removeAll(idsOf(body?.circuit_ids ?? asked(request)), requestId);
         return { success: true };
       },
+    ),
+    route(
+      operations.deleteCircuit,
       {
         access: "api",
-        headers: RequestIdHeader,
-        query: DeleteQuery,
-        body: "CircuitIds",
-        response: answers("Success", 400, 401, 413),
-        detail: {
-          tags,
-          summary: "Delete circuits",
-          description: "Those that are gone already count as deleted.",
-          ...BODY_IS_OPTIONAL,
-        },
+        summary: "Delete a circuit",
+        description: "Its slot is freed and its worker told.",
+        failures: [400, 401, 404],
+        keepsRequestId: true,
       },
-    )
-    .delete(
-      "/api/circuit/:circuit_id",
-      ({ params: { circuit_id: id }, request }) => {
-        circuits.remove(id, requestIdentity(request.headers, log));
+      ({ params, requestId }) => {
+        circuits.remove(params.circuit_id, requestId);
         return { success: true };
       },
-      {
-        access: "api",
-        headers: RequestIdHeader,
-        params,
-        response: answers("Success", 400, 401, 404),
-        detail: { tags, summary: "Delete a circuit", description: "Its slot is freed and its worker told." },
-      },
-    );
+    ),
+  ];
 }
 
 // --- internal ---

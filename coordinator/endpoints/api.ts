@@ -1,21 +1,12 @@
 /** Routes that the Manager calls for model services. */
-import { Elysia } from "elysia";
-import { Type } from "@sinclair/typebox";
-import type { Log } from "../../shared/runtime/log.ts";
-import { RequestIdHeader } from "../../shared/protocol/schema/api.ts";
-import { Uuid } from "../../shared/protocol/schema/basics.ts";
-import type { BulkBody, CreatedItem } from "../../shared/protocol/schema/endpoint.ts";
 import { Failure } from "../../shared/failure.ts";
-import type { AccessPlugin } from "../http/access.ts";
-import { requestIdentity } from "../http/request-id.ts";
-import { answers, models } from "../http/models.ts";
+import { operations } from "../../shared/protocol/operations.ts";
+import type { BulkBody, CreatedItem } from "../../shared/protocol/schema/endpoint.ts";
+import { route, type Route } from "../http/routes.ts";
 import * as items from "./items.ts";
 import type { RouteService } from "./routes.ts";
 import type { EndpointService, Synced } from "./service.ts";
 import type { EndpointTokens } from "./token.ts";
-
-const tags = ["Model services"];
-const params = Type.Object({ endpoint_id: Uuid });
 
 export interface EndpointServices {
   endpoints: EndpointService;
@@ -23,155 +14,128 @@ export interface EndpointServices {
   tokens: EndpointTokens;
 }
 
-export function endpointRoutes(access: AccessPlugin, { endpoints, routes, tokens }: EndpointServices, log: Log) {
-  const idOf = (request: Request) => requestIdentity(request.headers, log);
-  return new Elysia({ name: "endpoints" })
-    .use(access)
-    .use(models)
-    .post(
-      "/v2/endpoints/bulk",
-      async ({ body, request }) => {
+export function endpointRoutes({ endpoints, routes, tokens }: EndpointServices): Route[] {
+  return [
+    route(
+      operations.syncEndpoints,
+      {
+        access: "api",
+        summary: "Create or update many",
+        description:
+          "Answers in the order of the request. An entry that failed says why; without a circuit its `url` is null.",
+        failures: [400, 401, 413],
+        keepsRequestId: true,
+      },
+      async ({ body, requestId }) => {
         const judged = items.judgeEndpoints(renamed(body));
-        const outcomes = await endpoints.sync(judged, idOf(request));
+        const outcomes = await endpoints.sync(judged, requestId);
         return { endpoints: outcomes.map((outcome, at) => created(judged[at]?.id ?? "", outcome)) };
       },
+    ),
+    route(
+      operations.deleteEndpoints,
       {
         access: "api",
-        headers: RequestIdHeader,
-        body: "BulkEndpoints",
-        response: answers("BulkCreated", 400, 401, 413),
-        detail: {
-          tags,
-          summary: "Create or update many",
-          description:
-            "Answers in the order of the request. An entry that failed says why; without a circuit its `url` is null.",
-        },
+        summary: "Delete many",
+        description: "Those that are gone already count as deleted.",
+        failures: [400, 401, 413],
+        keepsRequestId: true,
       },
-    )
-    .delete(
-      "/v2/endpoints/bulk",
-      ({ body, request }) => {
+      ({ body, requestId }) => {
         const ids = items.judgeDeletions(renamed(body)).map(({ id }) => id);
-        endpoints.remove(ids, idOf(request));
+        endpoints.remove(ids, requestId);
         return { endpoints: ids.map((id) => ({ deployment_id: id, success: true, error: null })) };
       },
+    ),
+    route(
+      operations.replaceRoutes,
       {
         access: "api",
-        headers: RequestIdHeader,
-        body: "BulkDelete",
-        response: answers("BulkOutcome", 400, 401, 413),
-        detail: { tags, summary: "Delete many", description: "Those that are gone already count as deleted." },
+        summary: "Replace the routes of many",
+        description: "`[]` means no traffic.",
+        failures: [400, 401, 413],
+        keepsRequestId: true,
       },
-    )
-    .post(
-      "/v2/endpoints/bulk/routes",
-      async ({ body, request }) => ({
-        endpoints: await routes.replace(items.judgeRoutes(renamed(body)), idOf(request)),
+      async ({ body, requestId }) => ({
+        endpoints: await routes.replace(items.judgeRoutes(renamed(body)), requestId),
       }),
+    ),
+    route(
+      operations.registerRoutes,
       {
         access: "api",
-        headers: RequestIdHeader,
-        body: "BulkRoutes",
-        response: answers("BulkOutcome", 400, 401, 413),
-        detail: { tags, summary: "Replace the routes of many", description: "`[]` means no traffic." },
+        summary: "Add routes to many",
+        description: "A route id that is there already stays as it is.",
+        failures: [400, 401, 413],
+        keepsRequestId: true,
       },
-    )
-    .post(
-      "/v2/endpoints/bulk/routes/register",
-      async ({ body, request }) => ({
-        endpoints: await routes.register(items.judgeRoutes(renamed(body)), idOf(request)),
+      async ({ body, requestId }) => ({
+        endpoints: await routes.register(items.judgeRoutes(renamed(body)), requestId),
       }),
-      {
-        access: "api",
-        headers: RequestIdHeader,
-        body: "BulkRoutes",
-        response: answers("BulkRegistered", 400, 401, 413),
-        detail: {
-          tags,
-          summary: "Add routes to many",
-          description: "A route id that is there already stays as it is.",
-        },
-      },
-    )
-    .post(
-      "/v2/endpoints/bulk/routes/unregister",
-      async ({ body, request }) => ({
-        endpoints: await routes.unregister(items.judgeUnregistrations(renamed(body)), idOf(request)),
+    ),
+    route(
+      operations.unregisterRoutes,
+      { access: "api", summary: "Take routes from many", failures: [400, 401, 413], keepsRequestId: true },
+      async ({ body, requestId }) => ({
+        endpoints: await routes.unregister(items.judgeUnregistrations(renamed(body)), requestId),
       }),
+    ),
+    route(
+      operations.syncEndpoint,
       {
         access: "api",
-        headers: RequestIdHeader,
-        body: "BulkUnregister",
-        response: answers("BulkUnregistered", 400, 401, 413),
-        detail: { tags, summary: "Take routes from many" },
+        summary: "Create or update an endpoint",
+        description:
+          "The same call again gives the same URL; `open_to_public` and `health_check` are brought up to date.",
+        failures: [400, 401, 409, 413, 503],
+        keepsRequestId: true,
       },
-    )
-    .post(
-      "/v2/endpoints/:endpoint_id",
-      async ({ params: { endpoint_id: id }, body, request }) => {
-        const [outcome] = await endpoints.sync([{ id: id.toLowerCase(), item: body }], idOf(request));
+      async ({ params, body, requestId }) => {
+        const [outcome] = await endpoints.sync([{ id: params.endpoint_id.toLowerCase(), item: body }], requestId);
         if (outcome === undefined || outcome instanceof Failure) throw outcome ?? new Failure("internal-server-error");
         if (outcome.failure !== undefined) throw outcome.failure;
         return { success: true, endpoint: outcome.url, health_check_enabled: outcome.healthCheckEnabled };
       },
+    ),
+    route(
+      operations.deleteEndpoint,
       {
         access: "api",
-        headers: RequestIdHeader,
-        params,
-        body: "EndpointRequest",
-        response: answers("EndpointAnswer", 400, 401, 409, 413, 503),
-        detail: {
-          tags,
-          summary: "Create or update an endpoint",
-          description:
-            "The same call again gives the same URL; `open_to_public` and `health_check` are brought up to date.",
-        },
+        summary: "Delete an endpoint",
+        description: "Also a success when it is gone already.",
+        failures: [400, 401],
+        keepsRequestId: true,
       },
-    )
-    .delete(
-      "/v2/endpoints/:endpoint_id",
-      ({ params: { endpoint_id: id }, request }) => {
-        endpoints.remove([id.toLowerCase()], idOf(request));
+      ({ params, requestId }) => {
+        endpoints.remove([params.endpoint_id.toLowerCase()], requestId);
         return { success: true };
       },
+    ),
+    route(
+      operations.setHealthCheck,
       {
         access: "api",
-        headers: RequestIdHeader,
-        params,
-        response: answers("Success", 400, 401),
-        detail: { tags, summary: "Delete an endpoint", description: "Also a success when it is gone already." },
+        summary: "Set how kernels are probed",
+        description: "`null`: not at all.",
+        failures: [400, 401, 404, 413],
+        keepsRequestId: true,
       },
-    )
-    .put(
-      "/v2/endpoints/:endpoint_id/health-check",
-      async ({ params: { endpoint_id: id }, body, request }) => {
-        await endpoints.setHealthCheck(id.toLowerCase(), body.health_check, idOf(request));
+      async ({ params, body, requestId }) => {
+        await endpoints.setHealthCheck(params.endpoint_id.toLowerCase(), body.health_check, requestId);
         return { success: true };
       },
+    ),
+    route(
+      operations.mintToken,
       {
         access: "api",
-        headers: RequestIdHeader,
-        params,
-        body: "HealthCheckRequest",
-        response: answers("Success", 400, 401, 404, 413),
-        detail: { tags, summary: "Set how kernels are probed", description: "`null`: not at all." },
+        summary: "Make a token for clients",
+        description: "For `Authorization: Bearer`. It lives until `exp`, at most ten years.",
+        failures: [400, 401, 404, 413],
       },
-    )
-    .post(
-      "/v2/endpoints/:endpoint_id/token",
-      async ({ params: { endpoint_id: id }, body }) => ({ token: await tokens.mint(id.toLowerCase(), body) }),
-      {
-        access: "api",
-        params,
-        body: "TokenRequest",
-        response: answers("TokenAnswer", 400, 401, 404, 413),
-        detail: {
-          tags,
-          summary: "Make a token for clients",
-          description: "For `Authorization: Bearer`. It lives until `exp`, at most ten years.",
-        },
-      },
-    );
+      async ({ params, body }) => ({ token: await tokens.mint(params.endpoint_id.toLowerCase(), body) }),
+    ),
+  ];
 }
 
 // --- internal ---

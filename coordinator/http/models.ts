@@ -1,4 +1,5 @@
 /** The contract's schemas under the names that OpenAPI shows, and the answers that a route documents. */
+import type { TSchema } from "@sinclair/typebox";
 import { Elysia } from "elysia";
 import * as api from "../../shared/protocol/schema/api.ts";
 import { Circuit } from "../../shared/protocol/schema/circuit.ts";
@@ -61,14 +62,28 @@ const schemas = {
   ServiceWorkers,
 };
 
+type Name = keyof typeof schemas;
+
 export const models = new Elysia({ name: "models" }).model(schemas);
 
-/** The documented answers: the good one and the failures that may come instead (all are problem documents). */
-export function answers<const Name extends keyof typeof schemas>(
-  good: Name,
-  ...failures: (400 | 401 | 403 | 404 | 409 | 413 | 503)[]
-) {
-  const good200: { 200: Name; [status: number]: "Problem" | Name } = { 200: good };
-  for (const status of failures) good200[status] = "Problem";
-  return good200 as { 200: Name };
+/** The name of a schema in the document; undefined for one that is written out where it is used. */
+export function nameOf(schema: TSchema): Name | undefined {
+  return names.get(schema);
 }
+
+/** The documented answers: the good one, with 200 and `also`, and the failures that may come instead (all are problem documents). */
+export function documented(
+  good: TSchema,
+  failures: readonly number[],
+  also: readonly number[],
+): Record<number, Name | TSchema> {
+  const answer = nameOf(good) ?? good;
+  return {
+    ...Object.fromEntries([200, ...also].map((status) => [status, answer])),
+    ...Object.fromEntries(failures.map((status) => [status, "Problem" as const])),
+  };
+}
+
+// --- internal ---
+
+const names = new Map<TSchema, Name>(Object.entries(schemas).map(([name, schema]) => [schema, name as Name]));

@@ -1,18 +1,17 @@
 /** Routes that tell how the coordinator is: for load balancers, orchestrators and clients that look for it. */
 import { Elysia } from "elysia";
-import { Type } from "@sinclair/typebox";
 import { connectivity, type Part } from "../../shared/compat/connectivity.ts";
-import { WhereaboutsAnswer } from "../../shared/protocol/schema/api.ts";
+import { operations } from "../../shared/protocol/operations.ts";
 import { VERSION } from "../../shared/runtime/version.ts";
 import type { Deps } from "../deps.ts";
 import { agreement } from "../store/convergence.ts";
 import { workerStatuses } from "../store/workers.ts";
 import type { AccessPlugin } from "../http/access.ts";
 import { peerOf } from "../http/peer.ts";
+import { route, type Route } from "../http/routes.ts";
 import type { Metrics, Watched } from "./metrics.ts";
 
 const tags = ["Status"];
-const Answer = Type.Object({}, { additionalProperties: Type.Unknown() });
 
 export interface Readiness {
   ready: boolean;
@@ -65,12 +64,7 @@ function counted(figures: Record<string, number>): string {
     .join(", ");
 }
 
-export function statusRoutes(
-  access: AccessPlugin,
-  baseUrl: () => string,
-  readiness: () => Readiness,
-  now: () => number,
-) {
+export function statusRoutes(baseUrl: () => string, readiness: () => Readiness, now: () => number): Route[] {
   const answer = (status: string, parts: readonly Part[]) => ({
     status,
     version: VERSION,
@@ -82,37 +76,24 @@ export function statusRoutes(
     const { ready, parts, checks } = readiness();
     return { ready, body: { ...answer(ready ? "ok" : bad, parts), checks } };
   };
-  return new Elysia({ name: "status" })
-    .use(access)
-    .get("/", () => ({ component: "appproxy-coordinator", version: VERSION, api_version: "v2" }), {
-      access: "public",
-      response: Answer,
-      detail: { tags, summary: "What this is" },
-    })
-    .get("/status", () => ({ api_version: "v2" as const, advertise_address: baseUrl() }), {
-      access: "public",
-      response: WhereaboutsAnswer,
-      detail: { tags, summary: "Where to reach it" },
-    })
-    .get("/health", () => health("degraded").body, {
-      access: "public",
-      response: Answer,
-      detail: { tags, summary: "Health with its parts" },
-    })
-    .get("/health/livez", () => answer("ok", []), {
-      access: "public",
-      response: Answer,
-      detail: { tags, summary: "Is the process alive" },
-    })
-    .get(
-      "/health/readyz",
-      ({ set }) => {
-        const { ready, body } = health("error");
-        if (!ready) set.status = 503;
-        return body;
-      },
-      { access: "public", response: { 200: Answer, 503: Answer }, detail: { tags, summary: "Can it create circuits" } },
-    );
+  return [
+    route(operations.hello, { access: "public", summary: "What this is" }, () => ({
+      component: "appproxy-coordinator",
+      version: VERSION,
+      api_version: "v2",
+    })),
+    route(operations.whereabouts, { access: "public", summary: "Where to reach it" }, () => ({
+      api_version: "v2" as const,
+      advertise_address: baseUrl(),
+    })),
+    route(operations.health, { access: "public", summary: "Health with its parts" }, () => health("degraded").body),
+    route(operations.isAlive, { access: "public", summary: "Is the process alive" }, () => answer("ok", [])),
+    route(operations.isReady, { access: "public", summary: "Can it create circuits", also: [503] }, ({ status }) => {
+      const { ready, body } = health("error");
+      if (!ready) status(503);
+      return body;
+    }),
+  ];
 }
 
 export function metricsRoutes(access: AccessPlugin, metrics: Metrics) {

@@ -1,49 +1,26 @@
 /** Routes of the first version of the API: the same things under older names. */
-import { Elysia } from "elysia";
-import { Type } from "@sinclair/typebox";
-import type { Log } from "../../shared/runtime/log.ts";
-import { RequestIdHeader } from "../../shared/protocol/schema/api.ts";
-import { Uuid } from "../../shared/protocol/schema/basics.ts";
+import { operations } from "../../shared/protocol/operations.ts";
 import type { SlotsV1, WorkersV1 } from "../../shared/protocol/schema/v1.ts";
-import type { AccessPlugin } from "../http/access.ts";
+import { isoTime } from "../../shared/values.ts";
 import type { CircuitService } from "../circuits/service.ts";
+import { route, type Route } from "../http/routes.ts";
 import { circuitsByWorker } from "../store/circuit-queries.ts";
 import type { Db } from "../store/open.ts";
-import { isoTime } from "../../shared/values.ts";
-import { requestIdentity } from "../http/request-id.ts";
-import { answers, models } from "../http/models.ts";
 import { apiUrl, circuitCounts, listWorkers } from "../store/workers.ts";
 
-const tags = ["Version 1"];
-
-export function v1Routes(access: AccessPlugin, db: Db, circuits: CircuitService, log: Log) {
-  return new Elysia({ name: "v1" })
-    .use(access)
-    .use(models)
-    .get("/v1/api/slots", () => slots(db), {
-      access: "api",
-      response: answers("SlotsV1", 401),
-      detail: { tags, summary: "List used slots" },
-    })
-    .get("/v1/api/worker", () => workers(db), {
-      access: "api",
-      response: answers("WorkersV1", 401),
-      detail: { tags, summary: "List workers" },
-    })
-    .delete(
-      "/v1/api/circuit/:circuit_id",
-      ({ params: { circuit_id: id }, request }) => {
-        circuits.remove(id, requestIdentity(request.headers, log));
+export function v1Routes(db: Db, circuits: CircuitService): Route[] {
+  return [
+    route(operations.slotsV1, { access: "api", summary: "List used slots", failures: [401] }, () => slots(db)),
+    route(operations.workersV1, { access: "api", summary: "List workers", failures: [401] }, () => workers(db)),
+    route(
+      operations.deleteCircuitV1,
+      { access: "api", summary: "Delete a circuit", failures: [400, 401, 404], keepsRequestId: true },
+      ({ params, requestId }) => {
+        circuits.remove(params.circuit_id, requestId);
         return { success: true };
       },
-      {
-        access: "api",
-        headers: RequestIdHeader,
-        params: Type.Object({ circuit_id: Uuid }),
-        response: answers("Success", 400, 401, 404),
-        detail: { tags, summary: "Delete a circuit" },
-      },
-    );
+    ),
+  ];
 }
 
 // --- internal ---

@@ -18,7 +18,8 @@ export interface Operation<Path extends string = string> {
   answer: TSchema;
 }
 
-type Parameter<Path> = Path extends `${string}{${infer Name}}${infer Rest}` ? Name | Parameter<Rest> : never;
+/** The names of a path's parameters. */
+export type Parameter<Path> = Path extends `${string}{${infer Name}}${infer Rest}` ? Name | Parameter<Rest> : never;
 
 /** A query of which nothing is needed may be left out. */
 type Query<Asked> = Partial<Asked> extends Asked ? { query?: Asked } : { query: Asked };
@@ -30,7 +31,6 @@ export type Input<O extends Operation> = { [Name in Parameter<O["path"]>]: strin
   (O["body"] extends TSchema ? { body: Static<O["body"]> } : unknown);
 
 const Anything = Type.Object({}, { additionalProperties: Type.Unknown() });
-const InUse = Type.Object({ wsproxy_host: Type.Optional(Type.String()), in_use: Type.Optional(Type.Boolean()) });
 const { ConfRequest, ConfAnswer, ProxyRequest, ProxyAnswer, ProxyWish, AddAnswer, Success } = api;
 
 export const operations = {
@@ -79,7 +79,11 @@ export const operations = {
     body: api.RefusedReport,
     answer: api.RefusedAnswer,
   }),
-  deleteCircuits: op("DELETE", "/api/circuit/_/bulk", { body: api.CircuitIds, answer: Success }),
+  deleteCircuits: op("DELETE", "/api/circuit/_/bulk", {
+    query: api.CircuitIdsQuery,
+    body: api.CircuitIds,
+    answer: Success,
+  }),
 
   registerWorker: op("PUT", "/api/worker", { body: worker.WorkerRegistration, answer: worker.RegisteredWorker }),
   noteServiceWorkers: op("POST", "/api/worker/{worker_id}/service-workers", {
@@ -94,7 +98,7 @@ export const operations = {
     query: worker.CircuitsQuery,
     answer: worker.WorkerCircuits,
   }),
-  listSlots: op("GET", "/api/slots", { query: InUse, answer: worker.SlotList }),
+  listSlots: op("GET", "/api/slots", { query: worker.SlotQuery, answer: worker.SlotList }),
 
   workersStatus: op("GET", "/health/status", { answer: health.StatusAnswer }),
   healthSummary: op("GET", "/health/summary", { answer: health.SummaryAnswer }),

@@ -138,6 +138,11 @@ export const CircuitIds = Type.Optional(
   ),
 );
 
+/** Query of `DELETE /api/circuit/_/bulk`, in the place of a body. */
+export const CircuitIdsQuery = Type.Object({
+  circuit_ids: Type.Optional(Type.String({ description: "Ids with commas." })),
+});
+
 /** Answer of `GET /api/circuit/{id}/statistics`. */
 export const CircuitStatistics = Type.Composite([
   Circuit,

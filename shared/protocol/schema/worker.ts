@@ -162,6 +162,12 @@ export type RegisteredWorker = Static<typeof RegisteredWorker>;
 export const BeatenWorker = Type.Object({ ...Worker.properties, ...told, slots: Type.Optional(Type.Array(Slot)) });
 export type BeatenWorker = Static<typeof BeatenWorker>;
 
+/** Query of `GET /api/slots`. */
+export const SlotQuery = Type.Object({
+  wsproxy_host: Type.Optional(Type.String({ description: "A worker's authority or id." })),
+  in_use: Type.Optional(Type.Boolean({ default: true, description: "Only those that carry a circuit." })),
+});
+
 export const WorkerList = Type.Object({ workers: Type.Array(Worker) });
 export const SlotList = Type.Object({ slots: Type.Array(Slot) });
 

@@ -1,0 +1,128 @@
+/**
+ * Routes made from the operations of the API (shared/protocol/operations.ts): path, parameters, schemas and the document come
+ * from there, so that server and client can't differ. A feature's api.ts says who may call, what can go wrong, and what it does.
+ */
+import type { Static, TOptional, TSchema } from "@sinclair/typebox";
+import { Type } from "@sinclair/typebox";
+import { Elysia } from "elysia";
+import { Failure } from "../../shared/failure.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import { RequestIdHeader } from "../../shared/protocol/schema/api.ts";
+import { Uuid } from "../../shared/protocol/schema/basics.ts";
+import type { Operation, Parameter } from "../../shared/protocol/operations.ts";
+import type { Access, AccessPlugin } from "./access.ts";
+import { RawBody } from "./body.ts";
+import { documented, models, nameOf } from "./models.ts";
+import { BODY_IS_OPTIONAL } from "./openapi.ts";
+import { requestIdentity } from "./request-id.ts";
+
+type Body<S> = S extends TOptional<TSchema> ? Static<S> | undefined : S extends TSchema ? Static<S> : undefined;
+
+/** A call as its handler gets it: checked, with the types of its operation. */
+export interface Call<O extends Operation> {
+  params: { [Name in Parameter<O["path"]>]: string };
+  query: O["query"] extends TSchema ? Static<O["query"]> : Record<string, never>;
+  body: Body<O["body"]>;
+  request: Request;
+  /** The platform's request id; null where there is none that may be kept, which the log is told of at each look. */
+  readonly requestId: string | null;
+  /** Answers with another status than 200. */
+  status: (code: number) => void;
+}
+
+/** What an operation does not say of itself. */
+export interface About {
+  access: Access;
+  summary: string;
+  description?: string;
+  /** The failures that may be answered; all are problem documents. */
+  failures?: readonly (400 | 401 | 403 | 404 | 409 | 413 | 503)[];
+  /** Other statuses with which the good answer comes. */
+  also?: readonly number[];
+  /** The request id is recorded with what the call does. */
+  keepsRequestId?: true;
+  /** What a call without a body means, where the schema does not say it. */
+  withoutBody?: "allowed" | "an empty one" | "a fault";
+}
+
+/** One route. Made by `route`, served by `plugin`. */
+export interface Route {
+  operation: Operation;
+  about: About;
+  handle: (call: Call<Operation>) => unknown;
+}
+
+/** What a call of an operation does: the answer, or a response of its own. */
+export function route<O extends Operation>(
+  operation: O,
+  about: About,
+  handle: (call: Call<O>) => Static<O["answer"]> | Response | Promise<Static<O["answer"]> | Response>,
+): Route {
+  return { operation, about, handle };
+}
+
+/** The routes of a feature under one heading of the document. */
+export function plugin(access: AccessPlugin, tag: string, routes: readonly Route[], log: Log): Elysia {
+  const app = new Elysia({ name: tag }).use(access).use(models);
+  for (const { operation, about, handle } of routes) {
+    const answer = (context: Context) => handle(callOf(context, log));
+    app.route(operation.method, operation.path.replaceAll(/\{(\w+)\}/g, ":$1"), answer, hookOf(operation, about, tag));
+  }
+  return app as unknown as Elysia;
+}
+
+// --- internal ---
+
+/** What is used of Elysia's context; its types follow from chains of routes that are written out. */
+interface Context {
+  params: Record<string, string>;
+  query: Record<string, string>;
+  body: unknown;
+  request: Request;
+  set: { status?: number | string };
+}
+
+function callOf({ params, query, body, request, set }: Context, log: Log): Call<Operation> {
+  return {
+    params,
+    // What they are is known to the route's own handler.
+    query: query as never,
+    body,
+    request,
+    get requestId() {
+      return requestIdentity(request.headers, log);
+    },
+    status: (code) => void (set.status = code),
+  };
+}
+
+function hookOf({ path, query, body, answer }: Operation, about: About, tag: string) {
+  const { access, summary, description, failures = [], also = [], withoutBody } = about;
+  const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => String(name));
+  const isOptional = withoutBody === "allowed" || withoutBody === "an empty one";
+  return {
+    access,
+    ...(about.keepsRequestId === true ? { headers: RequestIdHeader } : {}),
+    ...(names.length === 0 ? {} : { params: Type.Object(Object.fromEntries(names.map((name) => [name, Uuid]))) }),
+    ...(query === undefined ? {} : { query, asked: query }),
+    ...(body === undefined ? {} : { body: nameOf(body) ?? body }),
+    ...(withoutBody === undefined || withoutBody === "allowed" ? {} : { transform: missing(withoutBody) }),
+    response: documented(answer, failures, also),
+    detail: {
+      tags: [tag],
+      summary,
+      ...(description === undefined ? {} : { description }),
+      ...(isOptional ? BODY_IS_OPTIONAL : {}),
+    },
+  };
+}
+
+/** Before the schema is looked at: its defaults would make an object of nothing. */
+function missing(means: "an empty one" | "a fault") {
+  return (context: { body: unknown }) => {
+    const { body } = context;
+    if (body !== undefined && !(body instanceof RawBody && body.text.trim() === "")) return;
+    if (means === "a fault") throw new Failure("invalid-api-params", "body: wanted an object, got nothing");
+    context.body = {};
+  };
+}
