@@ -14,7 +14,13 @@ export interface EndpointServices {
   tokens: EndpointTokens;
 }
 
-export function endpointRoutes({ endpoints, routes, tokens }: EndpointServices): Route[] {
+export function endpointRoutes(services: EndpointServices): Route[] {
+  return [...routesOfMany(services), ...routesOfOne(services)];
+}
+
+// --- internal ---
+
+function routesOfMany({ endpoints, routes }: EndpointServices): Route[] {
   return [
     route(
       operations.syncEndpoints,
@@ -80,6 +86,11 @@ export function endpointRoutes({ endpoints, routes, tokens }: EndpointServices):
         endpoints: await routes.unregister(items.judgeUnregistrations(renamed(body)), requestId),
       }),
     ),
+  ];
+}
+
+function routesOfOne({ endpoints, tokens }: EndpointServices): Route[] {
+  return [
     route(
       operations.syncEndpoint,
       {
@@ -137,8 +148,6 @@ export function endpointRoutes({ endpoints, routes, tokens }: EndpointServices):
     ),
   ];
 }
-
-// --- internal ---
 
 /** Older Managers write `endpoint_id` for `deployment_id`. */
 function renamed({ endpoints }: BulkBody): BulkBody {

@@ -1,6 +1,7 @@
 /** Where a model service goes: the slot that it had, the one that is wished for, or another one. */
 import { Failure } from "../../shared/failure.ts";
 import type { EndpointRequest } from "../../shared/protocol/schema/endpoint.ts";
+import type { FilterKey } from "../../shared/protocol/schema/worker.ts";
 import type { CircuitRow } from "../store/circuits.ts";
 import type { ChosenSlot, SlotChooser } from "../placement/slot.ts";
 import { slotOfUrl } from "./url.ts";
@@ -12,10 +13,8 @@ export function choose(
   item: EndpointRequest,
   label: string | null = null,
 ): ChosenSlot {
-  const { session, endpoint } = item.tags;
-  const projectId = (session.project_id ?? session.group_id)?.toLowerCase() ?? null;
-  const userId = session.user_uuid.toLowerCase();
-  const url = endpoint.existing_url ?? "";
+  const userId = item.tags.session.user_uuid.toLowerCase();
+  const url = item.tags.endpoint.existing_url ?? "";
   const old = url === "" ? null : slotOfUrl(url, chooser.candidates);
   if (old !== null) {
     try {
@@ -29,14 +28,7 @@ export function choose(
     protocol: "http",
     mode: "inference",
     userId,
-    facts: {
-      "session.user_uuid": userId,
-      ...(projectId === null ? {} : { "session.project_id": projectId }),
-      ...(session.domain_name == null ? {} : { "session.domain_name": session.domain_name }),
-      "endpoint.id": id,
-      ...(endpoint.runtime_variant == null ? {} : { "endpoint.runtime_variant": endpoint.runtime_variant }),
-      ...(url === "" ? {} : { "endpoint.existing_url": url }),
-    },
+    facts: { "endpoint.id": id, ...factsOf(item) },
     port: item.port ?? null,
     // A service that moves keeps its name where it can.
     subdomain: label ?? (item.subdomain || item.service_name),
@@ -56,4 +48,19 @@ export function chooseOrNull(chooser: SlotChooser, row: CircuitRow, item: Endpoi
     }
   }
   return null;
+}
+
+// --- internal ---
+
+/** What workers' filters can match; what is not known matches none. */
+function factsOf({ tags: { session, endpoint } }: EndpointRequest): Partial<Record<FilterKey, string>> {
+  const projectId = session.project_id ?? session.group_id;
+  const { runtime_variant: variant, existing_url: url } = endpoint;
+  return {
+    "session.user_uuid": session.user_uuid.toLowerCase(),
+    ...(projectId == null ? {} : { "session.project_id": projectId.toLowerCase() }),
+    ...(session.domain_name == null ? {} : { "session.domain_name": session.domain_name }),
+    ...(variant == null ? {} : { "endpoint.runtime_variant": variant }),
+    ...(url == null || url === "" ? {} : { "endpoint.existing_url": url }),
+  };
 }

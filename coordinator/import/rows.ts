@@ -88,37 +88,35 @@ export function readCircuit(
   if (!CIRCUIT.Check(given)) return faultOf("circuits", row, CIRCUIT, given);
   const fault = (text: string): Fault => ({ table: "circuits", id: given.id, text });
   const { routes, faults } = readRoutes(given.route_info, given.protocol);
-  const isInference = given.app_mode === "inference";
-  if (faults[0] !== undefined && !isInference) return fault(faults[0]);
-  if (!isInference && routes.length === 0) return fault("route_info: wanted a way to a kernel, got none");
-  if (!isInference && given.user_id == null && !given.open_to_public)
-    return fault("user_id: wanted a UUID, got nothing: nobody could be let in");
+  const unusable = given.app_mode === "inference" ? null : whyNobodyGetsIn(given, routes, faults);
+  if (unusable !== null) return fault(unusable);
   const slot = readSlot(given);
   if (typeof slot === "string") return fault(slot);
   const allowed = readAllowed(given.allowed_client_ips ?? "");
   if (allowed.text === "" && allowed.bad.length > 0)
     return fault(`allowed_client_ips: wanted addresses or CIDR ranges, got ${JSON.stringify(allowed.bad[0])}`);
-  const createdAt = Date.parse(given.created_at ?? "");
   const health = readHealthCheck(endpoints.get(given.endpoint_id ?? ""));
+  const { app, envs, arguments: args, userId, endpointId, runtimeVariant, createdAt } = withDefaults(given);
+  // In this order: what was taken over is remembered by a digest of its text.
   const circuit: OriginalCircuit = {
     id: given.id,
     workerId: given.worker,
-    app: given.app ?? "",
+    app,
     protocol: placementProtocol(given.protocol),
     appMode: given.app_mode,
     frontendMode: given.frontend_mode,
     ...slot,
-    envs: given.envs ?? {},
-    arguments: given.arguments ?? null,
+    envs,
+    arguments: args,
     openToPublic: given.open_to_public,
     allowedClientIps: allowed.text === "" ? null : allowed.text,
     allowedOrigins: null,
-    userId: given.user_id ?? null,
-    endpointId: given.endpoint_id ?? null,
-    runtimeVariant: given.runtime_variant ?? null,
+    userId,
+    endpointId,
+    runtimeVariant,
     healthCheck: health.check,
     routeInfo: routes,
-    createdAt: Number.isNaN(createdAt) ? 0 : createdAt,
+    createdAt,
   };
   const notes = [
     ...faults.map((text) => fault(`${text}; this route is left out`)),
@@ -216,6 +214,30 @@ function faultOf<T extends TSchema>(
 ): Fault {
   const texts = describeErrors(checker.Errors(value), "row").map((one) => one.text);
   return { table, id: shownId(row), text: texts.join("; ") };
+}
+
+/** What an interactive circuit lacks to let anybody in; null when it lacks nothing. */
+function whyNobodyGetsIn(
+  { user_id: userId, open_to_public: isPublic }: Static<typeof Circuit>,
+  routes: readonly Route[],
+  faults: readonly string[],
+): string | null {
+  if (faults[0] !== undefined) return faults[0];
+  if (routes.length === 0) return "route_info: wanted a way to a kernel, got none";
+  return userId == null && !isPublic ? "user_id: wanted a UUID, got nothing: nobody could be let in" : null;
+}
+
+function withDefaults(given: Static<typeof Circuit>) {
+  const createdAt = Date.parse(given.created_at ?? "");
+  return {
+    app: given.app ?? "",
+    envs: given.envs ?? {},
+    arguments: given.arguments ?? null,
+    userId: given.user_id ?? null,
+    endpointId: given.endpoint_id ?? null,
+    runtimeVariant: given.runtime_variant ?? null,
+    createdAt: Number.isNaN(createdAt) ? 0 : createdAt,
+  };
 }
 
 type Slot = Pick<NewCircuit, "port" | "subdomain">;

@@ -78,7 +78,7 @@ export function loadConfig<const T extends Table>(
   const values: Record<string, unknown> = {};
   for (const { key, env, field } of keysOf(table, options.prefix)) {
     seen.add(key);
-    put(values, key, readKey(key, env, field, valueAt(file, key), options.env, faults));
+    put(values, key, readKey({ key, env, field, fromFile: valueAt(file, key), fromEnv: options.env[env] }, faults));
   }
   const whole = options.imply(values as Values<T>);
   // A value that could not be read stands at its default here; what that default lacks is not told as well.
@@ -146,15 +146,16 @@ function tomlFault(error: unknown): string {
   return `${reason(error).split("\n", 1)[0] ?? ""}${place}`;
 }
 
-function readKey(
-  key: string,
-  env: string,
-  field: Field<unknown>,
-  fromFile: unknown,
-  environment: Record<string, string | undefined>,
-  faults: Fault[],
-): unknown {
-  const fromEnv = environment[env];
+/** A key with the name of its variable, and what each of them says. */
+interface Given {
+  key: string;
+  env: string;
+  field: Field<unknown>;
+  fromFile: unknown;
+  fromEnv: string | undefined;
+}
+
+function readKey({ key, env, field, fromFile, fromEnv }: Given, faults: Fault[]): unknown {
   const raw = fromEnv ?? fromFile;
   if (raw === undefined) return field.fallback;
   const value = field.parse(raw);

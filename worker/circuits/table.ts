@@ -109,22 +109,11 @@ export class Table {
     if (holder !== undefined && holder.circuit.id !== circuit.id) this.remove(holder.circuit.id);
     if (known !== undefined) this.#count(known.circuit);
     this.#count(circuit);
-    const entry = known ?? {
-      circuit,
-      allowed: null,
-      origins: NOBODY,
-      pool: this.#newPool(circuit),
-      use: null,
-      trouble: null,
-    };
+    const entry = known ?? this.#enter(circuit);
     entry.circuit = circuit;
     this.#route(entry, known === undefined);
-    entry.allowed =
-      (circuit.allowed_client_ips ?? "").trim() === "" ? null : addressMatcher(circuit.allowed_client_ips ?? "");
-    const { origins } = readOrigins(circuit.allowed_origins ?? "");
-    entry.origins = origins.length === 0 ? NOBODY : new Set(origins);
-    this.#byId.set(circuit.id, entry);
-    if (known === undefined) this.#byDigits.set(firstOf(circuit), [...(this.#byDigits.get(firstOf(circuit)) ?? []), entry]); // prettier-ignore
+    entry.allowed = allowedOf(circuit);
+    entry.origins = originsOf(circuit);
     if (circuit.port !== null) this.#byPort.set(circuit.port, entry);
     if (circuit.subdomain !== null) this.#bySubdomain.set(circuit.subdomain.toLowerCase(), entry);
     this.#settings.changed?.(entry);
@@ -149,6 +138,14 @@ export class Table {
   }
 
   // --- internal ---
+
+  #enter(circuit: Circuit): Entry {
+    const pool = this.#newPool(circuit);
+    const entry: Entry = { circuit, allowed: null, origins: NOBODY, pool, use: null, trouble: null };
+    this.#byId.set(circuit.id, entry);
+    this.#byDigits.set(firstOf(circuit), [...(this.#byDigits.get(firstOf(circuit)) ?? []), entry]);
+    return entry;
+  }
 
   /** A circuit comes in or, the same, goes out. */
   #count(circuit: Circuit): void {
@@ -185,6 +182,16 @@ export class Table {
 }
 
 // --- internal ---
+
+/** Null: everybody. */
+function allowedOf({ allowed_client_ips: list }: Circuit): Entry["allowed"] {
+  return list == null || list.trim() === "" ? null : addressMatcher(list);
+}
+
+function originsOf({ allowed_origins: list }: Circuit): Entry["origins"] {
+  const { origins } = readOrigins(list ?? "");
+  return origins.length === 0 ? NOBODY : new Set(origins);
+}
 
 function firstOf({ id }: Circuit): string {
   return id.slice(0, 8);
