@@ -95,14 +95,17 @@ function keyOf({ id, subdomain }: Circuit, port: number): { host: string; cookie
   return { host, cookie: `${permitCookieName(id, false)}=${permit}` };
 }
 
-/** Says yes to registration and heartbeats, and gives all circuits. */
+/** Says yes to registration and heartbeats, gives all circuits, and to a node that has them no news. */
 function standIn(circuits: readonly Circuit[]): { url: string; stop(): Promise<void> } {
+  const now = { revision: 1, epoch: "bench" };
   const server = Bun.serve({
     hostname: "127.0.0.1",
     port: 0,
     fetch(request) {
-      const whole = request.url.endsWith("/circuits");
-      return Response.json(whole ? { circuits, revision: 1, epoch: "bench" } : { id: WORKER, revision: 1 });
+      const { pathname, searchParams } = new URL(request.url);
+      if (!pathname.endsWith("/circuits")) return Response.json({ id: WORKER, revision: now.revision });
+      const isEqual = searchParams.get("since") === String(now.revision) && searchParams.get("epoch") === now.epoch;
+      return Response.json(isEqual ? { circuits: [], removed: [], since: now.revision, ...now } : { circuits, ...now });
     },
   });
   return { url: `http://127.0.0.1:${server.port}`, stop: () => server.stop(true) };
