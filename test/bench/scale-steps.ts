@@ -8,7 +8,7 @@ import { place } from "../../coordinator/placement/placement.ts";
 import { createPublisher } from "../../coordinator/delivery/publisher.ts";
 import { candidates } from "../../coordinator/store/workers.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
-import { API_SECRET } from "../support/manager.ts";
+import { API_SECRET, newKernel } from "../support/manager.ts";
 import { coordinatorToml } from "../support/toml.ts";
 import { costOf } from "./cost.ts";
 import { measure, type Load } from "./measure.ts";
@@ -19,7 +19,7 @@ import type { Sheet } from "./sheet.ts";
 export async function stepCreation(sheet: Sheet, site: Site, load: Load): Promise<void> {
   const { manager } = site;
   const { figure, results } = await measure("creation", load, async () => {
-    const { token, sessionId } = await manager.conf({ kernel_port: 30_000 });
+    const { token, sessionId } = await manager.conf(newKernel());
     const { status, body } = await manager.auth(token, sessionId, { no_reuse: true });
     if (status !== 200 || body["reuse"] !== false)
       throw new Error(`POST /v2/proxy/auth answered ${status}: ${JSON.stringify(body)}`);
