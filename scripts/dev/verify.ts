@@ -35,6 +35,8 @@ const PROGRAMS: Record<string, string> = {
   nginx: "nginx-light",
   "/usr/lib/python3/dist-packages/aiohttp/__init__.py": "python3-aiohttp",
   haproxy: "haproxy",
+  // For the smoke of the benchmarks.
+  wrk: "wrk",
 };
 
 const REPORTS = join(ROOT, "test/artefacts/verify");

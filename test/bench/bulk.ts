@@ -8,22 +8,32 @@ import { API_SECRET } from "../support/manager.ts";
 import { startRedis } from "../support/redis.ts";
 import { spawnCluster } from "../support/spawned.ts";
 import { measure, sumUp, type Figure } from "./measure.ts";
+import type { Size } from "./size.ts";
 
 export const AIM = "1,000 endpoints or 5,000 routes in one call under a second";
 
-const ENDPOINTS = 1000;
-const ROUTES = 5000;
-const ROUNDS = 7;
-const PORTS = ENDPOINTS + 64;
+/** Rows are named by the full amount. */
+const AMOUNT = {
+  full: { endpoints: 1000, routes: 5000, rounds: 7 },
+  smoke: { endpoints: 10, routes: 50, rounds: 1 },
+} satisfies Record<Size, object>;
+type Amount = (typeof AMOUNT)[Size];
+/** A worker's ports beyond its endpoints. */
+const SPARE_PORTS = 64;
 
 /** Runs it. Rejects when an answer is wrong; times are never a reason. */
-export async function benchBulk(): Promise<Figure[]> {
+export async function benchBulk(size: Size): Promise<Figure[]> {
+  const amount = AMOUNT[size];
   process.env["APP_PROXY_COORDINATOR__LOGGING__LEVEL"] = "info";
   process.env["APP_PROXY_WORKER__LOGGING__LEVEL"] = "info";
   const redis = await startRedis();
-  const cluster = await spawnCluster({ redisPort: redis.port, ports: PORTS, worker: { heartbeat_period: 10 } });
+  const cluster = await spawnCluster({
+    redisPort: redis.port,
+    ports: amount.endpoints + SPARE_PORTS,
+    worker: { heartbeat_period: 10 },
+  });
   try {
-    return await measureBulk(cluster.manager.baseUrl);
+    return await measureBulk(cluster.manager.baseUrl, amount);
   } finally {
     await cluster.stop();
     await redis.stop();
@@ -35,12 +45,12 @@ export function judgeBulk(figures: readonly Figure[]): string {
   const slowest = (name: string) => figures.find((one) => one.name.startsWith(name))?.p99 ?? Number.NaN;
   const calls = ["create 1,000", "5 routes each", "5,000 routes"].map((name) => slowest(name));
   const reached = calls.every((ms) => ms < 1000);
-  return `aim: ${AIM}: ${reached ? "reached" : "NOT reached"} (slowest of ${ROUNDS}: ${calls.map((ms) => `${ms.toFixed(0)} ms`).join(", ")})`;
+  return `aim: ${AIM}: ${reached ? "reached" : "NOT reached"} (slowest of ${AMOUNT.full.rounds}: ${calls.map((ms) => `${ms.toFixed(0)} ms`).join(", ")})`;
 }
 
 // --- internal ---
 
-async function measureBulk(baseUrl: string): Promise<Figure[]> {
+async function measureBulk(baseUrl: string, amount: Amount): Promise<Figure[]> {
   const coordinator = createClient(operations, { baseUrl, secret: API_SECRET });
   const times: Record<string, number[]> = {};
 
@@ -55,17 +65,17 @@ async function measureBulk(baseUrl: string): Promise<Figure[]> {
     if (bad !== undefined) throw new Error(`${name}: ${bad.error}`);
   }
 
-  for (let round = 0; round <= ROUNDS; round++) {
+  for (let round = 0; round <= amount.rounds; round++) {
     // The first round warms up.
     if (round === 1) for (const name of Object.keys(times)) times[name] = [];
-    const ids = Array.from({ length: ENDPOINTS }, () => crypto.randomUUID());
+    const ids = Array.from({ length: amount.endpoints }, () => crypto.randomUUID());
     const endpoints = ids.map((id) => ({ deployment_id: id, ...wish(id) }));
     await timed("create 1,000 endpoints", () => coordinator.syncEndpoints({ body: { endpoints } }));
     await timed("the same call again", () => coordinator.syncEndpoints({ body: { endpoints } }));
-    const some = ids.map((id) => ({ deployment_id: id, routes: routes(ROUTES / ENDPOINTS) }));
+    const some = ids.map((id) => ({ deployment_id: id, routes: routes(amount.routes / amount.endpoints) }));
     await timed("5 routes each for 1,000", () => coordinator.replaceRoutes({ body: { endpoints: some } }));
     const [first = ""] = ids;
-    const many = [{ deployment_id: first, routes: routes(ROUTES) }];
+    const many = [{ deployment_id: first, routes: routes(amount.routes) }];
     await timed("5,000 routes for one", () => coordinator.replaceRoutes({ body: { endpoints: many } }));
     await timed("delete 1,000 endpoints", () =>
       coordinator.deleteEndpoints({ body: { endpoints: ids.map((id) => ({ deployment_id: id })) } }),
@@ -79,7 +89,7 @@ async function measureBulk(baseUrl: string): Promise<Figure[]> {
       ms.reduce((sum, one) => sum + one, 0),
     ),
   );
-  const alone = await measure("peer: create one, 32 at a time", { concurrency: 32, count: ENDPOINTS, maxMs: 30_000 }, async () => {
+  const alone = await measure("peer: create one, 32 at a time", { concurrency: 32, count: amount.endpoints, maxMs: 30_000 }, async () => {
     const id = crypto.randomUUID();
     await coordinator.syncEndpoint({ endpoint_id: id, body: wish(id) });
   }); // prettier-ignore

@@ -4,16 +4,18 @@
  */
 import { costOf } from "./cost.ts";
 import { Sheet } from "./sheet.ts";
+import type { Size } from "./size.ts";
 import { inTurns, withUpstream } from "./stage.ts";
 import { verdict } from "./verdict.ts";
 import { startWorkerPeer, type WorkerPeer } from "./worker-peer.ts";
-import { wrk } from "./wrk.ts";
+import { wrk, type WrkFigures } from "./wrk.ts";
 
-const ROUNDS = 2;
-const SECONDS = 3;
-/** At 5,000 requests per second every circuit has been asked for by then. */
-const WARM_UP = 2;
-const MANY_CIRCUITS = 10_000;
+const AMOUNT = {
+  /** At 5,000 requests per second every circuit has been asked for after the warm-up. Seconds. */
+  full: { rounds: 2, seconds: 3, warmUp: 2, circuits: 10_000 },
+  smoke: { rounds: 1, seconds: 1, warmUp: 0, circuits: 100 },
+} satisfies Record<Size, object>;
+/** Columns are named by the full amount. */
 const FEW = "1 circuit";
 const MANY = "10,000, one asked";
 const ALL = "10,000, all asked";
@@ -22,7 +24,8 @@ const CPU = `${LOAD}, CPU`;
 /** Two runs of the same differ by this much. */
 const NOISE = 1.1;
 
-export async function benchCircuits(): Promise<Sheet> {
+export async function benchCircuits(size: Size): Promise<Sheet> {
+  const { rounds, seconds, warmUp, circuits } = AMOUNT[size];
   const sheet = new Sheet(
     [FEW, MANY, ALL],
     [
@@ -30,17 +33,17 @@ export async function benchCircuits(): Promise<Sheet> {
       [ALL, FEW],
     ],
   );
-  await withUpstream(async ({ http }, keep) => {
+  await withUpstream(size, async ({ http }, keep) => {
     const few = await keep(startWorkerPeer({ upstream: http, wildcard: 1 }));
-    const many = await keep(startWorkerPeer({ upstream: http, wildcard: MANY_CIRCUITS }));
+    const many = await keep(startWorkerPeer({ upstream: http, wildcard: circuits }));
     const columns = [
       { ...few, name: FEW },
       { ...many, name: MANY, keys: many.keys.slice(0, 1) },
       { ...many, name: ALL },
     ];
-    await inTurns(ROUNDS, columns, async (column, round) => {
-      if (round === 0) await run(column, WARM_UP);
-      await measure(sheet, column);
+    await inTurns(rounds, columns, async (column, round) => {
+      if (round === 0 && warmUp > 0) await run(column, warmUp);
+      measure(sheet, column, await run(column, seconds));
     });
   });
   return sheet;
@@ -54,8 +57,7 @@ export function judgeCircuits(sheet: Sheet): string {
 
 // --- internal ---
 
-async function measure(sheet: Sheet, column: WorkerPeer): Promise<void> {
-  const { perSecond, p50, p99, cpuEach } = await run(column, SECONDS);
+function measure(sheet: Sheet, column: WorkerPeer, { perSecond, p50, p99, cpuEach }: WrkFigures): void {
   sheet.add(LOAD, "req/s", column.name, perSecond);
   sheet.add(`${LOAD}, p50`, "ms", column.name, p50);
   sheet.add(`${LOAD}, p99`, "ms", column.name, p99);

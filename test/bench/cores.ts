@@ -37,9 +37,9 @@ export interface Child {
   stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** One line that names all that is missing; null when nothing is. */
-export function missingPrograms(): string | null {
-  const missing = Object.keys(PROGRAMS).filter((program) => Bun.which(program) === null);
+/** One line that names all of these that are missing; null when nothing is. */
+export function missingPrograms(needed: readonly string[] = Object.keys(PROGRAMS)): string | null {
+  const missing = needed.filter((program) => Bun.which(program) === null);
   if (missing.length === 0) return null;
   const packages = missing.map((program) => PROGRAMS[program]).join(" ");
   return `The benchmarks need ${missing.join(", ")}. On Debian: apt-get install ${packages}`;

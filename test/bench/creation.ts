@@ -11,17 +11,36 @@ import { spawnCluster } from "../support/spawned.ts";
 import { until } from "../support/until.ts";
 import { measure, type Figure, type Load } from "./measure.ts";
 import { measureRedis, measureStatus } from "./peers.ts";
+import type { Size } from "./size.ts";
 
 export const AIM = "p50 under 5 ms at concurrency 1, over 500 creations per second at concurrency 32, on two cores";
 
-/** More than one step makes; each step's circuits are deleted before the next. */
-const PORTS = 4000;
-const LOADS: readonly Load[] = [
-  { concurrency: 1, count: 300, maxMs: 20_000 },
-  { concurrency: 32, count: 2000, maxMs: 30_000 },
-];
-/** Until then the services still compile their hot paths: after 100 the figures went on improving by a fifth. */
-const WARM_UP = 500;
+interface Amount {
+  /** More than one step makes; each step's circuits are deleted before the next. */
+  ports: number;
+  loads: readonly Load[];
+  /** Until then the services still compile their hot paths: after 100 the figures went on improving by a fifth. */
+  warmUp: number;
+}
+
+const AMOUNT: Record<Size, Amount> = {
+  full: {
+    ports: 4000,
+    loads: [
+      { concurrency: 1, count: 300, maxMs: 20_000 },
+      { concurrency: 32, count: 2000, maxMs: 30_000 },
+    ],
+    warmUp: 500,
+  },
+  smoke: {
+    ports: 100,
+    loads: [
+      { concurrency: 1, count: 3, maxMs: 20_000 },
+      { concurrency: 32, count: 32, maxMs: 20_000 },
+    ],
+    warmUp: 2,
+  },
+};
 /** The first port that the system may give to the connections of the benchmark itself. */
 const PORTS_END = 32_000;
 
@@ -35,23 +54,32 @@ interface Created {
   redirectUrl: string;
 }
 
+interface Place {
+  manager: Manager;
+  /** Of the app that the checked circuit leads to. */
+  kernelPort: number;
+  redisUrl: string;
+}
+
 /** Runs it. Rejects when an answer is wrong; times are never a reason. */
-export async function benchCreation(): Promise<Figure[]> {
+export async function benchCreation(size: Size): Promise<Figure[]> {
+  const { ports, loads, warmUp } = AMOUNT[size];
   // The helpers' files say "debug"; the environment overrides them, and children inherit it.
   process.env["APP_PROXY_COORDINATOR__LOGGING__LEVEL"] = "info";
   process.env["APP_PROXY_WORKER__LOGGING__LEVEL"] = "info";
   const redis = await startRedis();
   const app = startApp();
-  await skipHighPorts();
+  await skipHighPorts(ports);
   // A heartbeat answers with every slot: at the tests' one a second it would be measured too.
   const worker = { heartbeat_period: 10 };
-  const cluster = await spawnCluster({ redisPort: redis.port, ports: PORTS, worker }).catch(async (error: unknown) => {
+  const cluster = await spawnCluster({ redisPort: redis.port, ports, worker }).catch(async (error: unknown) => {
     await Promise.all([redis.stop(), app.stop()]);
     throw error;
   });
   try {
     const figures: Figure[] = [];
-    for (const load of LOADS) figures.push(...(await measureAt(load, cluster.manager, app.port, redis.url)));
+    const place = { manager: cluster.manager, kernelPort: app.port, redisUrl: redis.url };
+    for (const load of loads) figures.push(...(await measureAt(load, warmUp, place)));
     return figures;
   } finally {
     await cluster.stop();
@@ -79,22 +107,21 @@ export function judge(figures: readonly Figure[]): string {
 // --- internal ---
 
 /** `freeRange` goes on from where it was: moves it to where the next long range ends below the system's own ports. */
-async function skipHighPorts(): Promise<void> {
+async function skipHighPorts(ports: number): Promise<void> {
   for (;;) {
-    const low = await freeRange(PORTS);
-    if (low + PORTS >= PORTS_END || low + 2 * PORTS <= PORTS_END) return;
+    const low = await freeRange(ports);
+    if (low + ports >= PORTS_END || low + 2 * ports <= PORTS_END) return;
   }
 }
 
 /** All steps at one concurrency. Each starts warm, and its circuits are deleted after it. */
-async function measureAt(load: Load, manager: Manager, kernelPort: number, redisUrl: string): Promise<Figure[]> {
+async function measureAt(load: Load, warmUp: number, { manager, kernelPort, redisUrl }: Place): Promise<Figure[]> {
   const conf = () => manager.conf(newKernel());
   const both = async () => auth(manager, await conf());
   // Kernels are each session's own, and nobody is there; one more circuit leads to an app.
   const clear = async (made: readonly Created[]) =>
     clearAll(manager, [...made, await auth(manager, await manager.conf({ kernel_port: kernelPort }))]);
-  const warmUp = { ...load, count: WARM_UP };
-  await clear((await measure("warm-up", warmUp, both)).results);
+  await clear((await measure("warm-up", { ...load, count: warmUp }, both)).results);
 
   const confs = await measure("conf", load, conf);
   const auths = await measure("auth", { ...load, count: confs.results.length }, (turn) =>

@@ -3,24 +3,27 @@ import { checkHttp } from "./checks.ts";
 import { costOf } from "./cost.ts";
 import type { Peer } from "./proxies.ts";
 import { Sheet } from "./sheet.ts";
+import type { Size } from "./size.ts";
 import { HTTP_PEERS, inTurns, RATIOS, withHttpPeers, type Stage } from "./stage.ts";
 import { against, OTHERS_NOTE, verdict } from "./verdict.ts";
 import { wrk, type WrkFigures } from "./wrk.ts";
 
-const ROUNDS = 2;
-const CONNECTIONS = [64, 256] as const;
-const SECONDS = 4;
-const WARM_UP = 1;
+/** Seconds are those of one run; without a warm-up it is 0. */
+const AMOUNT: Record<Size, { rounds: number; connections: readonly number[]; seconds: number; warmUp: number }> = {
+  full: { rounds: 2, connections: [64, 256], seconds: 4, warmUp: 1 },
+  smoke: { rounds: 1, connections: [64], seconds: 1, warmUp: 0 },
+};
 
 /** Runs it on all proxies in turn. */
-export async function benchHttp(): Promise<Sheet> {
+export async function benchHttp(size: Size): Promise<Sheet> {
+  const { rounds, connections: counts, seconds, warmUp } = AMOUNT[size];
   const sheet = new Sheet(HTTP_PEERS, RATIOS);
-  await withHttpPeers(async ({ peers, key }) => {
+  await withHttpPeers(size, async ({ peers, key }) => {
     for (const peer of peers) await checkHttp(peer, key);
-    for (const connections of CONNECTIONS)
-      await inTurns(ROUNDS, peers, async (peer, round) => {
-        if (round === 0) await run(peer, key, connections, WARM_UP);
-        note(sheet, peer, connections, await run(peer, key, connections, SECONDS));
+    for (const connections of counts)
+      await inTurns(rounds, peers, async (peer, round) => {
+        if (round === 0 && warmUp > 0) await run(peer, key, connections, warmUp);
+        note(sheet, peer, connections, await run(peer, key, connections, seconds));
       });
     for (const { name, pid } of peers)
       if (pid !== null) sheet.add("memory afterwards", "MiB", name, costOf(pid).rss / 2 ** 20);

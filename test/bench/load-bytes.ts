@@ -1,19 +1,19 @@
-/** A GiB in one direction over one connection, by HTTP or by plain TCP, and how fast it went. Run by load.ts. */
-import { GIB } from "./sample.ts";
-
+/** Many bytes in one direction over one connection, by HTTP or by plain TCP, and how fast it went. Run by load.ts. */
 export interface BytesOptions {
   port: number;
   direction: "download" | "upload";
+  /** As many as the upstream was started for. */
+  bytes: number;
   /** Null: plain TCP. */
   http: { host: string; cookie: string } | null;
 }
 
 const BLOCK = new Uint8Array(1024 * 1024);
 
-export async function loadBytes({ port, direction, http }: BytesOptions): Promise<object> {
+export async function loadBytes({ port, direction, bytes: wanted, http }: BytesOptions): Promise<object> {
   const upload = direction === "upload";
-  const opening = http === null ? (upload ? "U" : "D") : head(upload, http);
-  let left = upload ? GIB : 0;
+  const opening = http === null ? (upload ? "U" : "D") : head(upload, wanted, http);
+  let left = upload ? wanted : 0;
   let received = 0;
   let tail = "";
   const ended = Promise.withResolvers<void>();
@@ -37,17 +37,18 @@ export async function loadBytes({ port, direction, http }: BytesOptions): Promis
   });
   await ended.promise;
   const seconds = (performance.now() - began) / 1000;
-  if (upload && !tail.includes(http === null ? "done" : `"bytes":${GIB}`))
+  if (upload && !tail.includes(http === null ? "done" : `"bytes":${wanted}`))
     throw new Error(`the app did not get it all: ${tail.slice(-300)}`);
   // The head and chunk sizes come on top.
-  if (!upload && (received < GIB || received > GIB * 1.01)) throw new Error(`${received} bytes came; wanted a GiB`);
-  return { megabytesPerSecond: GIB / 1e6 / seconds };
+  if (!upload && (received < wanted || received > wanted * 1.01))
+    throw new Error(`${received} bytes came; wanted ${wanted}`);
+  return { megabytesPerSecond: wanted / 1e6 / seconds };
 }
 
 // --- internal ---
 
-function head(upload: boolean, { host, cookie }: { host: string; cookie: string }): string {
-  const line = upload ? `PUT /upload HTTP/1.1\r\nContent-Length: ${GIB}` : "GET /gib HTTP/1.1";
+function head(upload: boolean, bytes: number, { host, cookie }: { host: string; cookie: string }): string {
+  const line = upload ? `PUT /upload HTTP/1.1\r\nContent-Length: ${bytes}` : "GET /big HTTP/1.1";
   return `${line}\r\nHost: ${host}\r\nCookie: ${cookie}\r\nConnection: close\r\n\r\n`;
 }
 

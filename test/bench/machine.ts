@@ -52,9 +52,8 @@ export function machineText(machine: Machine): string {
   ].join("\n");
 }
 
-// --- internal ---
-
-function timeSyncs(): Figure {
+/** What every commit waits for. */
+export function timeSyncs(): Figure {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-bench-"));
   const file = openSync(join(directory, "sync"), "w");
   const times: number[] = [];
@@ -69,6 +68,8 @@ function timeSyncs(): Figure {
   const elapsed = times.reduce((sum, time) => sum + time, 0);
   return sumUp("peer: write 4 KiB + fdatasync", 1, times, elapsed);
 }
+
+// --- internal ---
 
 /** The type of the mount with the longest matching path. */
 function fileSystemOf(path: string): string {

@@ -29,7 +29,7 @@ const [seconds = 8, connections = 64, circuits] = process.argv.slice(2).map(Numb
 
 rmSync(ARTEFACTS, { recursive: true, force: true });
 mkdirSync(ARTEFACTS, { recursive: true });
-const figures = await withUpstream(async ({ http }, keep) => {
+const figures = await withUpstream("full", async ({ http }, keep) => {
   const flags = ["--cpu-prof", `--cpu-prof-dir=${ARTEFACTS}`];
   const many = circuits === undefined ? {} : { wildcard: circuits };
   const worker = await keep(startWorkerPeer({ upstream: http, flags, ...many }));

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { freePort } from "../support/ports.ts";
 import { until } from "../support/until.ts";
 import { CORES, maxPairs, startOn, type Child } from "./cores.ts";
+import type { Size } from "./size.ts";
 
 export interface Ports {
   http: number;
@@ -26,6 +27,17 @@ export interface Peer {
 
 /** Of the npm registry; installed once into the system's directory for temporary files. */
 export const CHP_VERSION = "5.3.0";
+
+/**
+ * Whether there is something to hold the worker against: for figures it has to be, a smoke goes on without it and says so.
+ * configurable-http-proxy counts as installed where an earlier run has fetched it.
+ */
+export function isInstalled(name: "haproxy" | "nginx" | "chp", size: Size): boolean {
+  const found =
+    name === "chp" ? Bun.which("node") !== null && existsSync(chpPaths().program) : Bun.which(name) !== null;
+  if (!found && size === "smoke") console.log(`without ${name}: it is not installed`);
+  return found || size === "full";
+}
 
 /** The upstream itself. */
 export function direct(port: number): Peer {
@@ -174,10 +186,14 @@ http {
 `;
 }
 
+function chpPaths(): { directory: string; program: string } {
+  const directory = join(tmpdir(), `app-proxy-bench-chp-${CHP_VERSION}`);
+  return { directory, program: join(directory, "node_modules/configurable-http-proxy/bin/configurable-http-proxy") };
+}
+
 /** Gives the program's file. Takes the registry only the first time. */
 async function installChp(): Promise<string> {
-  const directory = join(tmpdir(), `app-proxy-bench-chp-${CHP_VERSION}`);
-  const program = join(directory, "node_modules/configurable-http-proxy/bin/configurable-http-proxy");
+  const { directory, program } = chpPaths();
   if (existsSync(program)) return program;
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, "package.json"), "{}\n");

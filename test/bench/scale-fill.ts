@@ -10,7 +10,6 @@ import { upsertWorker } from "../../coordinator/store/workers.ts";
 import { newCircuit, portRegistration } from "../support/rows.ts";
 import { route } from "../support/values.ts";
 
-export const WORKERS = 20;
 export const PORTS: [low: number, high: number] = [10_000, 15_999];
 
 /** The registration of the simulated worker with this number. */
@@ -24,13 +23,13 @@ export interface Filled {
   circuits: string[];
 }
 
-/** Fills the database at `path` with `each` circuits a worker. */
-export function fill(path: string, each: number): Filled {
+/** Fills the database at `path` with so many workers, and `each` circuits a worker. */
+export function fill(path: string, workerCount: number, each: number): Filled {
   const opened = openDb(path, () => crypto.randomUUID());
   const filled: Filled = { workers: [], circuits: [] };
   const now = Date.now();
   try {
-    for (let at = 0; at < WORKERS; at++) {
+    for (let at = 0; at < workerCount; at++) {
       const row = upsertWorker(opened.db, registrationOf(at), crypto.randomUUID(), now);
       filled.workers.push(row.id);
       write(opened.db, (tx) => {

@@ -15,7 +15,7 @@ import { startRedis } from "../support/redis.ts";
 import { spawnService, type Service } from "../support/spawned.ts";
 import { coordinatorToml } from "../support/toml.ts";
 import { until } from "../support/until.ts";
-import { fill, registrationOf, WORKERS } from "./scale-fill.ts";
+import { fill, registrationOf } from "./scale-fill.ts";
 
 export interface Site {
   name: string;
@@ -35,12 +35,12 @@ export interface Site {
 const HEARTBEAT_MS = 10_000;
 const LOOK_MS = 2500;
 
-/** Starts one with `each` circuits a worker. */
-export async function startSite(name: string, each: number): Promise<Site> {
+/** Starts one with so many workers, and `each` circuits a worker. */
+export async function startSite(name: string, workerCount: number, each: number): Promise<Site> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-bench-scale-"));
   const redis = await startRedis();
   const path = join(directory, "db.sqlite3");
-  const { circuits } = fill(path, each);
+  const { circuits } = fill(path, workerCount, each);
   const baseUrl = `http://127.0.0.1:${await freePort()}`;
   const file = join(directory, "coordinator.toml");
   const coordinator = { bind_addr: baseUrl.slice("http://".length) };
@@ -55,7 +55,7 @@ export async function startSite(name: string, each: number): Promise<Site> {
   const startMs = performance.now() - began;
   const manager = new Manager(baseUrl);
   await until(async () => (await manager.call("GET", "/health/readyz")).status === 200);
-  const workers = await Promise.all(Array.from({ length: WORKERS }, (_, at) => register(manager, at)));
+  const workers = await Promise.all(Array.from({ length: workerCount }, (_, at) => register(manager, at)));
   const timers = workers.flatMap((worker) => live(manager, worker));
   return {
     name,

@@ -33,21 +33,23 @@ export async function stepCreation(sheet: Sheet, site: Site, load: Load): Promis
     await asked(site, "DELETE", "/api/circuit/_/bulk", { circuit_ids: results.slice(at, at + 500) });
 }
 
-/** Calls that nodes make, while the last changes are those that the database was filled with. */
-export async function stepCalls(sheet: Sheet, site: Site): Promise<void> {
+/** Calls that nodes make, while the last changes are those that the database was filled with; `share` of what figures need. */
+export async function stepCalls(sheet: Sheet, site: Site, share: number): Promise<void> {
   const [worker] = site.workers;
   if (worker === undefined) throw new Error("no worker");
   const { id, nodeId, epoch, revision } = worker;
   const circuits = `/api/worker/${id}/circuits`;
   const since = (behind: number) => `${circuits}?since=${revision - behind}&epoch=${epoch}`;
+  const call = (what: string, count: number, method: string, path: string, body?: object) =>
+    stepCall(sheet, site, { what, count: Math.ceil(count * share), method, path, body });
   if (site.circuits.length > 0) {
-    await stepCall(sheet, site, "snapshot of a worker", 20, "GET", circuits);
-    await stepCall(sheet, site, "changes: the last 10", 300, "GET", since(10));
+    await call("snapshot of a worker", 20, "GET", circuits);
+    await call("changes: the last 10", 300, "GET", since(10));
   }
-  await stepCall(sheet, site, "look: nothing has changed", 1000, "GET", since(0));
-  await stepCall(sheet, site, "heartbeat with all slots", 100, "PATCH", `/api/worker/${id}`, { node_id: nodeId });
+  await call("look: nothing has changed", 1000, "GET", since(0));
+  await call("heartbeat with all slots", 100, "PATCH", `/api/worker/${id}`, { node_id: nodeId });
   const brief = { node_id: nodeId, revision, slots: false };
-  await stepCall(sheet, site, "heartbeat of our nodes", 300, "PATCH", `/api/worker/${id}`, brief);
+  await call("heartbeat of our nodes", 300, "PATCH", `/api/worker/${id}`, brief);
 }
 
 /** What can be timed only from inside: on the coordinator's database and Redis, by another connection. */
@@ -96,15 +98,15 @@ export async function stepIdle(sheet: Sheet, site: Site, seconds: number): Promi
 
 // --- internal ---
 
-async function stepCall(
-  sheet: Sheet,
-  site: Site,
-  what: string,
-  count: number,
-  method: string,
-  path: string,
-  body?: object,
-): Promise<void> {
+interface Call {
+  what: string;
+  count: number;
+  method: string;
+  path: string;
+  body: object | undefined;
+}
+
+async function stepCall(sheet: Sheet, site: Site, { what, count, method, path, body }: Call): Promise<void> {
   let bytes = 0;
   const work = async () => {
     bytes = await asked(site, method, path, body);

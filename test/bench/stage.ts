@@ -3,8 +3,10 @@
  * whatever happens. Gives the order of measurements too.
  */
 import { join } from "node:path";
-import { beside, CORES, missingPrograms, runBeside, startOn } from "./cores.ts";
-import { direct, startChp, startHaproxy, startNginx, type Peer, type Ports } from "./proxies.ts";
+import { beside, CORES, runBeside, startOn } from "./cores.ts";
+import { direct, isInstalled, startChp, startHaproxy, startNginx, type Peer, type Ports } from "./proxies.ts";
+import { GIB } from "./sample.ts";
+import type { Size } from "./size.ts";
 import { startWorkerPeer, type WorkerPeer } from "./worker-peer.ts";
 
 /** Columns of the tables. */
@@ -14,6 +16,9 @@ export const RATIOS = [
   ["worker", "chp"],
 ] as const;
 
+/** Sixteen times what a worker may hold back. */
+const SMOKE_BYTES = 16 * 2 ** 20;
+
 export interface Stage {
   peers: Peer[];
   /** What every request carries, to whatever peer: the same load for all. */
@@ -21,22 +26,28 @@ export interface Stage {
 }
 
 /** All that speak HTTP, before one upstream. */
-export async function withHttpPeers<T>(work: (stage: Stage) => Promise<T>): Promise<T> {
-  return withUpstream(async ({ http }, keep) => {
+export async function withHttpPeers<T>(size: Size, work: (stage: Stage) => Promise<T>): Promise<T> {
+  return withUpstream(size, async ({ http }, keep) => {
     const worker = await keep(startWorkerPeer({ upstream: http }));
-    const others = [await keep(startHaproxy("http", http)), await keep(startNginx(http)), await keep(startChp(http))];
-    return work({ peers: [direct(http), worker, ...others], key: keyOf(worker) });
+    const peers: Peer[] = [direct(http), worker];
+    if (isInstalled("haproxy", size)) peers.push(await keep(startHaproxy("http", http)));
+    if (isInstalled("nginx", size)) peers.push(await keep(startNginx(http)));
+    if (isInstalled("chp", size)) peers.push(await keep(startChp(http)));
+    return work({ peers, key: keyOf(worker) });
   });
 }
 
 /** Runs `work` with an upstream. What it hands to `keep` is stopped afterwards. */
 export async function withUpstream<T>(
+  size: Size,
   work: (ports: Ports, keep: <P extends Peer>(starting: Promise<P>) => Promise<P>) => Promise<T>,
 ): Promise<T> {
-  const missing = missingPrograms();
-  if (missing !== null) throw new Error(missing);
   return beside(async () => {
-    const upstream = startOn(CORES.rest, [process.execPath, join(import.meta.dir, "upstream.ts")]);
+    const upstream = startOn(CORES.rest, [
+      process.execPath,
+      join(import.meta.dir, "upstream.ts"),
+      String(bigBytes(size)),
+    ]);
     const started: Peer[] = [];
     try {
       const ports = JSON.parse(await upstream.said('"http"')) as Ports;
@@ -50,6 +61,11 @@ export async function withUpstream<T>(
       await upstream.stop();
     }
   });
+}
+
+/** What the upstream gives and takes as a big transfer: a GiB for figures. */
+export function bigBytes(size: Size): number {
+  return size === "full" ? GIB : SMOKE_BYTES;
 }
 
 /** A B C, A B C: what disturbs the machine for a while disturbs everybody. */

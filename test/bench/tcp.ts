@@ -1,20 +1,24 @@
 /** Plain TCP: a GiB in both directions through the worker and through HAProxy. */
-import { direct, startHaproxy } from "./proxies.ts";
+import { direct, isInstalled, startHaproxy } from "./proxies.ts";
 import { Sheet } from "./sheet.ts";
-import { inTurns, withUpstream } from "./stage.ts";
+import type { Size } from "./size.ts";
+import { bigBytes, inTurns, withUpstream } from "./stage.ts";
 import { transfer } from "./transfer.ts";
 import { against, OTHERS_NOTE, verdict } from "./verdict.ts";
 import { startWorkerPeer } from "./worker-peer.ts";
 
-const ROUNDS = 2;
+const ROUNDS = { full: 2, smoke: 1 } satisfies Record<Size, number>;
 const DIRECTIONS = ["download", "upload"] as const;
 
-export async function benchTcp(): Promise<Sheet> {
+export async function benchTcp(size: Size): Promise<Sheet> {
+  const bytes = bigBytes(size);
   const sheet = new Sheet(["direct", "worker", "haproxy"], [["worker", "haproxy"]]);
-  await withUpstream(async ({ tcp }, keep) => {
+  await withUpstream(size, async ({ tcp }, keep) => {
     const worker = await keep(startWorkerPeer({ upstream: tcp, protocol: "tcp" }));
-    const peers = [direct(tcp), worker, await keep(startHaproxy("tcp", tcp))];
-    for (const direction of DIRECTIONS) await inTurns(ROUNDS, peers, (peer) => transfer(sheet, peer, direction, null));
+    const peers = [direct(tcp), worker];
+    if (isInstalled("haproxy", size)) peers.push(await keep(startHaproxy("tcp", tcp)));
+    for (const direction of DIRECTIONS)
+      await inTurns(ROUNDS[size], peers, (peer) => transfer(sheet, peer, { direction, bytes, http: null }));
   });
   return sheet;
 }

@@ -1,6 +1,6 @@
 /**
- * The app behind every proxy of the traffic benchmarks, a process of its own: small answers, event streams, a GiB in
- * both directions, WebSockets, and raw TCP. Says its two ports on standard output.
+ * The app behind every proxy of the traffic benchmarks, a process of its own: small answers, event streams, a GiB (or
+ * the bytes that its argument says) in both directions, WebSockets, and raw TCP. Says its two ports on standard output.
  */
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,6 +10,7 @@ import { GIB, KIBIBYTE, sample } from "./sample.ts";
 /** Frames that one `cork` writes together. */
 const FLOOD_BATCH = 256;
 const BLOCK = new Uint8Array(1024 * 1024);
+const BIG = Number(process.argv[2] ?? GIB);
 
 interface Transfer {
   /** Bytes to come or to go; -1 before it is known which. */
@@ -24,10 +25,10 @@ interface Talk {
 
 const SAMPLE = sample();
 const directory = mkdtempSync(join(tmpdir(), "app-proxy-upstream-"));
-const big = join(directory, "gib");
+const big = join(directory, "big");
 const file = openSync(big, "w");
 // All holes: costs no disk, and the kernel sends it without copying, so that the upstream is not the limit.
-ftruncateSync(file, GIB);
+ftruncateSync(file, BIG);
 closeSync(file);
 
 const http = Bun.serve<Talk>({
@@ -41,7 +42,7 @@ const http = Bun.serve<Talk>({
     switch (pathname) {
       case "/events":
         return events(Number(searchParams.get("count")), Number(searchParams.get("every")));
-      case "/gib":
+      case "/big":
         return new Response(Bun.file(big), { headers: { "Content-Type": "application/octet-stream" } });
       case "/sample":
         return new Response(SAMPLE);
@@ -79,9 +80,9 @@ const tcp = Bun.listen<Transfer>({
     data(socket, bytes) {
       const talk = socket.data;
       if (talk.left === -1) {
-        // The first byte says what to do: D sends a GiB, U takes one and says so.
+        // The first byte says what to do: D sends many bytes, U takes as many and says so.
         talk.sending = bytes[0] === 68;
-        talk.left = GIB;
+        talk.left = BIG;
         if (talk.sending) return send(socket);
         talk.left += 1;
       }
