@@ -1,12 +1,9 @@
 /** The first command of the README in a folder without packages: it installs them and shows the main job. */
 import { expect, test } from "bun:test";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
 import { atEnd } from "../support/at-end.ts";
+import { freshClone } from "../support/clone.ts";
 import { startOutside } from "../support/outside.ts";
 import { holdName } from "../support/ports.ts";
-import { ROOT } from "../support/spawned.ts";
 import { until } from "../support/until.ts";
 
 test(
@@ -14,18 +11,7 @@ test(
   async () => {
     const lock = await holdName("quickstart");
     atEnd(() => lock.stop());
-    const clone = mkdtempSync(join(tmpdir(), "app-proxy-clone-"));
-    atEnd(() => rmSync(clone, { recursive: true, force: true }));
-    const { stdout } = Bun.spawnSync(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], {
-      cwd: ROOT,
-    });
-    for (const file of stdout
-      .toString()
-      .split("\0")
-      .filter((name) => name !== "" && existsSync(join(ROOT, name)))) {
-      mkdirSync(join(clone, dirname(file)), { recursive: true });
-      cpSync(join(ROOT, file), join(clone, file));
-    }
+    const clone = freshClone();
     let printed = "";
     const child = startOutside([process.execPath, "run", "quickstart"], {
       cwd: clone,

@@ -25,12 +25,12 @@ export interface Service {
   stop(signal?: NodeJS.Signals): Promise<number>;
 }
 
-/** Runs a source file of the project with Bun. */
-export function spawnService(file: string, args: string[], env: Record<string, string> = {}): Service {
+/** Runs a source file of the project with Bun; `root` is where the project is. */
+export function spawnService(file: string, args: string[], env: Record<string, string> = {}, root = ROOT): Service {
   const lines: Record<string, unknown>[] = [];
   const stderr = Promise.withResolvers<string>();
   let [errors, rest] = ["", ""];
-  const child = startOutside([process.execPath, join(ROOT, file), ...args], {
+  const child = startOutside([process.execPath, join(root, file), ...args], {
     cwd: tmpdir(),
     env,
     read(stream, text) {
@@ -78,7 +78,7 @@ export interface SpawnedCluster {
 
 /** Starts both against a real Redis. Restarting gives the same addresses and database. */
 export async function spawnCluster(
-  settings: ClusterSettings & { redisPort: number; ports?: number },
+  settings: ClusterSettings & { redisPort: number; ports?: number; root?: string },
 ): Promise<SpawnedCluster> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-e2e-"));
   const count = settings.ports ?? 8;
@@ -97,11 +97,11 @@ export async function spawnCluster(
     manager: new Manager(`http://127.0.0.1:${port}`),
     ports: [low, low + count - 1] as [number, number],
     async startCoordinator() {
-      cluster.coordinator = spawnService("coordinator/main.ts", ["--config", files.coordinator]);
+      cluster.coordinator = spawnService("coordinator/main.ts", ["--config", files.coordinator], {}, settings.root);
       await cluster.coordinator.said("coordinator is up");
     },
     async startWorker() {
-      cluster.worker = spawnService("worker/main.ts", ["--config", files.worker]);
+      cluster.worker = spawnService("worker/main.ts", ["--config", files.worker], {}, settings.root);
       await cluster.worker.said("circuits are known");
     },
     async stop() {

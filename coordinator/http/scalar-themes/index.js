@@ -1,0 +1,2 @@
+// The only name that @elysiajs/swagger takes from it.
+export const elysiajsTheme = "";
