@@ -3,7 +3,7 @@ import { digestOf } from "../../shared/protocol/digest.ts";
 import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
-import type { Known } from "../../worker/state/coordinator-client.ts";
+import type { Known } from "../../worker/state/replica/state.ts";
 import { circuit, route } from "../support/values.ts";
 
 export const AUTHORITY = "model";

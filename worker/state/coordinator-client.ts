@@ -16,6 +16,7 @@ import {
   type ServiceWorkers,
   type WorkerRegistration,
 } from "../../shared/protocol/schema/worker.ts";
+import type { Known } from "./replica/state.ts";
 
 /** What the worker needs of a registration's answer; the original's has fewer fields than ours. */
 const Registered = Type.Object({
@@ -25,12 +26,6 @@ const Registered = Type.Object({
   home_url: Type.Optional(nullable(Type.String())),
 });
 export type Registered = Static<typeof Registered>;
-
-/** The revision that a node has, and of which database. */
-export interface Known {
-  since: number;
-  epoch: string;
-}
 
 export interface CoordinatorClient {
   register(wanted: WorkerRegistration): Promise<Registered>;

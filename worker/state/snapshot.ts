@@ -13,7 +13,7 @@ import { reason } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
-import type { ReplicaState } from "./replica.ts";
+import type { ReplicaState } from "./replica/replica.ts";
 import type { Table } from "../circuits/table.ts";
 import "../../shared/protocol/schema/formats.ts";
 

@@ -9,9 +9,10 @@ import type { Log } from "../../shared/runtime/log.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { RouteReports } from "../../shared/protocol/schema/health.ts";
 import type { WorkerCircuits, WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
-import type { CoordinatorClient, Known, Registered } from "./coordinator-client.ts";
+import type { CoordinatorClient, Registered } from "./coordinator-client.ts";
 import type { Frontends } from "../listeners/frontends.ts";
-import { createReplica, type ReplicaState } from "./replica.ts";
+import { createReplica, type ReplicaState } from "./replica/replica.ts";
+import type { Known } from "./replica/state.ts";
 import type { Table } from "../circuits/table.ts";
 
 export interface SyncDeps {

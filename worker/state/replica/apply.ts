@@ -1,7 +1,7 @@
-/** Circuits come and go: the table and the listeners together. Called by replica.ts, one change after the other. */
-import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
-import type { Frontends } from "../listeners/frontends.ts";
-import type { Table } from "../circuits/table.ts";
+/** Circuits come and go: the table and the listeners together. Called by changes.ts, one change after the other. */
+import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
+import type { Frontends } from "../../listeners/frontends.ts";
+import type { Table } from "../../circuits/table.ts";
 
 export interface Served {
   /** Takes new circuits and new states of known ones; gives those that can be reached then. */

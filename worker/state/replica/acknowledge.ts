@@ -1,9 +1,9 @@
-/** Tells the coordinator which circuits are served, and which can't be: somebody waits for it. Called by replica.ts. */
-import type { Bus } from "../../shared/bus/bus.ts";
-import { reason as reasonOf } from "../../shared/failure.ts";
-import type { Log } from "../../shared/runtime/log.ts";
-import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
-import type { Frontends } from "../listeners/frontends.ts";
+/** Tells the coordinator which circuits are served, and which can't be: somebody waits for it. Called by changes.ts. */
+import type { Bus } from "../../../shared/bus/bus.ts";
+import { reason as reasonOf } from "../../../shared/failure.ts";
+import type { Log } from "../../../shared/runtime/log.ts";
+import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
+import type { Frontends } from "../../listeners/frontends.ts";
 
 export interface AcknowledgerDeps {
   authority: string;
