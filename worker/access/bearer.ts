@@ -16,7 +16,7 @@ interface Bearer {
 export interface Bearers {
   /**
    * Lets the holder of the circuit's token in. At once where the token is known, else when its signature is checked.
-   * Throws or rejects with the failure (wire.md §3, E20006 to E20009).
+   * Throws or rejects with the failure (wire 3, E20006 to E20009).
    */
   admit(circuitId: string, authorization: string | null): undefined | Promise<void>;
 }

@@ -126,7 +126,7 @@ export class PermitAuthority {
   }
 }
 
-/** base64 of the ASCII hex digits of HMAC(secret, lower-case UUID): wire.md §7. */
+/** base64 of the ASCII hex digits of HMAC(secret, lower-case UUID): wire 7. */
 export function legacyPermit(secret: string, uid: string, digest: string): string {
   return Buffer.from(createHmac(digest, secret).update(uid.toLowerCase()).digest("hex")).toString("base64");
 }

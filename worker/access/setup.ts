@@ -126,7 +126,7 @@ async function useOf({ jti, exp }: Claims, client: string, { firstUses, admissio
   return isSameClient(first, client) ? "again" : "another";
 }
 
-/** Lets the address in for raw TCP; gives the link that tells the platform's client app where to connect (wire §7). */
+/** Lets the address in for raw TCP; gives the link that tells the platform's client app where to connect (wire 7). */
 async function tcpSetup(entry: Entry, token: string, address: string, deps: SetupDeps): Promise<string> {
   const { circuit, allowed } = entry;
   if (allowed !== null && !allowed(address))

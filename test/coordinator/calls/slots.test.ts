@@ -135,7 +135,7 @@ describe("slots of the living workers are counted for whoever looks:", () => {
     ]);
   });
 
-  // The same count decides which wildcard worker is next (wire.md 5): the first by name gets all circuits.
+  // The same count decides which wildcard worker is next (wire 5): the first by name gets all circuits.
   test("the used ones, so that a wildcard worker with fewer is next", async () => {
     const wildcard = { frontend_mode: "wildcard", wildcard_domain: ".more.example", port_range: null };
     const more = { authority: "c-wild", accepted_traffics: ["inference"], ...wildcard };

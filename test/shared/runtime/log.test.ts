@@ -1,6 +1,8 @@
-/** What a log line may hold of a URL, and how levels are called. */
+/** What a log line may hold of a URL and of a request, and how levels are called. */
 import { expect, test } from "bun:test";
+import { join } from "node:path";
 import { createLog, redactUrl } from "../../../shared/runtime/log.ts";
+import { ROOT } from "../../support/spawned.ts";
 
 test.each([
   ["/setup?token=eyJ.a.b", "/setup?token=[redacted]"],
@@ -39,4 +41,16 @@ test.each([
   ["trace", "trace"],
 ])("level %s of the original is %s", (given, level) => {
   expect(createLog("test", given).level).toBe(level);
+});
+
+test("what a request says stays in its one line, whatever it holds, and formats nothing", () => {
+  const said = 'a\n{"level":"error"}\r\u001b[2J\u0000 %s %j';
+  const write = `
+    import { createLog } from ${JSON.stringify(join(ROOT, "shared/runtime/log.ts"))};
+    createLog("test", "info").info({ url: ${JSON.stringify(said)} }, ${JSON.stringify(said)});`;
+  const { stdout } = Bun.spawnSync([process.execPath, "-e", write]);
+  const [line = "", ...more] = stdout.toString().split("\n");
+  expect(more).toEqual([""]);
+  expect(line).toMatch(/^[\x20-\x7e]*$/);
+  expect(JSON.parse(line)).toMatchObject({ level: "info", url: said, msg: said });
 });

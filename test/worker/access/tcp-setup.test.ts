@@ -1,4 +1,4 @@
-/** `/setup` for a raw TCP circuit: what a person's client is told (wire §7), and which address may connect then. */
+/** `/setup` for a raw TCP circuit: what a person's client is told (wire 7), and which address may connect then. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { SignJWT } from "jose";
 import { dial } from "../../contract/client.ts";
