@@ -294,7 +294,7 @@ function registration({ proxy_worker: own }: WorkerConfig, apiPort: number, wild
 /** Port mode opens a listener with each circuit, wildcard mode one for all, now. Throws when that can't be had. */
 function openFrontends(
   { engine, config, sharing = null }: WorkerDeps,
-  core: Core,
+  core: Core<Entry>,
   tls: TlsPair | null,
   log: Log,
   changed: () => void,

@@ -2,7 +2,7 @@
  * `bun test/bench/scale-table.ts COUNT`: a worker's table with so many circuits, in a process of its own: what a lookup
  * costs and what memory a circuit takes. Prints JSON; called by scale.ts.
  */
-import { find } from "../../worker/core/resolve.ts";
+import { resolve } from "../../worker/core/resolve.ts";
 import { circuit, head, newTable, route } from "../support/values.ts";
 
 export interface TableFigures {
@@ -31,7 +31,7 @@ if (import.meta.main) {
   const requests = asked.map((at) => head({ headers: [["Host", `app-${Math.min(count - 1, at | 1)}${DOMAIN}`]], frontend: { mode: "wildcard" } })); // prettier-ignore
   const figures: TableFigures = {
     byPort: timed((turn) => table.byPort(ports[turn % 1000] ?? 0)?.circuit.id),
-    byRequest: timed((turn) => find(table, requests[turn % 1000] ?? head(), DOMAIN).circuit.id),
+    byRequest: timed((turn) => resolve(table, requests[turn % 1000] ?? head(), DOMAIN)?.circuit.id),
     each,
   };
   console.log(JSON.stringify(figures));

@@ -10,7 +10,7 @@ import { socketsOf } from "../../worker/listeners/linux-sockets.ts";
 type Order = { open: number; name: string } | { close: number };
 
 /** A core that answers everything with its name. */
-export function named(name: string): Core {
+export function named(name: string): Core<null> {
   return {
     decide: () => ({ kind: "answer", answer: { status: 200, headers: [], body: name } }),
     failed: () => ({ status: 500, headers: [], body: name }),

@@ -29,7 +29,7 @@ interface Broken {
 }
 
 /** An engine whose core is another one. */
-const withCore = (change: (core: Core) => Core): Engine => ({
+const withCore = (change: <C>(core: Core<C>) => Core<C>): Engine => ({
   ...bunEngine,
   listen: (options, core) => bunEngine.listen(options, change(core)),
   listenTcp: (options, core) => bunEngine.listenTcp(options, change(core)),
@@ -106,7 +106,10 @@ test("so does the core, of a request that it cannot decide", async () => {
 });
 
 test("and of an answer to a failure that fails itself", async () => {
-  const engine = withCore((core) => ({ ...core, failed: (failure, head) => core.failed(failure, brokenHead(head)) }));
+  const engine = withCore((core) => ({
+    ...core,
+    failed: (failure, head, circuit) => core.failed(failure, brokenHead(head), circuit),
+  }));
   const { lines, coordinator, port } = await start(engine, "http");
   await coordinator.put(circuit({ port, user_id: "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d" }));
   const answer = await fetch(`http://127.0.0.1:${port}/x`);
@@ -120,7 +123,7 @@ test("and of a TCP connection", async () => {
   };
   const engine = withCore((core) => {
     let reads = 0;
-    const admit: Core["admit"] = (arrival) =>
+    const admit: typeof core.admit = (arrival) =>
       core.admit({ port: arrival.port, get peer() { return reads++ === 0 ? peer() : arrival.peer; } }); // prettier-ignore
     return { ...core, admit };
   });

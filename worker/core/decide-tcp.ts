@@ -5,7 +5,7 @@
 import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { toFailure } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
-import type { Arrival } from "../seam/engine.ts";
+import type { Admission, Arrival } from "../seam/engine.ts";
 import { plainAddress } from "../http/client-address.ts";
 import type { Knocks } from "../access/tcp-allowlist.ts";
 import { RoutePassage } from "../upstreams/attempt.ts";
@@ -26,8 +26,10 @@ interface TcpDeps {
   log: Log;
 }
 
-/** The passage of a connection that may pass; null closes it. */
-export function admitTcp(arrival: Arrival, deps: TcpDeps): RoutePassage | null | Promise<RoutePassage | null> {
+type Admitted = Admission<Entry> | null;
+
+/** Where a connection goes that may pass; null closes it. */
+export function admitTcp(arrival: Arrival, deps: TcpDeps): Admitted | Promise<Admitted> {
   const failed = (error: unknown): null => {
     reportFailure(deps.log, toFailure(error), arrival, "connection");
     return null;
@@ -41,27 +43,27 @@ export function admitTcp(arrival: Arrival, deps: TcpDeps): RoutePassage | null |
 }
 
 /** Notes why a connection was not carried. */
-export function refusedTcp(arrival: Arrival, entry: Entry | undefined, reason: string, log: Log): null {
+export function refusedTcp(arrival: Arrival, entry: Entry | null, reason: string, log: Log): null {
   log.info({ circuit: entry?.circuit.id, port: arrival.port, peer: arrival.peer, reason }, "connection refused");
   return null;
 }
 
 // --- internal ---
 
-function admit(arrival: Arrival, deps: TcpDeps): RoutePassage | null | Promise<RoutePassage | null> {
+function admit(arrival: Arrival, deps: TcpDeps): Admitted | Promise<Admitted> {
   const { table, tcp, log } = deps;
-  const entry = table.byPort(arrival.port);
+  const entry = table.byPort(arrival.port) ?? null;
   const address = plainAddress(arrival.peer);
-  const refused = entry === undefined ? "no circuit has this port" : refusal(entry, address, tcp);
-  if (entry === undefined || refused !== null) return refusedTcp(arrival, entry, refused ?? "", log);
+  const refused = entry === null ? "no circuit has this port" : refusal(entry, address, tcp);
+  if (entry === null || refused !== null) return refusedTcp(arrival, entry, refused ?? "", log);
   const { circuit } = entry;
   if (circuit.open_to_public || tcp.knocks === null) return open(entry, arrival, deps);
   return tcp.knocks.knows(circuit.id, address).then((known) => {
     if (!known) return refusedTcp(arrival, entry, "its address has not passed /setup for this circuit", log);
     // Meanwhile the circuit may have gone, or others have come.
-    const now = table.byId(circuit.id);
-    const late = now === undefined ? "the circuit is gone" : refusal(now, address, tcp);
-    return now === undefined || late !== null ? refusedTcp(arrival, now, late ?? "", log) : open(now, arrival, deps);
+    const now = table.byId(circuit.id) ?? null;
+    const late = now === null ? "the circuit is gone" : refusal(now, address, tcp);
+    return now === null || late !== null ? refusedTcp(arrival, now, late ?? "", log) : open(now, arrival, deps);
   });
 }
 
@@ -70,11 +72,11 @@ function refusal({ allowed, pool }: Entry, address: string, { maxConnections }: 
   return pool.open >= maxConnections ? `the circuit has ${maxConnections} connections already` : null;
 }
 
-function open(entry: Entry, arrival: Arrival, { usage, log }: TcpDeps): RoutePassage | null {
+function open(entry: Entry, arrival: Arrival, { usage, log }: TcpDeps): Admitted {
   const { pool } = entry;
   const member = pool.pick();
   if (member === null) return refusedTcp(arrival, entry, "no kernel serves this app", log);
   const use = useOf(entry, usage);
   use.request();
-  return new RoutePassage(pool, member, use, "connection");
+  return { circuit: entry, passage: new RoutePassage(pool, member, use, "connection") };
 }

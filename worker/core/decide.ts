@@ -17,7 +17,7 @@ import type { Core, Decision, RequestHead } from "../seam/engine.ts";
 import { enter, isEnter } from "../access/enter.ts";
 import { answerFor, upstreamFault } from "./failure.ts";
 import { isPreflight, preflightAnswer } from "../access/preflight.ts";
-import { find } from "./resolve.ts";
+import { resolve, unresolved } from "./resolve.ts";
 import type { Hold } from "./hold.ts";
 import type { Homes } from "../circuits/homes.ts";
 import { guardSetCookie, requestEdits } from "../http/headers.ts";
@@ -51,45 +51,50 @@ export interface DecideDeps {
   hold: Hold;
 }
 
-export function createCore(deps: DecideDeps): Core {
-  const { table, log, domain, homes, admission } = deps;
+export function createCore(deps: DecideDeps): Core<Entry> {
+  const { log, domain, homes, admission } = deps;
   const { now } = admission;
   return {
-    decide(head) {
-      try {
-        return walk(head, deps);
-      } catch (error) {
-        return refusal(error);
-      }
-    },
-    failed(failure, head) {
+    decide: (head) => decide(head, deps, deps.hold),
+    failed(failure, head, entry) {
       try {
         deps.advise(failure, head);
-        const entry = entryOf(table, head, domain);
         const answer = answerFor(failure, head, entry, { homes, log, domain, now });
         const origin = head.header("origin");
-        return origin !== null && entry !== undefined && deps.listed(entry, origin) ? readable(answer, origin) : answer;
+        return origin !== null && entry !== null && deps.listed(entry, origin) ? readable(answer, origin) : answer;
       } catch (error) {
         return lastAnswer(error, log);
       }
     },
     upstreamFault,
     admit: (arrival) => admitTcp(arrival, deps),
-    unanswered: (arrival, fault) => refusedTcp(arrival, table.byPort(arrival.port), fault.message, log),
+    unanswered: (arrival, fault, entry) => refusedTcp(arrival, entry, fault.message, log),
   };
 }
 
 // --- internal ---
 
-/** `hold` lets a page that loads itself again wait for its app. */
-function walk(head: RequestHead, deps: DecideDeps, hold: Hold | null = deps.hold): Decision | Promise<Decision> {
-  const { table, isReady, burner, admission, proxies, domain, log } = deps;
+type Decided = Decision<Entry>;
+
+/** `hold` lets a page that loads itself again wait for its app. Never throws, and a promise of it never rejects. */
+function decide(head: RequestHead, deps: DecideDeps, hold: Hold | null): Decided | Promise<Decided> {
+  let entry: Entry | null = null;
+  try {
+    entry = resolve(deps.table, head, deps.domain);
+    return walk(head, entry, deps, hold);
+  } catch (error) {
+    return refusal(error, entry);
+  }
+}
+
+function walk(head: RequestHead, entry: Entry | null, deps: DecideDeps, hold: Hold | null): Decided | Promise<Decided> {
+  const { isReady, burner, admission, proxies, domain, log } = deps;
   if (head.method === "CONNECT" || head.method === "TRACE")
     throw new Failure("method-not-allowed", `${head.method} is not proxied`);
   // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
   if (!isHost(head.header("host") ?? "")) throw new Failure("generic-bad-request", "Host: wanted one host");
   if (!isTarget(head.target)) throw new Failure("generic-bad-request", "Request target: wanted printable ASCII");
-  const entry = find(table, head, domain, isReady);
+  if (entry === null) throw unresolved(head, domain, isReady());
   const client = clientOf(head, proxies);
   if (hasNoPort(client.host)) client.host = withPort(client.host, deps.origin(entry));
   if (isPreflight(head, entry, deps.listed)) {
@@ -98,7 +103,10 @@ function walk(head: RequestHead, deps: DecideDeps, hold: Hold | null = deps.hold
   }
   if (isEnter(head.target)) {
     checkAddress(entry, client);
-    return enter(entry, head, admission, burner).then((answer): Decision => ({ kind: "answer", answer }), refusal);
+    return enter(entry, head, admission, burner).then(
+      (answer): Decided => ({ kind: "answer", answer }),
+      (error: unknown) => refusal(error, entry),
+    );
   }
   if (isBareManifest(head, entry, admission)) {
     checkAddress(entry, client);
@@ -112,11 +120,14 @@ function walk(head: RequestHead, deps: DecideDeps, hold: Hold | null = deps.hold
   if (!(admitted instanceof Promise)) {
     const held = entry.trouble === null ? null : (hold?.(entry, head) ?? null);
     // Meanwhile the circuit may have ended: from the start again.
-    if (held !== null) return held.then(() => walk(head, deps, null)).catch(refusal);
+    if (held !== null) return held.then(() => decide(head, deps, null));
     return onward(entry, head, client, admitted, deps);
   }
   // The token is known now. Meanwhile the slot may be another circuit's: from the start again.
-  return admitted.then(() => walk(head, deps, hold)).catch(refusal);
+  return admitted.then(
+    () => decide(head, deps, hold),
+    (error: unknown) => refusal(error, entry),
+  );
 }
 
 /** Who was let in goes on to a kernel. */
@@ -126,7 +137,7 @@ function onward(
   client: Client,
   answerHeaders: [string, string][],
   { usage, listed, serviceWorkers }: DecideDeps,
-): Decision {
+): Decided {
   const { circuit } = entry;
   const { id, app, app_mode: mode, open_to_public: isPublic } = circuit;
   // Service Workers: only the browser itself can set this header, for the script that is about to be registered.
@@ -138,6 +149,7 @@ function onward(
   use.request();
   return {
     kind: "forward",
+    circuit: entry,
     passage,
     // What was checked here ends here; the key of a public model service is its own (security 2).
     edits: requestEdits(
@@ -155,8 +167,8 @@ function onward(
   };
 }
 
-function refusal(error: unknown): Decision {
-  return { kind: "refuse", failure: toFailure(error) };
+function refusal(error: unknown, circuit: Entry | null): Decided {
+  return { kind: "refuse", failure: toFailure(error), circuit };
 }
 
 /** Where the answer to a failure has failed itself: nothing of the request is asked for any more. */
@@ -165,14 +177,4 @@ function lastAnswer(error: unknown, log: Log): Answer {
   const failure = toFailure(error);
   reportFailure(log, failure, { error_id: errorId });
   return failureAnswer(failure, "json", { errorId });
-}
-
-/** For the failure's page and log line: the circuit, when the request was for one. */
-function entryOf(table: Table, head: RequestHead, domain: string | null): Entry | undefined {
-  try {
-    return find(table, head, domain);
-  } catch (error) {
-    if (error instanceof Failure) return undefined;
-    throw error;
-  }
 }

@@ -22,11 +22,11 @@ export interface FailureDeps {
 }
 
 /** The answer for a failure; its error id is also in the log. */
-export function answerFor(failure: Failure, head: RequestHead, entry: Entry | undefined, deps: FailureDeps): Answer {
+export function answerFor(failure: Failure, head: RequestHead, entry: Entry | null, deps: FailureDeps): Answer {
   const { homes, log, domain, now } = deps;
   // An error of ours is not the app's, and who meets it may not have been let in.
   const isApps = failure.httpStatus >= 500 && failure.kind !== "internal-server-error";
-  const met = isApps && entry !== undefined ? meet(entry, pageOf(failure), now()) : null;
+  const met = isApps && entry !== null ? meet(entry, pageOf(failure), now()) : null;
   const errorId = met?.trouble.errorId ?? crypto.randomUUID();
   // What goes on with an app is told once; every page that loads itself again would write a line.
   if (met === null || met.isNew) {

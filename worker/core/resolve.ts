@@ -4,21 +4,22 @@ import type { RequestHead } from "../seam/engine.ts";
 import { labelOf } from "../circuits/label.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 
+/** Returns null for a slot without a circuit. `domain` is the wildcard domain with its leading dot. */
+export function resolve(table: Table, head: RequestHead, domain: string | null): Entry | null {
+  const slot = slotAsked(head, domain);
+  if (slot === null) return null;
+  return (typeof slot === "number" ? table.byPort(slot) : table.bySubdomain(slot)) ?? null;
+}
+
 /**
- * Throws the failure for a slot without a circuit. `domain` is the wildcard domain with its leading dot. Until `isReady` a
- * circuit that is missing may still come: the listener of all names opens before the worker knows its circuits.
+ * The failure for a slot without a circuit. Until `isReady` a circuit that is missing may still come: the listener of all
+ * names opens before the worker knows its circuits.
  */
-export function find(table: Table, head: RequestHead, domain: string | null, isReady = () => true): Entry {
-  if (head.frontend.mode === "port") {
-    const entry = table.byPort(head.frontend.port);
-    if (entry !== undefined) return entry;
-    throw noCircuit(`Unregistered slot ${head.frontend.port}`);
-  }
-  const label = nameOf(head, domain);
-  const entry = label === null ? undefined : table.bySubdomain(label);
-  if (entry !== undefined) return entry;
-  if (!isReady()) throw new Failure("service-unavailable", { msg: "The worker is starting; try again", page: "moved" });
-  throw noCircuit(`E20009: Subdomain ${label ?? "(none)"} not registered`);
+export function unresolved(head: RequestHead, domain: string | null, isReady: boolean): Failure {
+  const slot = slotAsked(head, domain);
+  if (typeof slot === "number") return noCircuit(`Unregistered slot ${slot}`);
+  if (!isReady) return new Failure("service-unavailable", { msg: "The worker is starting; try again", page: "moved" });
+  return noCircuit(`E20009: Subdomain ${slot ?? "(none)"} not registered`);
 }
 
 /** The slot that a request came to: a port, or a name under the domain; null for another host. */

@@ -1,6 +1,9 @@
 /**
  * The seam between the core, which decides on plain data, and an engine, which owns listeners and moves bytes.
  * The core knows neither `Request` nor sockets; an engine knows nothing of circuits, permits or routes. Types only.
+ *
+ * `C` is what the core knows of a circuit. An engine gets it with a decision and hands it back with what went wrong since:
+ * looked up again, the slot may be another person's by then.
  */
 import type { Answer } from "../../shared/http/page.ts";
 import type { Failure } from "../../shared/failure.ts";
@@ -62,8 +65,9 @@ export interface HeaderEdits {
 export type AnswerRules = ReadonlyMap<string, (value: string, host: string) => string | null>;
 
 /** Where to send a request, and how. */
-export interface Forward {
+export interface Forward<C> {
   kind: "forward";
+  circuit: C;
   passage: Passage;
   /** What changes in the header lines for the app. */
   edits: HeaderEdits;
@@ -80,7 +84,11 @@ export interface Forward {
   answered: ((status: number) => void) | undefined;
 }
 
-export type Decision = { kind: "refuse"; failure: Failure } | { kind: "answer"; answer: Answer } | Forward;
+/** A refusal's circuit is null when the request was for none. */
+export type Decision<C> =
+  | { kind: "refuse"; failure: Failure; circuit: C | null }
+  | { kind: "answer"; answer: Answer }
+  | Forward<C>;
 
 /** A TCP connection that has just come in. */
 export interface Arrival {
@@ -90,17 +98,23 @@ export interface Arrival {
   readonly port: number;
 }
 
+/** Where a TCP connection goes. */
+export interface Admission<C> {
+  circuit: C;
+  passage: Passage;
+}
+
 /** What an engine asks of the core. */
-export interface Core {
-  decide(head: RequestHead): Decision | Promise<Decision>;
-  /** The answer for a failure: the core's refusal, or what went wrong upstream. */
-  failed(failure: Failure, head: RequestHead): Answer;
+export interface Core<C> {
+  decide(head: RequestHead): Decision<C> | Promise<Decision<C>>;
+  /** The answer for a failure, the core's refusal or what went wrong upstream, of a decision about this circuit. */
+  failed(failure: Failure, head: RequestHead, circuit: C | null): Answer;
   /** Which failure an upstream fault is. Not asked for when the client has left: that is nobody's failure. */
   upstreamFault(fault: UpstreamFault, passage: Passage): Failure;
   /** Where a TCP connection goes; null closes it. */
-  admit(arrival: Arrival): Passage | null | Promise<Passage | null>;
-  /** No app took a TCP connection. */
-  unanswered(arrival: Arrival, fault: UpstreamFault): void;
+  admit(arrival: Arrival): Admission<C> | null | Promise<Admission<C> | null>;
+  /** No app took a TCP connection; null when it was not even admitted. */
+  unanswered(arrival: Arrival, fault: UpstreamFault, circuit: C | null): void;
 }
 
 export interface ListenOptions {
@@ -115,9 +129,9 @@ export interface ListenOptions {
 
 export interface Engine {
   /** Opens a listener for HTTP and WebSockets. Throws when the address can't be had. */
-  listen(options: ListenOptions, core: Core): Listener;
+  listen<C>(options: ListenOptions, core: Core<C>): Listener;
   /** Opens a listener for raw TCP; `frontend` is a port. Throws when the address can't be had. */
-  listenTcp(options: TcpListenOptions, core: Core): Listener;
+  listenTcp<C>(options: TcpListenOptions, core: Core<C>): Listener;
 }
 
 export interface TcpListenOptions {

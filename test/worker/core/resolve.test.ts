@@ -1,7 +1,8 @@
 /** Which circuit a request is for. */
 import { describe, expect, test } from "bun:test";
-import { find } from "../../../worker/core/resolve.ts";
+import { resolve, unresolved } from "../../../worker/core/resolve.ts";
 import { labelOf } from "../../../worker/circuits/label.ts";
+import type { RequestHead } from "../../../worker/seam/engine.ts";
 import { circuit, head, newTable, refused } from "../../support/values.ts";
 
 const DOMAIN = ".apps.example";
@@ -10,6 +11,13 @@ const named = circuit({ id: "0b0b0b0b-0000-4000-8000-000000000001", port: null, 
 const table = newTable();
 table.put(onPort);
 table.put(named);
+
+/** The circuit that is found. Throws the failure for none. */
+function find(asked: RequestHead, domain: string | null) {
+  const entry = resolve(table, asked, domain);
+  if (entry === null) throw unresolved(asked, domain, true);
+  return entry;
+}
 
 function wildcard(host: string | null, more: [string, string][] = []) {
   const headers: [string, string][] = host === null ? more : [["Host", host], ...more];
@@ -52,11 +60,11 @@ describe("on a port", () => {
       ["Host", "my-app.apps.example"],
       ["X-Forwarded-Host", "my-app.apps.example"],
     ];
-    expect(find(table, head({ headers }), DOMAIN).circuit).toBe(onPort);
+    expect(find(head({ headers }), DOMAIN).circuit).toBe(onPort);
   });
 
   test("without a circuit the slot is not registered", async () => {
-    expect(await refused(() => find(table, head({ frontend: { mode: "port", port: 10206 } }), null))).toEqual({
+    expect(await refused(() => find(head({ frontend: { mode: "port", port: 10206 } }), null))).toEqual({
       kind: "object-not-found",
       msg: "Unregistered slot 10206",
     });
@@ -65,7 +73,7 @@ describe("on a port", () => {
 
 describe("under the wildcard domain", () => {
   test.each(["my-app.apps.example", "MY-APP.apps.example.:443"])("the circuit is the one of the name: %s", (host) => {
-    expect(find(table, wildcard(host), DOMAIN).circuit).toBe(named);
+    expect(find(wildcard(host), DOMAIN).circuit).toBe(named);
   });
 
   test.each([
@@ -76,13 +84,13 @@ describe("under the wildcard domain", () => {
     [null, "(none)"],
   ])("the Host %p is not registered", async (host, label) => {
     const forwarded: [string, string][] = [["X-Forwarded-Host", "my-app.apps.example"]];
-    expect(await refused(() => find(table, wildcard(host, forwarded), DOMAIN))).toEqual({
+    expect(await refused(() => find(wildcard(host, forwarded), DOMAIN))).toEqual({
       kind: "object-not-found",
       msg: `E20009: Subdomain ${label} not registered`,
     });
   });
 
   test("nothing is found while no domain is configured", async () => {
-    expect((await refused(() => find(table, wildcard("my-app.apps.example"), null))).kind).toBe("object-not-found");
+    expect((await refused(() => find(wildcard("my-app.apps.example"), null))).kind).toBe("object-not-found");
   });
 });

@@ -3,7 +3,7 @@
  * websocket.ts, TCP in tcp.ts. Its known deviations from a direct connection are listed in ARCHITECTURE.md.
  */
 import type { Answer } from "../../../shared/http/page.ts";
-import { toFailure } from "../../../shared/failure.ts";
+import { toFailure, type Failure } from "../../../shared/failure.ts";
 import { pathAndQuery } from "../../../shared/http/target.ts";
 import { Faulted, forward } from "./http.ts";
 import { listenTcp } from "./tcp.ts";
@@ -19,7 +19,7 @@ export const bunEngine: Engine = { listen, listenTcp };
 
 // --- internal ---
 
-function listen(options: ListenOptions, core: Core): Listener {
+function listen<C>(options: ListenOptions, core: Core<C>): Listener {
   const { tls, sharing } = options;
   const openFirst = () => open(options, core, farewell);
   const first = tls === null && sharing === null ? openAlone(openFirst) : openClaimed(options, openFirst);
@@ -47,7 +47,7 @@ function listen(options: ListenOptions, core: Core): Listener {
 
 type Farewell = (server: Server, answering: Answering) => Answering;
 
-function open(options: ListenOptions, core: Core, farewell: Farewell): Server {
+function open<C>(options: ListenOptions, core: Core<C>, farewell: Farewell): Server {
   const { hostname, port, tls, sharing } = options;
   return Bun.serve<Bridge>({
     hostname,
@@ -65,7 +65,7 @@ function open(options: ListenOptions, core: Core, farewell: Farewell): Server {
   });
 }
 
-function serve(request: Request, server: Server, via: ListenOptions, core: Core): Answering {
+function serve<C>(request: Request, server: Server, via: ListenOptions, core: Core<C>): Answering {
   const head = new BunHead(request, server, via);
   const decided = core.decide(head);
   if (!(decided instanceof Promise)) return act(decided, request, server, head, core);
@@ -85,24 +85,25 @@ function left(): Response {
 /** Undefined when the client has become a WebSocket. */
 type Answering = Response | Promise<Response | undefined>;
 
-function act(decision: Decision, request: Request, server: Server, head: RequestHead, core: Core): Answering {
+function act<C>(decision: Decision<C>, request: Request, server: Server, head: RequestHead, core: Core<C>): Answering {
   switch (decision.kind) {
     case "refuse":
-      return toResponse(core.failed(decision.failure, head));
+      return toResponse(core.failed(decision.failure, head, decision.circuit));
     case "answer":
       return toResponse(decision.answer);
     case "forward": {
-      const failed = (error: unknown) => failedAnswer(error, request, head, core);
+      const failed = (error: unknown) => {
+        if (request.signal.aborted) return left();
+        return toResponse(core.failed(failureOf(error, core), head, decision.circuit));
+      };
       if (head.upgrade) return bridgeWebSocket(request, server, head.target, decision).catch(failed);
       return forward(request, head.target, decision, failed, () => server.timeout(request, 1));
     }
   }
 }
 
-function failedAnswer(error: unknown, request: Request, head: RequestHead, core: Core): Response {
-  if (request.signal.aborted) return left();
-  if (error instanceof Faulted) return toResponse(core.failed(core.upstreamFault(error.fault, error.passage), head));
-  return toResponse(core.failed(toFailure(error), head));
+function failureOf<C>(error: unknown, core: Core<C>): Failure {
+  return error instanceof Faulted ? core.upstreamFault(error.fault, error.passage) : toFailure(error);
 }
 
 /** A head over Bun's request; values are read only when the core asks for them. */

@@ -25,10 +25,10 @@ export class Faulted extends Error {
  * Forwards a request. `failed` makes the answer for what went wrong, `cut` ends the client's connection soon. One async function for the whole way: each one more
  * costs every request its promises.
  */
-export async function forward(
+export async function forward<C>(
   request: Request,
   target: string,
-  to: Forward,
+  to: Forward<C>,
   failed: (error: unknown) => Response,
   cut: () => void,
 ): Promise<Response> {
@@ -68,7 +68,7 @@ export async function forward(
 }
 
 /** The app's answer headers as the client gets them: the same object, edited, because a copy costs more than the rest. */
-export function answerHeaders(headers: Headers, to: Forward): Headers {
+export function answerHeaders<C>(headers: Headers, to: Forward<C>): Headers {
   const ends = endsHere(headers.get("connection"));
   const { answerRules: rules } = to;
   const dropped: string[] = [];
@@ -163,13 +163,13 @@ function elsewhere({ kind }: UpstreamFault, passage: Passage, request: Request):
 }
 
 /** What of a header stays within the circuit. */
-function keepWithin(headers: Headers, name: string, { answerRules, host }: Forward): void {
+function keepWithin<C>(headers: Headers, name: string, { answerRules, host }: Forward<C>): void {
   const passed = answerRules.get(name)?.(headers.get(name) ?? "", host) ?? null;
   if (passed === null) headers.delete(name);
   else headers.set(name, passed);
 }
 
-function guardCookies(headers: Headers, { cookie }: Forward): void {
+function guardCookies<C>(headers: Headers, { cookie }: Forward<C>): void {
   const lines = headers.getSetCookie();
   headers.delete("set-cookie");
   for (const line of lines) {

@@ -16,7 +16,7 @@ const QUEUE_MS = 3000;
 /** A peer that has vanished is noticed after as long as with Linux's own default, as an app would without us. Milliseconds. */
 const KEEPALIVE_MS = 7_200_000;
 
-export function listenTcp({ hostname, port, seenAs, sharing }: TcpListenOptions, core: Core): Listener {
+export function listenTcp<C>({ hostname, port, seenAs, sharing }: TcpListenOptions, core: Core<C>): Listener {
   const open = new Set<Leg>();
   const drained = Promise.withResolvers<void>();
   let stopped = false;
@@ -199,10 +199,13 @@ const HANDLERS: Bun.SocketHandler<Leg> = {
 const APP_HANDLERS: Bun.SocketHandler<Leg> = { ...HANDLERS, open: (socket) => socket.data.opened(socket) };
 
 /** Finds an app for the client; a client for which there is none is reset. */
-async function carry(client: Leg, arrival: Arrival, core: Core): Promise<void> {
+async function carry<C>(client: Leg, arrival: Arrival, core: Core<C>): Promise<void> {
+  let circuit: C | null = null;
   try {
-    const admitted = core.admit(arrival);
-    let passage = admitted instanceof Promise ? await admitted : admitted;
+    const asked = core.admit(arrival);
+    const admitted = asked instanceof Promise ? await asked : asked;
+    circuit = admitted?.circuit ?? null;
+    let passage = admitted?.passage ?? null;
     while (passage !== null) {
       const fault = await connect(client, passage);
       if (fault === null) return;
@@ -210,11 +213,11 @@ async function carry(client: Leg, arrival: Arrival, core: Core): Promise<void> {
       const other: Passage | null = fault.kind === "unreachable" && !client.isOver ? passage.elsewhere() : null;
       passage.release();
       // A client that has left is nobody's failure.
-      if (other === null && !client.isOver) core.unanswered(arrival, fault);
+      if (other === null && !client.isOver) core.unanswered(arrival, fault, circuit);
       passage = other;
     }
   } catch (error) {
-    core.unanswered(arrival, new UpstreamFault("broken", reason(error), error));
+    core.unanswered(arrival, new UpstreamFault("broken", reason(error), error), circuit);
   }
   client.reset();
 }

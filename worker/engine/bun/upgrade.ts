@@ -19,10 +19,10 @@ export function unfitHandshake(headers: Headers): Failure | Response | null {
 }
 
 /** Asks the app, and where it can't be connected to another one. */
-export async function askApps(
+export async function askApps<C>(
   request: Request,
   target: string,
-  to: Forward,
+  to: Forward<C>,
   highWater: number,
 ): Promise<{ answer: Answer; passage: Passage }> {
   const headers = edited(request.headers, to.edits);

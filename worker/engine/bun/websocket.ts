@@ -214,11 +214,11 @@ export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
 };
 
 /** Dials the app and upgrades the client; gives undefined when it did, else the refusal. Rejects with Faulted. */
-export async function bridgeWebSocket(
+export async function bridgeWebSocket<C>(
   request: Request,
   server: Bun.Server<Bridge>,
   target: string,
-  to: Forward,
+  to: Forward<C>,
 ): Promise<Response | undefined> {
   const unfit = unfitHandshake(request.headers);
   if (unfit !== null) {

@@ -30,8 +30,8 @@ let table: Table;
 let frontends: Frontends;
 let replica: Replica;
 
-const refusing: Core = {
-  decide: () => ({ kind: "refuse", failure: new Failure("service-unavailable") }),
+const refusing: Core<null> = {
+  decide: () => ({ kind: "refuse", failure: new Failure("service-unavailable"), circuit: null }),
   failed: () => ({ status: 503, headers: [], body: "" }),
   upstreamFault: () => new Failure("service-unavailable"),
   admit: () => null,
