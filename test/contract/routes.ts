@@ -1,15 +1,19 @@
 /** R1, R2: which route a request takes, and how one that does not answer is left out. Its way back is in routes-slow.ts. */
 import { describe, expect } from "bun:test";
 import { until } from "../support/until.ts";
-import { ask, begin, finalHead } from "./client.ts";
+import { ask, begin, dial, finalHead, requestHead } from "./client.ts";
 import { linesOf, useStage } from "./line.ts";
 import { chunk } from "./message.ts";
 import type { Shape } from "./shapes.ts";
 import { localRoute, type Opened, type Stage, type Wish } from "./stage.ts";
 import { answer, app, answering, type Upstream } from "./upstreams.ts";
+import { handshake } from "./websocket-peer.ts";
 import type { Wire } from "./wire.ts";
 
 const INFERENCE = { appMode: "inference", public: true } as const;
+
+/** A client's end is heard within a turn or two of the event loop; each route takes one. */
+const DEAD_ROUTES = 24;
 
 /** Apps that say who they are. */
 export function named(...names: string[]): Upstream[] {
@@ -159,6 +163,25 @@ export function routesSuite(shape: Shape): void {
       for (let at = 0; at < 2; at++) statuses.push((await ask(to, "/", { method: "POST", body: "x" })).head.status);
       expect(statuses.filter((status) => status === 200).length).toBe(1);
       expect(good.asked.length).toBe(1);
+    });
+
+    line("R2", "a request whose client has left is not sent elsewhere", async () => {
+      const [dead, good] = named("dead", "good");
+      if (dead === undefined || good === undefined) throw never();
+      dead.refuse();
+      const circuit = { session_ids: [crypto.randomUUID()] };
+      // So many that the worker hears of the client's end on the way from one to the next.
+      const ports = [...Array.from({ length: DEAD_ROUTES }, () => dead.port), good.port];
+      for (const upgrade of [[], handshake()]) {
+        const asked = good.asked.length;
+        const to = await stage().open({ routes: ports.map((port) => localRoute(port, circuit)), circuit });
+        const client = await dial(to.port);
+        await client.send(requestHead(to, "/", { headers: upgrade }));
+        client.reset();
+        // Who comes later and stays goes the same way.
+        expect(await answers(to, 1)).toEqual(["good"]);
+        expect(good.asked.length).toBe(asked + 1);
+      }
     });
   });
 

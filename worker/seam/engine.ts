@@ -31,6 +31,14 @@ export interface RequestHead {
   readonly upgrade: boolean;
 }
 
+/** How far a request has come when it fails. */
+export interface Progress {
+  /** Some of its body may have gone out. */
+  bodySent: boolean;
+  /** Nobody waits for the answer any more. */
+  clientGone: boolean;
+}
+
 /** One request or connection on its way over one route. The engine ends every passage with `release`. */
 export interface Passage {
   readonly host: string;
@@ -45,10 +53,8 @@ export interface Passage {
   moved: () => void;
   /** The app has accepted the connection. */
   reached(): void;
-  /** The app could not be connected to. */
-  failed(): void;
-  /** A passage over another route for the same request, which has reached no app; null when there is none left. */
-  elsewhere(): Passage | null;
+  /** It has failed, and is over: what its route did is noted. Gives the next one for the same request; null for none. */
+  next(fault: UpstreamFault, progress: Progress): Passage | null;
   /** It is over. More than once does no harm. */
   release(): void;
 }

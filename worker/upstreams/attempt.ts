@@ -2,7 +2,9 @@
  * One request or connection on its way over one route: counts for the pool's balance, reports how the route did,
  * and can be ended when the route goes. Made by the core, used by engines.
  */
-import type { Passage } from "../seam/engine.ts";
+import type { UpstreamFault } from "../net/upstream-fault.ts";
+import type { Passage, Progress } from "../seam/engine.ts";
+import { isConnectFailure, mayTryNext } from "./attempts.ts";
 import type { Carried, Member, RoutePool } from "./pool.ts";
 
 /** Where its use is told. */
@@ -67,12 +69,10 @@ export class RoutePassage implements Passage, Carried {
     this.#pool.reached(this.member);
   }
 
-  failed(): void {
-    this.#pool.failed(this.member);
-  }
-
-  elsewhere(): RoutePassage | null {
+  next({ kind }: UpstreamFault, progress: Progress): RoutePassage | null {
+    if (isConnectFailure(kind)) this.#pool.failed(this.member);
     this.release();
+    if (!mayTryNext(kind, progress)) return null;
     this.#tried ??= new Set();
     this.#tried.add(this.member);
     const member = this.#pool.pick(this.#tried);

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Route } from "../../../shared/protocol/schema/circuit.ts";
 import { RoutePassage } from "../../../worker/upstreams/attempt.ts";
+import { UpstreamFault } from "../../../worker/net/upstream-fault.ts";
 import { RoutePool, type Member, type PoolSettings } from "../../../worker/upstreams/pool.ts";
 import { route, untold } from "../../support/values.ts";
 
@@ -25,6 +26,10 @@ const pick = (pool: RoutePool): Member => pool.pick() ?? missing();
 const ports = (pool: RoutePool, count: number) =>
   Array.from({ length: count }, () => pool.pick()?.route.kernel_port ?? null);
 const passage = (pool: RoutePool, tried?: Set<Member>) => new RoutePassage(pool, pick(pool), untold, "request", tried);
+
+const UNREACHABLE = new UpstreamFault("unreachable", "refused");
+/** Of a request of which nothing has gone out. */
+const FRESH = { bodySent: false, clientGone: false };
 
 function missing(): never {
   throw new Error("the pool gives no member");
@@ -158,7 +163,8 @@ describe("a passage", () => {
     const { pool } = poolOf([at(1), at(2), at(3)]);
     fails(pool, pick(pool), 3);
     const seen: number[] = [];
-    for (let next: RoutePassage | null = passage(pool); next !== null; next = next.elsewhere()) seen.push(next.port);
+    for (let next: RoutePassage | null = passage(pool); next !== null; next = next.next(UNREACHABLE, FRESH))
+      seen.push(next.port);
     expect(seen).toEqual([2, 3, 1]);
     expect(pool.open).toBe(0);
   });
@@ -177,7 +183,7 @@ describe("a passage", () => {
   test("reports how its own route did", () => {
     const { pool, out } = poolOf([at(1), at(2)]);
     const running = passage(pool);
-    for (let time = 0; time < 3; time++) running.failed();
+    for (let time = 0; time < 3; time++) running.next(UNREACHABLE, { ...FRESH, bodySent: true });
     expect(out()).toEqual([1]);
     running.reached();
     expect(new Set(ports(pool, 2))).toEqual(new Set([1, 2]));

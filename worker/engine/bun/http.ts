@@ -58,9 +58,9 @@ export async function forward<C>(
     } catch (error) {
       const fault = exchange.faultOf(error);
       exchange.abandon();
-      const other = elsewhere(fault, passage, request);
-      if (other === null) return failed(new Faulted(fault, passage));
-      passage = other;
+      const next = passage.next(fault, { bodySent: request.body !== null, clientGone: request.signal.aborted });
+      if (next === null) return failed(new Faulted(fault, passage));
+      passage = next;
     } finally {
       watch.done(exchange);
     }
@@ -152,14 +152,6 @@ class Exchange implements Waiting {
     const { reason: why } = this.#control.signal;
     return faultOf(why instanceof UpstreamFault ? why : error);
   }
-}
-
-/** Ends the passage. Gives another one where nothing has reached the app and no body may be half gone. */
-function elsewhere({ kind }: UpstreamFault, passage: Passage, request: Request): Passage | null {
-  if (kind === "unreachable" || kind === "late") passage.failed();
-  const other = kind === "unreachable" && request.body === null ? passage.elsewhere() : null;
-  passage.release();
-  return other;
 }
 
 /** What of a header stays within the circuit. */

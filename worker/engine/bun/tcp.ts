@@ -209,12 +209,10 @@ async function carry<C>(client: Leg, arrival: Arrival, core: Core<C>): Promise<v
     while (passage !== null) {
       const fault = await connect(client, passage);
       if (fault === null) return;
-      // Nothing has reached the app.
-      const other: Passage | null = fault.kind === "unreachable" && !client.isOver ? passage.elsewhere() : null;
-      passage.release();
+      const next: Passage | null = passage.next(fault, { bodySent: false, clientGone: client.isOver });
       // A client that has left is nobody's failure.
-      if (other === null && !client.isOver) core.unanswered(arrival, fault, circuit);
-      passage = other;
+      if (next === null && !client.isOver) core.unanswered(arrival, fault, circuit);
+      passage = next;
     }
   } catch (error) {
     core.unanswered(arrival, new UpstreamFault("broken", reason(error), error), circuit);
@@ -233,9 +231,7 @@ async function connect(client: Leg, passage: Passage): Promise<UpstreamFault | n
   try {
     await dialled.socket;
   } catch (error) {
-    const fault = error instanceof UpstreamFault ? error : new UpstreamFault("broken", reason(error), error);
-    if (fault.kind === "unreachable" || fault.kind === "late") passage.failed();
-    return fault;
+    return error instanceof UpstreamFault ? error : new UpstreamFault("broken", reason(error), error);
   }
   passage.reached();
   join(client, app, passage);

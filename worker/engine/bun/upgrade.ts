@@ -38,11 +38,9 @@ export async function askApps<C>(
       return { answer, passage };
     } catch (error) {
       const fault = error instanceof UpstreamFault ? error : new UpstreamFault("broken", String(error), error);
-      if (fault.kind === "unreachable" || fault.kind === "late") passage.failed();
-      const other = fault.kind === "unreachable" ? passage.elsewhere() : null;
-      passage.release();
-      if (other === null) throw new Faulted(fault, passage);
-      passage = other;
+      const next = passage.next(fault, { bodySent: false, clientGone: request.signal.aborted });
+      if (next === null) throw new Faulted(fault, passage);
+      passage = next;
     } finally {
       request.signal.removeEventListener("abort", asked.stop);
     }

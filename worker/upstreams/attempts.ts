@@ -1,0 +1,19 @@
+/**
+ * What follows when an app could not be asked: one rule for HTTP, WebSockets and TCP, whatever engine carries them
+ * (dataplane R2, H10). Pure; attempt.ts acts on it.
+ */
+import type { FaultKind } from "../net/upstream-fault.ts";
+import type { Progress } from "../seam/engine.ts";
+
+/** Whether a fault counts against the route: it takes no connections. */
+export function isConnectFailure(kind: FaultKind): boolean {
+  return kind === "unreachable" || kind === "late";
+}
+
+/**
+ * Whether the same request may go over another route: nothing has reached an app, no body may be half gone, and somebody
+ * waits for the answer. A connection that was late has used up the client's time.
+ */
+export function mayTryNext(kind: FaultKind, { bodySent, clientGone }: Progress): boolean {
+  return kind === "unreachable" && !bodySent && !clientGone;
+}
