@@ -79,6 +79,16 @@ test("only what speaks HTTP knows Elysia", () => {
   expect(strays(/^(elysia|@elysiajs\/)/, /^coordinator\/(http\/|[\w-]+\/api\.ts$)/)).toEqual([]);
 });
 
+test("an engine rests on what every engine rests on, not on the core's rules", () => {
+  const may = /^worker\/(seam|protocols|net|listeners)\/|^shared\//;
+  const own = (from: string) => `${from.split("/").slice(0, 3).join("/")}/`;
+  const strange = imports.filter(
+    ({ from, to }) =>
+      from.startsWith("worker/engine/") && files.includes(to) && !to.startsWith(own(from)) && !may.test(to),
+  );
+  expect(strange.map(({ from, to }) => `${from} loads ${to}`)).toEqual([]);
+});
+
 test("few files stand beside the rooms of a service", () => {
   for (const service of ["coordinator", "worker"])
     expect(files.filter((file) => dirname(file) === service).length).toBeLessThanOrEqual(8);

@@ -7,6 +7,7 @@ import { redactUrl, type Log } from "../../shared/runtime/log.ts";
 import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { isHost, isTarget } from "../../shared/http/target.ts";
 import { failureAnswer, type Answer } from "../../shared/http/page.ts";
+import { answerEdits } from "../http/answer-edits.ts";
 import { ANSWER_RULES } from "../http/answer-rules.ts";
 import { admit, checkAddress, type AdmitSettings } from "../access/authorize.ts";
 import type { Burner } from "../access/single-use.ts";
@@ -20,7 +21,7 @@ import { isPreflight, preflightAnswer } from "../access/preflight.ts";
 import { resolve, unresolved } from "./resolve.ts";
 import type { Hold } from "./hold.ts";
 import type { Homes } from "../circuits/homes.ts";
-import { guardSetCookie, requestEdits } from "../http/headers.ts";
+import { requestEdits } from "../http/headers.ts";
 import { isBareManifest, manifestAnswer } from "../access/manifest.ts";
 import { pick } from "./pick.ts";
 import type { ServiceWorkerNotes } from "../circuits/service-workers.ts";
@@ -135,7 +136,7 @@ function onward(
   entry: Entry,
   head: RequestHead,
   client: Client,
-  answerHeaders: [string, string][],
+  add: [string, string][],
   { usage, listed, serviceWorkers }: DecideDeps,
 ): Decided {
   const { circuit } = entry;
@@ -147,6 +148,9 @@ function onward(
   const use = useOf(entry, usage);
   const passage = pick(entry, use, head.upgrade ? "connection" : "request");
   use.request();
+  const cors = corsLines(entry, head, listed);
+  const rules = ANSWER_RULES[circuit.frontend_mode];
+  const { host } = client;
   return {
     kind: "forward",
     circuit: entry,
@@ -158,11 +162,7 @@ function onward(
       app,
       mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
     ),
-    answerHeaders,
-    cors: corsLines(entry, head, listed),
-    answerRules: ANSWER_RULES[circuit.frontend_mode],
-    host: client.host,
-    cookie: guardSetCookie,
+    answerEdits: (answer) => answerEdits(answer, { add, cors, rules, host }),
     answered: registers ? (status) => serviceWorkers.fetched(circuit, status) : undefined,
   };
 }

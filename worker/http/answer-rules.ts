@@ -4,7 +4,7 @@
  * other people's circuits, perhaps the platform; in wildcard mode the host is the circuit's own. Looked up by name for
  * each header of an answer; nothing else happens where none of them is there.
  */
-import type { AnswerRules } from "../seam/engine.ts";
+import type { AnswerRules } from "./answer-edits.ts";
 
 /** RFC 9110 §5.5: a list. Quoted strings of these headers have no commas that matter: an element cut in two is no directive. */
 const listed = (value: string): string[] => value.split(",").map((one) => one.trim());

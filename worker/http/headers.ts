@@ -65,13 +65,7 @@ export function requestEdits(head: RequestHead, by: ForwardedBy, app: string, au
     else if (cookies !== cookie) set.push(["Cookie", cookies]);
   }
   if (app === "rstudio") set.push(...rstudioHeaders(head.target, by));
-  return { remove, set };
-}
-
-/** The header lines after the edits. */
-export function edited(lines: Iterable<[string, string]>, { remove, set }: HeaderEdits): [string, string][] {
-  const gone = new Set([...remove, ...set.map(([name]) => name.toLowerCase())]);
-  return [...[...lines].filter(([name]) => !gone.has(name.toLowerCase())), ...set];
+  return { remove, set, add: NOTHING };
 }
 
 /** The names of an answer's headers that end here: hop-by-hop ones, and all that its `Connection` names. */
@@ -97,6 +91,8 @@ export function guardSetCookie(line: string): string | null {
 }
 
 // --- internal ---
+
+const NOTHING: HeaderEdits["add"] = [];
 
 function isHopByHop(lower: string): boolean {
   return HOP_BY_HOP.has(lower) || lower.startsWith("proxy-");

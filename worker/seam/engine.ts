@@ -65,10 +65,18 @@ export interface HeaderEdits {
   remove: readonly string[];
   /** These replace all lines of their names. */
   set: readonly [name: string, value: string][];
+  /** These come besides. */
+  add: readonly [name: string, value: string][];
 }
 
-/** By name in lower case: what may pass of an answer header that reaches further than its circuit. Null drops it. */
-export type AnswerRules = ReadonlyMap<string, (value: string, host: string) => string | null>;
+/** The header lines of an app's answer, read where the engine has them: `Headers` is one such. */
+export interface AnswerLines {
+  /** All values of a name joined by commas, or null. */
+  get(name: string): string | null;
+  /** All names, in lower case. */
+  keys(): Iterable<string>;
+  getSetCookie(): string[];
+}
 
 /** Where to send a request, and how. */
 export interface Forward<C> {
@@ -77,15 +85,8 @@ export interface Forward<C> {
   passage: Passage;
   /** What changes in the header lines for the app. */
   edits: HeaderEdits;
-  /** Header lines to add to the app's answer. */
-  answerHeaders: [string, string][];
-  /** Added where the answer has no Access-Control-Allow-Origin of the app's. */
-  cors: [string, string][];
-  /** For the app's answer headers; `host` is the circuit's, as the client names it. */
-  answerRules: AnswerRules;
-  host: string;
-  /** Says which of the app's `Set-Cookie` lines may pass, and how. Null drops one. */
-  cookie: (line: string) => string | null;
+  /** What changes in the header lines of the app's answer. */
+  answerEdits: (answer: AnswerLines) => HeaderEdits;
   /** Wants to know the status of the app's answer. */
   answered: ((status: number) => void) | undefined;
 }

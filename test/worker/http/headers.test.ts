@@ -1,13 +1,13 @@
 /** Header rules between client and app: what passes, what ends here, what is rebuilt, and cookies in both directions. */
 import { describe, expect, test } from "bun:test";
 import {
-  edited,
   endsHere,
   guardSetCookie,
   requestEdits,
   withoutOurCookies,
   type ForwardedBy,
 } from "../../../worker/http/headers.ts";
+import { edited } from "../../../worker/protocols/http1/edited.ts";
 import { head, type HeadWish } from "../../support/values.ts";
 
 const BY: ForwardedBy = { chain: ["203.0.113.7"], proto: "http", host: "apps.example:10205" };

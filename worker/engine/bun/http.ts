@@ -4,7 +4,6 @@
  */
 import { reason } from "../../../shared/failure.ts";
 import { hostPort } from "../../../shared/values.ts";
-import { endsHere } from "../../http/headers.ts";
 import { HeadWatch, type Waiting } from "./head-watch.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import type { Forward, HeaderEdits, Passage } from "../../seam/engine.ts";
@@ -43,7 +42,7 @@ export async function forward<C>(
       const { status, statusText } = upstream;
       if (status < 200 || status > 599) throw new Error(`Bun.serve cannot pass on the app's status ${status}`);
       to.answered?.(status);
-      const headers = answerHeaders(upstream.headers, to);
+      const headers = edit(upstream.headers, to.answerEdits(upstream.headers));
       const reader = upstream.body?.getReader();
       // Bun.serve completes a head only with the first byte of its body, so waiting for that byte costs nothing, and a
       // body that is whole by then keeps its Content-Length.
@@ -67,22 +66,11 @@ export async function forward<C>(
   }
 }
 
-/** The app's answer headers as the client gets them: the same object, edited, because a copy costs more than the rest. */
-export function answerHeaders<C>(headers: Headers, to: Forward<C>): Headers {
-  const ends = endsHere(headers.get("connection"));
-  const { answerRules: rules } = to;
-  const dropped: string[] = [];
-  const ruled: string[] = [];
-  for (const name of headers.keys()) {
-    if (ends(name)) dropped.push(name);
-    else if (rules.has(name)) ruled.push(name);
-  }
-  for (const name of dropped) headers.delete(name);
-  for (const name of ruled) keepWithin(headers, name, to);
-  if (headers.has("set-cookie")) guardCookies(headers, to);
-  for (const [name, value] of to.answerHeaders) headers.append(name, value);
-  if (to.cors.length > 0 && !headers.has("access-control-allow-origin"))
-    for (const [name, value] of to.cors) headers.append(name, value);
+/** The same object, edited: a copy costs more than all the rest of it. */
+export function edit(headers: Headers, { remove, set, add }: HeaderEdits): Headers {
+  for (const name of remove) headers.delete(name);
+  for (const [name, value] of set) headers.set(name, value);
+  for (const [name, value] of add) headers.append(name, value);
   return headers;
 }
 
@@ -118,7 +106,7 @@ class Exchange implements Waiting {
     if (body !== null) this.guard();
     return fetch(`http://${hostPort(this)}${target}`, {
       method,
-      headers: requestHeaders(headers, edits),
+      headers: edit(new Headers(headers), edits),
       body: body === null ? null : metered(body, this.#passage.moved),
       redirect: "manual",
       decompress: false,
@@ -152,29 +140,6 @@ class Exchange implements Waiting {
     const { reason: why } = this.#control.signal;
     return faultOf(why instanceof UpstreamFault ? why : error);
   }
-}
-
-/** What of a header stays within the circuit. */
-function keepWithin<C>(headers: Headers, name: string, { answerRules, host }: Forward<C>): void {
-  const passed = answerRules.get(name)?.(headers.get(name) ?? "", host) ?? null;
-  if (passed === null) headers.delete(name);
-  else headers.set(name, passed);
-}
-
-function guardCookies<C>(headers: Headers, { cookie }: Forward<C>): void {
-  const lines = headers.getSetCookie();
-  headers.delete("set-cookie");
-  for (const line of lines) {
-    const passed = cookie(line);
-    if (passed !== null) headers.append("set-cookie", passed);
-  }
-}
-
-function requestHeaders(from: Headers, { remove, set }: HeaderEdits): Headers {
-  const headers = new Headers(from);
-  for (const name of remove) headers.delete(name);
-  for (const [name, value] of set) headers.set(name, value);
-  return headers;
 }
 
 /** Without a Content-Type, Bun would invent one for bytes that it has at once. */

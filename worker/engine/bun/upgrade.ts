@@ -3,7 +3,7 @@
  * websocket.ts, which goes on when both sides agree.
  */
 import { Failure } from "../../../shared/failure.ts";
-import { edited } from "../../http/headers.ts";
+import { edited } from "../../protocols/http1/edited.ts";
 import { shakeHands, type Answer } from "../../protocols/websocket/handshake.ts";
 import { answerBody, Faulted } from "./http.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";

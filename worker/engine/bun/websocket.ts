@@ -3,7 +3,7 @@
  * close codes and back-pressure pass both ways; pings are answered at each hop. The app's side is protocols/websocket/client.ts.
  */
 import { MAX_MESSAGE, type AppListener, type AppSocket } from "../../protocols/websocket/client.ts";
-import { answerHeaders } from "./http.ts";
+import { edit } from "./http.ts";
 import { askApps, refusal, unfitHandshake } from "./upgrade.ts";
 import type { Forward, Passage } from "../../seam/engine.ts";
 import { LOOK_EVERY_MS, Pulse } from "../../protocols/websocket/keepalive.ts";
@@ -227,7 +227,7 @@ export async function bridgeWebSocket<C>(
     return unfit;
   }
   const { answer, passage } = await askApps(request, target, to, HIGH_WATER);
-  const headers = answerHeaders(answer.head.headers, to);
+  const headers = edit(answer.head.headers, to.answerEdits(answer.head.headers));
   if (answer.kind === "refused") return refusal(answer, headers, passage, () => server.timeout(request, 1));
   const bridge = new Bridge(answer.socket, passage);
   for (const name of ["sec-websocket-accept", "content-length"]) headers.delete(name);

@@ -1,0 +1,55 @@
+/**
+ * What changes in the header lines of an app's answer on their way to the client: what ends at the worker, what reaches
+ * further than the circuit (answer-rules.ts), cookies, and what is added. Pure, once an answer; an engine carries it out.
+ */
+import type { AnswerLines, HeaderEdits } from "../seam/engine.ts";
+import { endsHere, guardSetCookie } from "./headers.ts";
+
+/** By name in lower case: what may pass of a header that reaches further than its circuit. Null drops it. */
+export type AnswerRules = ReadonlyMap<string, (value: string, host: string) => string | null>;
+
+export interface AnswerWishes {
+  /** Lines to add. */
+  add: readonly [name: string, value: string][];
+  /** Added where the answer has no Access-Control-Allow-Origin of the app's. */
+  cors: readonly [name: string, value: string][];
+  rules: AnswerRules;
+  /** The circuit's host, as the client names it. */
+  host: string;
+}
+
+type Edits = { remove: string[]; set: [string, string][]; add: [string, string][] };
+
+export function answerEdits(answer: AnswerLines, { add, cors, rules, host }: AnswerWishes): HeaderEdits {
+  const edits: Edits = { remove: [], set: [], add: [] };
+  const ends = endsHere(answer.get("connection"));
+  let hasCookies = false;
+  let hasCors = false;
+  for (const name of answer.keys()) {
+    if (ends(name)) edits.remove.push(name);
+    else if (name === "set-cookie") hasCookies = true;
+    else if (name === "access-control-allow-origin") hasCors = true;
+    else if (rules.has(name)) keepWithin(name, answer.get(name) ?? "", rules, host, edits);
+  }
+  if (hasCookies) guardCookies(answer.getSetCookie(), edits);
+  edits.add.push(...add);
+  if (!hasCors) edits.add.push(...cors);
+  return edits;
+}
+
+// --- internal ---
+
+/** What of a header stays within the circuit. */
+function keepWithin(name: string, value: string, rules: AnswerRules, host: string, edits: Edits): void {
+  const passed = rules.get(name)?.(value, host) ?? null;
+  if (passed === null) edits.remove.push(name);
+  else if (passed !== value) edits.set.push([name, passed]);
+}
+
+/** Lines of this name can't be joined: all are written anew where one of them has to change. */
+function guardCookies(lines: readonly string[], edits: Edits): void {
+  const passed = lines.map(guardSetCookie);
+  if (passed.every((line, at) => line === lines[at])) return;
+  edits.remove.push("set-cookie");
+  for (const line of passed) if (line !== null) edits.add.push(["set-cookie", line]);
+}
