@@ -144,5 +144,5 @@ export function faultyKeys(load: () => unknown): string[] {
   return configError(load).faults.map(({ key }) => key);
 }
 
-/** For passages whose use nobody notes. */
+/** For attempts whose use nobody notes. */
 export const untold = { moved: () => undefined, opened: () => () => undefined };

@@ -8,7 +8,7 @@ import type { Log } from "../../shared/runtime/log.ts";
 import type { Admission, Arrival } from "../seam/engine.ts";
 import { plainAddress } from "../http/client-address.ts";
 import type { Knocks } from "../access/tcp-allowlist.ts";
-import { RoutePassage } from "../upstreams/attempt.ts";
+import { RouteAttempt } from "../upstreams/attempt.ts";
 import { useOf, type Entry, type Table } from "../circuits/table.ts";
 import type { Usage } from "../circuits/usage.ts";
 
@@ -78,5 +78,5 @@ function open(entry: Entry, arrival: Arrival, { usage, log }: TcpDeps): Admitted
   if (member === null) return refusedTcp(arrival, entry, "no kernel serves this app", log);
   const use = useOf(entry, usage);
   use.request();
-  return { circuit: entry, passage: new RoutePassage(pool, member, use, "connection") };
+  return { circuit: entry, attempt: new RouteAttempt(pool, member, use, "connection") };
 }

@@ -146,7 +146,7 @@ function onward(
   if (registers && circuit.service_workers === "blocked")
     throw new Failure("generic-forbidden", "Another user's app has left a service worker here; none can be registered");
   const use = useOf(entry, usage);
-  const passage = pick(entry, use, head.upgrade ? "connection" : "request");
+  const attempt = pick(entry, use, head.upgrade ? "connection" : "request");
   use.request();
   const cors = corsLines(entry, head, listed);
   const rules = ANSWER_RULES[circuit.frontend_mode];
@@ -154,7 +154,7 @@ function onward(
   return {
     kind: "forward",
     circuit: entry,
-    passage,
+    attempt,
     // What was checked here ends here; the key of a public model service is its own (security 2).
     edits: requestEdits(
       head,

@@ -6,7 +6,7 @@ import { failureAnswer, listsHtml, pageOf, wantsPage, type About, type Answer } 
 import { BEHAVIOURS } from "../../shared/pages/kinds.ts";
 import { readerOf, scrollsAtRefresh } from "../../shared/pages/reader.ts";
 import type { UpstreamFault } from "../net/upstream-fault.ts";
-import type { Passage, RequestHead } from "../seam/engine.ts";
+import type { Attempt, RequestHead } from "../seam/engine.ts";
 import { slotAsked } from "./resolve.ts";
 import type { Homes } from "../circuits/homes.ts";
 import type { Entry } from "../circuits/table.ts";
@@ -52,7 +52,7 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | nu
 }
 
 /** What an upstream fault means to the client. A client that has left is no fault: the engine sees that first. */
-export function upstreamFault(fault: UpstreamFault, to: Passage): Failure {
+export function upstreamFault(fault: UpstreamFault, to: Attempt): Failure {
   const cause = new Error(`${to.host}:${to.port}: ${reason(fault)}`, { cause: fault });
   switch (fault.kind) {
     case "unreachable":

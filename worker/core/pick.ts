@@ -1,12 +1,12 @@
 /** Which kernel of a circuit gets the next request. */
 import { Failure } from "../../shared/failure.ts";
-import { RoutePassage, type Reports, type Travels } from "../upstreams/attempt.ts";
+import { RouteAttempt, type Reports, type Travels } from "../upstreams/attempt.ts";
 import type { Entry } from "../circuits/table.ts";
 
-/** A passage over the next route in turn, whose use is told to `use`. Throws service-unavailable when there is none. */
-export function pick({ pool }: Entry, use: Reports, travels: Travels): RoutePassage {
+/** An attempt over the next route in turn, whose use is told to `use`. Throws service-unavailable when there is none. */
+export function pick({ pool }: Entry, use: Reports, travels: Travels): RouteAttempt {
   const member = pool.pick();
   if (member === null)
     throw new Failure("service-unavailable", { msg: "No kernel serves this app", page: "no-kernel" });
-  return new RoutePassage(pool, member, use, travels);
+  return new RouteAttempt(pool, member, use, travels);
 }

@@ -39,8 +39,8 @@ export interface Progress {
   clientGone: boolean;
 }
 
-/** One request or connection on its way over one route. The engine ends every passage with `release`. */
-export interface Passage {
+/** One request or connection on its way over one route. The engine ends each with `next` or `release`. */
+export interface Attempt {
   readonly host: string;
   readonly port: number;
   /** True while an app that has never accepted a connection may still be starting. */
@@ -54,7 +54,7 @@ export interface Passage {
   /** The app has accepted the connection. */
   reached(): void;
   /** It has failed, and is over: what its route did is noted. Gives the next one for the same request; null for none. */
-  next(fault: UpstreamFault, progress: Progress): Passage | null;
+  next(fault: UpstreamFault, progress: Progress): Attempt | null;
   /** It is over. More than once does no harm. */
   release(): void;
 }
@@ -82,7 +82,7 @@ export interface AnswerLines {
 export interface Forward<C> {
   kind: "forward";
   circuit: C;
-  passage: Passage;
+  attempt: Attempt;
   /** What changes in the header lines for the app. */
   edits: HeaderEdits;
   /** What changes in the header lines of the app's answer. */
@@ -108,7 +108,7 @@ export interface Arrival {
 /** Where a TCP connection goes. */
 export interface Admission<C> {
   circuit: C;
-  passage: Passage;
+  attempt: Attempt;
 }
 
 /** What an engine asks of the core. */
@@ -117,7 +117,7 @@ export interface Core<C> {
   /** The answer for a failure, the core's refusal or what went wrong upstream, of a decision about this circuit. */
   failed(failure: Failure, head: RequestHead, circuit: C | null): Answer;
   /** Which failure an upstream fault is. Not asked for when the client has left: that is nobody's failure. */
-  upstreamFault(fault: UpstreamFault, passage: Passage): Failure;
+  upstreamFault(fault: UpstreamFault, attempt: Attempt): Failure;
   /** Where a TCP connection goes; null closes it. */
   admit(arrival: Arrival): Admission<C> | null | Promise<Admission<C> | null>;
   /** No app took a TCP connection; null when it was not even admitted. */

@@ -3,7 +3,7 @@
  * and can be ended when the route goes. Made by the core, used by engines.
  */
 import type { UpstreamFault } from "../net/upstream-fault.ts";
-import type { Passage, Progress } from "../seam/engine.ts";
+import type { Attempt, Progress } from "../seam/engine.ts";
 import { isConnectFailure, mayTryNext } from "./attempts.ts";
 import type { Carried, Member, RoutePool } from "./pool.ts";
 
@@ -18,7 +18,7 @@ export interface Reports {
 /** What travels: a request and its answer, or a connection that counts as use while it is open (WebSocket, TCP). */
 export type Travels = "request" | "connection";
 
-export class RoutePassage implements Passage, Carried {
+export class RouteAttempt implements Attempt, Carried {
   readonly host: string;
   readonly port: number;
   readonly member: Member;
@@ -69,14 +69,14 @@ export class RoutePassage implements Passage, Carried {
     this.#pool.reached(this.member);
   }
 
-  next({ kind }: UpstreamFault, progress: Progress): RoutePassage | null {
+  next({ kind }: UpstreamFault, progress: Progress): RouteAttempt | null {
     if (isConnectFailure(kind)) this.#pool.failed(this.member);
     this.release();
     if (!mayTryNext(kind, progress)) return null;
     this.#tried ??= new Set();
     this.#tried.add(this.member);
     const member = this.#pool.pick(this.#tried);
-    return member === null ? null : new RoutePassage(this.#pool, member, this.#use, this.#travels, this.#tried);
+    return member === null ? null : new RouteAttempt(this.#pool, member, this.#use, this.#travels, this.#tried);
   }
 
   release(): void {

@@ -1,7 +1,7 @@
 /** The routes of a circuit: which are used, which are out, what is kept when they change, what runs over them. */
 import { describe, expect, test } from "bun:test";
 import type { Route } from "../../../shared/protocol/schema/circuit.ts";
-import { RoutePassage } from "../../../worker/upstreams/attempt.ts";
+import { RouteAttempt } from "../../../worker/upstreams/attempt.ts";
 import { UpstreamFault } from "../../../worker/net/upstream-fault.ts";
 import { RoutePool, type Member, type PoolSettings } from "../../../worker/upstreams/pool.ts";
 import { route, untold } from "../../support/values.ts";
@@ -25,7 +25,7 @@ function poolOf(routes: Route[], over: Partial<PoolSettings> = {}) {
 const pick = (pool: RoutePool): Member => pool.pick() ?? missing();
 const ports = (pool: RoutePool, count: number) =>
   Array.from({ length: count }, () => pool.pick()?.route.kernel_port ?? null);
-const passage = (pool: RoutePool, tried?: Set<Member>) => new RoutePassage(pool, pick(pool), untold, "request", tried);
+const attempt = (pool: RoutePool, tried?: Set<Member>) => new RouteAttempt(pool, pick(pool), untold, "request", tried);
 
 const UNREACHABLE = new UpstreamFault("unreachable", "refused");
 /** Of a request of which nothing has gone out. */
@@ -42,8 +42,8 @@ function fails(pool: RoutePool, member: Member, times: number): void {
 describe("a route", () => {
   test("that is named twice is one, and nothing that runs over it is lost sight of", () => {
     const { pool } = poolOf([at(1), at(1)]);
-    passage(pool);
-    passage(pool);
+    attempt(pool);
+    attempt(pool);
     pool.set([at(1), at(1)], 0);
     expect(pool.open).toBe(2);
     expect([...pool.carried()].length).toBe(2);
@@ -141,7 +141,7 @@ describe("a new set", () => {
 
   test("counts what runs over routes that are gone until it ends", () => {
     const { pool } = poolOf([at(1)]);
-    const running = passage(pool);
+    const running = attempt(pool);
     pool.set([at(2)], 0);
     expect([pool.open, [...pool.carried()]]).toEqual([1, [running]]);
     running.release();
@@ -150,10 +150,10 @@ describe("a new set", () => {
   });
 });
 
-describe("a passage", () => {
+describe("an attempt", () => {
   test("is open from the start until its release", () => {
     const { pool } = poolOf([at(1)]);
-    const running = passage(pool);
+    const running = attempt(pool);
     expect(pool.open).toBe(1);
     running.release();
     expect(pool.open).toBe(0);
@@ -163,7 +163,7 @@ describe("a passage", () => {
     const { pool } = poolOf([at(1), at(2), at(3)]);
     fails(pool, pick(pool), 3);
     const seen: number[] = [];
-    for (let next: RoutePassage | null = passage(pool); next !== null; next = next.next(UNREACHABLE, FRESH))
+    for (let next: RouteAttempt | null = attempt(pool); next !== null; next = next.next(UNREACHABLE, FRESH))
       seen.push(next.port);
     expect(seen).toEqual([2, 3, 1]);
     expect(pool.open).toBe(0);
@@ -171,7 +171,7 @@ describe("a passage", () => {
 
   test("whose route goes is stopped, also when the engine says how only later", () => {
     const { pool } = poolOf([at(1)]);
-    const [early, late] = [passage(pool), passage(pool)];
+    const [early, late] = [attempt(pool), attempt(pool)];
     let stopped = "";
     early.stop = () => void (stopped += "early");
     for (const one of [early, late]) one.close();
@@ -182,7 +182,7 @@ describe("a passage", () => {
 
   test("reports how its own route did", () => {
     const { pool, out } = poolOf([at(1), at(2)]);
-    const running = passage(pool);
+    const running = attempt(pool);
     for (let time = 0; time < 3; time++) running.next(UNREACHABLE, { ...FRESH, bodySent: true });
     expect(out()).toEqual([1]);
     running.reached();

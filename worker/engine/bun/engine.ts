@@ -72,7 +72,7 @@ function serve<C>(request: Request, server: Server, via: ListenOptions, core: Co
   return decided.then((decision) => {
     if (decision.kind !== "forward" || !request.signal.aborted) return act(decision, request, server, head, core);
     // It has left meanwhile: no app is asked for nobody.
-    decision.passage.release();
+    decision.attempt.release();
     return left();
   });
 }
@@ -103,7 +103,7 @@ function act<C>(decision: Decision<C>, request: Request, server: Server, head: R
 }
 
 function failureOf<C>(error: unknown, core: Core<C>): Failure {
-  return error instanceof Faulted ? core.upstreamFault(error.fault, error.passage) : toFailure(error);
+  return error instanceof Faulted ? core.upstreamFault(error.fault, error.attempt) : toFailure(error);
 }
 
 /** A head over Bun's request; values are read only when the core asks for them. */

@@ -6,17 +6,17 @@ import { reason } from "../../../shared/failure.ts";
 import { hostPort } from "../../../shared/values.ts";
 import { HeadWatch, type Waiting } from "./head-watch.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
-import type { Forward, HeaderEdits, Passage } from "../../seam/engine.ts";
+import type { Attempt, Forward, HeaderEdits } from "../../seam/engine.ts";
 
-/** A fault with the passage it happened on: it may not be the first that was tried. */
+/** A fault with the attempt it happened on: it may not be the first that was tried. */
 export class Faulted extends Error {
   readonly fault: UpstreamFault;
-  readonly passage: Passage;
+  readonly attempt: Attempt;
 
-  constructor(fault: UpstreamFault, passage: Passage) {
+  constructor(fault: UpstreamFault, attempt: Attempt) {
     super(fault.message, { cause: fault });
     this.fault = fault;
-    this.passage = passage;
+    this.attempt = attempt;
   }
 }
 
@@ -31,14 +31,14 @@ export async function forward<C>(
   failed: (error: unknown) => Response,
   cut: () => void,
 ): Promise<Response> {
-  for (let { passage } = to; ;) {
-    const exchange = new Exchange(request, passage);
+  for (let { attempt } = to; ;) {
+    const exchange = new Exchange(request, attempt);
     watch.add(exchange);
     try {
       const upstream = await exchange.ask(target, to.edits);
       exchange.connected = true;
-      passage.reached();
-      passage.moved();
+      attempt.reached();
+      attempt.moved();
       const { status, statusText } = upstream;
       if (status < 200 || status > 599) throw new Error(`Bun.serve cannot pass on the app's status ${status}`);
       to.answered?.(status);
@@ -47,19 +47,19 @@ export async function forward<C>(
       // Bun.serve completes a head only with the first byte of its body, so waiting for that byte costs nothing, and a
       // body that is whole by then keeps its Content-Length.
       const first = await reader?.read();
-      if (first?.done === false) passage.moved();
+      if (first?.done === false) attempt.moved();
       if (reader === undefined || first === undefined || first.done || isWhole(first.value, headers)) {
-        passage.release();
+        attempt.release();
         return new Response(first?.value ?? null, { status, statusText, headers });
       }
       exchange.guard();
-      return new Response(answerBody(first.value, reader, passage, cut), { status, statusText, headers });
+      return new Response(answerBody(first.value, reader, attempt, cut), { status, statusText, headers });
     } catch (error) {
       const fault = exchange.faultOf(error);
       exchange.abandon();
-      const next = passage.next(fault, { bodySent: request.body !== null, clientGone: request.signal.aborted });
-      if (next === null) return failed(new Faulted(fault, passage));
-      passage = next;
+      const next = attempt.next(fault, { bodySent: request.body !== null, clientGone: request.signal.aborted });
+      if (next === null) return failed(new Faulted(fault, attempt));
+      attempt = next;
     } finally {
       watch.done(exchange);
     }
@@ -88,16 +88,16 @@ class Exchange implements Waiting {
   since = 0;
   connected = false;
   readonly #request: Request;
-  readonly #passage: Passage;
+  readonly #attempt: Attempt;
   readonly #control = new AbortController();
   #guarded = false;
 
-  constructor(request: Request, passage: Passage) {
-    this.host = passage.host;
-    this.port = passage.port;
+  constructor(request: Request, attempt: Attempt) {
+    this.host = attempt.host;
+    this.port = attempt.port;
     this.#request = request;
-    this.#passage = passage;
-    passage.stop = () => this.#control.abort(new UpstreamFault("revoked", "its route is gone"));
+    this.#attempt = attempt;
+    attempt.stop = () => this.#control.abort(new UpstreamFault("revoked", "its route is gone"));
   }
 
   ask(target: string, edits: HeaderEdits): Promise<Response> {
@@ -107,7 +107,7 @@ class Exchange implements Waiting {
     return fetch(`http://${hostPort(this)}${target}`, {
       method,
       headers: edit(new Headers(headers), edits),
-      body: body === null ? null : metered(body, this.#passage.moved),
+      body: body === null ? null : metered(body, this.#attempt.moved),
       redirect: "manual",
       decompress: false,
       keepalive: !NEVER_REPEATED.has(method),
@@ -153,17 +153,17 @@ interface Reader {
   cancel(why?: unknown): Promise<void>;
 }
 
-/** What was read already and what follows, for the client. The passage ends with it. */
+/** What was read already and what follows, for the client. The attempt ends with it. */
 export function answerBody(
   first: Uint8Array | null,
   reader: Reader,
-  passage: Passage,
+  attempt: Attempt,
   cut: () => void,
 ): ReadableStream<Uint8Array> {
   let held = first;
   return new ReadableStream<Uint8Array>(
     {
-      start: (controller) => endWith(passage, controller, cut),
+      start: (controller) => endWith(attempt, controller, cut),
       async pull(controller) {
         if (held !== null) {
           controller.enqueue(held);
@@ -173,17 +173,17 @@ export function answerBody(
         try {
           const { value } = await reader.read();
           if (value !== undefined) {
-            passage.moved();
+            attempt.moved();
             return controller.enqueue(value);
           }
           controller.close();
         } catch (error) {
           controller.error(error);
         }
-        passage.release();
+        attempt.release();
       },
       cancel(why) {
-        passage.release();
+        attempt.release();
         return reader.cancel(why);
       },
     },
@@ -195,13 +195,13 @@ export function answerBody(
  * Ends the answer when its route goes. `cut` is for a client that does not read: it would never ask for more, and Bun
  * closes its connection by a time limit only.
  */
-function endWith(passage: Passage, controller: ReadableStreamDefaultController<Uint8Array>, cut: () => void): void {
-  const { stop } = passage;
-  passage.stop = () => {
+function endWith(attempt: Attempt, controller: ReadableStreamDefaultController<Uint8Array>, cut: () => void): void {
+  const { stop } = attempt;
+  attempt.stop = () => {
     cut();
     stop();
     controller.error(new UpstreamFault("revoked", "its route is gone"));
-    passage.release();
+    attempt.release();
   };
 }
 

@@ -7,7 +7,7 @@ import { dial } from "../../net/dial.ts";
 import { HandOver } from "../../listeners/handover.ts";
 import type { Listener } from "../../listeners/types.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
-import type { Arrival, Core, Passage, TcpListenOptions } from "../../seam/engine.ts";
+import type { Arrival, Attempt, Core, TcpListenOptions } from "../../seam/engine.ts";
 import { reason } from "../../../shared/failure.ts";
 
 /** Nobody idles in a listener's queue: this is for handshakes that are under way, with one answer lost. Milliseconds. */
@@ -67,7 +67,7 @@ export function listenTcp<C>({ hostname, port, seenAs, sharing }: TcpListenOptio
 class Leg {
   #socket: Bun.Socket<Leg> | null = null;
   #other: Leg | null = null;
-  #passage: Passage | null = null;
+  #attempt: Attempt | null = null;
   /** The listener's bookkeeping. */
   closed: () => void = () => undefined;
   /** What else ends with it: the dialling for it. */
@@ -92,15 +92,15 @@ class Leg {
   }
 
   /** From now on what this side reads goes to `other`. */
-  joined(other: Leg, passage: Passage): void {
+  joined(other: Leg, attempt: Attempt): void {
     this.#other = other;
-    this.#passage = passage;
+    this.#attempt = attempt;
     this.#socket?.resume();
   }
 
   /** Bytes from this side. */
   said(bytes: Buffer): void {
-    this.#passage?.moved();
+    this.#attempt?.moved();
     this.#other?.write(bytes);
     free(bytes);
   }
@@ -167,14 +167,14 @@ class Leg {
 
   // --- internal ---
 
-  /** True the first time. The passage ends with the second leg: one may still have bytes to write. */
+  /** True the first time. The attempt ends with the second leg: one may still have bytes to write. */
   #overNow(): boolean {
     if (this.#over) return false;
     this.#over = true;
     this.#unsent = null;
     this.closed();
     this.leave();
-    if (this.#other?.isOver === true) this.#passage?.release();
+    if (this.#other?.isOver === true) this.#attempt?.release();
     return true;
   }
 }
@@ -205,14 +205,14 @@ async function carry<C>(client: Leg, arrival: Arrival, core: Core<C>): Promise<v
     const asked = core.admit(arrival);
     const admitted = asked instanceof Promise ? await asked : asked;
     circuit = admitted?.circuit ?? null;
-    let passage = admitted?.passage ?? null;
-    while (passage !== null) {
-      const fault = await connect(client, passage);
+    let attempt = admitted?.attempt ?? null;
+    while (attempt !== null) {
+      const fault = await connect(client, attempt);
       if (fault === null) return;
-      const next: Passage | null = passage.next(fault, { bodySent: false, clientGone: client.isOver });
+      const next: Attempt | null = attempt.next(fault, { bodySent: false, clientGone: client.isOver });
       // A client that has left is nobody's failure.
       if (next === null && !client.isOver) core.unanswered(arrival, fault, circuit);
-      passage = next;
+      attempt = next;
     }
   } catch (error) {
     core.unanswered(arrival, new UpstreamFault("broken", reason(error), error), circuit);
@@ -221,34 +221,34 @@ async function carry<C>(client: Leg, arrival: Arrival, core: Core<C>): Promise<v
 }
 
 /** Joins the client with the app; gives what prevented it. */
-async function connect(client: Leg, passage: Passage): Promise<UpstreamFault | null> {
+async function connect(client: Leg, attempt: Attempt): Promise<UpstreamFault | null> {
   // It may have left while it was admitted.
   if (client.isOver) return new UpstreamFault("revoked", "the client has left");
   const app = new Leg();
-  const dialled = dial(passage, app, APP_HANDLERS);
-  passage.stop = dialled.cancel;
+  const dialled = dial(attempt, app, APP_HANDLERS);
+  attempt.stop = dialled.cancel;
   client.leave = dialled.cancel;
   try {
     await dialled.socket;
   } catch (error) {
     return error instanceof UpstreamFault ? error : new UpstreamFault("broken", reason(error), error);
   }
-  passage.reached();
-  join(client, app, passage);
+  attempt.reached();
+  join(client, app, attempt);
   return null;
 }
 
-function join(client: Leg, app: Leg, passage: Passage): void {
+function join(client: Leg, app: Leg, attempt: Attempt): void {
   client.leave = () => undefined;
-  passage.stop = () => {
+  attempt.stop = () => {
     client.reset();
     app.reset();
   };
-  passage.moved();
-  app.joined(client, passage);
-  client.joined(app, passage);
+  attempt.moved();
+  app.joined(client, attempt);
+  client.joined(app, attempt);
   // One of them may have gone just now.
   if (!client.isOver && !app.isOver) return;
-  passage.stop();
-  passage.release();
+  attempt.stop();
+  attempt.release();
 }

@@ -7,7 +7,7 @@ import { edited } from "../../protocols/http1/edited.ts";
 import { shakeHands, type Answer } from "../../protocols/websocket/handshake.ts";
 import { answerBody, Faulted } from "./http.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
-import type { Forward, Passage } from "../../seam/engine.ts";
+import type { Attempt, Forward } from "../../seam/engine.ts";
 
 /** What to answer to a handshake that can't succeed; no app is asked then. */
 export function unfitHandshake(headers: Headers): Failure | Response | null {
@@ -24,23 +24,23 @@ export async function askApps<C>(
   target: string,
   to: Forward<C>,
   highWater: number,
-): Promise<{ answer: Answer; passage: Passage }> {
+): Promise<{ answer: Answer; attempt: Attempt }> {
   const headers = edited(request.headers, to.edits);
-  for (let { passage } = to; ;) {
-    const { host, port } = passage;
-    const asked = shakeHands({ host, port, target, headers, highWater, reached: () => passage.reached() });
-    passage.stop = asked.stop;
+  for (let { attempt } = to; ;) {
+    const { host, port } = attempt;
+    const asked = shakeHands({ host, port, target, headers, highWater, reached: () => attempt.reached() });
+    attempt.stop = asked.stop;
     request.signal.addEventListener("abort", asked.stop, { once: true });
     if (request.signal.aborted) asked.stop();
     try {
       const answer = await asked.answer;
-      passage.moved();
-      return { answer, passage };
+      attempt.moved();
+      return { answer, attempt };
     } catch (error) {
       const fault = error instanceof UpstreamFault ? error : new UpstreamFault("broken", String(error), error);
-      const next = passage.next(fault, { bodySent: false, clientGone: request.signal.aborted });
-      if (next === null) throw new Faulted(fault, passage);
-      passage = next;
+      const next = attempt.next(fault, { bodySent: false, clientGone: request.signal.aborted });
+      if (next === null) throw new Faulted(fault, attempt);
+      attempt = next;
     } finally {
       request.signal.removeEventListener("abort", asked.stop);
     }
@@ -51,12 +51,12 @@ export async function askApps<C>(
 export async function refusal(
   { head: { status, statusText }, body }: Answer & { kind: "refused" },
   headers: Headers,
-  passage: Passage,
+  attempt: Attempt,
   cut: () => void,
 ): Promise<Response> {
   if (status >= 200 && status <= 599)
-    return new Response(answerBody(null, body.getReader(), passage, cut), { status, statusText, headers });
+    return new Response(answerBody(null, body.getReader(), attempt, cut), { status, statusText, headers });
   await body.cancel();
-  passage.release();
-  throw new Faulted(new UpstreamFault("broken", `status ${status} can't be passed on`), passage);
+  attempt.release();
+  throw new Faulted(new UpstreamFault("broken", `status ${status} can't be passed on`), attempt);
 }

@@ -5,7 +5,7 @@
 import { MAX_MESSAGE, type AppListener, type AppSocket } from "../../protocols/websocket/client.ts";
 import { edit } from "./http.ts";
 import { askApps, refusal, unfitHandshake } from "./upgrade.ts";
-import type { Forward, Passage } from "../../seam/engine.ts";
+import type { Attempt, Forward } from "../../seam/engine.ts";
 import { LOOK_EVERY_MS, Pulse } from "../../protocols/websocket/keepalive.ts";
 import { Failure } from "../../../shared/failure.ts";
 
@@ -27,7 +27,7 @@ const RESTARTING = "the proxy is restarting";
 /** What belongs to one pair of connections. */
 export class Bridge implements AppListener {
   readonly #app: AppSocket;
-  readonly #passage: Passage;
+  readonly #attempt: Attempt;
   #client: Client | null = null;
   /** Why the client is not read from: the app is slow, or the client asks and never reads. */
   #appIsFull = false;
@@ -39,11 +39,11 @@ export class Bridge implements AppListener {
   readonly #clientPulse = new Pulse();
   #over = false;
 
-  constructor(app: AppSocket, passage: Passage) {
+  constructor(app: AppSocket, attempt: Attempt) {
     this.#app = app;
-    this.#passage = passage;
-    passage.stop = () => this.#drop();
-    passage.goAway = (atOnce) => this.goAway(atOnce);
+    this.#attempt = attempt;
+    attempt.stop = () => this.#drop();
+    attempt.goAway = (atOnce) => this.goAway(atOnce);
     watch(this);
   }
 
@@ -58,7 +58,7 @@ export class Bridge implements AppListener {
 
   clientSaid(message: string | Uint8Array): void {
     this.#clientPulse.heard();
-    this.#passage.moved();
+    this.#attempt.moved();
     this.#app.send(message);
   }
 
@@ -114,7 +114,7 @@ export class Bridge implements AppListener {
   }
 
   moved(): void {
-    this.#passage.moved();
+    this.#attempt.moved();
   }
 
   full(): void {
@@ -192,7 +192,7 @@ export class Bridge implements AppListener {
   #release(): void {
     this.#over = true;
     bridges.delete(this);
-    this.#passage.release();
+    this.#attempt.release();
   }
 }
 
@@ -222,14 +222,14 @@ export async function bridgeWebSocket<C>(
 ): Promise<Response | undefined> {
   const unfit = unfitHandshake(request.headers);
   if (unfit !== null) {
-    to.passage.release();
+    to.attempt.release();
     if (unfit instanceof Failure) throw unfit;
     return unfit;
   }
-  const { answer, passage } = await askApps(request, target, to, HIGH_WATER);
+  const { answer, attempt } = await askApps(request, target, to, HIGH_WATER);
   const headers = edit(answer.head.headers, to.answerEdits(answer.head.headers));
-  if (answer.kind === "refused") return refusal(answer, headers, passage, () => server.timeout(request, 1));
-  const bridge = new Bridge(answer.socket, passage);
+  if (answer.kind === "refused") return refusal(answer, headers, attempt, () => server.timeout(request, 1));
+  const bridge = new Bridge(answer.socket, attempt);
   for (const name of ["sec-websocket-accept", "content-length"]) headers.delete(name);
   // Without the header Bun would choose the first subprotocol that the client offers; an empty one is not sent.
   if (!headers.has("sec-websocket-protocol")) headers.set("sec-websocket-protocol", "");
