@@ -122,7 +122,7 @@ export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): 
     member.misses = 0;
     entry.pool.judge(member, "healthy");
     // It has accepted a connection.
-    entry.pool.reached(member);
+    entry.pool.connected(member);
   }
 
   function unwell(entry: Entry, member: Member, check: HealthCheck, fault: string): void {

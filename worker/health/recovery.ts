@@ -27,7 +27,7 @@ export function createProber(reach: Reach, everyMs = PROBE_EVERY_MS): Prober {
       const { kernel_host: host, kernel_port: port } = member.route;
       const isBack = await reach(host, port);
       if (!watched.has(member)) return; // stopped meanwhile
-      if (isBack) pool.reached(member);
+      if (isBack) pool.connected(member);
     }
     if (isOut(member)) later(pool, member);
     else watched.delete(member);

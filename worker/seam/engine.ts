@@ -52,7 +52,7 @@ export interface Attempt {
   /** Bytes moved in either direction. Cheap: called for every chunk. */
   moved: () => void;
   /** The app has accepted the connection. */
-  reached(): void;
+  connected(): void;
   /** It has failed, and is over: what its route did is noted. Gives the next one for the same request; null for none. */
   next(fault: UpstreamFault, progress: Progress): Attempt | null;
   /** It is over. More than once does no harm. */

@@ -65,12 +65,12 @@ export class RouteAttempt implements Attempt, Carried {
     this.#stop();
   }
 
-  reached(): void {
-    this.#pool.reached(this.member);
+  connected(): void {
+    this.#pool.connected(this.member);
   }
 
   next({ kind }: UpstreamFault, progress: Progress): RouteAttempt | null {
-    if (isConnectFailure(kind)) this.#pool.failed(this.member);
+    if (isConnectFailure(kind)) this.#pool.connectFailed(this.member);
     this.release();
     if (!mayTryNext(kind, progress)) return null;
     this.#tried ??= new Set();

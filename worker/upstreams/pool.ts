@@ -120,7 +120,7 @@ export class RoutePool {
   }
 
   /** It could not be connected to. */
-  failed(member: Member): void {
+  connectFailed(member: Member): void {
     member.failures++;
     if (member.failures < FAILURES_TO_LEAVE || member.removed) return;
     const only = this.#members.every((other) => other === member || other.weight === 0);
@@ -134,7 +134,7 @@ export class RoutePool {
   }
 
   /** It has accepted a connection. */
-  reached(member: Member): void {
+  connected(member: Member): void {
     this.answers++;
     member.failures = 0;
     member.answered = true;

@@ -122,7 +122,7 @@ describe("an app that may not be up yet", () => {
     expect(told()).toEqual([]);
     const { pool } = table.byId(ID(1)) ?? {};
     const [member] = pool?.members ?? [];
-    if (member !== undefined) pool?.reached(member);
+    if (member !== undefined) pool?.connected(member);
     refusals.probe(asked);
     await until(() => reports.length === 1);
     expect(told()).toEqual([[ID(1), 1, [1]]]);

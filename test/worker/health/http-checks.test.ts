@@ -166,7 +166,7 @@ describe("refused connections, besides", () => {
     await pass(1);
     const [first] = pool().members;
     if (first === undefined) throw new Error("no member");
-    for (let failure = 0; failure < 3; failure++) pool().failed(first);
+    for (let failure = 0; failure < 3; failure++) pool().connectFailed(first);
     expect([report()?.[0], used()]).toEqual([[A, "unhealthy", 0.5, 3], [2]]);
     await pass(10);
     expect([report()?.[0], used()]).toEqual([
@@ -180,9 +180,9 @@ describe("refused connections, besides", () => {
     await pass(1);
     const [only] = pool().members;
     if (only === undefined) throw new Error("no member");
-    for (let failure = 0; failure < 3; failure++) pool().failed(only);
+    for (let failure = 0; failure < 3; failure++) pool().connectFailed(only);
     expect([report()?.[0]?.[1], used()]).toEqual(["unhealthy", [1]]);
-    pool().reached(only);
+    pool().connected(only);
     expect(report()?.[0]?.[1]).toBe("healthy");
   });
 
@@ -191,8 +191,8 @@ describe("refused connections, besides", () => {
     expect(report()?.map(([, status]) => status)).toEqual([null, null]);
     const [first, second] = pool().members;
     if (first === undefined || second === undefined) throw new Error("no members");
-    pool().reached(first);
-    for (let failure = 0; failure < 3; failure++) pool().failed(second);
+    pool().connected(first);
+    for (let failure = 0; failure < 3; failure++) pool().connectFailed(second);
     expect(report()).toEqual([[A, "healthy", null, 0], [B, "unhealthy", null, 3]]); // prettier-ignore
   });
 });

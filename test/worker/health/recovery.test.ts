@@ -57,7 +57,7 @@ async function ticks(count: number): Promise<void> {
 }
 
 function takeOut(pool: RoutePool, member: Member): void {
-  for (let time = 0; time < 3; time++) pool.failed(member);
+  for (let time = 0; time < 3; time++) pool.connectFailed(member);
 }
 
 describe("a route that is out", () => {
@@ -89,7 +89,7 @@ describe("a route that is out", () => {
     const { pool, member } = outPool();
     for (let time = 0; time < 5; time++) {
       takeOut(pool, member);
-      pool.reached(member);
+      pool.connected(member);
     }
     takeOut(pool, member);
     const start = performance.now();

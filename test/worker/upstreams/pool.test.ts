@@ -36,7 +36,7 @@ function missing(): never {
 }
 
 function fails(pool: RoutePool, member: Member, times: number): void {
-  for (let time = 0; time < times; time++) pool.failed(member);
+  for (let time = 0; time < times; time++) pool.connectFailed(member);
 }
 
 describe("a route", () => {
@@ -62,7 +62,7 @@ describe("a route", () => {
     const { pool, out } = poolOf([at(1), at(2)]);
     const first = pick(pool);
     fails(pool, first, 3);
-    pool.reached(first);
+    pool.connected(first);
     expect(new Set(ports(pool, 4))).toEqual(new Set([1, 2]));
     fails(pool, first, 2);
     expect(new Set(ports(pool, 4))).toEqual(new Set([1, 2]));
@@ -87,7 +87,7 @@ describe("a route", () => {
     for (const one of members.toReversed()) fails(pool, one, 3);
     const tried = Array.from({ length: 4 }, () => {
       const next = pick(pool);
-      pool.failed(next);
+      pool.connectFailed(next);
       return next.route.kernel_port;
     });
     expect(tried).toEqual([3, 2, 1, 3]);
@@ -109,7 +109,7 @@ describe("a route", () => {
     now = 60_000;
     expect(pool.mayStart(member)).toBe(false);
     now = 0;
-    pool.reached(member);
+    pool.connected(member);
     expect(pool.mayStart(member)).toBe(false);
   });
 });
@@ -135,7 +135,7 @@ describe("a new set", () => {
     expect(new Set(ports(pool, 4))).toEqual(new Set([over.kernel_port ?? 1, 2]));
     // What still comes of the old one changes nothing.
     fails(pool, first, 3);
-    pool.reached(first);
+    pool.connected(first);
     expect(new Set(ports(pool, 4))).toEqual(new Set([over.kernel_port ?? 1, 2]));
   });
 
@@ -185,7 +185,7 @@ describe("an attempt", () => {
     const running = attempt(pool);
     for (let time = 0; time < 3; time++) running.next(UNREACHABLE, { ...FRESH, bodySent: true });
     expect(out()).toEqual([1]);
-    running.reached();
+    running.connected();
     expect(new Set(ports(pool, 2))).toEqual(new Set([1, 2]));
   });
 });

@@ -37,7 +37,7 @@ export async function forward<C>(
     try {
       const upstream = await exchange.ask(target, to.edits);
       exchange.connected = true;
-      attempt.reached();
+      attempt.connected();
       attempt.moved();
       const { status, statusText } = upstream;
       if (status < 200 || status > 599) throw new Error(`Bun.serve cannot pass on the app's status ${status}`);

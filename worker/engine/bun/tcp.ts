@@ -233,7 +233,7 @@ async function connect(client: Leg, attempt: Attempt): Promise<UpstreamFault | n
   } catch (error) {
     return error instanceof UpstreamFault ? error : new UpstreamFault("broken", reason(error), error);
   }
-  attempt.reached();
+  attempt.connected();
   join(client, app, attempt);
   return null;
 }

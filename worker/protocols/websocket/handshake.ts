@@ -25,14 +25,14 @@ export interface Asking {
   /** Above so many unsent bytes a sender is held back. */
   highWater: number;
   /** The app has accepted the connection. */
-  reached: () => void;
+  connected: () => void;
 }
 
 /** `answer` rejects with an UpstreamFault. `stop` gives it up, also in the middle of a refusal. */
 export function shakeHands(asking: Asking): { answer: Promise<Answer>; stop: () => void } {
   const end = new Handshake(asking);
   const dialled = dial<AppEnd>(asking, end, HANDLERS);
-  dialled.socket.then(asking.reached, (fault: UpstreamFault) => end.fail(fault));
+  dialled.socket.then(asking.connected, (fault: UpstreamFault) => end.fail(fault));
   const timer = setTimeout(() => end.fail(broken("no answer to the handshake in time")), HANDSHAKE_LIMIT_MS);
   const stop = () => {
     end.fail(new UpstreamFault("revoked", "given up"));
