@@ -38,7 +38,7 @@ function sendAway(table: Table, ms: number): () => void {
   const asked = new Set<Carried>();
   const ask = (carried: Carried) => {
     asked.add(carried);
-    carried.goAway?.(false);
+    carried.drain?.(false);
   };
   const open = askable(table);
   const timers = open.map((carried, at) => setTimeout(ask, (ms * at) / open.length, carried));
@@ -50,10 +50,10 @@ function sendAway(table: Table, ms: number): () => void {
   timers.push(setTimeout(askRest, ms));
   return () => {
     timers.forEach((timer) => clearTimeout(timer));
-    for (const carried of askable(table)) carried.goAway?.(true);
+    for (const carried of askable(table)) carried.drain?.(true);
   };
 }
 
 function askable(table: Table): Carried[] {
-  return table.all().flatMap(({ pool }) => [...pool.carried()].filter(({ goAway }) => goAway !== undefined));
+  return table.all().flatMap(({ pool }) => [...pool.carried()].filter((carried) => carried.drain !== undefined));
 }

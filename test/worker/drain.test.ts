@@ -29,7 +29,7 @@ test("a WebSocket that opens after the others were asked to go is asked too, bef
   const told: string[] = [];
   const carry = (name: string, asked?: () => void) => {
     const one = pick(table.all()[0] ?? entry(), untold, "connection");
-    one.goAway = (atOnce) => {
+    one.drain = (atOnce) => {
       told.push(atOnce ? `${name}, at once` : name);
       if (!atOnce) asked?.();
     };

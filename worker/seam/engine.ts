@@ -48,7 +48,7 @@ export interface Attempt {
   /** Set by the engine: ends what is open, at once. Called when the route or its circuit goes. Must not throw. */
   stop: () => void;
   /** Set by the engine where the protocol can say that the worker stops: asks both sides to end. Must not throw. */
-  goAway: ((atOnce: boolean) => void) | undefined;
+  drain: ((atOnce: boolean) => void) | undefined;
   /** Bytes moved in either direction. Cheap: called for every chunk. */
   moved: () => void;
   /** The app has accepted the connection. */

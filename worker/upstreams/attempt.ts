@@ -23,7 +23,7 @@ export class RouteAttempt implements Attempt, Carried {
   readonly port: number;
   readonly member: Member;
   readonly moved: () => void;
-  goAway: ((atOnce: boolean) => void) | undefined = undefined;
+  drain: ((atOnce: boolean) => void) | undefined = undefined;
   readonly #pool: RoutePool;
   readonly #use: Reports;
   readonly #travels: Travels;

@@ -16,7 +16,7 @@ export interface Carried {
   /** The route or its circuit is gone. */
   close(): void;
   /** The worker stops: says so as the protocol allows, `atOnce` without waiting for anybody; undefined where it can't be said. */
-  goAway: ((atOnce: boolean) => void) | undefined;
+  drain: ((atOnce: boolean) => void) | undefined;
 }
 
 export class Member implements Weighed {

@@ -24,7 +24,7 @@ function gone(cookies: string[], circuits: number[] = [], busy: number[] = [], c
     table
       .byId(idOf(n))
       ?.pool.pick()
-      ?.carried.add({ close: () => undefined, goAway: undefined });
+      ?.carried.add({ close: () => undefined, drain: undefined });
   const jar = createPermitJar({
     permits: mine,
     table,

@@ -35,7 +35,7 @@ export class Bridge implements AppListener {
   /** The app has broken off: so does the client's connection when it has got what came before. */
   #drops = false;
   /** The worker stops: whatever the app answers, the client is to come back. */
-  #goesAway = false;
+  #isDraining = false;
   readonly #clientPulse = new Pulse();
   #over = false;
 
@@ -43,7 +43,7 @@ export class Bridge implements AppListener {
     this.#app = app;
     this.#attempt = attempt;
     attempt.stop = () => this.#drop();
-    attempt.goAway = (atOnce) => this.goAway(atOnce);
+    attempt.drain = (atOnce) => this.drain(atOnce);
     watch(this);
   }
 
@@ -132,7 +132,7 @@ export class Bridge implements AppListener {
     if (client === null) return;
     // Paused, it would never see the client's close frame.
     client.resume();
-    if (this.#goesAway) client.close(SERVICE_RESTART, RESTARTING);
+    if (this.#isDraining) client.close(SERVICE_RESTART, RESTARTING);
     else if (code !== 1006) client.close(code, reason);
     // Bun forgets what waits when it terminates.
     else if (client.getBufferedAmount() > 0) this.#drops = true;
@@ -150,8 +150,8 @@ export class Bridge implements AppListener {
    * The worker stops. The app hears of it first, so that all that it has said by then reaches the client: a notebook's
    * server keeps what comes later. `atOnce` where no time is left for that.
    */
-  goAway(atOnce: boolean): void {
-    this.#goesAway = true;
+  drain(atOnce: boolean): void {
+    this.#isDraining = true;
     if (!atOnce) return this.#app.depart(SERVICE_RESTART, RESTARTING);
     this.#client?.resume();
     this.#client?.close(SERVICE_RESTART, RESTARTING);
