@@ -82,13 +82,13 @@ export function startWorker(deps: WorkerDeps): Worker {
     policies: { interactive: config.routes.interactive_policy, inference: config.routes.inference_policy },
     now,
     random: Math.random,
-    out(pool, member) {
-      const { kernel_host: host, kernel_port: port } = member.route;
+    out(pool, upstream) {
+      const { kernel_host: host, kernel_port: port } = upstream.route;
       log.warn(
-        { route: member.route.route_id, kernel: hostPort({ host, port }) },
+        { route: upstream.route.route_id, kernel: hostPort({ host, port }) },
         "a route is left out: it refuses connections",
       );
-      prober.watch(pool, member);
+      prober.watch(pool, upstream);
     },
     changed: (entry) => checks.follow(entry),
   });

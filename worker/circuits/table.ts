@@ -7,7 +7,7 @@ import { addressMatcher, type AddressMatcher } from "../../shared/http/addresses
 import { circuitHash, mix } from "../../shared/protocol/digest.ts";
 import { readOrigins } from "../../shared/http/origins.ts";
 import type { AppMode, Circuit } from "../../shared/protocol/schema/circuit.ts";
-import { RoutePool, type Member } from "../upstreams/pool.ts";
+import { RoutePool, type Upstream } from "../upstreams/pool.ts";
 import type { RoutePolicy } from "../upstreams/policy.ts";
 import type { Trouble } from "./trouble.ts";
 import type { CircuitUsage, Usage } from "./usage.ts";
@@ -41,8 +41,8 @@ export interface TableSettings {
   /** A number in [0, 1). */
   random: () => number;
   /** A route is left out from now on. */
-  out: (pool: RoutePool, member: Member) => void;
-  /** An entry is new, has another state, or is gone: its pool has no members then. */
+  out: (pool: RoutePool, upstream: Upstream) => void;
+  /** An entry is new, has another state, or is gone: its pool has no upstreams then. */
   changed?: (entry: Entry) => void;
 }
 
@@ -154,7 +154,12 @@ export class Table {
 
   #newPool({ app_mode: mode }: Circuit): RoutePool {
     const { policies, now, random, out } = this.#settings;
-    const pool: RoutePool = new RoutePool({ policy: policies[mode], now, random, out: (member) => out(pool, member) });
+    const pool: RoutePool = new RoutePool({
+      policy: policies[mode],
+      now,
+      random,
+      out: (upstream) => out(pool, upstream),
+    });
     return pool;
   }
 

@@ -49,6 +49,6 @@ const FORGET_MS = 300_000;
 
 /** Since when an app that has never answered may have been there. */
 function sinceStart({ pool }: Entry): number | null {
-  const started = pool.members.filter(({ answered }) => !answered).map(({ since }) => since);
-  return started.length === 0 || started.length < pool.members.length ? null : Math.min(...started);
+  const started = pool.upstreams.filter(({ answered }) => !answered).map(({ since }) => since);
+  return started.length === 0 || started.length < pool.upstreams.length ? null : Math.min(...started);
 }

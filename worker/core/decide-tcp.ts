@@ -74,9 +74,9 @@ function refusal({ allowed, pool }: Entry, address: string, { maxConnections }: 
 
 function open(entry: Entry, arrival: Arrival, { usage, log }: TcpDeps): Admitted {
   const { pool } = entry;
-  const member = pool.pick();
-  if (member === null) return refusedTcp(arrival, entry, "no kernel serves this app", log);
+  const upstream = pool.pick();
+  if (upstream === null) return refusedTcp(arrival, entry, "no kernel serves this app", log);
   const use = useOf(entry, usage);
   use.request();
-  return { circuit: entry, attempt: new RouteAttempt(pool, member, use, "connection") };
+  return { circuit: entry, attempt: new RouteAttempt(pool, upstream, use, "connection") };
 }

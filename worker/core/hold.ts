@@ -32,8 +32,8 @@ export function createHold({ reach, now }: HoldDeps): Hold {
   async function untilThere(entry: Entry, trouble: Trouble): Promise<void> {
     const end = performance.now() + HOLD_MS;
     while (performance.now() < end && entry.trouble === trouble && entry.pool.answers === trouble.answers) {
-      const members = entry.pool.members.slice(0, MAX_LOOKS).map(({ route }) => route);
-      const looks = members.map(({ kernel_host: host, kernel_port: port }) => reach(host, port));
+      const upstreams = entry.pool.upstreams.slice(0, MAX_LOOKS).map(({ route }) => route);
+      const looks = upstreams.map(({ kernel_host: host, kernel_port: port }) => reach(host, port));
       const found = await Promise.race([
         Promise.all(looks),
         Bun.sleep(end - performance.now()).then((): boolean[] => []),

@@ -5,8 +5,8 @@ import type { Entry } from "../circuits/table.ts";
 
 /** An attempt over the next route in turn, whose use is told to `use`. Throws service-unavailable when there is none. */
 export function pick({ pool }: Entry, use: Reports, travels: Travels): RouteAttempt {
-  const member = pool.pick();
-  if (member === null)
+  const upstream = pool.pick();
+  if (upstream === null)
     throw new Failure("service-unavailable", { msg: "No kernel serves this app", page: "no-kernel" });
-  return new RouteAttempt(pool, member, use, travels);
+  return new RouteAttempt(pool, upstream, use, travels);
 }

@@ -9,7 +9,7 @@ import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { ProbeResult } from "../net/probe-tcp.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 import { createGate } from "./limiter.ts";
-import { keyOf, type Member } from "../upstreams/pool.ts";
+import { keyOf, type Upstream } from "../upstreams/pool.ts";
 
 export interface Refusals {
   /** Looks at these circuits' routes, as far as they are in the table. */
@@ -33,18 +33,18 @@ const MAX_AT_ONCE = 32;
 
 export function createRefusals({ table, probe, report, log, now }: RefusalDeps): Refusals {
   const turn = createGate(MAX_AT_ONCE);
-  /** Members that are looked at, each once however often it is asked for: never more than the table has. */
-  const underWay = new Set<Member>();
+  /** Upstreams that are looked at, each once however often it is asked for: never more than the table has. */
+  const underWay = new Set<Upstream>();
   let stopped = false;
 
-  async function look(entry: Entry, members: readonly Member[]): Promise<void> {
+  async function look(entry: Entry, upstreams: readonly Upstream[]): Promise<void> {
     const { id, revision } = entry.circuit;
     // An older coordinator numbers nothing, and asks for nothing.
     if (revision === undefined) return;
-    for (const member of members) underWay.add(member);
-    const found = await Promise.all(members.map((member) => refuses(member)));
-    for (const member of members) underWay.delete(member);
-    const refusing = members.filter((member, at) => found[at] === true && !member.removed);
+    for (const upstream of upstreams) underWay.add(upstream);
+    const found = await Promise.all(upstreams.map((upstream) => refuses(upstream)));
+    for (const upstream of upstreams) underWay.delete(upstream);
+    const refusing = upstreams.filter((upstream, at) => found[at] === true && !upstream.removed);
     if (refusing.length === 0 || stopped) return;
     const routes = refusing.map(({ route: { route_id, session_id, kernel_host, kernel_port } }) => {
       return { route_id, session_id, kernel_host, kernel_port };
@@ -53,15 +53,15 @@ export function createRefusals({ table, probe, report, log, now }: RefusalDeps):
     await report(id, { revision, routes });
   }
 
-  function refuses(member: Member): Promise<boolean> {
-    const { kernel_host: host, kernel_port: port } = member.route;
-    return turn(async () => !stopped && !member.removed && (await probe(host, port)) === "refused");
+  function refuses(upstream: Upstream): Promise<boolean> {
+    const { kernel_host: host, kernel_port: port } = upstream.route;
+    return turn(async () => !stopped && !upstream.removed && (await probe(host, port)) === "refused");
   }
 
   /** An app that has never been reached may refuse because it is not up yet. */
-  function mayStart({ circuit, pool }: Entry, member: Member): boolean {
+  function mayStart({ circuit, pool }: Entry, upstream: Upstream): boolean {
     const delay = (circuit.health_check?.initial_delay ?? 0) * 1000;
-    return pool.mayStart(member) || (!member.answered && now() - member.since < delay);
+    return pool.mayStart(upstream) || (!upstream.answered && now() - upstream.since < delay);
   }
 
   return {
@@ -70,11 +70,11 @@ export function createRefusals({ table, probe, report, log, now }: RefusalDeps):
         const entry = table.byId(id);
         if (entry === undefined || stopped) continue;
         const asked = new Set(routes.map(keyOf));
-        const members = entry.pool.members.filter(
-          (member) => asked.has(keyOf(member.route)) && !underWay.has(member) && !mayStart(entry, member),
+        const upstreams = entry.pool.upstreams.filter(
+          (upstream) => asked.has(keyOf(upstream.route)) && !underWay.has(upstream) && !mayStart(entry, upstream),
         );
-        if (members.length === 0) continue;
-        look(entry, members).catch((error: unknown) => {
+        if (upstreams.length === 0) continue;
+        look(entry, upstreams).catch((error: unknown) => {
           // Its requests find the same, and an unused circuit is collected.
           log.warn({ circuit: id, reason: reason(error) }, "cannot tell the coordinator of kernels that refuse");
         });

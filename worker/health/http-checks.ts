@@ -8,10 +8,10 @@ import type { HealthCheck } from "../../shared/protocol/schema/health-check.ts";
 import type { RouteReport, RouteReports } from "../../shared/protocol/schema/health.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 import { createGate, type Gate } from "./limiter.ts";
-import type { Member } from "../upstreams/pool.ts";
+import type { Upstream } from "../upstreams/pool.ts";
 
 export interface HealthChecks {
-  /** Probes the members that an entry has now, and no others. */
+  /** Probes the upstreams that an entry has now, and no others. */
   follow(entry: Entry): void;
   stop(): void;
 }
@@ -33,8 +33,8 @@ interface Watch {
   check: HealthCheck;
   /** Its share of the probes at once: kernels that hang must not keep those of others waiting. */
   share: Gate;
-  /** The next probe of each member; null while one is under way. */
-  timers: Map<Member, Timer | null>;
+  /** The next probe of each upstream; null while one is under way. */
+  timers: Map<Upstream, Timer | null>;
 }
 
 /** Probes at once: more would take the sockets of the traffic. The others wait. */
@@ -50,11 +50,11 @@ export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): 
 
   function follow(entry: Entry): void {
     const check = entry.circuit.health_check ?? null;
-    const members = entry.pool.members.filter(({ route }) => route.route_id !== null);
+    const upstreams = entry.pool.upstreams.filter(({ route }) => route.route_id !== null);
     const known = watches.get(entry);
     // Another check judges anew.
     if (known !== undefined && (check === null || !Bun.deepEquals(known.check, check))) forget(entry, known);
-    if (check === null || members.length === 0) {
+    if (check === null || upstreams.length === 0) {
       const left = watches.get(entry);
       if (left !== undefined) forget(entry, left);
       return;
@@ -62,49 +62,49 @@ export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): 
     const watch = watches.get(entry) ?? {
       check,
       share: createGate(MAX_OF_ONE),
-      timers: new Map<Member, Timer | null>(),
+      timers: new Map<Upstream, Timer | null>(),
     };
     watches.set(entry, watch);
-    const wanted = new Set(members);
-    for (const [member, timer] of watch.timers) {
-      if (wanted.has(member)) continue;
+    const wanted = new Set(upstreams);
+    for (const [upstream, timer] of watch.timers) {
+      if (wanted.has(upstream)) continue;
       clearTimeout(timer ?? undefined);
-      watch.timers.delete(member);
+      watch.timers.delete(upstream);
     }
     const within = Math.min(FIRST_WITHIN_MS, check.interval * 1000);
-    for (const member of members) if (!watch.timers.has(member)) later(entry, watch, member, random() * within);
+    for (const upstream of upstreams) if (!watch.timers.has(upstream)) later(entry, watch, upstream, random() * within);
   }
 
   function forget(entry: Entry, watch: Watch): void {
     watches.delete(entry);
-    for (const [member, timer] of watch.timers) {
+    for (const [upstream, timer] of watch.timers) {
       clearTimeout(timer ?? undefined);
-      member.misses = 0;
-      member.checkedAt = null;
-      entry.pool.judge(member, null);
+      upstream.misses = 0;
+      upstream.checkedAt = null;
+      entry.pool.judge(upstream, null);
     }
     watch.timers.clear();
   }
 
-  function later(entry: Entry, watch: Watch, member: Member, ms: number): void {
+  function later(entry: Entry, watch: Watch, upstream: Upstream, ms: number): void {
     watch.timers.set(
-      member,
-      setTimeout(() => void look(entry, watch, member), ms),
+      upstream,
+      setTimeout(() => void look(entry, watch, upstream), ms),
     );
   }
 
-  async function look(entry: Entry, watch: Watch, member: Member): Promise<void> {
+  async function look(entry: Entry, watch: Watch, upstream: Upstream): Promise<void> {
     const { check, timers } = watch;
-    timers.set(member, null);
-    const { kernel_host: host, kernel_port: port } = member.route;
-    const ask = () => (timers.has(member) ? probe(host, port, check) : Promise.resolve(null));
+    timers.set(upstream, null);
+    const { kernel_host: host, kernel_port: port } = upstream.route;
+    const ask = () => (timers.has(upstream) ? probe(host, port, check) : Promise.resolve(null));
     const fault = await watch.share(() => turn(ask));
     // Gone, or checked otherwise meanwhile.
-    if (!timers.has(member)) return;
-    member.checkedAt = now();
-    if (fault === null) well(entry, member);
-    else unwell(entry, member, check, fault);
-    later(entry, watch, member, check.interval * 1000);
+    if (!timers.has(upstream)) return;
+    upstream.checkedAt = now();
+    if (fault === null) well(entry, upstream);
+    else unwell(entry, upstream, check, fault);
+    later(entry, watch, upstream, check.interval * 1000);
   }
 
   /** Null when the kernel is well, else what is wrong. Never rejects. */
@@ -117,24 +117,24 @@ export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): 
     }
   }
 
-  function well(entry: Entry, member: Member): void {
-    if (member.status === "unhealthy") log.info(about(entry, member), "a kernel is well again");
-    member.misses = 0;
-    entry.pool.judge(member, "healthy");
+  function well(entry: Entry, upstream: Upstream): void {
+    if (upstream.status === "unhealthy") log.info(about(entry, upstream), "a kernel is well again");
+    upstream.misses = 0;
+    entry.pool.judge(upstream, "healthy");
     // It has accepted a connection.
-    entry.pool.connected(member);
+    entry.pool.connected(upstream);
   }
 
-  function unwell(entry: Entry, member: Member, check: HealthCheck, fault: string): void {
-    const isStarting = member.status === null && now() - member.since < check.initial_delay * 1000;
+  function unwell(entry: Entry, upstream: Upstream, check: HealthCheck, fault: string): void {
+    const isStarting = upstream.status === null && now() - upstream.since < check.initial_delay * 1000;
     if (isStarting) return;
-    member.misses++;
-    if (member.misses <= check.max_retries || member.status === "unhealthy") return;
+    upstream.misses++;
+    if (upstream.misses <= check.max_retries || upstream.status === "unhealthy") return;
     log.warn(
-      { ...about(entry, member), failures: member.misses, reason: fault },
+      { ...about(entry, upstream), failures: upstream.misses, reason: fault },
       "a kernel is left out: it is not well",
     );
-    entry.pool.judge(member, "unhealthy");
+    entry.pool.judge(upstream, "unhealthy");
   }
 
   return {
@@ -153,9 +153,9 @@ export function reportRoutes(table: Table): RouteReports {
   const reports: RouteReports = [];
   let left = MAX_REPORTED;
   for (const { circuit, pool } of table.all()) {
-    if (circuit.app_mode !== "inference" || pool.members.length === 0) continue;
+    if (circuit.app_mode !== "inference" || pool.upstreams.length === 0) continue;
     const isProbed = circuit.health_check != null;
-    const routes = pool.members.flatMap((member) => reportOf(member, isProbed)).slice(0, left);
+    const routes = pool.upstreams.flatMap((upstream) => reportOf(upstream, isProbed)).slice(0, left);
     left -= routes.length;
     reports.push({ circuit_id: circuit.id, routes });
     if (left <= 0) break;
@@ -165,13 +165,13 @@ export function reportRoutes(table: Table): RouteReports {
 
 // --- internal ---
 
-function about({ circuit }: Entry, { route }: Member) {
+function about({ circuit }: Entry, { route }: Upstream) {
   return { circuit: circuit.id, route: route.route_id, kernel: `${route.kernel_host}:${route.kernel_port}` };
 }
 
 /** Without probes a kernel is as well as its last connection. */
-function reportOf(member: Member, isProbed: boolean): RouteReport[] {
-  const { route, status, refuses, answered, misses, failures, checkedAt } = member;
+function reportOf(upstream: Upstream, isProbed: boolean): RouteReport[] {
+  const { route, status, refuses, answered, misses, failures, checkedAt } = upstream;
   if (route.route_id === null) return [];
   const known = isProbed ? status : answered ? "healthy" : null;
   const seen = refuses ? "unhealthy" : known;

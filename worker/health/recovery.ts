@@ -1,5 +1,5 @@
 /** Looks after routes that are left out: a TCP connect every 10 s, until one succeeds or the route is gone (dataplane R2). */
-import type { Member, RoutePool } from "../upstreams/pool.ts";
+import type { Upstream, RoutePool } from "../upstreams/pool.ts";
 
 const PROBE_EVERY_MS = 10_000;
 
@@ -7,35 +7,35 @@ const PROBE_EVERY_MS = 10_000;
 export type Reach = (host: string, port: number) => Promise<boolean>;
 
 export interface Prober {
-  /** Looks after a member until it is used again or gone. More than once does no harm. */
-  watch(pool: RoutePool, member: Member): void;
+  /** Looks after an upstream until it is used again or gone. More than once does no harm. */
+  watch(pool: RoutePool, upstream: Upstream): void;
   stop(): void;
 }
 
 export function createProber(reach: Reach, everyMs = PROBE_EVERY_MS): Prober {
-  /** The next look at each member; null while one is under way. */
-  const watched = new Map<Member, ReturnType<typeof setTimeout> | null>();
+  /** The next look at each upstream; null while one is under way. */
+  const watched = new Map<Upstream, ReturnType<typeof setTimeout> | null>();
 
-  function later(pool: RoutePool, member: Member): void {
-    const timer = setTimeout(() => void look(pool, member), everyMs);
-    watched.set(member, timer);
+  function later(pool: RoutePool, upstream: Upstream): void {
+    const timer = setTimeout(() => void look(pool, upstream), everyMs);
+    watched.set(upstream, timer);
   }
 
-  async function look(pool: RoutePool, member: Member): Promise<void> {
-    if (isOut(member)) {
-      watched.set(member, null);
-      const { kernel_host: host, kernel_port: port } = member.route;
+  async function look(pool: RoutePool, upstream: Upstream): Promise<void> {
+    if (isOut(upstream)) {
+      watched.set(upstream, null);
+      const { kernel_host: host, kernel_port: port } = upstream.route;
       const isBack = await reach(host, port);
-      if (!watched.has(member)) return; // stopped meanwhile
-      if (isBack) pool.connected(member);
+      if (!watched.has(upstream)) return; // stopped meanwhile
+      if (isBack) pool.connected(upstream);
     }
-    if (isOut(member)) later(pool, member);
-    else watched.delete(member);
+    if (isOut(upstream)) later(pool, upstream);
+    else watched.delete(upstream);
   }
 
   return {
-    watch(pool, member) {
-      if (isOut(member) && !watched.has(member)) later(pool, member);
+    watch(pool, upstream) {
+      if (isOut(upstream) && !watched.has(upstream)) later(pool, upstream);
     },
     stop() {
       for (const timer of watched.values()) if (timer !== null) clearTimeout(timer);
@@ -46,6 +46,6 @@ export function createProber(reach: Reach, everyMs = PROBE_EVERY_MS): Prober {
 
 // --- internal ---
 
-function isOut({ removed, outAt }: Member): boolean {
+function isOut({ removed, outAt }: Upstream): boolean {
   return !removed && outAt !== null;
 }

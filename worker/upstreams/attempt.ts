@@ -5,7 +5,7 @@
 import type { UpstreamFault } from "../net/upstream-fault.ts";
 import type { Attempt, Progress } from "../seam/engine.ts";
 import { isConnectFailure, mayTryNext } from "./attempts.ts";
-import type { Carried, Member, RoutePool } from "./pool.ts";
+import type { Carried, Upstream, RoutePool } from "./pool.ts";
 
 /** Where its use is told. */
 export interface Reports {
@@ -21,33 +21,33 @@ export type Travels = "request" | "connection";
 export class RouteAttempt implements Attempt, Carried {
   readonly host: string;
   readonly port: number;
-  readonly member: Member;
+  readonly upstream: Upstream;
   readonly moved: () => void;
   drain: ((atOnce: boolean) => void) | undefined = undefined;
   readonly #pool: RoutePool;
   readonly #use: Reports;
   readonly #travels: Travels;
   readonly #closed: () => void;
-  #tried: Set<Member> | undefined;
+  #tried: Set<Upstream> | undefined;
   #stop: () => void = () => undefined;
   #isStopped = false;
 
   /** `use` is told of every chunk, and of a connection while it is open. */
-  constructor(pool: RoutePool, member: Member, use: Reports, travels: Travels, tried?: Set<Member>) {
-    this.host = member.route.kernel_host;
-    this.port = member.route.kernel_port;
-    this.member = member;
+  constructor(pool: RoutePool, upstream: Upstream, use: Reports, travels: Travels, tried?: Set<Upstream>) {
+    this.host = upstream.route.kernel_host;
+    this.port = upstream.route.kernel_port;
+    this.upstream = upstream;
     this.moved = use.moved;
     this.#use = use;
     this.#travels = travels;
     this.#closed = travels === "connection" ? use.opened() : nothing;
     this.#pool = pool;
     this.#tried = tried;
-    member.carried.add(this);
+    upstream.carried.add(this);
   }
 
   get starting(): boolean {
-    return this.#pool.mayStart(this.member);
+    return this.#pool.mayStart(this.upstream);
   }
 
   get stop(): () => void {
@@ -66,21 +66,21 @@ export class RouteAttempt implements Attempt, Carried {
   }
 
   connected(): void {
-    this.#pool.connected(this.member);
+    this.#pool.connected(this.upstream);
   }
 
   next({ kind }: UpstreamFault, progress: Progress): RouteAttempt | null {
-    if (isConnectFailure(kind)) this.#pool.connectFailed(this.member);
+    if (isConnectFailure(kind)) this.#pool.connectFailed(this.upstream);
     this.release();
     if (!mayTryNext(kind, progress)) return null;
     this.#tried ??= new Set();
-    this.#tried.add(this.member);
-    const member = this.#pool.pick(this.#tried);
-    return member === null ? null : new RouteAttempt(this.#pool, member, this.#use, this.#travels, this.#tried);
+    this.#tried.add(this.upstream);
+    const upstream = this.#pool.pick(this.#tried);
+    return upstream === null ? null : new RouteAttempt(this.#pool, upstream, this.#use, this.#travels, this.#tried);
   }
 
   release(): void {
-    if (this.member.carried.delete(this)) this.#closed();
+    if (this.upstream.carried.delete(this)) this.#closed();
   }
 }
 

@@ -19,7 +19,7 @@ export interface Carried {
   drain: ((atOnce: boolean) => void) | undefined;
 }
 
-export class Member implements Weighed {
+export class Upstream implements Weighed {
   readonly route: Route;
   readonly carried = new Set<Carried>();
   weight: number;
@@ -62,116 +62,116 @@ export interface PoolSettings {
   now: () => number;
   /** A number in [0, 1). */
   random: () => number;
-  /** A member is left out from now on: somebody should look when it is back. */
-  out: (member: Member) => void;
+  /** An upstream is left out from now on: somebody should look when it is back. */
+  out: (upstream: Upstream) => void;
 }
 
 export class RoutePool {
   readonly #settings: PoolSettings;
-  #members: readonly Member[] = [];
-  /** Members that get traffic. Cached: asked for with every request. */
-  #used: readonly Member[] = [];
+  #upstreams: readonly Upstream[] = [];
+  /** Upstreams that get traffic. Cached: asked for with every request. */
+  #used: readonly Upstream[] = [];
   /** How often one of them has answered: who remembers a trouble sees that it is over. */
   answers = 0;
   /** Failures so far. */
   #failures = 0;
-  /** Members that are gone and still carry something that may finish. */
-  #leaving: Member[] = [];
+  /** Upstreams that are gone and still carry something that may finish. */
+  #leaving: Upstream[] = [];
 
   constructor(settings: PoolSettings) {
     this.#settings = settings;
   }
 
-  /** Takes a new set. Gives the members that are no longer in it. `since` is when the new ones may have started. */
-  set(routes: readonly Route[], since: number): Member[] {
-    const known = new Map(this.#members.map((member) => [keyOf(member.route), member]));
-    // The same route twice is one: a second member of its key would be lost with the next set.
+  /** Takes a new set. Gives the upstreams that are no longer in it. `since` is when the new ones may have started. */
+  set(routes: readonly Route[], since: number): Upstream[] {
+    const known = new Map(this.#upstreams.map((upstream) => [keyOf(upstream.route), upstream]));
+    // The same route twice is one: a second upstream of its key would be lost with the next set.
     const unique = [...new Map(routes.map((route) => [keyOf(route), route])).values()];
-    const members = unique.map((route) => {
+    const upstreams = unique.map((route) => {
       const key = keyOf(route);
-      const member = known.get(key);
+      const upstream = known.get(key);
       known.delete(key);
-      return member === undefined ? new Member(route, since) : reweighed(member, route);
+      return upstream === undefined ? new Upstream(route, since) : reweighed(upstream, route);
     });
-    this.#members = members;
+    this.#upstreams = upstreams;
     this.#renew();
     const gone = [...known.values()];
-    for (const member of gone) member.removed = true;
+    for (const upstream of gone) upstream.removed = true;
     this.#leaving = [...this.#leaving, ...gone].filter(({ open }) => open > 0);
     return gone;
   }
 
-  get members(): readonly Member[] {
-    return this.#members;
+  get upstreams(): readonly Upstream[] {
+    return this.#upstreams;
   }
 
-  /** The next member that is not among `tried`; null when there is none. */
-  pick(tried?: ReadonlySet<Member>): Member | null {
+  /** The next upstream that is not among `tried`; null when there is none. */
+  pick(tried?: ReadonlySet<Upstream>): Upstream | null {
     const { policy, random } = this.#settings;
     if (tried === undefined && this.#used.length > 0) return choose(this.#used, policy, random) ?? null;
-    const left = (members: readonly Member[]) => members.filter((member) => tried?.has(member) !== true);
-    const member = choose(left(this.#used), policy, random);
-    if (member !== undefined) return member;
+    const left = (upstreams: readonly Upstream[]) => upstreams.filter((upstream) => tried?.has(upstream) !== true);
+    const upstream = choose(left(this.#used), policy, random);
+    if (upstream !== undefined) return upstream;
     // All are out: a 503 without trying helps nobody. Unwell ones still take connections.
-    const unwell = left(this.#members).filter(({ weight, outAt }) => weight > 0 && outAt === null);
+    const unwell = left(this.#upstreams).filter(({ weight, outAt }) => weight > 0 && outAt === null);
     if (unwell.length > 0) return choose(unwell, policy, random) ?? null;
-    const resting = left(this.#members).filter(({ weight }) => weight > 0);
+    const resting = left(this.#upstreams).filter(({ weight }) => weight > 0);
     return resting.toSorted((a, b) => (a.outAt ?? 0) - (b.outAt ?? 0))[0] ?? null;
   }
 
   /** It could not be connected to. */
-  connectFailed(member: Member): void {
-    member.failures++;
-    if (member.failures < FAILURES_TO_LEAVE || member.removed) return;
-    const only = this.#members.every((other) => other === member || other.weight === 0);
+  connectFailed(upstream: Upstream): void {
+    upstream.failures++;
+    if (upstream.failures < FAILURES_TO_LEAVE || upstream.removed) return;
+    const only = this.#upstreams.every((other) => other === upstream || other.weight === 0);
     if (only) return;
-    const first = member.outAt === null;
+    const first = upstream.outAt === null;
     // Also when it was out before: the others that are out come first next time.
-    member.outAt = ++this.#failures;
+    upstream.outAt = ++this.#failures;
     if (!first) return;
     this.#renew();
-    this.#settings.out(member);
+    this.#settings.out(upstream);
   }
 
   /** It has accepted a connection. */
-  connected(member: Member): void {
+  connected(upstream: Upstream): void {
     this.answers++;
-    member.failures = 0;
-    member.answered = true;
-    if (member.outAt === null) return;
-    member.outAt = null;
+    upstream.failures = 0;
+    upstream.answered = true;
+    if (upstream.outAt === null) return;
+    upstream.outAt = null;
     this.#renew();
   }
 
-  /** What a probe found. An unhealthy member is left out until one finds it healthy. */
-  judge(member: Member, status: RouteStatus): void {
-    const wasOut = member.status === "unhealthy";
-    member.status = status;
+  /** What a probe found. An unhealthy upstream is left out until one finds it healthy. */
+  judge(upstream: Upstream, status: RouteStatus): void {
+    const wasOut = upstream.status === "unhealthy";
+    upstream.status = status;
     if (wasOut !== (status === "unhealthy")) this.#renew();
   }
 
-  /** True for a young member that has never accepted a connection. */
-  mayStart({ answered, since }: Member): boolean {
+  /** True for a young upstream that has never accepted a connection. */
+  mayStart({ answered, since }: Upstream): boolean {
     return !answered && this.#settings.now() - since < START_MS;
   }
 
   /** Everything that is open over any of its routes, those that are gone included. */
   *carried(): Iterable<Carried> {
-    for (const { carried } of [...this.#members, ...this.#leaving]) yield* carried;
+    for (const { carried } of [...this.#upstreams, ...this.#leaving]) yield* carried;
   }
 
   /** How much is open, over routes that are gone too. */
   get open(): number {
     let open = 0;
-    for (const member of this.#members) open += member.open;
-    for (const member of this.#leaving) open += member.open;
+    for (const upstream of this.#upstreams) open += upstream.open;
+    for (const upstream of this.#leaving) open += upstream.open;
     return open;
   }
 
   // --- internal ---
 
   #renew(): void {
-    this.#used = this.#members.filter(
+    this.#used = this.#upstreams.filter(
       ({ weight, outAt, status }) => weight > 0 && outAt === null && status !== "unhealthy",
     );
   }
@@ -184,7 +184,7 @@ export function keyOf({ route_id: id, session_id: session, kernel_host: host, ke
 
 // --- internal ---
 
-function reweighed(member: Member, { traffic_ratio: weight }: Route): Member {
-  member.weight = weight;
-  return member;
+function reweighed(upstream: Upstream, { traffic_ratio: weight }: Route): Upstream {
+  upstream.weight = weight;
+  return upstream;
 }

@@ -121,8 +121,8 @@ describe("an app that may not be up yet", () => {
     await settledLater();
     expect(told()).toEqual([]);
     const { pool } = table.byId(ID(1)) ?? {};
-    const [member] = pool?.members ?? [];
-    if (member !== undefined) pool?.connected(member);
+    const [upstream] = pool?.upstreams ?? [];
+    if (upstream !== undefined) pool?.connected(upstream);
     refusals.probe(asked);
     await until(() => reports.length === 1);
     expect(told()).toEqual([[ID(1), 1, [1]]]);

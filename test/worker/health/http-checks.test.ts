@@ -164,8 +164,8 @@ describe("refused connections, besides", () => {
   test("leave a kernel out and show it as unhealthy, until a probe gets through", async () => {
     put({ interval: 10, max_retries: 5 });
     await pass(1);
-    const [first] = pool().members;
-    if (first === undefined) throw new Error("no member");
+    const [first] = pool().upstreams;
+    if (first === undefined) throw new Error("no upstream");
     for (let failure = 0; failure < 3; failure++) pool().connectFailed(first);
     expect([report()?.[0], used()]).toEqual([[A, "unhealthy", 0.5, 3], [2]]);
     await pass(10);
@@ -178,8 +178,8 @@ describe("refused connections, besides", () => {
   test("show also the only kernel as unhealthy, which is used all the same", async () => {
     put({ interval: 10, max_retries: 5 }, [kernel(A, 1)]);
     await pass(1);
-    const [only] = pool().members;
-    if (only === undefined) throw new Error("no member");
+    const [only] = pool().upstreams;
+    if (only === undefined) throw new Error("no upstream");
     for (let failure = 0; failure < 3; failure++) pool().connectFailed(only);
     expect([report()?.[0]?.[1], used()]).toEqual(["unhealthy", [1]]);
     pool().connected(only);
@@ -189,8 +189,8 @@ describe("refused connections, besides", () => {
   test("are all that is known of kernels without a check", () => {
     put(null);
     expect(report()?.map(([, status]) => status)).toEqual([null, null]);
-    const [first, second] = pool().members;
-    if (first === undefined || second === undefined) throw new Error("no members");
+    const [first, second] = pool().upstreams;
+    if (first === undefined || second === undefined) throw new Error("no upstreams");
     pool().connected(first);
     for (let failure = 0; failure < 3; failure++) pool().connectFailed(second);
     expect(report()).toEqual([[A, "healthy", null, 0], [B, "unhealthy", null, 3]]); // prettier-ignore

@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { reach } from "../../../worker/net/dial.ts";
 import { createProber, type Prober } from "../../../worker/health/recovery.ts";
-import { RoutePool, type Member } from "../../../worker/upstreams/pool.ts";
+import { RoutePool, type Upstream } from "../../../worker/upstreams/pool.ts";
 import { listen } from "../../contract/upstreams.ts";
 import { until } from "../../support/until.ts";
 import { route } from "../../support/values.ts";
@@ -15,7 +15,7 @@ let asked = 0;
 afterEach(() => prober.stop());
 
 /** A pool with a route that does not answer yet, and one that nobody asks. */
-function outPool(): { pool: RoutePool; member: Member; app: ReturnType<typeof listen> } {
+function outPool(): { pool: RoutePool; upstream: Upstream; app: ReturnType<typeof listen> } {
   asked = 0;
   prober = createProber(async (host, port) => {
     asked++;
@@ -31,9 +31,9 @@ function outPool(): { pool: RoutePool; member: Member; app: ReturnType<typeof li
   });
   const local = { kernel_host: "127.0.0.1" };
   pool.set([route({ ...local, kernel_port: app.port }), route({ ...local, kernel_port: 1 })], 0);
-  const member = pool.pick();
-  if (member === null) throw new Error("the pool gives no member");
-  return { pool, member, app };
+  const upstream = pool.pick();
+  if (upstream === null) throw new Error("the pool gives no upstream");
+  return { pool, upstream, app };
 }
 
 /** Resolves when another prober has looked so often at a route that never answers. */
@@ -50,33 +50,33 @@ async function ticks(count: number): Promise<void> {
     out: (one) => clock.watch(pool, one),
   });
   pool.set([route({ kernel_port: 1 }), route({ kernel_port: 2 })], 0);
-  const member = pool.pick();
-  if (member !== null) takeOut(pool, member);
+  const upstream = pool.pick();
+  if (upstream !== null) takeOut(pool, upstream);
   await until(() => looks >= count);
   clock.stop();
 }
 
-function takeOut(pool: RoutePool, member: Member): void {
-  for (let time = 0; time < 3; time++) pool.connectFailed(member);
+function takeOut(pool: RoutePool, upstream: Upstream): void {
+  for (let time = 0; time < 3; time++) pool.connectFailed(upstream);
 }
 
 describe("a route that is out", () => {
   test("is tried until it accepts a connection, and then no more", async () => {
-    const { pool, member, app } = outPool();
+    const { pool, upstream, app } = outPool();
     atEnd(() => app.stop());
-    takeOut(pool, member);
+    takeOut(pool, upstream);
     await until(() => asked >= 3);
-    expect(member.outAt).not.toBeNull();
+    expect(upstream.outAt).not.toBeNull();
     app.accept();
-    await until(() => member.outAt === null);
+    await until(() => upstream.outAt === null);
     const seen = asked;
     await ticks(3);
     expect([asked, app.wires.length]).toEqual([seen, 1]);
   });
 
   test("is tried no more when it is gone", async () => {
-    const { pool, member } = outPool();
-    takeOut(pool, member);
+    const { pool, upstream } = outPool();
+    takeOut(pool, upstream);
     await until(() => asked >= 1);
     pool.set([], 0);
     await ticks(2);
@@ -86,12 +86,12 @@ describe("a route that is out", () => {
   });
 
   test("that came back by itself and went out again is tried by one look at a time", async () => {
-    const { pool, member } = outPool();
+    const { pool, upstream } = outPool();
     for (let time = 0; time < 5; time++) {
-      takeOut(pool, member);
-      pool.connected(member);
+      takeOut(pool, upstream);
+      pool.connected(upstream);
     }
-    takeOut(pool, member);
+    takeOut(pool, upstream);
     const start = performance.now();
     await until(() => asked >= 5);
     // Six looks at once would have asked five times at the first.
@@ -99,15 +99,15 @@ describe("a route that is out", () => {
   });
 
   test("is left alone after the stop, also by a look that was under way", async () => {
-    const { pool, member, app } = outPool();
+    const { pool, upstream, app } = outPool();
     atEnd(() => app.stop());
-    takeOut(pool, member);
+    takeOut(pool, upstream);
     await until(() => asked >= 1);
     prober.stop();
     app.accept();
     const seen = asked;
     await ticks(3);
     expect(asked).toBe(seen);
-    expect(member.outAt).not.toBeNull();
+    expect(upstream.outAt).not.toBeNull();
   });
 });

@@ -7,39 +7,39 @@ interface Named extends Weighed {
   open: number;
 }
 
-const member = (name: string, weight = 1, open = 0): Named => ({ name, weight, open, credit: 0 });
+const upstream = (name: string, weight = 1, open = 0): Named => ({ name, weight, open, credit: 0 });
 const never = () => {
   throw new Error("no ticket is wanted");
 };
 
 /** The names that so many choices in a row give. */
-function chosen(members: Named[], policy: RoutePolicy, count: number, random: () => number = never): string {
-  return Array.from({ length: count }, () => choose(members, policy, random)?.name ?? "-").join("");
+function chosen(upstreams: Named[], policy: RoutePolicy, count: number, random: () => number = never): string {
+  return Array.from({ length: count }, () => choose(upstreams, policy, random)?.name ?? "-").join("");
 }
 
 describe.each(["round_robin", "least_outstanding", "random"] as const)("by %s", (policy) => {
   test("none gives none, one gives that one", () => {
     expect(chosen([], policy, 1)).toBe("-");
-    expect(chosen([member("a")], policy, 3)).toBe("aaa");
+    expect(chosen([upstream("a")], policy, 3)).toBe("aaa");
   });
 });
 
 describe("round_robin", () => {
   test("goes in turn among equals", () => {
-    expect(chosen([member("a"), member("b"), member("c")], "round_robin", 7)).toBe("abcabca");
+    expect(chosen([upstream("a"), upstream("b"), upstream("c")], "round_robin", 7)).toBe("abcabca");
   });
 
   test("mixes by weight, so that the heavy one's turns are apart", () => {
-    expect(chosen([member("a", 5), member("b", 1), member("c", 1)], "round_robin", 14)).toBe("aabacaaaabacaa");
+    expect(chosen([upstream("a", 5), upstream("b", 1), upstream("c", 1)], "round_robin", 14)).toBe("aabacaaaabacaa");
   });
 
   test("takes weights below 1, and takes no notice of open requests", () => {
-    expect(chosen([member("a", 0.25, 9), member("b", 0.75)], "round_robin", 8)).toBe("babbbabb");
+    expect(chosen([upstream("a", 0.25, 9), upstream("b", 0.75)], "round_robin", 8)).toBe("babbbabb");
   });
 });
 
 describe("random", () => {
-  const members = [member("a", 1), member("b", 2), member("c", 1)];
+  const upstreams = [upstream("a", 1), upstream("b", 2), upstream("c", 1)];
   test.each([
     [0, "a"],
     [0.2499, "a"],
@@ -50,21 +50,23 @@ describe("random", () => {
     // Rounding must not lead past the last.
     [1, "c"],
   ])("the ticket %p belongs to %s", (ticket, name) => {
-    expect(chosen(members, "random", 1, () => ticket)).toBe(name);
+    expect(chosen(upstreams, "random", 1, () => ticket)).toBe(name);
   });
 });
 
 describe("least_outstanding", () => {
   test("takes the one with the fewest open requests", () => {
-    expect(chosen([member("a", 1, 2), member("b", 1, 1), member("c", 1, 3)], "least_outstanding", 3)).toBe("bbb");
+    expect(chosen([upstream("a", 1, 2), upstream("b", 1, 1), upstream("c", 1, 3)], "least_outstanding", 3)).toBe("bbb");
   });
 
   test("goes in turn among those with equally few", () => {
-    expect(chosen([member("a", 1, 1), member("b", 1, 0), member("c", 1, 0)], "least_outstanding", 5)).toBe("bcbcb");
+    expect(chosen([upstream("a", 1, 1), upstream("b", 1, 0), upstream("c", 1, 0)], "least_outstanding", 5)).toBe(
+      "bcbcb",
+    );
   });
 
   test("weighs open requests by weight", () => {
-    const [light, heavy] = [member("a", 1), member("b", 3)];
+    const [light, heavy] = [upstream("a", 1), upstream("b", 3)];
     const names = Array.from({ length: 8 }, () => {
       const next = choose([light, heavy], "least_outstanding", never) ?? light;
       next.open++;
@@ -74,13 +76,13 @@ describe("least_outstanding", () => {
   });
 
   test("a rotation over changing ties keeps nobody waiting for ever", () => {
-    const members = [member("a"), member("b"), member("c")];
-    const [first] = members;
+    const upstreams = [upstream("a"), upstream("b"), upstream("c")];
+    const [first] = upstreams;
     for (let at = 0; at < 100; at++) {
       if (first !== undefined) first.open = at % 2;
-      choose(members, "least_outstanding", never);
+      choose(upstreams, "least_outstanding", never);
     }
     if (first !== undefined) first.open = 0;
-    expect(new Set(chosen(members, "least_outstanding", 6))).toEqual(new Set(["a", "b", "c"]));
+    expect(new Set(chosen(upstreams, "least_outstanding", 6))).toEqual(new Set(["a", "b", "c"]));
   });
 });

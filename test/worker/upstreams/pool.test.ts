@@ -3,14 +3,14 @@ import { describe, expect, test } from "bun:test";
 import type { Route } from "../../../shared/protocol/schema/circuit.ts";
 import { RouteAttempt } from "../../../worker/upstreams/attempt.ts";
 import { UpstreamFault } from "../../../worker/net/upstream-fault.ts";
-import { RoutePool, type Member, type PoolSettings } from "../../../worker/upstreams/pool.ts";
+import { RoutePool, type Upstream, type PoolSettings } from "../../../worker/upstreams/pool.ts";
 import { route, untold } from "../../support/values.ts";
 
 const at = (port: number, over: Partial<Route> = {}) => route({ kernel_port: port, ...over });
 
 /** A pool of these routes that takes note of what goes out. */
 function poolOf(routes: Route[], over: Partial<PoolSettings> = {}) {
-  const out: Member[] = [];
+  const out: Upstream[] = [];
   const pool = new RoutePool({
     policy: "round_robin",
     now: () => 1000,
@@ -22,21 +22,22 @@ function poolOf(routes: Route[], over: Partial<PoolSettings> = {}) {
   return { pool, out: () => out.map(({ route: { kernel_port: port } }) => port) };
 }
 
-const pick = (pool: RoutePool): Member => pool.pick() ?? missing();
+const pick = (pool: RoutePool): Upstream => pool.pick() ?? missing();
 const ports = (pool: RoutePool, count: number) =>
   Array.from({ length: count }, () => pool.pick()?.route.kernel_port ?? null);
-const attempt = (pool: RoutePool, tried?: Set<Member>) => new RouteAttempt(pool, pick(pool), untold, "request", tried);
+const attempt = (pool: RoutePool, tried?: Set<Upstream>) =>
+  new RouteAttempt(pool, pick(pool), untold, "request", tried);
 
 const UNREACHABLE = new UpstreamFault("unreachable", "refused");
 /** Of a request of which nothing has gone out. */
 const FRESH = { bodySent: false, clientGone: false };
 
 function missing(): never {
-  throw new Error("the pool gives no member");
+  throw new Error("the pool gives no upstream");
 }
 
-function fails(pool: RoutePool, member: Member, times: number): void {
-  for (let time = 0; time < times; time++) pool.connectFailed(member);
+function fails(pool: RoutePool, upstream: Upstream, times: number): void {
+  for (let time = 0; time < times; time++) pool.connectFailed(upstream);
 }
 
 describe("a route", () => {
@@ -83,8 +84,8 @@ describe("a route", () => {
 
   test("that has been out longest is tried when all are out, and then the next", () => {
     const { pool } = poolOf([at(1), at(2), at(3)]);
-    const members = [pick(pool), pick(pool), pick(pool)];
-    for (const one of members.toReversed()) fails(pool, one, 3);
+    const upstreams = [pick(pool), pick(pool), pick(pool)];
+    for (const one of upstreams.toReversed()) fails(pool, one, 3);
     const tried = Array.from({ length: 4 }, () => {
       const next = pick(pool);
       pool.connectFailed(next);
@@ -103,14 +104,14 @@ describe("a route", () => {
   test("that never accepted a connection may be starting for 60 s", () => {
     let now = 0;
     const { pool } = poolOf([at(1)], { now: () => now });
-    const member = pick(pool);
+    const upstream = pick(pool);
     now = 59_999;
-    expect(pool.mayStart(member)).toBe(true);
+    expect(pool.mayStart(upstream)).toBe(true);
     now = 60_000;
-    expect(pool.mayStart(member)).toBe(false);
+    expect(pool.mayStart(upstream)).toBe(false);
     now = 0;
-    pool.connected(member);
-    expect(pool.mayStart(member)).toBe(false);
+    pool.connected(upstream);
+    expect(pool.mayStart(upstream)).toBe(false);
   });
 });
 

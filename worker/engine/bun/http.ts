@@ -35,15 +35,15 @@ export async function forward<C>(
     const exchange = new Exchange(request, attempt);
     watch.add(exchange);
     try {
-      const upstream = await exchange.ask(target, to.edits);
+      const answer = await exchange.ask(target, to.edits);
       exchange.connected = true;
       attempt.connected();
       attempt.moved();
-      const { status, statusText } = upstream;
+      const { status, statusText } = answer;
       if (status < 200 || status > 599) throw new Error(`Bun.serve cannot pass on the app's status ${status}`);
       to.answered?.(status);
-      const headers = edit(upstream.headers, to.answerEdits(upstream.headers));
-      const reader = upstream.body?.getReader();
+      const headers = edit(answer.headers, to.answerEdits(answer.headers));
+      const reader = answer.body?.getReader();
       // Bun.serve completes a head only with the first byte of its body, so waiting for that byte costs nothing, and a
       // body that is whole by then keeps its Content-Length.
       const first = await reader?.read();
