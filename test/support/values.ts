@@ -83,6 +83,8 @@ export function head({ headers = [["Host", "apps.example:10205"]], ...over }: He
     target: "/",
     peer: "203.0.113.7",
     tls: false,
+    version: "1.1",
+    authority: headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? "",
     frontend: { mode: "port", port: 10205 },
     upgrade: false,
     header(name) {

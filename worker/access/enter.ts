@@ -51,7 +51,7 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
     const lines = cookies(ticket, head, settings);
     if (!mayHoldLeavings(circuit, held.permit)) return goTo(path, lines);
     lines.push(...expireCookies(circuit, head.header("cookie")));
-    if (isTrustworthy(settings.secure, head.header("host") ?? "")) return goTo(path, [...CLEARING, ...lines]);
+    if (isTrustworthy(settings.secure, head.authority)) return goTo(path, [...CLEARING, ...lines]);
     return clearingPage(path, [...PRIVATE_HEADERS, ...lines], languageOf(head.header("accept-language")));
   }
   if (held.good || circuit.open_to_public) return goTo(path, []);

@@ -141,20 +141,24 @@ async function tcpSetup(entry: Entry, token: string, address: string, deps: Setu
 /** Where the platform's desktop client listens on the person's own machine. */
 const CLIENT_APP = "http://localhost:45678/start";
 
-function clientAddress({ headers }: Request, peer: string, { proxies }: SetupDeps): string {
-  return clientOf({ peer, tls: false, header: (name) => headers.get(name) }, proxies).address;
+function clientAddress(request: Request, peer: string, { proxies }: SetupDeps): string {
+  return clientOf(headOf(request, peer), proxies).address;
 }
 
 /**
  * Who a link is for: the client's address. Behind a load balancer that `trusted_proxies` does not name all people have
  * its own; what it says of them is not believed, but tells them apart.
  */
-function personAt({ headers }: Request, peer: string, client: string, { proxies }: SetupDeps): string {
+function personAt(request: Request, peer: string, client: string, { proxies }: SetupDeps): string {
   const own = plainAddress(peer);
   if (proxies.trusted(own)) return client;
-  const head = { peer, tls: false, header: (name: string) => headers.get(name) };
-  const told = clientOf(head, { ...proxies, trusted: (address) => address === own }).address;
+  const told = clientOf(headOf(request, peer), { ...proxies, trusted: (address) => address === own }).address;
   return told === client ? client : `${client}+${told}`;
+}
+
+/** What says where a client comes from. */
+function headOf({ headers }: Request, peer: string) {
+  return { peer, tls: false, authority: headers.get("host") ?? "", header: (name: string) => headers.get(name) };
 }
 
 async function readClaims(token: string | null, { jwtSecret }: SetupDeps): Promise<Claims> {

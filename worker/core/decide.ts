@@ -93,7 +93,7 @@ function walk(head: RequestHead, entry: Entry | null, deps: DecideDeps, hold: Ho
   if (head.method === "CONNECT" || head.method === "TRACE")
     throw new Failure("method-not-allowed", `${head.method} is not proxied`);
   // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
-  if (!isHost(head.header("host") ?? "")) throw new Failure("generic-bad-request", "Host: wanted one host");
+  if (!isHost(head.authority)) throw new Failure("generic-bad-request", "Host: wanted one host");
   if (!isTarget(head.target)) throw new Failure("generic-bad-request", "Request target: wanted printable ASCII");
   if (entry === null) throw unresolved(head, domain, isReady());
   const client = clientOf(head, proxies);

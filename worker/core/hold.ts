@@ -63,5 +63,5 @@ function isReturning(head: RequestHead): boolean {
   const referer = head.header("referer");
   if (head.method !== "GET" || head.upgrade || referer === null || !URL.canParse(referer)) return false;
   const { host, pathname, search } = new URL(referer);
-  return pathname + search === head.target && host === head.header("host");
+  return pathname + search === head.target && host === head.authority;
 }

@@ -30,7 +30,7 @@ export function slotAsked(head: RequestHead, domain: string | null): number | st
 // --- internal ---
 
 function nameOf(head: RequestHead, domain: string | null): string | null {
-  return domain === null ? null : labelOf(head.header("host") ?? "", domain);
+  return domain === null ? null : labelOf(head.authority, domain);
 }
 
 /** The original says 400; but the request is as it should be, and what it asks for has ended or never was. */

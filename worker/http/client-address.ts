@@ -18,12 +18,12 @@ export interface Proxies {
   secure: boolean;
 }
 
-type Said = Pick<RequestHead, "peer" | "tls" | "header">;
+type Said = Pick<RequestHead, "authority" | "peer" | "tls" | "header">;
 
 /** Reads the client from the connection; forwarding headers count only when the peer is trusted. */
 export function clientOf(head: Said, { trusted, secure }: Proxies): Client {
   const peer = plainAddress(head.peer);
-  const host = head.header("host") ?? "";
+  const host = head.authority;
   const proto = head.tls || secure ? "https" : "http";
   if (!trusted(peer)) return { proto, host, address: peer, chain: [peer] };
   const before = readableChain(head.header("x-forwarded-for") ?? "");

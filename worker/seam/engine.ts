@@ -19,6 +19,10 @@ export interface RequestHead {
   readonly method: string;
   /** Path and query as they were received. */
   readonly target: string;
+  /** Of HTTP, such as "1.1" or "2"; null where the engine is not told. */
+  readonly version: string | null;
+  /** The host that is asked for, perhaps with its port: of the target where it names one, else of `Host`. "" for none. */
+  readonly authority: string;
   /** The value of a header, or null. */
   header(name: string): string | null;
   /** The names of all headers. */

@@ -90,6 +90,11 @@ describe("under the wildcard domain", () => {
     });
   });
 
+  test("the name is the authority's, where an engine is told it elsewhere than in a Host", () => {
+    const asked = { ...wildcard(null), authority: "my-app.apps.example" };
+    expect(find(asked, DOMAIN).circuit).toBe(named);
+  });
+
   test("nothing is found while no domain is configured", async () => {
     expect((await refused(() => find(wildcard("my-app.apps.example"), null))).kind).toBe("object-not-found");
   });

@@ -110,6 +110,8 @@ function failureOf<C>(error: unknown, core: Core<C>): Failure {
 class BunHead implements RequestHead {
   readonly method: string;
   readonly target: string;
+  /** `Bun.serve` takes 1.0 and 1.1 and does not say which it was. */
+  readonly version = null;
   readonly upgrade: boolean;
   readonly #request: Request;
   readonly #server: Server;
@@ -123,6 +125,11 @@ class BunHead implements RequestHead {
     this.#request = request;
     this.#server = server;
     this.#via = via;
+  }
+
+  /** `Bun.serve` drops the authority of an absolute-form target. */
+  get authority(): string {
+    return this.#request.headers.get("host") ?? "";
   }
 
   get peer(): string {
