@@ -1,0 +1,95 @@
+/**
+ * This node's contact with the coordinator: under which id it is registered, whether the last call has succeeded, and which
+ * revision the coordinator has told last. Knows nothing of what the calls are for.
+ */
+import { Failure, reason } from "../../shared/failure.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import type { Heartbeat, WorkerCircuits, WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
+import type { CoordinatorClient, Registered } from "./coordinator-client.ts";
+import type { Known } from "./replica/state.ts";
+
+export interface ContactDeps {
+  registration: WorkerRegistration;
+  nodeId: string;
+  coordinator: CoordinatorClient;
+  log: Log;
+  /** What the coordinator answers to a registration or heartbeat. */
+  told: (answer: Registered) => void;
+}
+
+export interface ContactState {
+  /** Null before the first registration. */
+  workerId: string | null;
+  /** True when the last call to the coordinator succeeded. */
+  reachable: boolean;
+  /** The coordinator's revision, as it was last told. */
+  latest: number | null;
+  /** This node has left: it registers no more. */
+  hasLeft: boolean;
+}
+
+export interface Contact {
+  state(): Readonly<ContactState>;
+  /** Registers this node; does nothing when it has left. */
+  register(): Promise<void>;
+  /** Rejects with object-not-found when this node must register again. */
+  heartbeat(said: Omit<Heartbeat, "node_id" | "slots">): Promise<Registered>;
+  /** All circuits, or what has changed since what is known. Rejects before the first registration. */
+  circuits(known: Known | null): Promise<WorkerCircuits>;
+  /** Registers no more from now on. */
+  leave(): void;
+  /** Says good-bye; when that fails, this node's lease runs out. */
+  deregister(): Promise<void>;
+}
+
+export function createContact({ registration, nodeId, coordinator, log, told }: ContactDeps): Contact {
+  const state: ContactState = { workerId: null, reachable: false, latest: null, hasLeft: false };
+
+  async function call<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      const value = await work();
+      if (!state.reachable) log.info("coordinator is reachable");
+      state.reachable = true;
+      return value;
+    } catch (error) {
+      state.reachable = error instanceof Failure && error.kind === "object-not-found";
+      throw error;
+    }
+  }
+
+  function registered(): string {
+    if (state.workerId === null) throw new Failure("service-unavailable", "not registered yet");
+    return state.workerId;
+  }
+
+  return {
+    state: () => state,
+    async register() {
+      if (state.hasLeft) return;
+      const answer = await call(() => coordinator.register({ ...registration, node_id: nodeId }));
+      state.workerId = answer.id;
+      told(answer);
+      log.info({ worker_id: answer.id }, "registered");
+    },
+    async heartbeat(said) {
+      const id = registered();
+      const answer = await call(() => coordinator.heartbeat(id, { ...said, node_id: nodeId }));
+      told(answer);
+      state.latest = answer.revision ?? null;
+      return answer;
+    },
+    async circuits(known) {
+      const id = registered();
+      const answer = await call(() => coordinator.circuits(id, nodeId, known));
+      state.latest = answer.revision ?? null;
+      return answer;
+    },
+    leave: () => void (state.hasLeft = true),
+    async deregister() {
+      if (state.workerId === null) return;
+      await coordinator.deregister(state.workerId, nodeId).catch((error: unknown) => {
+        log.warn({ reason: reason(error) }, "cannot deregister; the lease will run out");
+      });
+    },
+  };
+}
