@@ -2,6 +2,7 @@
  * Answers for failures: a problem document or a small static page, chosen by `Accept`.
  * Used by the coordinator and the worker; knows neither Elysia nor `Request`.
  */
+import Negotiator from "negotiator";
 import type { Failure, PageKind } from "../failure.ts";
 import { PAGE_OF } from "../pages/kinds.ts";
 import type { Language } from "../pages/language.ts";
@@ -21,21 +22,20 @@ export const CORS_HEADERS: [string, string][] = [
 
 /** True when `Accept` lists `application/json` (also `application/problem+json`). Wildcards do not count: browsers send them. */
 export function listsJson(accept: string | null): boolean {
-  return accept !== null && /\bapplication\/(problem\+)?json\b/i.test(accept);
+  return listed(accept).some(isJson);
 }
 
 /**
  * Whether a person looks at the answer. A browser's navigation says that it is one, where it says so, and lists text/html; a
- * program that takes anything (`Accept: *\/*`) gets JSON.
+ * program that takes anything (`Accept: *\/*`) gets JSON, and one that likes JSON as well as HTML.
  */
 export function wantsPage(header: (name: string) => string | null): boolean {
   if (header("sec-fetch-mode") === "navigate") return true;
-  const accept = header("accept");
-  return !listsJson(accept) && listsHtml(accept);
+  return listed(header("accept")).find((type) => type === HTML || isJson(type)) === HTML;
 }
 
 export function listsHtml(accept: string | null): boolean {
-  return accept !== null && /\btext\/html\b/i.test(accept);
+  return listed(accept).includes(HTML);
 }
 
 /** What an answer tells beside the failure: an id that is also in the log; and for a page, who reads it, and where. */
@@ -92,6 +92,22 @@ export function pageOf({ kind, detail }: Failure): PageKind {
 }
 
 // --- internal ---
+
+const HTML = "text/html";
+/** Browsers' lists have 150 characters. */
+const MAX_ACCEPT = 2000;
+
+function isJson(type: string): boolean {
+  return type === "application/json" || type === "application/problem+json";
+}
+
+/** The media types of `Accept`, the best liked first and JSON before others that are liked as well; none with `q=0`. */
+function listed(accept: string | null): string[] {
+  const entries = (accept ?? "").slice(0, MAX_ACCEPT).toLowerCase().split(",");
+  // Of equal ones negotiator takes the first.
+  const jsonFirst = entries.toSorted((a, b) => Number(b.includes("json")) - Number(a.includes("json"))).join(",");
+  return new Negotiator({ headers: { accept: jsonFirst } }).mediaTypes();
+}
 
 /** Who reads these may have made the request that was wrong. */
 const DETAILED: ReadonlySet<PageKind> = new Set(["bad-link", "bad-request", "forbidden", "port-taken", "wrong-method"]);

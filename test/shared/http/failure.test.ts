@@ -99,6 +99,9 @@ describe("Accept", () => {
     ["text/html, Application/JSON;q=0.5", true],
     ["application/problem+json", true],
     ["application/jsonp", false],
+    ["application/json;q=0", false],
+    ["application/json;q=0, application/problem+json;q=0.1", true],
+    ["application/json ; charset=utf-8 ; q=0.0, */*", false],
   ])("%p lists JSON: %p", (accept, expected) => {
     expect(listsJson(accept)).toBe(expected);
   });
@@ -111,7 +114,16 @@ describe("Accept", () => {
     ["*/*", null, false],
     ["image/avif,image/webp,*/*;q=0.8", "no-cors", false],
     ["application/json", null, false],
-    ["text/html, application/json;q=0.5", null, false],
+    ["text/html, application/json;q=0.5", null, true],
+    ["text/html;q=0.5, application/json", null, false],
+    ["text/html, application/json", null, false],
+    ["text/html;q=0.7, application/problem+json;q=0.7", null, false],
+    ["application/json;q=0", null, false],
+    ["application/json;q=0, text/html", null, true],
+    ["text/html;q=0, */*", null, false],
+    ["text/html;level=1", null, true],
+    ["text/*", null, false],
+    [`text/html${",a/b;q=0.5".repeat(10_000)}`, null, true],
     ["text/html,application/xhtml+xml,*/*;q=0.8", null, true],
     ["Text/HTML", "cors", true],
     ["*/*", "navigate", true],

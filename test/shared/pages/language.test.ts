@@ -17,8 +17,13 @@ const CASES: [string | null, Language][] = [
   ["ko;q=0", "en"],
   ["kok, kor", "en"],
   ["ko ; q=0.9 , en ; q=0.8", "ko"],
-  ["ko;q=2, en;q=0.1", "en"],
+  ["ko-KR, en", "ko"],
+  ["*, ko", "en"],
+  ["ko;q=0.8, en;q=0.8", "ko"],
+  // No such weight; read as more than the other, if anything.
+  ["ko;q=2, en;q=0.1", "ko"],
   ["ko;q=nonsense", "en"],
+  ["ko;q=nonsense, ko;q=0.1", "ko"],
   [`${"x,".repeat(100_000)}ko`, "en"],
 ];
 
