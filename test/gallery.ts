@@ -9,7 +9,7 @@ import { Failure, type FailureKind, type PageKind } from "../shared/failure.ts";
 import { failureAnswer } from "../shared/http/page.ts";
 import { BEHAVIOURS, PAGE_OF } from "../shared/pages/kinds.ts";
 import type { Language } from "../shared/pages/language.ts";
-import { escapeHtml, renderPassing } from "../shared/pages/render.ts";
+import { renderPassing } from "../shared/pages/render.ts";
 import { startBrowser } from "./support/browser.ts";
 import { ROOT } from "./support/spawned.ts";
 
@@ -47,7 +47,7 @@ for (const language of ["en", "ko"] as const)
       const pages = (Object.keys(BEHAVIOURS) as PageKind[]).map((kind) => pageOf(kind, language));
       const frames = [...pages, renderPassing(language, "/", "")].map(
         (html) =>
-          `<iframe style="border:0;margin:4px" width="${width}" height="${height}" srcdoc="${escapeHtml(html)}"></iframe>`,
+          `<iframe style="border:0;margin:4px" width="${width}" height="${height}" srcdoc="${Bun.escapeHTML(html)}"></iframe>`,
       );
       await page.setContent(`<body style="margin:0;background:#888;font-size:0">${frames.join("")}</body>`);
       const path = join(directory, `pages-${language}-${colorScheme}-${name}.png`);

@@ -57,10 +57,6 @@ export function renderPassing(language: Language, onward: string, script: string
   return page(language, opening, `<style>${STYLE}</style>`, `<body>${main}<script>${script}</script></body>`);
 }
 
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
-}
-
 // --- internal ---
 
 /**
@@ -76,7 +72,7 @@ function frameset(view: View, inner: string, refresh: string): string {
     view.language,
     title,
     refresh,
-    `<frameset rows="*" border="0" frameborder="0"><frame src="${source}" title="${escapeHtml(title)}">` +
+    `<frameset rows="*" border="0" frameborder="0"><frame src="${source}" title="${Bun.escapeHTML(title)}">` +
       `<noframes>${mainOf(view, null)}</noframes></frameset>`,
   );
 }
@@ -86,7 +82,7 @@ function documentOf(view: View, main: string, more: string): string {
 }
 
 function page(language: Language, title: string, more: string, content: string): string {
-  return `<!doctype html><html lang="${language}"><head>${HEAD}<title>${escapeHtml(title)}</title>${more}</head>${content}</html>`;
+  return `<!doctype html><html lang="${language}"><head>${HEAD}<title>${Bun.escapeHTML(title)}</title>${more}</head>${content}</html>`;
 }
 
 /** The app's name comes first where there are many tabs. */
@@ -109,15 +105,15 @@ function mainOf(view: View, target: string | null): string {
     [canOpen && view.home === null && reload === undefined ? words.goBack : undefined],
   ].map((sentences) => sentences.filter((one) => one !== undefined).join(" "));
   const small = [
-    app === undefined ? "" : `${words.app}: <b>${escapeHtml(app)}</b>`,
-    detail === undefined ? "" : escapeHtml(detail),
-    errorId === undefined ? "" : `${words.errorId}: ${escapeHtml(errorId)}`,
+    app === undefined ? "" : `${words.app}: <b>${Bun.escapeHTML(app)}</b>`,
+    detail === undefined ? "" : Bun.escapeHTML(detail),
+    errorId === undefined ? "" : `${words.errorId}: ${Bun.escapeHTML(errorId)}`,
     // In words that administrators know; who was refused need not read more than the number.
-    status >= 500 ? `${status} ${escapeHtml(problem)}` : `HTTP ${status}`,
+    status >= 500 ? `${status} ${Bun.escapeHTML(problem)}` : `HTTP ${status}`,
   ].filter((one) => one !== "");
   return (
-    `<main><h1>${escapeHtml(title)}</h1>` +
-    paragraphs.map((text) => (text === "" ? "" : `<p>${escapeHtml(text)}</p>`)).join("") +
+    `<main><h1>${Bun.escapeHTML(title)}</h1>` +
+    paragraphs.map((text) => (text === "" ? "" : `<p>${Bun.escapeHTML(text)}</p>`)).join("") +
     (actions === "" ? "" : `<p class="do">${actions}</p>`) +
     `<footer>${small.map((one) => `<div>${one}</div>`).join("")}</footer></main>`
   );
@@ -137,7 +133,7 @@ function actionsOf({ kind, language, home, tab, reload }: View, target: string |
 
 function link(href: string, text: string, target: string | null): string {
   const where = target === null ? "" : ` target="${target}"${target === "_blank" ? ` rel="noopener noreferrer"` : ""}`;
-  return `<a href="${escapeHtml(href)}"${where}>${escapeHtml(text)}</a>`;
+  return `<a href="${Bun.escapeHTML(href)}"${where}>${Bun.escapeHTML(text)}</a>`;
 }
 
 const HEAD =
