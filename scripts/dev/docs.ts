@@ -1,5 +1,6 @@
 /**
- * Writes what is generated: README's configuration tables and test/fixtures/openapi.json.
+ * Writes what is generated: README's configuration tables, ARCHITECTURE's table of what an engine can't do, and
+ * test/fixtures/openapi.json.
  * With `--check` it only says what is out of date; `bun run check` calls it so.
  */
 import { readFileSync, writeFileSync } from "node:fs";
@@ -8,14 +9,18 @@ import { COORDINATOR_ENV, coordinatorTable } from "../../coordinator/config.ts";
 import { hostPort, isRecord } from "../../shared/values.ts";
 import { keysOf, type Key, type Table } from "../../shared/config/load.ts";
 import { WORKER_ENV, workerTable } from "../../worker/config.ts";
+import { BUN_CAPABILITIES } from "../../worker/engine/bun/capabilities.ts";
+import type { Capabilities } from "../../worker/seam/capabilities.ts";
 import { ROOT } from "../root.ts";
 import { currentOpenApi } from "./openapi.ts";
 
 const README = join(ROOT, "README.md");
+const ARCHITECTURE = join(ROOT, "ARCHITECTURE.md");
 const OPENAPI = join(ROOT, "test/fixtures/openapi.json");
 
 const wanted = new Map([
   [README, withTables(readFileSync(README, "utf8"))],
+  [ARCHITECTURE, put(readFileSync(ARCHITECTURE, "utf8"), "deviations of the Bun engine", deviations(BUN_CAPABILITIES))],
   [OPENAPI, `${JSON.stringify(await currentOpenApi(), null, 2)}\n`],
 ]);
 
@@ -40,7 +45,7 @@ function withTables(readme: string): string {
 function put(text: string, name: string, body: string): string {
   const [start, end] = [`<!-- ${name}: generated -->`, `<!-- ${name}: end -->`];
   const [from, to] = [text.indexOf(start), text.indexOf(end)];
-  if (from === -1 || to === -1) throw new Error(`README.md has no "${start}" … "${end}"`);
+  if (from === -1 || to === -1) throw new Error(`a document has no "${start}" … "${end}"`);
   return `${text.slice(0, from + start.length)}\n${body}\n${text.slice(to)}`;
 }
 
@@ -49,6 +54,13 @@ function tableOf(table: Table, prefix: string): string {
     ({ key, field }) => `| \`${key}\` | ${shown(field)} | ${escape(field.description)} |`,
   );
   return ["| key | default | what it is |", "|---|---|---|", ...rows].join("\n");
+}
+
+function deviations({ deviations: broken }: Capabilities): string {
+  const rows = Object.entries(broken).map(
+    ([name, { line, reason }]) => `| ${line} | ${escape(name)} | ${escape(reason)} |`,
+  );
+  return ["| line | what an app or a client could notice | why |", "|---|---|---|", ...rows].join("\n");
 }
 
 function shown({ fallback, secret }: Key["field"]): string {

@@ -10,7 +10,7 @@ import { silentLog } from "../../shared/runtime/log.ts";
 import { memoryMessengers, redisMessengers, type Messengers } from "../../shared/redis/messengers.ts";
 import { createShutdown, type Shutdown } from "../../shared/runtime/process.ts";
 import { loadWorkerConfig } from "../../worker/config.ts";
-import { bunEngine } from "../../worker/engine/bun/engine.ts";
+import type { Engine } from "../../worker/seam/engine.ts";
 import { startWorker } from "../../worker/worker.ts";
 import { startFakeCoordinator, type FakeCoordinator } from "../support/fake-coordinator.ts";
 import { API_SECRET } from "../support/manager.ts";
@@ -19,6 +19,7 @@ import { startRedis, type RedisServer } from "../support/redis.ts";
 import { spawnService } from "../support/spawned.ts";
 import { workerToml } from "../support/toml.ts";
 import { until } from "../support/until.ts";
+import { ENGINES } from "./engines.ts";
 import { DOMAIN, type Shape, type StageOptions } from "./shapes.ts";
 
 export interface Place {
@@ -61,7 +62,7 @@ export async function startPlace(shape: Shape, options: StageOptions): Promise<P
   const run =
     shape.place === "spawned"
       ? await spawned(toml, shutdown)
-      : await inProcess(toml, messengers, options.now ?? Date.now, shutdown);
+      : await inProcess(ENGINES[shape.engine], toml, messengers, options.now ?? Date.now, shutdown);
   // Until events are heard a new circuit would wait for the next heartbeat.
   await until(() => isHealthy(coordinator), 30_000, "the worker to be healthy");
   const reader = redis === null ? null : new Redis(redis.port, "127.0.0.1", { db: LIVE_DB });
@@ -129,6 +130,7 @@ async function spawned(toml: string, shutdown: Shutdown): Promise<Run> {
 }
 
 async function inProcess(
+  engine: Engine,
   toml: string,
   messengers: (codec: ReturnType<typeof createCodec>) => Messengers,
   now: () => number,
@@ -142,7 +144,7 @@ async function inProcess(
   const { values: config } = loadWorkerConfig("worker of the stage", toml, {});
   const { bus, live, close } = messengers(createCodec(API_SECRET, false));
   shutdown.add(close);
-  const worker = startWorker({ config, engine: bunEngine, bus, live, log, now, newId: () => crypto.randomUUID() });
+  const worker = startWorker({ config, engine, bus, live, log, now, newId: () => crypto.randomUUID() });
   let stopping: Promise<void> | null = null;
   const stop = () => (stopping ??= worker.stop());
   shutdown.add(stop);

@@ -3,7 +3,7 @@
  * all shapes at once, from the start of their file; each test waits for its own.
  */
 import { afterAll, beforeAll, describe } from "bun:test";
-import type { DeviationName } from "./deviations.ts";
+import type { DeviationName } from "./engines.ts";
 import { linesOf } from "./line.ts";
 import { SHAPES, shapeName, type Line, type Shape, type StageOptions } from "./shapes.ts";
 import { startStage, type Stage } from "./stage.ts";

@@ -10,6 +10,7 @@ import type { Failure } from "../../shared/failure.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 import type { Listener, Sharing } from "../listeners/types.ts";
 import type { UpstreamFault } from "../net/upstream-fault.ts";
+import type { Capabilities } from "./capabilities.ts";
 
 /** How a connection came in. */
 export type Frontend = { mode: "port"; port: number } | { mode: "wildcard" };
@@ -139,6 +140,7 @@ export interface ListenOptions {
 }
 
 export interface Engine {
+  readonly capabilities: Capabilities;
   /** Opens a listener for HTTP and WebSockets. Throws when the address can't be had. */
   listen<C>(options: ListenOptions, core: Core<C>): Listener;
   /** Opens a listener for raw TCP; `frontend` is a port. Throws when the address can't be had. */

@@ -1,10 +1,11 @@
 /**
  * The engine on `Bun.serve` and `fetch`: listeners and the walk of each request. HTTP is in http.ts, WebSockets in
- * websocket.ts, TCP in tcp.ts. Its known deviations from a direct connection are listed in ARCHITECTURE.md.
+ * websocket.ts, TCP in tcp.ts; what they can't do is in capabilities.ts.
  */
 import type { Answer } from "../../../shared/http/page.ts";
 import { toFailure, type Failure } from "../../../shared/failure.ts";
 import { pathAndQuery } from "../../../shared/http/target.ts";
+import { BUN_CAPABILITIES } from "./capabilities.ts";
 import { Faulted, forward } from "./http.ts";
 import { listenTcp } from "./tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./websocket.ts";
@@ -15,7 +16,7 @@ import type { Core, Decision, Engine, Frontend, ListenOptions, RequestHead } fro
 
 type Server = Bun.Server<Bridge>;
 
-export const bunEngine: Engine = { listen, listenTcp };
+export const bunEngine: Engine = { capabilities: BUN_CAPABILITIES, listen, listenTcp };
 
 // --- internal ---
 
