@@ -137,6 +137,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     tcp: { knocks: own.tcp_auth === "none" ? null : knocks, maxConnections: own.tcp_max_connections },
     homes,
     hold: createHold({ reach: accepts, now }),
+    capabilities: deps.engine.capabilities,
   });
   const ephemeral = ephemeralWarning(own);
   if (ephemeral !== null) log.warn(ephemeral);

@@ -14,6 +14,7 @@ import type { Burner } from "../access/single-use.ts";
 import { isOurs } from "../access/bearer.ts";
 import { clientOf, hasNoPort, withPort, type Client, type Proxies } from "../http/client-address.ts";
 import { corsLines, readable, type Listed } from "../access/cors.ts";
+import type { Capabilities } from "../seam/capabilities.ts";
 import type { Core, Decision, RequestHead } from "../seam/engine.ts";
 import { enter, isEnter } from "../access/enter.ts";
 import { answerFor, upstreamFault } from "./failure.ts";
@@ -50,6 +51,8 @@ export interface DecideDeps {
   tcp: TcpRules;
   homes: Homes;
   hold: Hold;
+  /** Of the engine that carries what is decided. */
+  capabilities: Pick<Capabilities, "trailers">;
 }
 
 export function createCore(deps: DecideDeps): Core<Entry> {
@@ -137,7 +140,7 @@ function onward(
   head: RequestHead,
   client: Client,
   add: [string, string][],
-  { usage, listed, serviceWorkers }: DecideDeps,
+  { usage, listed, serviceWorkers, capabilities }: DecideDeps,
 ): Decided {
   const { circuit } = entry;
   const { id, app, app_mode: mode, open_to_public: isPublic } = circuit;
@@ -156,12 +159,11 @@ function onward(
     circuit: entry,
     attempt,
     // What was checked here ends here; the key of a public model service is its own (security 2).
-    edits: requestEdits(
-      head,
-      client,
+    edits: requestEdits(head, client, {
       app,
-      mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
-    ),
+      authorization: mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
+      trailers: capabilities.trailers,
+    }),
     answerEdits: (answer) => answerEdits(answer, { add, cors, rules, host }),
     answered: registers ? (status) => serviceWorkers.fetched(circuit, status) : undefined,
   };

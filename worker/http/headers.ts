@@ -43,11 +43,19 @@ export interface ForwardedBy {
   host: string;
 }
 
-/**
- * What changes in the header lines on their way to the app. `app` is the circuit's app name; `authorization` says
- * whether that header is the app's.
- */
-export function requestEdits(head: RequestHead, by: ForwardedBy, app: string, authorization: boolean): HeaderEdits {
+/** What the edits of a request depend on beside its head. */
+export interface RequestWishes {
+  /** The circuit's app name. */
+  app: string;
+  /** Whether the `Authorization` header is the app's. */
+  authorization: boolean;
+  /** Whether trailers of the answer reach the client. */
+  trailers: boolean;
+}
+
+/** What changes in the header lines on their way to the app. */
+export function requestEdits(head: RequestHead, by: ForwardedBy, wishes: RequestWishes): HeaderEdits {
+  const { app, authorization, trailers } = wishes;
   const dropped = connectionNamed(head.header("connection"));
   const remove: string[] = [];
   const set = forwardedHeaders(by);
@@ -64,6 +72,8 @@ export function requestEdits(head: RequestHead, by: ForwardedBy, app: string, au
     if (cookies === "") remove.push("cookie");
     else if (cookies !== cookie) set.push(["Cookie", cookies]);
   }
+  // RFC 9110 §10.1.4: asked anew of the app, for gRPC. An engine that speaks HTTP/1.1 to it names TE in Connection.
+  if (trailers && wantsTrailers(head.header("te"))) set.push(["TE", "trailers"]);
   if (app === "rstudio") set.push(...rstudioHeaders(head.target, by));
   return { remove, set, add: NOTHING };
 }
@@ -93,6 +103,10 @@ export function guardSetCookie(line: string): string | null {
 // --- internal ---
 
 const NOTHING: HeaderEdits["add"] = [];
+
+function wantsTrailers(te: string | null): boolean {
+  return te !== null && te.split(",").some((one) => one.trim().toLowerCase() === "trailers");
+}
 
 function isHopByHop(lower: string): boolean {
   return HOP_BY_HOP.has(lower) || lower.startsWith("proxy-");

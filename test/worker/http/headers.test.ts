@@ -21,7 +21,7 @@ const REBUILT: [string, string][] = [
 
 /** The header lines that reach the app. */
 function requestHeaders(from: HeadWish, by: ForwardedBy, app: string, authorization: boolean): [string, string][] {
-  return edited(from.headers ?? [], requestEdits(head(from), by, app, authorization));
+  return edited(from.headers ?? [], requestEdits(head(from), by, { app, authorization, trailers: false }));
 }
 
 /** What reaches the app of the client's headers. */
@@ -90,6 +90,17 @@ describe("towards the app", () => {
     const blanks = `${"\u00a0".repeat(500_000)}x`;
     expect(endsHere(blanks)("x-a")).toBe(false);
     expect(passed([["Connection", blanks]])).toEqual([]);
+  });
+
+  test.each([
+    ["trailers", ["trailers"]],
+    ["gzip;q=0.5, Trailers", ["trailers"]],
+    ["gzip", []],
+  ])("TE: %s is asked of the app as %p where the engine passes trailers", (te, asked) => {
+    const headers: [string, string][] = [["Connection", "TE"], ["TE", te]]; // prettier-ignore
+    const wishes = { app: "jupyter", authorization: true, trailers: true };
+    const lines = edited(headers, requestEdits(head({ headers }), BY, wishes));
+    expect(lines.filter(([name]) => name.toLowerCase() === "te").map(([, value]) => value)).toEqual(asked);
   });
 
   test("what the client says of its way is replaced", () => {
