@@ -21,8 +21,8 @@ export class Faulted extends Error {
 }
 
 /**
- * Forwards a request. `failed` makes the answer for what went wrong, `cut` ends the client's connection soon. One async function for the whole way: each one more
- * costs every request its promises.
+ * Forwards a request. `failed` makes the answer for what went wrong, `cut` ends the client's connection soon. One async
+ * function for the whole way: each one more costs every request its promises.
  */
 export async function forward<C>(
   request: Request,
