@@ -71,7 +71,7 @@ export class Bridge implements AppListener {
     this.#clientPulse.heard();
     if (this.#clientIsFull || client.getBufferedAmount() <= HIGH_WATER) return;
     this.#clientIsFull = true;
-    this.#steer();
+    this.#updateFlow();
   }
 
   /** Called whenever some of what waits was taken. */
@@ -82,7 +82,7 @@ export class Bridge implements AppListener {
     this.#app.resume();
     if (!this.#clientIsFull) return;
     this.#clientIsFull = false;
-    this.#steer();
+    this.#updateFlow();
   }
 
   clientClosed(code: number, reason: string): void {
@@ -119,12 +119,12 @@ export class Bridge implements AppListener {
 
   full(): void {
     this.#appIsFull = true;
-    this.#steer();
+    this.#updateFlow();
   }
 
   drained(): void {
     this.#appIsFull = false;
-    this.#steer();
+    this.#updateFlow();
   }
 
   closed(code: number, reason: string): void {
@@ -178,7 +178,7 @@ export class Bridge implements AppListener {
     if (found === "gone") client?.terminate();
   }
 
-  #steer(): void {
+  #updateFlow(): void {
     if (this.#appIsFull || this.#clientIsFull) this.#client?.pause();
     else this.#client?.resume();
   }
