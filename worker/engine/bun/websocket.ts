@@ -6,7 +6,7 @@ import { MAX_MESSAGE, type AppListener, type AppSocket } from "../../protocols/w
 import { edit } from "./http.ts";
 import { askApps, refusal, unfitHandshake } from "./upgrade.ts";
 import type { Attempt, Forward } from "../../seam/engine.ts";
-import { LOOK_EVERY_MS, Pulse } from "../../protocols/websocket/keepalive.ts";
+import { LOOK_EVERY_MS, Keepalive } from "../../protocols/websocket/keepalive.ts";
 import { Failure } from "../../../shared/failure.ts";
 
 type Client = Bun.ServerWebSocket<Bridge>;
@@ -36,7 +36,7 @@ export class Bridge implements AppListener {
   #drops = false;
   /** The worker stops: whatever the app answers, the client is to come back. */
   #isDraining = false;
-  readonly #clientPulse = new Pulse();
+  readonly #clientKeepalive = new Keepalive();
   #over = false;
 
   constructor(app: AppSocket, attempt: Attempt) {
@@ -57,18 +57,18 @@ export class Bridge implements AppListener {
   }
 
   clientSaid(message: string | Uint8Array): void {
-    this.#clientPulse.heard();
+    this.#clientKeepalive.heard();
     this.#attempt.moved();
     this.#app.send(message);
   }
 
   clientAnswered(): void {
-    this.#clientPulse.answered();
+    this.#clientKeepalive.answered();
   }
 
   /** Bun has answered it already. */
   clientAsked(client: Client): void {
-    this.#clientPulse.heard();
+    this.#clientKeepalive.heard();
     if (this.#clientIsFull || client.getBufferedAmount() <= HIGH_WATER) return;
     this.#clientIsFull = true;
     this.#updateFlow();
@@ -104,12 +104,12 @@ export class Bridge implements AppListener {
   }
 
   text(message: string): void {
-    this.#clientPulse.sent(message.length);
+    this.#clientKeepalive.sent(message.length);
     this.#client?.sendText(message);
   }
 
   binary(message: Buffer): void {
-    this.#clientPulse.sent(message.length);
+    this.#clientKeepalive.sent(message.length);
     this.#client?.sendBinary(message);
   }
 
@@ -172,8 +172,8 @@ export class Bridge implements AppListener {
   #lookAtClient(): void {
     const client = this.#client;
     // While it is not listened to, its answers can't be heard.
-    if (this.#appIsFull || this.#clientIsFull) this.#clientPulse.heard();
-    const found = this.#clientPulse.look();
+    if (this.#appIsFull || this.#clientIsFull) this.#clientKeepalive.heard();
+    const found = this.#clientKeepalive.look();
     if (found === "ask") client?.ping();
     if (found === "gone") client?.terminate();
   }

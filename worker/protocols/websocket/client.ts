@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { Outbox } from "./write-queue.ts";
-import { Pulse } from "./keepalive.ts";
+import { Keepalive } from "./keepalive.ts";
 import { closePayload, FrameError, FrameReader, OPCODE } from "./frames.ts";
 
 /** dataplane W3. */
@@ -54,7 +54,7 @@ export class AppSocket implements AppEnd {
   #asked: Buffer | null = null;
   /** A message came in this read. */
   #spoke = false;
-  readonly #pulse = new Pulse();
+  readonly #keepalive = new Keepalive();
   #writtenBefore = 0;
   /** Nothing may be sent any more. */
   #closeSent = false;
@@ -75,7 +75,7 @@ export class AppSocket implements AppEnd {
       {
         message: (opcode, payload) => this.#message(opcode === OPCODE.text, payload),
         ping: (payload) => this.#answerPing(payload),
-        pong: () => this.#pulse.answered(),
+        pong: () => this.#keepalive.answered(),
         close: (code, reason) => this.#closeFrame(code, reason),
       },
       MAX_MESSAGE,
@@ -94,7 +94,7 @@ export class AppSocket implements AppEnd {
 
   send(message: string | Uint8Array): void {
     if (this.#closeSent) return;
-    this.#pulse.sent(message.length);
+    this.#keepalive.sent(message.length);
     this.#outbox.frame(typeof message === "string" ? OPCODE.text : OPCODE.binary, message);
   }
 
@@ -102,9 +102,9 @@ export class AppSocket implements AppEnd {
   look(): "fine" | "ask" | "gone" {
     const { written, waiting } = this.#outbox;
     // It reads, or it is not listened to: then it can't be heard.
-    if (this.#paused || (waiting > 0 && written > this.#writtenBefore)) this.#pulse.heard();
+    if (this.#paused || (waiting > 0 && written > this.#writtenBefore)) this.#keepalive.heard();
     this.#writtenBefore = written;
-    const found = this.#pulse.look();
+    const found = this.#keepalive.look();
     if (found === "ask" && !this.#closeSent) this.#outbox.frame(OPCODE.ping, "");
     return found;
   }
@@ -158,7 +158,7 @@ export class AppSocket implements AppEnd {
   // --- the socket's events ---
 
   onData(bytes: Buffer): void {
-    this.#pulse.heard();
+    this.#keepalive.heard();
     if (this.#early !== null) this.#early = Buffer.concat([this.#early, bytes]);
     else this.#listener?.together(() => this.#read(bytes));
   }

@@ -13,7 +13,7 @@ const BYTES_PER_LOOK = 95_000;
 /** More than two kernels hold. */
 const MOST_UNREAD = 16 * 1024 * 1024;
 
-export class Pulse {
+export class Keepalive {
   #heard = true;
   #silentLooks = 0;
   /** Bytes sent, and how many of them the peer has read for certain: those before a ping that it has answered. */

@@ -1,44 +1,44 @@
 /** Who is dead and who reads slowly, look by look. */
 import { expect, test } from "bun:test";
-import { Pulse } from "../../../../worker/protocols/websocket/keepalive.ts";
+import { Keepalive } from "../../../../worker/protocols/websocket/keepalive.ts";
 
-const looks = (pulse: Pulse, count: number) => Array.from({ length: count }, () => pulse.look());
+const looks = (keepalive: Keepalive, count: number) => Array.from({ length: count }, () => keepalive.look());
 
 test("a silent peer is asked once and gone after five looks", () => {
-  expect(looks(new Pulse(), 7)).toEqual(["fine", "fine", "ask", "fine", "fine", "gone", "gone"]);
+  expect(looks(new Keepalive(), 7)).toEqual(["fine", "fine", "ask", "fine", "fine", "gone", "gone"]);
 });
 
 test("one that answers is asked again and again, and stays", () => {
-  const pulse = new Pulse();
+  const keepalive = new Keepalive();
   for (let round = 0; round < 5; round++) {
-    expect(looks(pulse, 3)).toEqual(["fine", "fine", "ask"]);
-    pulse.answered();
+    expect(looks(keepalive, 3)).toEqual(["fine", "fine", "ask"]);
+    keepalive.answered();
   }
 });
 
 test("one that speaks is not asked", () => {
-  const pulse = new Pulse();
+  const keepalive = new Keepalive();
   for (let round = 0; round < 20; round++) {
-    pulse.heard();
-    expect(pulse.look()).toBe("fine");
+    keepalive.heard();
+    expect(keepalive.look()).toBe("fine");
   }
 });
 
 test("one that has megabytes to read has the time for it, and no more than for what the kernels hold", () => {
-  const pulse = new Pulse();
-  pulse.sent(950_000);
-  expect(looks(pulse, 15).filter((one) => one === "gone")).toEqual([]);
-  expect(pulse.look()).toBe("gone");
-  const flooded = new Pulse();
+  const keepalive = new Keepalive();
+  keepalive.sent(950_000);
+  expect(looks(keepalive, 15).filter((one) => one === "gone")).toEqual([]);
+  expect(keepalive.look()).toBe("gone");
+  const flooded = new Keepalive();
   flooded.sent(1e12);
   expect(looks(flooded, 181)).not.toContain("gone");
   expect(flooded.look()).toBe("gone");
 });
 
 test("what it has read by an answered ping gives it no more time", () => {
-  const pulse = new Pulse();
-  pulse.sent(950_000);
-  expect(pulse.look()).toBe("ask");
-  pulse.answered();
-  expect(looks(pulse, 6)).toEqual(["fine", "fine", "ask", "fine", "fine", "gone"]);
+  const keepalive = new Keepalive();
+  keepalive.sent(950_000);
+  expect(keepalive.look()).toBe("ask");
+  keepalive.answered();
+  expect(looks(keepalive, 6)).toEqual(["fine", "fine", "ask", "fine", "fine", "gone"]);
 });
