@@ -1,0 +1,277 @@
+/**
+ * The supervisor's machine, pure: which worker is started, asked to go or killed. Run by supervisor.ts.
+ *
+ * | what happens             | current                            | successor                          | leaving             |
+ * |--------------------------|------------------------------------|------------------------------------|---------------------|
+ * | serves                   | a replacement that waits is begun  | → current; the current one leaves  | –                   |
+ * | ends                     | the successor goes on, or it is    | forgotten; the next replacement    | forgotten; the next |
+ * |                          | started again after a pause        | that waits is begun                | one is begun        |
+ * | its time is over         | –                                  | asked to go; then killed           | killed              |
+ * | a replacement is wanted  | a successor is started beside it   | waits for it                       | waits for it        |
+ * | stop, and another one    | asked to go, killed                | asked to go, killed                | left alone, killed  |
+ *
+ * A worker that ends before any has served ends the supervisor: what can't be started at all is for the operator.
+ */
+import { reason } from "../../shared/failure.ts";
+
+/** A worker's process. */
+export interface Process {
+  readonly id: number;
+  readonly pid: number;
+  readonly served: boolean;
+  /** How long its stop may take, as it has said. Milliseconds. */
+  readonly stopMs: number;
+  /** It was asked to go, and has so many milliseconds for it; null: it was not. */
+  readonly leavesIn: number | null;
+}
+
+export interface State {
+  /** Null while it waits to be started again. */
+  readonly current: Process | null;
+  readonly successor: Process | null;
+  readonly leaving: Process | null;
+  /** What is being started. */
+  readonly starting: "current" | "successor" | null;
+  /** A replacement was asked for during another one. */
+  readonly wanted: boolean;
+  readonly hasServed: boolean;
+  readonly stopping: boolean;
+  /** Before a worker that has died is started again. Milliseconds. */
+  readonly pause: number;
+  /** The highest exit code since the stop. */
+  readonly worst: number;
+}
+
+export interface Limits {
+  /** How long a successor may take until it serves. Milliseconds. */
+  readyMs: number;
+  /** Before a worker that has died is started again: doubled each time until one serves. Milliseconds. */
+  pause: { first: number; most: number };
+  /** So much longer than it said may a worker that leaves take. Milliseconds. */
+  graceMs: number;
+}
+
+export type Input =
+  /** What was to be started is there, or can't be started. */
+  | { readonly kind: "started"; readonly id: number; readonly pid: number }
+  | { readonly kind: "unstartable"; readonly error: unknown }
+  /** A worker says that it serves, and how long its stop may take. Milliseconds. */
+  | { readonly kind: "serves"; readonly id: number; readonly stopMs: number }
+  | { readonly kind: "ended"; readonly id: number; readonly code: number }
+  /** The time of a `limit` is over. */
+  | { readonly kind: "late"; readonly id: number }
+  /** A `pause` is over. */
+  | { readonly kind: "paused" }
+  | { readonly kind: "replace" }
+  | { readonly kind: "stop" };
+
+export type Effect =
+  /** Start a worker that takes over from this process, if it is not null; then say `started` or `unstartable`. */
+  | { readonly kind: "start"; readonly predecessor: number | null }
+  | { readonly kind: "signal"; readonly id: number; readonly signal: "SIGTERM" | "SIGKILL" }
+  /** Say `late` after so many milliseconds, unless the process has ended; null: never. In the place of its limit before. */
+  | { readonly kind: "limit"; readonly id: number; readonly ms: number | null }
+  | { readonly kind: "pause"; readonly ms: number }
+  /** All is over; the supervisor's exit code. */
+  | { readonly kind: "done"; readonly code: number }
+  | {
+      readonly kind: "log";
+      readonly level: "info" | "error";
+      readonly about: Record<string, unknown>;
+      readonly message: string;
+    };
+
+export interface Step {
+  readonly state: State;
+  readonly effects: readonly Effect[];
+}
+
+/** A successor that did not become ready, and does not go when it is asked. Milliseconds. */
+const KILL_MS = 10_000;
+
+/** The first worker is about to be started. */
+export function initial({ pause }: Limits): State {
+  return {
+    current: null,
+    successor: null,
+    leaving: null,
+    starting: "current",
+    wanted: false,
+    hasServed: false,
+    stopping: false,
+    pause: pause.first,
+    worst: 0,
+  };
+}
+
+/** What follows from `input`: the next state, and what is to be done in this order. */
+export function step(state: State, input: Input, limits: Limits): Step {
+  switch (input.kind) {
+    case "started":
+      return started(state, input, limits);
+    case "unstartable":
+      return unstartable(state, input.error, limits);
+    case "serves":
+      return serves(state, input, limits);
+    case "ended":
+      return ended(state, input, limits);
+    case "late":
+      return late(state, input.id, limits);
+    case "paused":
+      return state.stopping
+        ? only(state)
+        : only({ ...state, starting: "current" }, { kind: "start", predecessor: null });
+    case "replace":
+      return replace(state);
+    case "stop":
+      return stop(state);
+  }
+}
+
+// --- internal ---
+
+function alive({ current, successor, leaving }: State): Process[] {
+  return [current, successor, leaving].filter((one) => one !== null);
+}
+
+function started(state: State, { id, pid }: { id: number; pid: number }, { readyMs }: Limits): Step {
+  const process: Process = { id, pid, served: false, stopMs: 0, leavesIn: null };
+  const said = log("info", { pid }, "worker started");
+  if (state.starting === "successor")
+    return only({ ...state, starting: null, successor: process }, said, { kind: "limit", id, ms: readyMs });
+  return only({ ...state, starting: null, current: process, wanted: false }, said);
+}
+
+function unstartable(state: State, error: unknown, limits: Limits): Step {
+  const why = reason(error);
+  const next = { ...state, starting: null };
+  if (state.starting === "successor")
+    return only(next, log("error", { reason: why }, "the successor can't be started; the older worker goes on"));
+  const about = { reason: why, again_in_ms: state.pause };
+  return startLater(next, log("error", about, "the worker can't be started; trying it again"), limits);
+}
+
+function startLater(state: State, said: Effect, { pause: { most } }: Limits): Step {
+  return only({ ...state, pause: Math.min(state.pause * 2, most) }, said, { kind: "pause", ms: state.pause });
+}
+
+function serves(state: State, { id, stopMs }: { id: number; stopMs: number }, { pause, graceMs }: Limits): Step {
+  const process = alive(state).find((one) => one.id === id);
+  // One that was given up has been told to go: the older one has to stay.
+  if (process === undefined || process.leavesIn !== null || state.stopping) return only(state);
+  const ready = { ...process, served: true, stopMs };
+  const next = { ...state, hasServed: true, pause: pause.first };
+  if (id === state.successor?.id) return takeOver(next, ready, graceMs);
+  const served = { ...next, current: ready };
+  return state.wanted && state.leaving === null ? replace(served) : only(served);
+}
+
+function takeOver(state: State, process: Process, graceMs: number): Step {
+  const { current: older } = state;
+  const about = { pid: process.pid, predecessor: older?.pid };
+  const said = log("info", about, "the successor serves; the older worker leaves");
+  const next = { ...state, current: process, successor: null };
+  const unlimited: Effect = { kind: "limit", id: process.id, ms: null };
+  if (older === null) return only(next, unlimited, said);
+  const { process: leaving, effects } = sendAway(older, older.stopMs + graceMs);
+  return only({ ...next, leaving }, unlimited, said, ...effects);
+}
+
+/** Asks it to go; when the time is over, it is killed. */
+function sendAway(process: Process, ms: number): { process: Process; effects: Effect[] } {
+  const { id } = process;
+  return {
+    process: { ...process, leavesIn: ms },
+    effects: [
+      { kind: "signal", id, signal: "SIGTERM" },
+      { kind: "limit", id, ms },
+    ],
+  };
+}
+
+function ended(state: State, { id, code }: { id: number; code: number }, limits: Limits): Step {
+  const process = alive(state).find((one) => one.id === id);
+  if (process === undefined) return only(state);
+  const about = { pid: process.pid, code };
+  if (state.stopping) return endedAtStop(without(state, id), process, code);
+  if (id === state.leaving?.id) {
+    return goOn(without(state, id), log("info", about, "the older worker has ended"));
+  }
+  if (id === state.successor?.id) {
+    const said = log("error", about, "the successor has ended before it served; the older worker goes on");
+    return goOn(without(state, id), said);
+  }
+  return died(without(state, id), about, limits);
+}
+
+function without(state: State, id: number): State {
+  const kept = (one: Process | null) => (one?.id === id ? null : one);
+  return { ...state, current: kept(state.current), successor: kept(state.successor), leaving: kept(state.leaving) };
+}
+
+function endedAtStop(state: State, process: Process, code: number): Step {
+  // One that has never served had perhaps not come as far as to hear a signal.
+  const worst = process.served ? Math.max(state.worst, code) : state.worst;
+  const next = { ...state, worst };
+  return alive(next).length === 0 ? only(next, { kind: "done", code: worst }) : only(next);
+}
+
+/** One is gone that nobody misses: what has waited for its end is begun. */
+function goOn(state: State, said: Effect): Step {
+  if (!state.wanted) return only(state, said);
+  const next = replace(state);
+  return only(next.state, said, ...next.effects);
+}
+
+function died(state: State, about: { pid: number; code: number }, limits: Limits): Step {
+  const { successor } = state;
+  if (successor !== null && successor.leavesIn === null) {
+    const said = log("error", about, "the worker has ended by itself; its successor goes on");
+    return only({ ...state, current: successor, successor: null }, { kind: "limit", id: successor.id, ms: null }, said);
+  }
+  if (!state.hasServed) return only(state, { kind: "done", code: about.code });
+  const said = { ...about, again_in_ms: state.pause };
+  return startLater(state, log("error", said, "the worker has ended by itself; starting it again"), limits);
+}
+
+function replace(state: State): Step {
+  const { current, successor, leaving, stopping } = state;
+  if (stopping) return only(state);
+  if (current === null) return only(state, log("info", {}, "the worker is about to be started again anyway"));
+  if (successor === null && leaving === null)
+    return only({ ...state, wanted: false, starting: "successor" }, { kind: "start", predecessor: current.pid });
+  const message = "a worker is being replaced; the next one follows when the older one has ended";
+  return only({ ...state, wanted: true }, log("info", {}, message));
+}
+
+function late(state: State, id: number, { readyMs }: Limits): Step {
+  const process = alive(state).find((one) => one.id === id);
+  if (process === undefined) return only(state);
+  const { pid, leavesIn } = process;
+  if (leavesIn !== null) {
+    const said = log("error", { pid, within_ms: leavesIn }, "the worker does not end in time and is killed");
+    return only(state, said, { kind: "signal", id, signal: "SIGKILL" });
+  }
+  if (id !== state.successor?.id) return only(state);
+  const said = log("error", { pid, within_ms: readyMs }, "the successor does not serve in time and is ended");
+  const { process: given, effects } = sendAway(process, KILL_MS);
+  return only({ ...state, successor: given }, said, ...effects);
+}
+
+function stop(state: State): Step {
+  const all = alive(state);
+  const next = { ...state, stopping: true };
+  if (all.length === 0) return only(next, { kind: "done", code: 0 });
+  // One that leaves already keeps its time.
+  const asked = state.stopping ? all : all.filter(({ leavesIn }) => leavesIn === null);
+  const signal = state.stopping ? "SIGKILL" : "SIGTERM";
+  return only(next, ...asked.map(({ id }): Effect => ({ kind: "signal", id, signal })));
+}
+
+function only(state: State, ...effects: Effect[]): Step {
+  return { state, effects };
+}
+
+function log(level: "info" | "error", about: Record<string, unknown>, message: string): Effect {
+  return { kind: "log", level, about, message };
+}
