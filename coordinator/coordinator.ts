@@ -3,6 +3,7 @@ import { type Address, hostPort } from "../shared/values.ts";
 import { reason } from "../shared/failure.ts";
 import { stopServer } from "../shared/runtime/process.ts";
 import { accessPlugin } from "./http/access.ts";
+import { createCommit, type Commit } from "./delivery/commit.ts";
 import { createAcknowledgements, type Acknowledgements } from "./delivery/acknowledgements.ts";
 import { createHttpApp } from "./http/app.ts";
 import { createAuthenticator } from "./http/auth.ts";
@@ -12,7 +13,7 @@ import { askAgain, hear } from "./delivery/inbox.ts";
 import { circuitRoutes } from "./circuits/api.ts";
 import { createCollector, type Collector } from "./circuits/collector.ts";
 import { createRefusals, type Refusals } from "./circuits/refusals.ts";
-import { createServing } from "./delivery/confirm.ts";
+import { createServing, type Serving } from "./delivery/confirm.ts";
 import { createCircuitService } from "./circuits/service.ts";
 import { confRoutes } from "./tokens/api.ts";
 import { createConfService } from "./tokens/service.ts";
@@ -61,16 +62,16 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   baseUrl = advertised(config.proxy_coordinator, address);
 
   // Redis may be away now: events are heard as soon as it is there, and /health/readyz says so meanwhile.
-  const askAll = () => askAgain(deps, publisher, acknowledgements.pending());
-  bus.subscribe({ event: (event) => hear(event, deps, services), unknown: askAll }).then(
+  const askAll = () => void askAgain(deps, publisher, acknowledgements.pending());
+  bus.subscribe({ event: (event) => void hear(event, deps, services), unknown: askAll }).then(
     // Acknowledgements may have come before they could be heard.
     askAll,
     (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
   );
   publisher.kick();
-  const askLate = () => askAgain(deps, publisher, acknowledgements.due(), "ours");
+  const askLate = () => void askAgain(deps, publisher, acknowledgements.due(), "ours");
   const asking = setInterval(askLate, ASK_MS);
-  const platform = createPlatformService(deps, publisher, acknowledgements);
+  const platform = createPlatformService(deps, services.commit);
   deps.platform?.listen((text) => platform.hear(text));
   const periodic = startPeriodic(deps, services);
   log.info({ address: hostPort(address), advertised: baseUrl }, "coordinator is up");
@@ -79,10 +80,10 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
     address,
     baseUrl,
     async stop() {
-      platform.stop();
       clearInterval(asking);
+      await platform.stop();
       await periodic.stop();
-      acknowledgements.stop();
+      await acknowledgements.stop();
       if (app.server !== null) await stopServer(app.server);
       await publisher.stop();
       log.info("coordinator is down");
@@ -94,6 +95,8 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
 interface Services {
   publisher: Publisher;
   acknowledgements: Acknowledgements;
+  commit: Commit;
+  serving: Serving;
   refusals: Refusals;
   listening: Listening;
   positions: Positions;
@@ -107,27 +110,28 @@ export function createServices(deps: Deps): Services {
   const acknowledgements = createAcknowledgements(deps);
   const listening = deps.listening ?? createListening(deps.now);
   const positions = createPositions(deps);
+  const commit = createCommit(deps, { publisher, acknowledgements, positions });
+  const serving = createServing(deps, { publisher, acknowledgements, commit });
   const refusals = createRefusals(deps, acknowledgements);
   const workers = createWorkerService(deps, listening, positions, refusals);
-  const collector = createCollector(deps, { publisher, acknowledgements });
-  const lease = createLease(deps.database.db, "periodic", deps.newId(), deps.now);
-  return { publisher, acknowledgements, refusals, listening, positions, workers, collector, lease };
+  const collector = createCollector(deps, { commit });
+  const lease = createLease(deps.database, "periodic", deps.newId(), deps.now);
+  return { publisher, acknowledgements, commit, serving, refusals, listening, positions, workers, collector, lease };
 }
 
 /** The routes of a coordinator, for the server and for the OpenAPI document. */
 export function createApp(deps: Deps, services: Services, baseUrl: () => string) {
   const { config, log, database } = deps;
-  const { publisher, acknowledgements, positions, workers } = services;
-  const conf = createConfService(deps, services);
+  const { commit, workers } = services;
+  const conf = createConfService(deps, commit);
   const metrics = createMetrics(deps, services);
-  const circuits = createCircuitService(deps, publisher, acknowledgements);
-  const serving = createServing(deps, publisher, acknowledgements);
+  const circuits = createCircuitService(deps, commit);
   const authenticator = createAuthenticator(config);
   const access = accessPlugin(authenticator);
-  const proxy = createProxyService(deps, { conf, publisher, acknowledgements, serving, positions });
+  const proxy = createProxyService(deps, { conf, ...services });
   const endpoints = {
-    endpoints: createEndpointService(deps, { publisher, acknowledgements, serving, listening: services.listening }),
-    routes: createRouteService(deps, { publisher, acknowledgements, serving, positions }),
+    endpoints: createEndpointService(deps, services),
+    routes: createRouteService(services),
     tokens: createEndpointTokens(deps),
   };
   const features: [tag: string, routes: Route[]][] = [
@@ -138,7 +142,7 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
     ["Model services", endpointRoutes(endpoints)],
     ["Workers", workerRoutes(workers)],
     ["Health", healthRoutes(createHealthService(deps))],
-    ["Version 1", v1Routes(database.db, circuits)],
+    ["Version 1", v1Routes(database, circuits)],
   ];
   const routes = [...features.map(([tag, served]) => plugin(access, tag, served, log)), metricsRoutes(access, metrics)];
   const app = createHttpApp(deps, authenticator, (...call) => metrics.answered(...call));

@@ -3,7 +3,7 @@ import type { Bus } from "../shared/bus/bus.ts";
 import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/runtime/log.ts";
 import type { CoordinatorConfig } from "./config.ts";
-import type { OpenDb } from "./store/open.ts";
+import type { Store } from "./store/store.ts";
 import type { Listening } from "./observation.ts";
 
 /** The platform's broadcast channel. What is said during an outage is lost. */
@@ -17,7 +17,7 @@ export interface PlatformChannel {
 
 export interface Deps {
   config: CoordinatorConfig;
-  database: OpenDb;
+  database: Store;
   bus: Bus;
   live: LiveData;
   /** What the platform says; left out where there is no platform beside. */

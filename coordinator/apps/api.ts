@@ -59,8 +59,8 @@ export function proxyRoutes(proxy: ProxyService, baseUrl: () => string): Route[]
         description: "Closes the session's circuits of that app; also a success when there are none.",
         failures: [400, 401, 404],
       },
-      ({ params, query, requestId }) => {
-        proxy.close(params.token, params.session_id, query.app, requestId);
+      async ({ params, query, requestId }) => {
+        await proxy.close(params.token, params.session_id, query.app, requestId);
         return { success: true };
       },
     ),

@@ -7,18 +7,17 @@ import { mintSetupToken } from "../../shared/protocol/jwt.ts";
 import { placementProtocol, type Route } from "../../shared/protocol/schema/circuit.ts";
 import type { ProxyRequest, ProxyWish } from "../../shared/protocol/schema/api.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
-import { claimKernels, rivals, tellEnded, type Ended } from "../circuits/end-routes.ts";
+import { claimKernels, rivals } from "../circuits/end-routes.ts";
+import type { Commit, Committed } from "../delivery/commit.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../delivery/confirm.ts";
 import { circuitsOfSession, findReusable, getCircuit } from "../store/circuit-queries.ts";
 import { mustLeave } from "../circuits/refusals.ts";
 import * as circuits from "../store/circuits.ts";
 import { recycled, type ConfService } from "../tokens/service.ts";
 import { newestIssue, type TokenRow } from "../store/tokens.ts";
-import { write, type Db } from "../store/open.ts";
+import type { Query, Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
-import type { Publisher } from "../delivery/publisher.ts";
 import { SlotChooser } from "../placement/slot.ts";
-import type { Positions } from "../delivery/node-revisions.ts";
 import * as workers from "../store/workers.ts";
 import {
   allowList,
@@ -48,15 +47,14 @@ export interface ProxyService {
   /** Checks a wish as `open` would, without a circuit. Throws the failure. */
   check(wish: ProxyWish): void;
   /** Closes the session's circuits of an app. Gives how many there were. */
-  close(tokenId: string, sessionId: string, app: string, requestId: string | null): number;
+  close(tokenId: string, sessionId: string, app: string, requestId: string | null): Promise<number>;
 }
 
 interface Services {
   conf: ConfService;
-  publisher: Publisher;
-  acknowledgements: Acknowledgements;
+  commit: Commit;
+  acknowledgements: Pick<Acknowledgements, "everServed">;
   serving: Serving;
-  positions: Positions;
 }
 
 /** How exact it is noted when a circuit was asked for. Milliseconds; collection is after seconds at the very least. */
@@ -64,16 +62,12 @@ const TOUCH_MS = 500;
 /** Between two looks at a circuit that one node of its worker refuses and another has not said that it serves. */
 const AGAIN_MS = 100;
 
-export function createProxyService(
-  deps: Deps,
-  { conf, publisher, acknowledgements, serving, positions }: Services,
-): ProxyService {
+export function createProxyService(deps: Deps, { conf, commit, acknowledgements, serving }: Services): ProxyService {
   const { config, database, now, newId, log } = deps;
-  const { db } = database;
 
   async function open(request: ProxyRequest, ownRequestId: string | null, from: string | null): Promise<Opened> {
     check(request);
-    const token = conf.redeem(request.token, request.session_id);
+    const token = await conf.redeem(request.token, request.session_id);
     // A browser that comes with the Manager's token has no request id of its own: the Manager's is inherited.
     const requestId = ownRequestId ?? token.originRequestId;
     const found = await findServed(request, token, requestId);
@@ -106,12 +100,9 @@ export function createProxyService(
     let before: Found | null = null;
     for (;;) {
       const last: Found | null = before;
-      const ended: Ended[] = [];
-      const { reuse, ...rest } = await findOrGiveUp(request, token, requestId, last, ended);
-      const found: Found = { ...rest, reuse: reuse && last?.reuse !== false };
-      publisher.kick();
-      tellEnded(deps, acknowledgements, ended, "its kernel is another session's by now", requestId);
-      const [outcome] = await Promise.all([serving.wait(found, requestId), positions.settled(ended)]);
+      const { result, settled } = await findOrGiveUp(request, token, requestId, last);
+      const found: Found = { ...result, reuse: result.reuse && last?.reuse !== false };
+      const [outcome] = await Promise.all([serving.wait(found, requestId), settled()]);
       if (outcome === "served") return found;
       if (outcome === "refused" && performance.now() > end) await serving.takeBack(found.row, requestId);
       if (outcome === "late" || performance.now() > end) throw notResponding();
@@ -127,43 +118,34 @@ export function createProxyService(
     token: TokenRow,
     requestId: string | null,
     before: Found | null,
-    ended: Ended[],
-  ): Promise<Found> {
+  ): Promise<Committed<Found>> {
     try {
-      return write(db, (tx) => findOrCreate(tx, request, token, requestId, before, ended));
+      return await commit(requestId, (tx) => findOrCreate(tx, request, token, before));
     } catch (error) {
-      if (before !== null && error instanceof Failure && isHopeless(before.row))
+      if (before !== null && error instanceof Failure && (await isHopeless(before.row)))
         await serving.takeBack(before.row, requestId);
       throw error;
     }
   }
 
-  function isHopeless(row: circuits.CircuitRow): boolean {
-    return mustFind(db, row.workerId).status !== "ALIVE" || !isAtEase(db, row, now());
+  function isHopeless(row: circuits.CircuitRow): Promise<boolean> {
+    return database.read((q) => mustFind(q, row.workerId).status !== "ALIVE" || !isAtEase(q, row, now()));
   }
 
-  function isAtEase(tx: Db, row: circuits.CircuitRow, at: number, wanted: number | null = null): boolean {
+  function isAtEase(q: Query, row: circuits.CircuitRow, at: number, wanted: number | null = null): boolean {
     // A wanted port that some node can open is what was asked for.
     const isWanted = wanted !== null && wanted === row.port;
-    return !mustLeave(tx, row, isWanted || acknowledgements.everServed(row), at);
+    return !mustLeave(q, row, isWanted || acknowledgements.everServed(row), at);
   }
 
-  function findOrCreate(
-    tx: Db,
-    request: ProxyRequest,
-    token: TokenRow,
-    requestId: string | null,
-    before: Found | null,
-    ended: Ended[],
-  ): Found {
+  function findOrCreate(tx: Tx, request: ProxyRequest, token: TokenRow, before: Found | null): Found {
     // Its session may have ended since it was redeemed, also unheard.
-    conf.confirm(token);
-    const cause = { requestId, now: now() };
+    conf.confirm(tx, token);
+    const { cause } = tx;
     const route = routeTo(token, request);
     const existing = findExisting(tx, request, token, before);
     // So that it is not collected while its user is on the way; a commit each time would be another wait for the disk.
-    if (existing !== undefined && cause.now - existing.usedAt > TOUCH_MS)
-      circuits.touchAll(tx, [existing.id], cause.now);
+    if (existing !== undefined && cause.now - existing.usedAt > TOUCH_MS) circuits.touchAll(tx, [existing.id]);
     const isThere = existing !== undefined && sameKernel(existing.routeInfo, route);
     const worker = existing === undefined ? undefined : mustFind(tx, existing.workerId);
     const stays =
@@ -174,12 +156,12 @@ export function createProxyService(
     const change = existing === undefined || before !== null ? null : changeOf(request, existing);
     if (stays && (isThere || before !== null)) {
       if (change === null) return { row: existing, worker, reuse: true, state: "as before" };
-      return { row: circuits.updateCircuit(tx, existing, change, cause), worker, reuse: true, state: "rerouted" };
+      return { row: circuits.updateCircuit(tx, existing, change), worker, reuse: true, state: "rerouted" };
     }
-    if (!isThere) ended.push(...claim(tx, token, route, before !== null, cause));
-    if (existing === undefined) return create(tx, request, token, route, cause);
-    if (!stays) return move(tx, existing, request, token, route, cause);
-    const row = circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] }, cause);
+    if (!isThere) claim(tx, token, route, before !== null);
+    if (existing === undefined) return create(tx, request, token, route);
+    if (!stays) return move(tx, existing, request, token, route);
+    const row = circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] });
     return { row, worker, reuse: true, state: "rerouted" };
   }
 
@@ -187,99 +169,76 @@ export function createProxyService(
    * Takes the kernel from other sessions, before the slot is chosen: theirs is free again then. One that heard of it later
    * keeps it, and so does one that took it while this request waited: two requests never undo each other in turn.
    */
-  function claim(tx: Db, token: TokenRow, route: Route, hadIt: boolean, cause: circuits.Cause): Ended[] {
+  function claim(tx: Tx, token: TokenRow, route: Route, hadIt: boolean): void {
     const others = rivals(tx, [route]);
-    if (others.length === 0) return [];
+    if (others.length === 0) return;
     if (hadIt || others.some((row) => isNewer(tx, row, token))) {
       throw recycled();
     }
-    return claimKernels(tx, [route], cause, others);
+    claimKernels(tx, [route], others);
   }
 
   function findExisting(
-    tx: Db,
+    q: Query,
     request: ProxyRequest,
     token: TokenRow,
     before: Found | null,
   ): circuits.CircuitRow | undefined {
-    const mine = before === null ? undefined : getCircuit(tx, before.row.id);
+    const mine = before === null ? undefined : getCircuit(q, before.row.id);
     if (mine !== undefined || request.no_reuse === true) return mine;
-    return findReusable(tx, reuseKey(request, token));
+    return findReusable(q, reuseKey(request, token));
   }
 
-  function move(
-    tx: Db,
-    existing: circuits.CircuitRow,
-    request: ProxyRequest,
-    token: TokenRow,
-    route: Route,
-    cause: circuits.Cause,
-  ): Found {
-    const { authority, ...slot } = new SlotChooser(tx, newId, cause.now).choose(slotWish(request, token));
+  function move(tx: Tx, existing: circuits.CircuitRow, request: ProxyRequest, token: TokenRow, route: Route): Found {
+    const { authority: _authority, ...slot } = new SlotChooser(tx, newId).choose(slotWish(request, token));
     const change = changeOf(request, existing);
     const stays = sameKernel(existing.routeInfo, route) && change === null;
-    const current = stays ? existing : circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] }, cause);
-    log.info(
-      { circuit: current.id, worker: authority, origin_request_id: current.originRequestId },
-      "circuit moved: its worker or its slot is gone, or its port can't be opened",
-    );
-    const row = circuits.moveCircuit(tx, current, slot, false, cause);
+    const current = stays ? existing : circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] });
+    const row = circuits.moveCircuit(tx, current, slot, false);
     return { row, worker: mustFind(tx, slot.workerId), reuse: true, state: "new" };
   }
 
-  function create(tx: Db, request: ProxyRequest, token: TokenRow, route: Route, cause: circuits.Cause): Found {
-    const { authority: _authority, ...slot } = new SlotChooser(tx, newId, cause.now).choose(slotWish(request, token));
-    const row = circuits.insertCircuit(
-      tx,
-      {
-        id: newId(),
-        ...slot,
-        app: request.app,
-        protocol: placementProtocol(request.protocol),
-        appMode: "interactive",
-        envs: envsOf(request),
-        arguments: request.args ?? null,
-        openToPublic: request.open_to_public ?? false,
-        allowedClientIps: allowList(request),
-        allowedOrigins: originList(request),
-        userId: token.userId,
-        endpointId: null,
-        runtimeVariant: null,
-        healthCheck: null,
-        acknowledgedAt: null,
-        acknowledgedRevision: null,
-        routeInfo: [route],
-        originRequestId: cause.requestId,
-        usedAt: cause.now,
-        lastAccess: null,
-        createdAt: cause.now,
-        updatedAt: cause.now,
-      },
-      cause,
-    );
+  function create(tx: Tx, request: ProxyRequest, token: TokenRow, route: Route): Found {
+    const { cause } = tx;
+    const { authority: _authority, ...slot } = new SlotChooser(tx, newId).choose(slotWish(request, token));
+    const row = circuits.insertCircuit(tx, {
+      id: newId(),
+      ...slot,
+      app: request.app,
+      protocol: placementProtocol(request.protocol),
+      appMode: "interactive",
+      envs: envsOf(request),
+      arguments: request.args ?? null,
+      openToPublic: request.open_to_public ?? false,
+      allowedClientIps: allowList(request),
+      allowedOrigins: originList(request),
+      userId: token.userId,
+      endpointId: null,
+      runtimeVariant: null,
+      healthCheck: null,
+      acknowledgedAt: null,
+      acknowledgedRevision: null,
+      routeInfo: [route],
+      originRequestId: cause.requestId,
+      usedAt: cause.now,
+      lastAccess: null,
+      createdAt: cause.now,
+      updatedAt: cause.now,
+    });
     return { row, worker: mustFind(tx, row.workerId), reuse: false, state: "new" };
   }
 
   return {
     open,
     check,
-    close(tokenId, sessionId, app, requestId) {
-      const token = conf.redeem(tokenId, sessionId);
-      const closed = write(db, (tx) => {
+    async close(tokenId, sessionId, app, requestId) {
+      const token = await conf.redeem(tokenId, sessionId);
+      const { result } = await commit(requestId ?? token.originRequestId, (tx) => {
         const rows = circuitsOfSession(tx, token.sessionId, app).filter((row) => row.appMode === "interactive");
-        for (const row of rows)
-          circuits.removeCircuit(tx, row, { requestId: requestId ?? token.originRequestId, now: now() });
-        return rows;
+        for (const row of rows) circuits.removeCircuit(tx, row, "closed-by-user");
+        return rows.length;
       });
-      for (const row of closed) {
-        log.info(
-          { circuit: row.id, worker: mustFind(db, row.workerId).authority, origin_request_id: row.originRequestId },
-          "circuit closed by its user",
-        );
-      }
-      for (const row of closed) acknowledgements.forget(row.id);
-      publisher.kick();
-      return closed.length;
+      return result;
     },
   };
 }
@@ -291,8 +250,8 @@ export function createProxyService(
  * equally long, so one that has expired was the earlier one. Of a model service's kernel it is not known when it was
  * named, but not after its circuit's last change; who is refused for that comes back with a token that is newer.
  */
-function isNewer(tx: Db, row: circuits.CircuitRow, token: TokenRow): boolean {
+function isNewer(q: Query, row: circuits.CircuitRow, token: TokenRow): boolean {
   if (row.appMode === "inference") return row.updatedAt > token.createdAt;
   const { kernelHost, kernelPort, createdAt } = token;
-  return row.routeInfo.some(({ session_id: id }) => (newestIssue(tx, id, kernelHost, kernelPort) ?? 0) > createdAt);
+  return row.routeInfo.some(({ session_id: id }) => (newestIssue(q, id, kernelHost, kernelPort) ?? 0) > createdAt);
 }

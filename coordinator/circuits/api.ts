@@ -44,7 +44,7 @@ export function circuitRoutes(circuits: CircuitService): Route[] {
           "Of a worker that was asked to look. Ends the routes that are still as the worker knows them: an interactive app closes, a model service goes on without them.",
         failures: [400, 401, 404, 413],
       },
-      ({ params, body }) => ({ success: true, ended: circuits.refused(params.circuit_id, body) }),
+      async ({ params, body }) => ({ success: true, ended: await circuits.refused(params.circuit_id, body) }),
     ),
     route(
       operations.deleteCircuits,
@@ -56,8 +56,8 @@ export function circuitRoutes(circuits: CircuitService): Route[] {
         keepsRequestId: true,
         withoutBody: "allowed",
       },
-      ({ body, request, requestId }) => {
-        circuits.removeAll(idsOf(body?.circuit_ids ?? asked(request)), requestId);
+      async ({ body, request, requestId }) => {
+        await circuits.removeAll(idsOf(body?.circuit_ids ?? asked(request)), requestId);
         return { success: true };
       },
     ),
@@ -70,8 +70,8 @@ export function circuitRoutes(circuits: CircuitService): Route[] {
         failures: [400, 401, 404],
         keepsRequestId: true,
       },
-      ({ params, requestId }) => {
-        circuits.remove(params.circuit_id, requestId);
+      async ({ params, requestId }) => {
+        await circuits.remove(params.circuit_id, requestId);
         return { success: true };
       },
     ),

@@ -8,11 +8,9 @@
  * noted is exact to a tenth of the timeout, and a circuit goes that much later.
  */
 import { reason } from "../../shared/failure.ts";
-import type { Acknowledgements } from "../delivery/acknowledgements.ts";
-import { write } from "../store/open.ts";
+import type { Commit } from "../delivery/commit.ts";
 import type { Deps } from "../deps.ts";
-import type { Publisher } from "../delivery/publisher.ts";
-import { getWorker, unknownUse } from "../store/workers.ts";
+import { unknownUse } from "../store/workers.ts";
 import { getCircuit, interactivePage, type Idle, type Use } from "../store/circuit-queries.ts";
 import * as store from "../store/circuits.ts";
 
@@ -40,15 +38,14 @@ interface Seen {
 }
 
 interface Services {
-  publisher: Publisher;
-  acknowledgements: Acknowledgements;
+  commit: Commit;
   /** Milliseconds of a clock that nobody sets. */
   steady?: () => number;
 }
 
 export function createCollector(
-  { config, database: { db }, live, now, log }: Deps,
-  { publisher, acknowledgements, steady = () => performance.now() }: Services,
+  { config, database, live, now, log }: Deps,
+  { commit, steady = () => performance.now() }: Services,
 ): Collector {
   const timeout = config.proxy_coordinator.unused_circuit_collection_timeout * 1000;
   const watch = Math.min(timeout, WATCH_MS);
@@ -63,11 +60,11 @@ export function createCollector(
 
   async function look(): Promise<void> {
     const next = new Map<string, Seen>();
-    const unknown = unknownUse(db, now());
+    const unknown = await database.read((q) => unknownUse(q, now()));
     for (let after = ""; ;) {
-      const page = interactivePage(db, after, PAGE);
+      const page = await database.read((q) => interactivePage(q, after, PAGE));
       const told = await live.lastAccesses(page.map(({ id }) => id));
-      judge(page, told, next, unknown);
+      await judge(page, told, next, unknown);
       const last = page.at(-1);
       if (last === undefined || page.length < PAGE) break;
       after = last.id;
@@ -75,12 +72,12 @@ export function createCollector(
     seen = next;
   }
 
-  function judge(
+  async function judge(
     page: readonly Idle[],
     told: readonly (number | null)[],
     next: Map<string, Seen>,
     unknown: ReadonlySet<string>,
-  ): void {
+  ): Promise<void> {
     const used: Use[] = [];
     const idle: string[] = [];
     for (const [at, { id, workerId, usedAt, lastAccess: noted }] of page.entries()) {
@@ -93,8 +90,8 @@ export function createCollector(
         if (now() - usedAt > exactness || before === undefined) used.push({ id, lastAccess });
       } else if (!unknown.has(workerId) && isIdle(usedAt, entry)) idle.push(id);
     }
-    if (used.length > 0) store.noteUses(db, used, now());
-    if (idle.length > 0) collect(idle);
+    if (used.length > 0) await database.transaction({ requestId: null, now }, (tx) => store.noteUses(tx, used));
+    if (idle.length > 0) await collect(idle);
   }
 
   /** Whether what Redis says means that the circuit may have been in use since it was noted, or last looked at. */
@@ -112,32 +109,14 @@ export function createCollector(
     return now() - since > timeout + exactness;
   }
 
-  function collect(ids: readonly string[]): void {
-    const gone = write(db, (tx) =>
-      ids
-        .map((id) => getCircuit(tx, id))
-        .filter((row) => row !== undefined)
-        // Somebody may have asked for it since the page was read.
-        .filter((row) => isOver(row.usedAt))
-        .map((row) => {
-          store.removeCircuit(tx, row, { requestId: null, now: now() });
-          return row;
-        }),
-    );
-    publisher.kick();
-    collected += gone.length;
-    for (const row of gone) {
-      acknowledgements.forget(row.id);
-      log.info(
-        {
-          circuit: row.id,
-          worker: getWorker(db, row.workerId)?.authority,
-          origin_request_id: row.originRequestId,
-          unused_for_s: Math.round((now() - row.usedAt) / 1000),
-        },
-        "circuit collected: nobody has used it",
-      );
-    }
+  async function collect(ids: readonly string[]): Promise<void> {
+    const { result: gone } = await commit(null, (tx) => {
+      // Somebody may have asked for it since the page was read.
+      const idle = ids.map((id) => getCircuit(tx, id)).filter((row) => row !== undefined && isOver(row.usedAt));
+      for (const row of idle) if (row !== undefined) store.removeCircuit(tx, row, "collected");
+      return idle.length;
+    });
+    collected += gone;
   }
 
   return {

@@ -1,17 +1,14 @@
 /**
  * Ends routes: of sessions that are over, of kernels that refuse, of kernels whose address is another session's by now. An
- * interactive circuit ends with its last route, a model service's stays and has fewer. What writes runs inside `write()`;
- * the caller publishes, and tells of it with `tellEnded`.
+ * interactive circuit ends with its last route, a model service's stays and has fewer.
  */
 import type { Route } from "../../shared/protocol/schema/circuit.ts";
-import type { Acknowledgements } from "../delivery/acknowledgements.ts";
+import type { EndReason } from "../store/recorded.ts";
+import type { Query, Tx } from "../store/store.ts";
 import { deleteOfSessions } from "../store/tokens.ts";
-import type { Db } from "../store/open.ts";
-import type { Deps } from "../deps.ts";
-import { getWorker } from "../store/workers.ts";
 import { circuitsOfSession } from "../store/circuit-queries.ts";
 import { selectRivals } from "../store/circuit-statements.ts";
-import { removeCircuit, updateRoutes, type Cause, type CircuitRow } from "../store/circuits.ts";
+import { removeCircuit, updateRoutes, type CircuitRow } from "../store/circuits.ts";
 
 /** A session's way to a kernel. */
 export type Lead = Pick<Route, "session_id" | "kernel_host" | "kernel_port">;
@@ -26,45 +23,44 @@ export interface Ended {
 
 /** Takes away the routes that are over. */
 export function endRoutes(
-  tx: Db,
+  tx: Tx,
   rows: readonly CircuitRow[],
   isOver: (route: Route, row: CircuitRow) => boolean,
-  cause: Cause,
+  why: EndReason,
 ): Ended[] {
   return rows.flatMap((row): Ended[] => {
     const routes = row.routeInfo.filter((route) => !isOver(route, row));
     if (routes.length === row.routeInfo.length) return [];
-    if (row.appMode === "inference" || routes.length > 0) return [{ row, left: updateRoutes(tx, row, routes, cause) }];
-    removeCircuit(tx, row, cause);
+    if (row.appMode === "inference" || routes.length > 0) return [{ row, left: updateRoutes(tx, row, routes, why) }];
+    removeCircuit(tx, row, why);
     return [{ row, left: null }];
   });
 }
 
 /** Ends all that belongs to sessions, their tokens too. */
-export function endSessions(tx: Db, sessionIds: readonly string[], cause: Cause): { ended: Ended[]; tokens: number } {
+export function endSessions(tx: Tx, sessionIds: readonly string[]): { ended: Ended[]; tokens: number } {
   const over = new Set(sessionIds);
   // A model service may have kernels of several of them: it changes once.
   const rows = new Map(sessionIds.flatMap((id) => circuitsOfSession(tx, id)).map((row) => [row.id, row]));
-  const ended = endRoutes(tx, [...rows.values()], ({ session_id: id }) => over.has(id), cause);
+  const ended = endRoutes(tx, [...rows.values()], ({ session_id: id }) => over.has(id), "session-over");
   return { ended, tokens: deleteOfSessions(tx, sessionIds) };
 }
 
 /** The circuits of other sessions that lead to these kernels. 5,000 routes take 15 ms. */
-export function rivals(db: Db, routes: readonly Lead[]): CircuitRow[] {
+export function rivals(q: Query, routes: readonly Lead[]): CircuitRow[] {
   if (routes.length === 0) return [];
   const leads = routes.map(({ session_id: session, kernel_host: host, kernel_port: port }) => [host, port, session]);
-  return selectRivals(db).all({ leads: JSON.stringify(leads) });
+  return selectRivals(q).all({ leads: JSON.stringify(leads) });
 }
 
 /** The kernels of these routes are these sessions' from now on: circuits of other sessions lose their way to them. */
 export function claimKernels(
-  tx: Db,
+  tx: Tx,
   routes: readonly Lead[],
-  cause: Cause,
   others: readonly CircuitRow[] = rivals(tx, routes),
 ): Ended[] {
   const owners = ownersOf(routes);
-  return endRoutes(tx, others, (route) => isOfAnother(route, owners), cause);
+  return endRoutes(tx, others, (route) => isOfAnother(route, owners), "kernel-reassigned");
 }
 
 /** Whose each kernel is. Where two sessions name one, the later route counts. */
@@ -75,27 +71,6 @@ export function ownersOf(routes: readonly Lead[]): ReadonlyMap<string, string> {
 /** Whether a route leads to a kernel of another session. */
 export function isOfAnother(route: Route, owners: ReadonlyMap<string, string>): boolean {
   return (owners.get(kernelOf(route)) ?? route.session_id) !== route.session_id;
-}
-
-/** After the commit: ends the waits for circuits that are gone, and logs. `why` follows "circuit closed: ". */
-export function tellEnded(
-  { database: { db }, log }: Deps,
-  acknowledgements: Acknowledgements,
-  ended: readonly Ended[],
-  why: string,
-  requestId: string | null,
-): void {
-  for (const { row, left } of ended) {
-    if (left === null) acknowledgements.forget(row.id);
-    const about = {
-      circuit: row.id,
-      worker: getWorker(db, row.workerId)?.authority,
-      origin_request_id: row.originRequestId,
-      ...(requestId === null ? {} : { request_id: requestId }),
-    };
-    if (left === null) log.info(about, `circuit closed: ${why}`);
-    else log.info({ ...about, endpoint: row.endpointId, routes: left.routeInfo.length }, `routes ended: ${why}`);
-  }
 }
 
 // --- internal ---

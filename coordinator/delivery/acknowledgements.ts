@@ -41,7 +41,8 @@ export interface Acknowledgements {
   due(): string[];
   /** Takes a worker's event. */
   receive(event: CircuitAdded): void;
-  stop(): void;
+  /** Ends all waits, and resolves when what was acknowledged is noted, or can't be. */
+  stop(): Promise<void>;
 }
 
 /** An acknowledgement that is so late was lost, or what it is of. Milliseconds; a worker takes a few. */
@@ -61,21 +62,37 @@ interface Wait {
 
 export function createAcknowledgements({ config, database, now, log }: Deps): Acknowledgements {
   const waiting = new Map<string, Wait>();
-  let unnoted = new Map<string, Acknowledged>();
+  /** What the database does not know yet. */
+  const unnoted = new Map<string, Acknowledged>();
+  let failed = false;
   let noteTimer: ReturnType<typeof setTimeout> | null = null;
+  let noting: Promise<void> | null = null;
   let stopped = false;
 
-  function note(): void {
-    if (noteTimer !== null) clearTimeout(noteTimer);
-    noteTimer = null;
-    const all = unnoted;
-    unnoted = new Map();
+  function noteIn(ms: number): void {
+    noteTimer ??= setTimeout(() => {
+      noteTimer = null;
+      noting = note().finally(() => {
+        noting = null;
+        if (unnoted.size > 0 && !stopped) noteIn(failed ? RETRY_MS : NOTE_AFTER_MS);
+      });
+    }, ms);
+  }
+
+  /** Never rejects. */
+  async function note(): Promise<void> {
+    const all = new Map(unnoted);
+    if (all.size === 0) return;
+    failed = false;
     try {
-      markAcknowledged(database.db, all, now());
+      await database.transaction({ requestId: null, now }, (tx) => markAcknowledged(tx, all));
+      // Who has read a circuit just before the commit looks here within this turn.
+      await Bun.sleep(0);
+      for (const [id, noted] of all) if (unnoted.get(id) === noted) unnoted.delete(id);
     } catch (error) {
-      // The disk may be full. Until it is noted it counts from memory: what people use must not be taken back.
-      for (const [id, before] of all) unnoted.set(id, newer(before, unnoted.get(id) ?? before));
-      if (!stopped) noteTimer ??= setTimeout(note, RETRY_MS);
+      // The disk may be full, or the database locked. Until it is noted it counts from memory: what people use must not be
+      // taken back.
+      failed = true;
       log.warn({ reason: reason(error) }, "cannot note acknowledgements; trying again");
     }
   }
@@ -133,12 +150,15 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
         const wait = waiting.get(id);
         if (wait !== undefined && covers(acknowledged, wait.row)) wait.settle("acknowledged");
       }
-      noteTimer ??= setTimeout(note, NOTE_AFTER_MS);
+      if (noting === null) noteIn(NOTE_AFTER_MS);
     },
-    stop() {
+    async stop() {
       stopped = true;
       for (const { settle } of waiting.values()) settle("late");
-      note();
+      if (noteTimer !== null) clearTimeout(noteTimer);
+      noteTimer = null;
+      await noting;
+      await note();
     },
   };
 }

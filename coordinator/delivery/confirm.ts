@@ -4,8 +4,9 @@
  */
 import { Failure } from "../../shared/failure.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
-import { write, type Db } from "../store/open.ts";
+import type { Query } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
+import type { Commit } from "./commit.ts";
 import type { Publisher } from "./publisher.ts";
 import { getWorker, type WorkerRow } from "../store/workers.ts";
 import { getCircuit } from "../store/circuit-queries.ts";
@@ -35,12 +36,18 @@ export interface Serving {
   applied(rows: readonly store.CircuitRow[]): Promise<void>;
 }
 
+interface Services {
+  publisher: Publisher;
+  acknowledgements: Acknowledgements;
+  commit: Commit;
+}
+
 const SETTLE_MS = 1000;
 
-export function createServing(deps: Deps, publisher: Publisher, acknowledgements: Acknowledgements): Serving {
-  const { database, now, log, bus } = deps;
-  const { db } = database;
-
+export function createServing(
+  { database, log, bus }: Deps,
+  { publisher, acknowledgements, commit }: Services,
+): Serving {
   async function wait({ row, worker, state }: Found, requestId: string | null): Promise<Served> {
     // An old worker's acknowledgement names no revision: one of a moment ago may be of what this replaces.
     if (state !== "replaced" && acknowledgements.has(row)) return "served";
@@ -54,11 +61,10 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     const outcome = await acknowledgements.wait(row);
     if (outcome === "superseded") return "superseded";
     // Removed while its acknowledgement was on its way: there is nothing to send anybody to.
-    if (outcome === "acknowledged") return getCircuit(db, row.id)?.workerId === row.workerId ? "served" : "superseded";
+    if (outcome === "acknowledged") return (await isStillAt(row)) ? "served" : "superseded";
     if (outcome === "late") await takeBack(row, requestId);
     // Acknowledged at the last moment, it was not; or another node can what one could not.
-    const left = getCircuit(db, row.id);
-    if (left !== undefined && acknowledgements.has(left)) return "served";
+    if (await isServed(row.id)) return "served";
     if (outcome === "refused") return "refused";
     log.warn(
       {
@@ -72,13 +78,25 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     return "late";
   }
 
+  function isStillAt({ id, workerId }: store.CircuitRow): Promise<boolean> {
+    return database.read((q) => getCircuit(q, id)?.workerId === workerId);
+  }
+
+  /** As it is now. Memory and database are asked together: an acknowledgement goes from one to the other. */
+  function isServed(id: string): Promise<boolean> {
+    return database.read((q) => {
+      const row = getCircuit(q, id);
+      return row !== undefined && acknowledgements.has(row);
+    });
+  }
+
   function isAwaited({ id, workerId, revision }: store.CircuitRow): boolean {
     const awaited = acknowledgements.awaitedRow(id);
     return awaited?.workerId === workerId && awaited.revision === revision;
   }
 
   /** Circuits that are to be taken back with the next commit: thousands of a call are late together. */
-  let late: { row: store.CircuitRow; requestId: string | null }[] = [];
+  let late: Late[] = [];
   let takingBack: Promise<void> | null = null;
 
   function takeBack(row: store.CircuitRow, requestId: string | null): Promise<void> {
@@ -86,25 +104,26 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     return (takingBack ??= Bun.sleep(0).then(takeAllBack));
   }
 
-  /** Forgets those that never served, unless they were moved, changed or acknowledged meanwhile. */
-  function takeAllBack(): void {
+  async function takeAllBack(): Promise<void> {
     const all = late;
     late = [];
     takingBack = null;
-    const gone = write(db, (tx) =>
-      all.filter(({ row: { id, workerId, revision }, requestId }) => {
-        const row = getCircuit(tx, id);
-        if (row?.workerId !== workerId || row.revision !== revision || acknowledgements.everServed(row)) return false;
-        store.removeCircuit(tx, row, { requestId, now: now() }, "withdrawn");
-        return true;
-      }),
-    );
-    for (const { row } of gone) acknowledgements.forget(row.id, "late");
-    publisher.kick();
+    await withdraw(all);
+  }
+
+  /** Forgets those that never served, unless they were moved, changed or acknowledged meanwhile. */
+  async function withdraw(all: readonly Late[]): Promise<void> {
+    await commit(null, (tx) => {
+      for (const { row: given, requestId } of all) {
+        const row = getCircuit(tx, given.id);
+        if (row?.workerId !== given.workerId || row.revision !== given.revision) continue;
+        if (!acknowledgements.everServed(row)) store.removeCircuit(tx.onBehalfOf(requestId), row, "withdrawn");
+      }
+    });
   }
 
   async function applied(rows: readonly store.CircuitRow[]): Promise<void> {
-    const awaited = rows.filter(answersTo());
+    const awaited = rows.length === 0 ? [] : await database.read((q) => rows.filter(answersTo(q)));
     if (awaited.length === 0) return;
     const late = Promise.withResolvers<void>();
     const end = performance.now() + SETTLE_MS;
@@ -113,21 +132,11 @@ export function createServing(deps: Deps, publisher: Publisher, acknowledgements
     clearTimeout(timer);
   }
 
-  /** Tells of rows whose worker is alive and says when it has changed a circuit. */
-  function answersTo(): (row: store.CircuitRow) => boolean {
-    const known = new Map<string, boolean>();
-    return ({ workerId }) => {
-      const answers = known.get(workerId) ?? isAttentive(getWorker(db, workerId));
-      known.set(workerId, answers);
-      return answers;
-    };
-  }
-
   /** Resolves when the worker does as this row says, or as a newer one that another call has made of it. */
   async function follow(row: store.CircuitRow, end: number): Promise<void> {
     for (let state: store.CircuitRow | undefined = row; state !== undefined && performance.now() < end;) {
       if (acknowledgements.has(state) || (await acknowledgements.wait(state, true)) !== "superseded") return;
-      state = getCircuit(db, row.id);
+      state = await database.read((q) => getCircuit(q, row.id));
     }
   }
 
@@ -140,8 +149,8 @@ export function notResponding(): Failure {
 }
 
 /** The worker of a circuit; the database holds no circuit without one. */
-export function mustFind(db: Db, workerId: string): WorkerRow {
-  const row = getWorker(db, workerId);
+export function mustFind(q: Query, workerId: string): WorkerRow {
+  const row = getWorker(q, workerId);
   if (row === undefined) throw new Failure("internal-server-error", "The circuit's worker is not recorded");
   return row;
 }
@@ -153,6 +162,22 @@ export function fits({ frontendMode, port }: store.CircuitRow, worker: WorkerRow
 }
 
 // --- internal ---
+
+interface Late {
+  row: store.CircuitRow;
+  /** That which waited for it. */
+  requestId: string | null;
+}
+
+/** Tells of rows whose worker is alive and says when it has changed a circuit. */
+function answersTo(q: Query): (row: store.CircuitRow) => boolean {
+  const known = new Map<string, boolean>();
+  return ({ workerId }) => {
+    const answers = known.get(workerId) ?? isAttentive(getWorker(q, workerId));
+    known.set(workerId, answers);
+    return answers;
+  };
+}
 
 function isAttentive(worker: WorkerRow | undefined): boolean {
   return worker?.status === "ALIVE" && !worker.isOriginal;

@@ -3,51 +3,72 @@ import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import { reason } from "../../shared/failure.ts";
 import type { Deps } from "../deps.ts";
 import { getCircuit, wasWithdrawn } from "../store/circuit-queries.ts";
-import { toCircuit } from "../store/circuits.ts";
-import { getWorker } from "../store/workers.ts";
+import { toCircuit, type CircuitRow } from "../store/circuits.ts";
+import type { Query } from "../store/store.ts";
+import { getWorker, type WorkerRow } from "../store/workers.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Publisher } from "./publisher.ts";
 
 interface RefusalSink {
-  hear(event: Extract<AppProxyEvent, { name: "appproxy_worker_circuit_refused_event" }>): void;
+  hear(event: Extract<AppProxyEvent, { name: "appproxy_worker_circuit_refused_event" }>): Promise<void>;
 }
 
-/** What workers and other coordinators say. `refusals` is told of those that can't serve a circuit. */
-export function hear(
+/** What workers and other coordinators say. `refusals` is told of those that can't serve a circuit. Never rejects. */
+export async function hear(
   event: AppProxyEvent,
-  { database: { db } }: Deps,
+  { database, log }: Deps,
   { acknowledgements, refusals }: { acknowledgements: Acknowledgements; refusals: RefusalSink },
-): void {
-  if (event.name === "appproxy_worker_circuit_refused_event") refusals.hear(event);
-  if (event.name === "appproxy_worker_circuit_added_event") acknowledgements.receive(event);
+): Promise<void> {
+  if (event.name === "appproxy_worker_circuit_refused_event") return refusals.hear(event);
+  if (event.name === "appproxy_worker_circuit_added_event") return acknowledgements.receive(event);
   if (event.name !== "appproxy_circuit_removed_event") return;
-  // Another coordinator may have moved or removed what is waited for here.
-  for (const { id } of event.payload.circuits) {
-    const waited = acknowledgements.awaitedRow(id);
-    const row = getCircuit(db, id);
-    if (waited === undefined || row?.workerId === waited.workerId) continue;
-    // What was taken back there must not be called made here.
-    const isTakenBack = row === undefined && wasWithdrawn(db, waited.workerId, id);
-    acknowledgements.forget(id, isTakenBack ? "late" : "superseded");
+  try {
+    // Another coordinator may have moved or removed what is waited for here. The wait ends within the same state of the
+    // database: a wait that begins later is for a newer one.
+    await database.read((q) => {
+      for (const { id } of event.payload.circuits) endWait(q, id, acknowledgements);
+    });
+  } catch (error) {
+    log.warn({ reason: reason(error) }, "cannot look up circuits that another coordinator has removed");
   }
 }
 
-/** Events or acknowledgements may have been lost: workers are told of the circuits that are waited for once more. */
-export function askAgain(
-  { database: { db }, log }: Deps,
+/** Events or acknowledgements may have been lost: workers are told of the circuits that are waited for once more. Never rejects. */
+export async function askAgain(
+  { database, log }: Deps,
   publisher: Publisher,
   waited: readonly string[],
   whom: "all" | "ours" = "all",
-): void {
+): Promise<void> {
   if (waited.length > 0 || whom === "all") publisher.kick();
-  for (const id of waited) {
-    // As it is now: another request may have changed it since the wait began.
-    const row = getCircuit(db, id);
-    const worker = row === undefined ? undefined : getWorker(db, row.workerId);
-    // The original's worker may still be at it: it makes a circuit anew that it is told of twice.
-    if (row === undefined || worker === undefined || (whom === "ours" && worker.isOriginal)) continue;
-    publisher.repeat(toCircuit(row), worker.authority, row.originRequestId).catch((error: unknown) => {
-      log.debug({ circuit: row.id, reason: reason(error) }, "cannot ask for an acknowledgement again");
-    });
+  if (waited.length === 0) return;
+  try {
+    const found = await database.read((q) => waited.flatMap((id) => toldOf(q, id, whom)));
+    for (const { row, worker } of found)
+      publisher.repeat(toCircuit(row), worker.authority, row.originRequestId).catch((error: unknown) => {
+        log.debug({ circuit: row.id, reason: reason(error) }, "cannot ask for an acknowledgement again");
+      });
+  } catch (error) {
+    log.warn({ reason: reason(error) }, "cannot ask for acknowledgements again");
   }
+}
+
+// --- internal ---
+
+function endWait(q: Query, id: string, acknowledgements: Acknowledgements): void {
+  const waited = acknowledgements.awaitedRow(id);
+  const row = getCircuit(q, id);
+  if (waited === undefined || row?.workerId === waited.workerId) return;
+  // What was taken back there must not be called made here.
+  const isTakenBack = row === undefined && wasWithdrawn(q, waited.workerId, id);
+  acknowledgements.forget(id, isTakenBack ? "late" : "superseded");
+}
+
+/** A circuit as it is now (another request may have changed it since the wait began), and its worker. */
+function toldOf(q: Query, id: string, whom: "all" | "ours"): { row: CircuitRow; worker: WorkerRow }[] {
+  const row = getCircuit(q, id);
+  const worker = row === undefined ? undefined : getWorker(q, row.workerId);
+  // The original's worker may still be at it: it makes a circuit anew that it is told of twice.
+  if (row === undefined || worker === undefined || (whom === "ours" && worker.isOriginal)) return [];
+  return [{ row, worker }];
 }

@@ -5,6 +5,7 @@
  */
 import { reason } from "../../shared/failure.ts";
 import type { Deps } from "../deps.ts";
+import type { Query } from "../store/store.ts";
 import type { CircuitRow } from "../store/circuits.ts";
 import { getWorker, livingNodes } from "../store/workers.ts";
 
@@ -24,12 +25,12 @@ const LOOK_MS = 20;
 /** Of one worker: nodes come with a new id at each start. */
 const MAX_NODES = 256;
 
-export function createPositions({ database: { db }, now, log }: Deps): Positions {
+export function createPositions({ database, now, log }: Deps): Positions {
   const known = new Map<string, Map<string, number>>();
 
-  function isAt(workerId: string, revision: number): boolean {
+  function isAt(q: Query, workerId: string, revision: number): boolean {
     const mine = known.get(workerId);
-    return livingNodes(db, workerId, now()).every((node) => (mine?.get(node) ?? -1) >= revision);
+    return livingNodes(q, workerId, now()).every((node) => (mine?.get(node) ?? -1) >= revision);
   }
 
   return {
@@ -44,10 +45,13 @@ export function createPositions({ database: { db }, now, log }: Deps): Positions
     },
     async settled(ended) {
       const workers = new Set(ended.map(({ row }) => row.workerId));
-      const wanted = [...workers].map((id) => [id, getWorker(db, id)?.revision ?? 0] as const);
+      if (workers.size === 0) return;
       const end = performance.now() + PATIENCE_MS;
       try {
-        while (!wanted.every(([id, revision]) => isAt(id, revision))) {
+        const wanted = await database.read((q) =>
+          [...workers].map((id) => [id, getWorker(q, id)?.revision ?? 0] as const),
+        );
+        while (!(await database.read((q) => wanted.every(([id, revision]) => isAt(q, id, revision))))) {
           if (performance.now() > end) {
             log.warn(
               { workers: wanted.length },

@@ -14,7 +14,7 @@ export interface Publisher {
   /** Tells a circuit's worker of it once more, for a creation that was never acknowledged. */
   repeat(circuit: Circuit, authority: string, requestId: string | null): Promise<void>;
   /** Changes that have not reached Redis yet. */
-  pending(): number;
+  pending(): Promise<number>;
   /** Stops after what is being published and notes what was. */
   stop(): Promise<void>;
 }
@@ -28,7 +28,7 @@ const RETRY_MS = 500;
 const NOTE_AFTER_MS = 50;
 
 export function createPublisher({ database, bus, log, now }: Deps): Publisher {
-  const { db, epoch } = database;
+  const { epoch } = database;
   let last = 0;
   let running: Promise<void> | null = null;
   let again = false;
@@ -37,35 +37,45 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
   let wake: ReturnType<typeof setTimeout> | null = null;
   let unnoted: number[] = [];
   let noteTimer: ReturnType<typeof setTimeout> | null = null;
+  let noting: Promise<void> | null = null;
 
   async function drain(): Promise<void> {
     while (!stopped) {
       again = false;
-      const rows = selectUnpublished(db, last, BATCH);
+      const rows = await database.read((q) => selectUnpublished(q, last, BATCH));
       for (const some of slices(rows)) {
         await bus.publish(...toEvents(some, epoch));
         if (away) log.info("changes are published again");
         away = false;
         for (const { change } of some) unnoted.push(change.id);
         last = some.at(-1)?.change.id ?? last;
-        noteTimer ??= setTimeout(note, NOTE_AFTER_MS);
+        if (noting === null) noteIn(NOTE_AFTER_MS);
       }
       if (rows.length === 0 && !again) return;
     }
   }
 
-  function note(): void {
-    if (noteTimer !== null) clearTimeout(noteTimer);
-    noteTimer = null;
+  function noteIn(ms: number): void {
+    noteTimer ??= setTimeout(() => {
+      noteTimer = null;
+      noting = note().finally(() => {
+        noting = null;
+        if (unnoted.length > 0 && !stopped) noteIn(RETRY_MS);
+      });
+    }, ms);
+  }
+
+  /** Never rejects. */
+  async function note(): Promise<void> {
     const ids = unnoted;
     unnoted = [];
     if (ids.length === 0) return;
     try {
-      notePublished(db, ids, now());
+      await database.transaction({ requestId: null, now }, (tx) => notePublished(tx, ids, tx.cause.now));
     } catch (error) {
-      // The disk may be full. Unnoted ones are published once more at the next start, which harms nobody.
+      // The disk may be full, or the database locked. Unnoted ones are published once more at the next start, which harms
+      // nobody.
       unnoted = [...ids, ...unnoted];
-      if (!stopped) noteTimer ??= setTimeout(note, RETRY_MS);
       log.warn({ reason: reason(error) }, "cannot note published changes");
     }
   }
@@ -90,7 +100,7 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
 
   return {
     kick,
-    pending: () => countUnpublished(db, last),
+    pending: () => database.read((q) => countUnpublished(q, last)),
     async repeat(circuit, authority, requestId) {
       const payload = {
         target_worker_authority: authority,
@@ -104,7 +114,10 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
       stopped = true;
       if (wake !== null) clearTimeout(wake);
       await running;
-      note();
+      if (noteTimer !== null) clearTimeout(noteTimer);
+      noteTimer = null;
+      await noting;
+      await note();
     },
   };
 }

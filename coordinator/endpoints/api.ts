@@ -47,9 +47,9 @@ function routesOfMany({ endpoints, routes }: EndpointServices): Route[] {
         failures: [400, 401, 413],
         keepsRequestId: true,
       },
-      ({ body, requestId }) => {
+      async ({ body, requestId }) => {
         const ids = items.judgeDeletions(renamed(body)).map(({ id }) => id);
-        endpoints.remove(ids, requestId);
+        await endpoints.remove(ids, requestId);
         return { endpoints: ids.map((id) => ({ deployment_id: id, success: true, error: null })) };
       },
     ),
@@ -117,8 +117,8 @@ function routesOfOne({ endpoints, tokens }: EndpointServices): Route[] {
         failures: [400, 401],
         keepsRequestId: true,
       },
-      ({ params, requestId }) => {
-        endpoints.remove([params.endpoint_id.toLowerCase()], requestId);
+      async ({ params, requestId }) => {
+        await endpoints.remove([params.endpoint_id.toLowerCase()], requestId);
         return { success: true };
       },
     ),

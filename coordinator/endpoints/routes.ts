@@ -11,15 +11,12 @@ import type {
   UnregisteredItem,
   UnregisterItem,
 } from "../../shared/protocol/schema/endpoint.ts";
-import type { Acknowledgements } from "../delivery/acknowledgements.ts";
-import { claimKernels, isOfAnother, ownersOf, tellEnded, type Ended } from "../circuits/end-routes.ts";
+import type { Commit } from "../delivery/commit.ts";
+import { claimKernels, isOfAnother, ownersOf } from "../circuits/end-routes.ts";
 import type { Serving } from "../delivery/confirm.ts";
 import { circuitOfEndpoint } from "../store/circuit-queries.ts";
 import * as circuits from "../store/circuits.ts";
-import { write, type Db } from "../store/open.ts";
-import type { Deps } from "../deps.ts";
-import type { Publisher } from "../delivery/publisher.ts";
-import type { Positions } from "../delivery/node-revisions.ts";
+import type { Query } from "../store/store.ts";
 import { toRoutes, type Judged } from "./items.ts";
 
 export interface RouteService {
@@ -50,18 +47,7 @@ interface Call<Item, Extra> {
 /** An entry as it was read: what it asks for, or why it can't be done. */
 type Read<Item> = { id: string } & ({ item: Item; asked: Route[] } | { error: string });
 
-export function createRouteService(
-  deps: Deps,
-  {
-    publisher,
-    acknowledgements,
-    serving,
-    positions,
-  }: { publisher: Publisher; acknowledgements: Acknowledgements; serving: Serving; positions: Positions },
-): RouteService {
-  const { database, now, log } = deps;
-  const { db } = database;
-
+export function createRouteService({ commit, serving }: { commit: Commit; serving: Serving }): RouteService {
   /** Decides every entry's new table in one transaction. */
   async function apply<Item, Extra extends object>(
     items: readonly Judged<Item>[],
@@ -69,16 +55,13 @@ export function createRouteService(
     { asked, decide, nothing }: Call<Item, Extra>,
   ): Promise<(OutcomeItem & Extra)[]> {
     const changed = new Map<string, circuits.CircuitRow>();
-    let ended: Ended[] = [];
-    const outcomes = write(db, (tx) => {
-      const cause = { requestId, now: now() };
+    const { result: outcomes, settled } = await commit(requestId, (tx) => {
       const entries = items.map((one) => read(tx, one, asked));
       const wanted = entries.flatMap((entry) => ("asked" in entry ? entry.asked : []));
       // Of two sessions that name one kernel the later entry's has it: so the same call again changes nothing.
       const owners = ownersOf(wanted);
       const mine = (route: Route) => !isOfAnother(route, owners);
-      ended = claimKernels(tx, wanted.filter(mine), cause);
-      for (const { left } of ended) if (left !== null) changed.set(left.id, left);
+      for (const { left } of claimKernels(tx, wanted.filter(mine))) if (left !== null) changed.set(left.id, left);
       return entries.map((entry) => {
         const row = circuitOfEndpoint(tx, entry.id);
         if ("error" in entry || row === undefined) {
@@ -90,17 +73,11 @@ export function createRouteService(
           };
         }
         const { routes, extra } = decide(entry.item, row.routeInfo, entry.asked.filter(mine));
-        if (!isSameTable(routes, row.routeInfo)) changed.set(row.id, circuits.updateRoutes(tx, row, routes, cause));
+        if (!isSameTable(routes, row.routeInfo)) changed.set(row.id, circuits.updateRoutes(tx, row, routes));
         return { deployment_id: entry.id, success: true, ...extra, error: null };
       });
     });
-    publisher.kick();
-    tellEnded(deps, acknowledgements, ended, "their kernels are other sessions' by now", requestId);
-    for (const row of changed.values()) {
-      const { id: circuit, originRequestId: origin_request_id, endpointId: endpoint } = row;
-      log.info({ circuit, endpoint, origin_request_id, request_id: requestId, routes: row.routeInfo.length }, "routes changed"); // prettier-ignore
-    }
-    await Promise.all([serving.applied([...changed.values()]), positions.settled(ended)]);
+    await Promise.all([serving.applied([...changed.values()]), settled()]);
     return outcomes;
   }
 
@@ -131,10 +108,10 @@ export function createRouteService(
 const UNKNOWN = "No circuit registered for this endpoint yet.";
 
 /** An entry that fails asks for nothing, and the others go on. */
-function read<Item>(tx: Db, one: Judged<Item>, asked: Call<Item, unknown>["asked"]): Read<Item> {
+function read<Item>(q: Query, one: Judged<Item>, asked: Call<Item, unknown>["asked"]): Read<Item> {
   const { id } = one;
   if ("failure" in one) return { id, error: one.failure.message };
-  const row = circuitOfEndpoint(tx, id);
+  const row = circuitOfEndpoint(q, id);
   if (row === undefined) return { id, error: UNKNOWN };
   try {
     return { id, item: one.item, asked: asked(one.item, row.routeInfo) };

@@ -10,10 +10,10 @@ import { fits, mustFind, notResponding, type Found, type Serving } from "../deli
 import { circuitOfEndpoint, getCircuit } from "../store/circuit-queries.ts";
 import { mustLeave } from "../circuits/refusals.ts";
 import * as circuits from "../store/circuits.ts";
-import { write, type Db } from "../store/open.ts";
+import type { Query, Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
+import type { Commit } from "../delivery/commit.ts";
 import type { Listening } from "../observation.ts";
-import type { Publisher } from "../delivery/publisher.ts";
 import { SlotChooser, type ChosenSlot } from "../placement/slot.ts";
 import { blockedAt } from "../store/blocked-ports.ts";
 import type { Judged } from "./items.ts";
@@ -34,14 +34,14 @@ export interface EndpointService {
   /** Makes each endpoint's circuit, or brings it up to date. Gives the outcomes in order; nothing is left of a failed one. */
   sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]>;
   /** Removes endpoints with their circuits; those that are gone already are as good as removed. */
-  remove(ids: readonly string[], requestId: string | null): void;
+  remove(ids: readonly string[], requestId: string | null): Promise<void>;
   /** Rejects with object-not-found. */
   setHealthCheck(id: string, wish: HealthCheckWish | null, requestId: string | null): Promise<void>;
 }
 
 interface Services {
-  publisher: Publisher;
-  acknowledgements: Acknowledgements;
+  commit: Commit;
+  acknowledgements: Pick<Acknowledgements, "has" | "everServed">;
   serving: Serving;
   /** Nobody could be heard of before. */
   listening: Pick<Listening, "since">;
@@ -64,27 +64,24 @@ interface Wish {
 }
 
 export function createEndpointService(
-  { config, database, now, newId, log }: Deps,
-  { publisher, acknowledgements, serving, listening }: Services,
+  { config, database, newId, log }: Deps,
+  { commit, acknowledgements, serving, listening }: Services,
 ): EndpointService {
-  const { db } = database;
   const { circuit_ack_timeout: ackTimeout, endpoint_relocation_timeout: relocation } = config.proxy_coordinator;
 
   async function sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]> {
     const end = performance.now() + ackTimeout * 1000;
-    const placed = write(db, (tx) => {
-      const cause = { requestId, now: now() };
-      const chooser = new SlotChooser(tx, newId, cause.now);
-      return items.map((one) => ("item" in one ? tryToPlace(tx, chooser, one, cause) : refused(tx, one)));
+    const { result: placed } = await commit(requestId, (tx) => {
+      const chooser = new SlotChooser(tx, newId);
+      return items.map((one) => ("item" in one ? tryToPlace(tx, chooser, one) : refused(tx, one)));
     });
-    publisher.kick();
     return Promise.all(items.map((one, at) => follow(one, placed[at], requestId, end)));
   }
 
   /** Nothing is written for one that fails, so that the others go on. */
-  function tryToPlace(tx: Db, chooser: SlotChooser, wish: Wish, cause: circuits.Cause): Outcome<Placed> {
+  function tryToPlace(tx: Tx, chooser: SlotChooser, wish: Wish): Outcome<Placed> {
     try {
-      return placeOne(tx, chooser, wish, cause);
+      return placeOne(tx, chooser, wish);
     } catch (error) {
       if (error instanceof Failure) return error;
       throw error;
@@ -104,13 +101,11 @@ export function createEndpointService(
       if ("failure" in one) return one.failure;
       // Events and other requests have their turn before the next look, and the other nodes of a worker of which one refuses.
       await Bun.sleep(outcome === "refused" ? AGAIN_MS : 0);
-      const cause = { requestId, now: now() };
-      const next = write(db, (tx) =>
+      const { result: next } = await commit(requestId, (tx) =>
         circuitOfEndpoint(tx, one.id) === undefined
           ? null
-          : tryToPlace(tx, new SlotChooser(tx, newId, cause.now), { ...one, again: true }, cause),
+          : tryToPlace(tx, new SlotChooser(tx, newId), { ...one, again: true }),
       );
-      publisher.kick();
       // Its worker can't serve it, and there is no other place: nothing is left of it.
       if (next instanceof Failure && !(placed instanceof Failure)) await serving.takeBack(placed.row, requestId);
       // Whoever deletes has the last word: it was there, and is not made again.
@@ -126,9 +121,10 @@ export function createEndpointService(
     return placed instanceof Failure || isSettled(placed) || acknowledgements.has(placed.row);
   }
 
-  function placeOne(tx: Db, chooser: SlotChooser, { id, item, again }: Wish, cause: circuits.Cause): Placed {
+  function placeOne(tx: Tx, chooser: SlotChooser, { id, item, again }: Wish): Placed {
+    const { cause } = tx;
     const existing = circuitOfEndpoint(tx, id);
-    if (existing === undefined) return create(tx, chooser, id, item, cause);
+    if (existing === undefined) return create(tx, chooser, id, item);
     const worker = mustFind(tx, existing.workerId);
     const isAway = worker.status !== "ALIVE";
     const isGone = isAway && cause.now - Math.max(worker.lastSeenAt, listening.since()) > relocation * 1000;
@@ -138,87 +134,72 @@ export function createEndpointService(
       !isAway && mustLeave(tx, existing, !isNew, cause.now) && (isNew || isLong(tx, existing, cause.now));
     const isMisplaced = !isAway && (!fits(existing, worker) || isRefused);
     // As it wished: nobody knows its URL yet.
-    if (again === true && isNew && (isAway || isRefused))
-      return moveTo(tx, existing, choose(chooser, id, item), item, cause);
+    if (again === true && isNew && (isAway || isRefused)) return moveTo(tx, existing, choose(chooser, id, item), item);
     if (isGone || isMisplaced) {
-      const moved = move(tx, chooser, existing, item, cause);
+      const moved = move(tx, chooser, existing, item);
       if (moved !== null) return moved;
     }
     const place = { worker, reuse: true, absent: isAway, ...(isMisplaced ? { failure: misplaced() } : {}) };
     // What another request has made of it meanwhile is accepted, so that two never undo each other in turn.
     const change = again ? null : changed(existing, item);
     if (change === null) return { ...place, row: existing, state: "as before" };
-    const row = circuits.updateCircuit(tx, existing, change, cause);
+    const row = circuits.updateCircuit(tx, existing, change);
     // Of a change of routes the original's workers take nothing but the routes.
     const isNewToOriginal = worker.isOriginal && row.openToPublic !== existing.openToPublic;
     return { ...place, row, state: isNewToOriginal ? "replaced" : "rerouted" };
   }
 
-  function create(tx: Db, chooser: SlotChooser, id: string, item: EndpointRequest, cause: circuits.Cause): Placed {
+  function create(tx: Tx, chooser: SlotChooser, id: string, item: EndpointRequest): Placed {
+    const { cause } = tx;
     const { authority: _authority, ...slot } = choose(chooser, id, item);
-    const row = circuits.insertCircuit(
-      tx,
-      {
-        id: newId(),
-        ...slot,
-        app: item.service_name,
-        protocol: "http",
-        appMode: "inference",
-        envs: {},
-        arguments: null,
-        openToPublic: item.open_to_public ?? false,
-        allowedClientIps: null,
-        allowedOrigins: null,
-        userId: item.tags.session.user_uuid.toLowerCase(),
-        endpointId: id,
-        runtimeVariant: item.tags.endpoint.runtime_variant ?? null,
-        healthCheck: healthCheckOf(item.health_check),
-        acknowledgedAt: null,
-        acknowledgedRevision: null,
-        routeInfo: [],
-        originRequestId: cause.requestId,
-        usedAt: cause.now,
-        lastAccess: null,
-        createdAt: cause.now,
-        updatedAt: cause.now,
-      },
-      cause,
-    );
+    const row = circuits.insertCircuit(tx, {
+      id: newId(),
+      ...slot,
+      app: item.service_name,
+      protocol: "http",
+      appMode: "inference",
+      envs: {},
+      arguments: null,
+      openToPublic: item.open_to_public ?? false,
+      allowedClientIps: null,
+      allowedOrigins: null,
+      userId: item.tags.session.user_uuid.toLowerCase(),
+      endpointId: id,
+      runtimeVariant: item.tags.endpoint.runtime_variant ?? null,
+      healthCheck: healthCheckOf(item.health_check),
+      acknowledgedAt: null,
+      acknowledgedRevision: null,
+      routeInfo: [],
+      originRequestId: cause.requestId,
+      usedAt: cause.now,
+      lastAccess: null,
+      createdAt: cause.now,
+      updatedAt: cause.now,
+    });
     return { row, worker: mustFind(tx, row.workerId), reuse: false, state: "new", absent: false };
   }
 
   /** To a living worker; null when none can take it. */
-  function move(
-    tx: Db,
-    chooser: SlotChooser,
-    existing: circuits.CircuitRow,
-    item: EndpointRequest,
-    cause: circuits.Cause,
-  ): Placed | null {
+  function move(tx: Tx, chooser: SlotChooser, existing: circuits.CircuitRow, item: EndpointRequest): Placed | null {
     const chosen = chooseOrNull(chooser, existing, item);
-    return chosen === null ? null : moveTo(tx, existing, chosen, item, cause);
+    return chosen === null ? null : moveTo(tx, existing, chosen, item);
   }
 
   function moveTo(
-    tx: Db,
+    tx: Tx,
     existing: circuits.CircuitRow,
-    { authority, ...slot }: ChosenSlot,
+    { authority: _authority, ...slot }: ChosenSlot,
     item: EndpointRequest,
-    cause: circuits.Cause,
   ): Placed {
     const change = changed(existing, item);
-    const current = change === null ? existing : circuits.updateCircuit(tx, existing, change, cause);
-    log.warn(
-      { circuit: current.id, worker: authority, origin_request_id: current.originRequestId },
-      "endpoint moved, with another URL: its worker or its slot is gone, or its port can't be opened",
-    );
-    const row = circuits.moveCircuit(tx, current, slot, acknowledgements.everServed(existing), cause);
+    const current = change === null ? existing : circuits.updateCircuit(tx, existing, change);
+    const row = circuits.moveCircuit(tx, current, slot, acknowledgements.everServed(existing));
     return { row, worker: mustFind(tx, slot.workerId), reuse: true, state: "new", absent: false };
   }
 
   /** Whether no node has been able to open its port for as long as a worker may be away. */
-  function isLong(tx: Db, { workerId, port }: circuits.CircuitRow, at: number): boolean {
-    const { wholly } = blockedAt(tx, workerId, port ?? 0, at);
+  function isLong(q: Query, { workerId, port }: circuits.CircuitRow, at: number): boolean {
+    const { wholly } = blockedAt(q, workerId, port ?? 0, at);
     return wholly !== null && at - wholly > relocation * 1000;
   }
 
@@ -231,7 +212,7 @@ export function createEndpointService(
     const outcome = isSettled(placed) ? "served" : await serving.wait(placed, requestId);
     if (outcome === "superseded" || outcome === "refused") return outcome;
     const isLate = outcome === "late";
-    if (isLate && getCircuit(db, row.id) === undefined) return notResponding();
+    if (isLate && (await database.read((q) => getCircuit(q, row.id))) === undefined) return notResponding();
     const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
     if (!reuse) log.info({ ...about, endpoint: row.endpointId, app: row.app }, "endpoint created");
     // Late, and not taken back because it has served: it is there.
@@ -241,30 +222,20 @@ export function createEndpointService(
 
   return {
     sync,
-    remove(ids, requestId) {
-      const removed = write(db, (tx) => {
+    async remove(ids, requestId) {
+      await commit(requestId, (tx) => {
         const rows = [...new Set(ids)].map((id) => circuitOfEndpoint(tx, id)).filter((row) => row !== undefined);
-        for (const row of rows) circuits.removeCircuit(tx, row, { requestId, now: now() });
-        return rows;
+        for (const row of rows) circuits.removeCircuit(tx, row, "endpoint-removed");
       });
-      for (const row of removed) {
-        acknowledgements.forget(row.id);
-        log.info(
-          { circuit: row.id, endpoint: row.endpointId, origin_request_id: row.originRequestId, request_id: requestId },
-          "endpoint removed",
-        );
-      }
-      publisher.kick();
     },
     async setHealthCheck(id, wish, requestId) {
-      const changed = write(db, (tx) => {
+      const { result: changed } = await commit(requestId, (tx) => {
         const row = circuitOfEndpoint(tx, id);
         if (row === undefined) throw notFound("circuit");
         const healthCheck = healthCheckOf(wish);
         if (same(row.healthCheck, healthCheck)) return [];
-        return [circuits.updateCircuit(tx, row, { healthCheck }, { requestId, now: now() })];
+        return [circuits.updateCircuit(tx, row, { healthCheck })];
       });
-      publisher.kick();
       await serving.applied(changed);
     },
   };
@@ -278,10 +249,10 @@ function isSettled({ absent, failure }: Placed): boolean {
 }
 
 /** An entry that can't be read: its endpoint stays as it is, and is told of. */
-function refused(tx: Db, { id, failure }: { id: string; failure: Failure }): Outcome<Placed> {
-  const row = circuitOfEndpoint(tx, id);
+function refused(q: Query, { id, failure }: { id: string; failure: Failure }): Outcome<Placed> {
+  const row = circuitOfEndpoint(q, id);
   if (row === undefined) return failure;
-  return { row, worker: mustFind(tx, row.workerId), reuse: true, state: "as before", absent: false, failure };
+  return { row, worker: mustFind(q, row.workerId), reuse: true, state: "as before", absent: false, failure };
 }
 
 function answerOf({ row, worker }: Placed): Synced {

@@ -18,12 +18,14 @@ const LONGEST_LIFE = 3653 * 24 * 3600;
 /** A token travels with every request, and no more than MAX_JWT_BYTES of it are read. */
 const MAX_SESSIONS = 20;
 
-export function createEndpointTokens({ config, database: { db }, now, log }: Deps): EndpointTokens {
+export function createEndpointTokens({ config, database, now, log }: Deps): EndpointTokens {
   return {
     async mint(id, { user_uuid: user, exp: wanted }) {
       const exp = expiry(wanted, now() / 1000);
-      const row = circuitOfEndpoint(db, id);
-      const worker = row === undefined ? undefined : getWorker(db, row.workerId);
+      const { row, worker } = await database.read((q) => {
+        const row = circuitOfEndpoint(q, id);
+        return { row, worker: row === undefined ? undefined : getWorker(q, row.workerId) };
+      });
       if (row === undefined || worker === undefined) throw notFound("circuit");
       // Ours are left out: the original's claims are the circuit's fields without its routes.
       const { route_info: _, revision: _r, origin_request_id: _o, health_check: _h, ...known } = toCircuit(row);

@@ -10,7 +10,7 @@ import { circuitOfEndpoint, getCircuit } from "../store/circuit-queries.ts";
 import { fits } from "../delivery/confirm.ts";
 import { insertCircuit, removeCircuit, updateCircuit, type CircuitRow } from "../store/circuits.ts";
 import { getToken, insertToken, isOutdated } from "../store/tokens.ts";
-import { write, type Db } from "../store/open.ts";
+import type { Store, Tx } from "../store/store.ts";
 import { lastChange, passOver } from "../store/changes.ts";
 import { allCircuits, circuitAt, recall, remember } from "../store/imported.ts";
 import { endpointUrl } from "../endpoints/url.ts";
@@ -36,10 +36,10 @@ interface Settings {
   tokenLifetime: number;
 }
 
-/** Takes over what `tables` hold, and tells it line by line. */
-export function takeOver(db: Db, tables: OriginalTables, settings: Settings): Line[] {
+/** Takes over what `tables` hold, and tells it line by line. Rejects as `Store.transaction`. */
+export async function takeOver(database: Store, tables: OriginalTables, settings: Settings): Promise<Line[]> {
   const lines: Line[] = [];
-  write(db, (tx) => {
+  await database.transaction({ requestId: null, now: () => settings.now }, (tx) => {
     const last = lastChange(tx);
     new TakeOver(tx, tables, settings, lines).run();
     // No events: the original's workers serve these circuits already, and would make each anew; ours look for themselves.
@@ -51,7 +51,7 @@ export function takeOver(db: Db, tables: OriginalTables, settings: Settings): Li
 // --- internal ---
 
 class TakeOver {
-  readonly #tx: Db;
+  readonly #tx: Tx;
   readonly #tables: OriginalTables;
   readonly #settings: Settings;
   readonly #lines: Line[];
@@ -59,7 +59,7 @@ class TakeOver {
   /** The original's id of a worker → its row here, or why it can't be had. */
   readonly #workers = new Map<string, WorkerRow | string>();
 
-  constructor(tx: Db, tables: OriginalTables, settings: Settings, lines: Line[]) {
+  constructor(tx: Tx, tables: OriginalTables, settings: Settings, lines: Line[]) {
     this.#tx = tx;
     this.#tables = tables;
     this.#settings = settings;
@@ -95,13 +95,7 @@ class TakeOver {
     if (memory.revision !== here.revision)
       return this.#tell(circuit, "there already", `${this.#place(here)}, changed here since: stays as it is`);
     const { routeInfo, openToPublic, runtimeVariant, healthCheck } = circuit;
-    const { now } = this.#settings;
-    const row = updateCircuit(
-      this.#tx,
-      here,
-      { routeInfo, openToPublic, runtimeVariant, healthCheck },
-      { requestId: null, now },
-    );
+    const row = updateCircuit(this.#tx, here, { routeInfo, openToPublic, runtimeVariant, healthCheck });
     remember(this.#tx, circuit.id, { content, revision: row.revision });
     return this.#tell(circuit, "brought up to date", this.#place(row));
   }
@@ -129,9 +123,8 @@ class TakeOver {
     };
     const obstacle = this.#obstacle({ ...fresh, revision: 0, recycledAt: null, blocksServiceWorkers: false }, worker);
     if (obstacle !== null) return this.#tell(circuit, "skipped", obstacle);
-    const cause = { requestId: null, now };
-    claimKernels(this.#tx, routeInfo, cause, this.#stale(rivals(this.#tx, routeInfo)));
-    const row = insertCircuit(this.#tx, fresh, cause);
+    claimKernels(this.#tx, routeInfo, this.#stale(rivals(this.#tx, routeInfo)));
+    const row = insertCircuit(this.#tx, fresh);
     remember(this.#tx, row.id, { content, revision: row.revision });
     return this.#tell(circuit, "taken over", this.#place(row));
   }
@@ -174,7 +167,7 @@ class TakeOver {
   #free(row: CircuitRow | undefined): string | null {
     if (row === undefined) return null;
     if (this.#stale([row]).length === 0) return row.id;
-    removeCircuit(this.#tx, row, { requestId: null, now: this.#settings.now });
+    removeCircuit(this.#tx, row, "replaced");
     return null;
   }
 

@@ -11,17 +11,17 @@ export function healthRoutes(health: HealthService): Route[] {
     route(
       operations.healthSummary,
       { access: "api", summary: "Health of all model services in figures", failures: [401] },
-      () => ({ success: true, summary: health.summary() }),
+      async () => ({ success: true, summary: await health.summary() }),
     ),
     route(
       operations.endpointsHealth,
       { access: "api", summary: "Health of every model service", failures: [401] },
-      () => ({ success: true, endpoints: health.endpoints() }),
+      async () => ({ success: true, endpoints: await health.endpoints() }),
     ),
     route(
       operations.circuitHealth,
       { access: "api", summary: "Health of a circuit", failures: [400, 401, 404] },
-      ({ params }) => ({ success: true, circuits: [health.circuit(params.circuit_id)] }),
+      async ({ params }) => ({ success: true, circuits: [await health.circuit(params.circuit_id)] }),
     ),
   ];
 }

@@ -13,22 +13,23 @@ import { VERSION } from "../../shared/runtime/version.ts";
 import { getCircuit, inferenceCircuits } from "../store/circuit-queries.ts";
 import type * as circuits from "../store/circuits.ts";
 import type { Deps } from "../deps.ts";
+import type { Query } from "../store/store.ts";
 import { isoTime } from "../../shared/values.ts";
 import * as workers from "../store/workers.ts";
 
 export interface HealthService {
-  status(): StatusAnswer;
-  summary(): HealthSummary;
-  endpoints(): EndpointHealth[];
-  /** Throws object-not-found. */
-  circuit(id: string): CircuitHealth;
+  status(): Promise<StatusAnswer>;
+  summary(): Promise<HealthSummary>;
+  endpoints(): Promise<EndpointHealth[]>;
+  /** Rejects with object-not-found. */
+  circuit(id: string): Promise<CircuitHealth>;
 }
 
-export function createHealthService({ database: { db }, now }: Deps): HealthService {
+export function createHealthService({ database, now }: Deps): HealthService {
   /** What all living nodes say of every route, by circuit and route. */
-  function reports(): (circuitId: string, routeId: string) => RouteReport | undefined {
+  function reports(q: Query): (circuitId: string, routeId: string) => RouteReport | undefined {
     const known = new Map<string, RouteReport>();
-    for (const { circuit_id: circuitId, routes } of workers.liveReports(db, now()).flat()) {
+    for (const { circuit_id: circuitId, routes } of workers.liveReports(q, now()).flat()) {
       for (const route of routes) {
         const key = `${circuitId} ${route[0]}`;
         known.set(key, worse(known.get(key), route));
@@ -37,9 +38,9 @@ export function createHealthService({ database: { db }, now }: Deps): HealthServ
     return (circuitId, routeId) => known.get(`${circuitId} ${routeId}`);
   }
 
-  function endpoints(): EndpointHealth[] {
-    const reported = reports();
-    return inferenceCircuits(db).map((row) => {
+  function endpoints(q: Query): EndpointHealth[] {
+    const reported = reports(q);
+    return inferenceCircuits(q).map((row) => {
       const routes = routesOf(row, reported);
       const count = (status: RouteHealth["health_status"]) =>
         routes.filter((route) => route.health_status === status).length;
@@ -55,51 +56,55 @@ export function createHealthService({ database: { db }, now }: Deps): HealthServ
     });
   }
 
+  function circuit(q: Query, id: string): CircuitHealth {
+    const row = getCircuit(q, id.toLowerCase());
+    if (row === undefined) throw notFound("circuit");
+    // Apps of sessions are not probed: their routes count as well, as with the original.
+    if (row.endpointId === null) {
+      const { length } = row.routeInfo;
+      return { circuit_id: row.id, endpoint_id: null, total_routes: length, healthy_routes: length, all_routes: [] };
+    }
+    const routes = routesOf(row, reports(q));
+    return {
+      circuit_id: row.id,
+      endpoint_id: row.endpointId,
+      total_routes: routes.length,
+      healthy_routes: routes.filter((route) => route.health_status === "healthy").length,
+      all_routes: routes,
+    };
+  }
+
   return {
-    endpoints,
-    status: () => ({
-      coordinator_version: VERSION,
-      appproxy_api_version: "v2",
-      workers: workers.candidates(db, now()).map((one) => ({
-        authority: one.authority,
-        available_slots: one.frontendMode === "wildcard" ? -1 : one.available,
-        occupied_slots: one.occupied,
-        ha_setup: workers.liveNodes(db, one.id, now()) > 1,
+    endpoints: () => database.read(endpoints),
+    status: () =>
+      database.read((q) => ({
+        coordinator_version: VERSION,
+        appproxy_api_version: "v2",
+        workers: workers.candidates(q, now()).map((one) => ({
+          authority: one.authority,
+          available_slots: one.frontendMode === "wildcard" ? -1 : one.available,
+          occupied_slots: one.occupied,
+          ha_setup: workers.liveNodes(q, one.id, now()) > 1,
+        })),
       })),
-    }),
-    summary() {
-      const all = endpoints();
-      const sum = (of: (one: EndpointHealth) => number) => all.reduce((total, one) => total + of(one), 0);
-      return {
-        total_endpoints: all.length,
-        endpoints_with_health_checks: all.filter((one) => one.health_check_enabled).length,
-        total_routes: sum((one) => one.total_routes),
-        healthy_routes: sum((one) => one.healthy_routes),
-        unhealthy_routes: sum((one) => one.unhealthy_routes),
-        unknown_routes: sum((one) => one.unknown_routes),
-      };
-    },
-    circuit(id) {
-      const row = getCircuit(db, id.toLowerCase());
-      if (row === undefined) throw notFound("circuit");
-      // Apps of sessions are not probed: their routes count as well, as with the original.
-      if (row.endpointId === null) {
-        const { length } = row.routeInfo;
-        return { circuit_id: row.id, endpoint_id: null, total_routes: length, healthy_routes: length, all_routes: [] };
-      }
-      const routes = routesOf(row, reports());
-      return {
-        circuit_id: row.id,
-        endpoint_id: row.endpointId,
-        total_routes: routes.length,
-        healthy_routes: routes.filter((route) => route.health_status === "healthy").length,
-        all_routes: routes,
-      };
-    },
+    summary: async () => summaryOf(await database.read(endpoints)),
+    circuit: (id) => database.read((q) => circuit(q, id)),
   };
 }
 
 // --- internal ---
+
+function summaryOf(all: readonly EndpointHealth[]): HealthSummary {
+  const sum = (of: (one: EndpointHealth) => number) => all.reduce((total, one) => total + of(one), 0);
+  return {
+    total_endpoints: all.length,
+    endpoints_with_health_checks: all.filter((one) => one.health_check_enabled).length,
+    total_routes: sum((one) => one.total_routes),
+    healthy_routes: sum((one) => one.healthy_routes),
+    unhealthy_routes: sum((one) => one.unhealthy_routes),
+    unknown_routes: sum((one) => one.unknown_routes),
+  };
+}
 
 /** Of two nodes that see a kernel differently the one that sees trouble is believed; else the one that knows more. */
 function worse(one: RouteReport | undefined, other: RouteReport): RouteReport {

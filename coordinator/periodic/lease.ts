@@ -3,15 +3,15 @@
  * done twice; the lease saves the doubled cost and the doubled announcements. Called by periodic.ts.
  */
 import { endLease, takeLease } from "../store/leases.ts";
-import { write, type Db } from "../store/open.ts";
+import type { Store } from "../store/store.ts";
 
 export interface Lease {
   /** Takes or renews the lease; true when it is this process's. A commit only when it is due. */
-  hold(): boolean;
+  hold(): Promise<boolean>;
   /** True while it is this process's. */
   isMine(): boolean;
   /** Lets another one have it at once. */
-  release(): void;
+  release(): Promise<void>;
 }
 
 /** How long a coordinator that is gone keeps others from the work. Milliseconds. */
@@ -19,7 +19,7 @@ export const LEASE_MS = 10_000;
 
 /** `holder` is a name of this process alone; `now` gives epoch milliseconds, `steady` those of a clock that nobody sets. */
 export function createLease(
-  db: Db,
+  database: Store,
   name: string,
   holder: string,
   now: () => number,
@@ -28,23 +28,28 @@ export function createLease(
   /** Until then it is ours for sure, by the steady clock. */
   let mineUntil = -Infinity;
 
-  function take(): boolean {
-    const [at, until] = [now(), now() + LEASE_MS];
-    return write(db, (tx) => takeLease(tx, { name, holder, now: at, until, tooLate: until + LEASE_MS }));
+  const cause = { requestId: null, now };
+
+  /** Gives until when it is ours, by the steady clock: from the moment of the transaction, which may have waited. */
+  function take(): Promise<number> {
+    return database.transaction(cause, (tx) => {
+      const until = tx.cause.now + LEASE_MS;
+      const isMine = takeLease(tx, { name, holder, now: tx.cause.now, until, tooLate: until + LEASE_MS });
+      return isMine ? steady() + LEASE_MS : -Infinity;
+    });
   }
 
   return {
-    hold() {
+    async hold() {
       // Renewed at half its time.
       if (steady() < mineUntil - LEASE_MS / 2) return true;
-      const isMine = take();
-      mineUntil = isMine ? steady() + LEASE_MS : -Infinity;
-      return isMine;
+      mineUntil = await take();
+      return mineUntil !== -Infinity;
     },
     isMine: () => steady() < mineUntil,
-    release() {
+    async release() {
       mineUntil = -Infinity;
-      endLease(db, name, holder);
+      await database.transaction(cause, (tx) => endLease(tx, name, holder));
     },
   };
 }

@@ -34,58 +34,73 @@ interface Services {
 const FORGET_MS = 3_600_000;
 
 export function startPeriodic(
-  { database: { db }, now, log }: Deps,
+  { database, now, log }: Deps,
   { workers, publisher, collector, listening, lease }: Services,
 ): Periodic {
   let collecting: Promise<void> | null = null;
+  let sweeping: Promise<void> | null = null;
   let wasMine = false;
+  let failing = false;
+  let stopped = false;
   let forgetAt = 0;
   let collectAt = performance.now() + COLLECT_MS;
 
-  function sweep(): void {
+  /** In time, whatever else is under way. */
+  function look(): void {
     const hearing = listening.look();
-    if (hearing !== "even") {
-      log.warn({ hearing }, "this coordinator was away or its clock was set: what it did not hear does not count");
-      collector.forget(hearing === "clock was set");
-    }
+    if (hearing === "even") return;
+    log.warn({ hearing }, "this coordinator was away or its clock was set: what it did not hear does not count");
+    collector.forget(hearing === "clock was set");
+  }
+
+  async function sweep(): Promise<void> {
     // The others may be at work meanwhile.
-    const isMine = lease.hold();
+    const isMine = await lease.hold();
     if (isMine !== wasMine)
       log.info(isMine ? "periodic work is done here" : "periodic work is done by another coordinator");
     wasMine = isMine;
     if (!isMine) return collector.forget(false);
-    workers.sweep();
+    await workers.sweep();
     // What another coordinator has recorded and, gone before it could, has not published.
     publisher.kick();
-    deleteExpired(db, now());
-    deleteOldChanges(db, now() - CHANGES_KEPT_MS);
-    if (performance.now() >= forgetAt) {
-      forgetAt = performance.now() + FORGET_MS;
-      forgetNames(db, now());
-    }
-    if (performance.now() < collectAt || collecting !== null) return;
+    const isTime = performance.now() >= forgetAt;
+    await database.transaction({ requestId: null, now }, (tx) => {
+      deleteExpired(tx, tx.cause.now);
+      deleteOldChanges(tx, tx.cause.now - CHANGES_KEPT_MS);
+      if (isTime) forgetNames(tx, tx.cause.now);
+    });
+    if (isTime) forgetAt = performance.now() + FORGET_MS;
+    if (performance.now() < collectAt || collecting !== null || stopped) return;
     collectAt = performance.now() + COLLECT_MS;
     collecting = collector.pass().finally(() => (collecting = null));
   }
 
-  let failing = false;
-  const timer = setInterval(() => {
+  /** Never rejects. */
+  async function trySweep(): Promise<void> {
     try {
-      sweep();
+      await sweep();
       failing = false;
     } catch (error) {
       // One line an outage.
       if (!failing) log.error({ reason: reason(error) }, "periodic work fails; it is tried until it works");
       failing = true;
     }
+  }
+
+  const timer = setInterval(() => {
+    look();
+    // It may wait for the database.
+    sweeping ??= trySweep().finally(() => (sweeping = null));
   }, LOOK_MS);
 
   return {
     async stop() {
       clearInterval(timer);
+      stopped = true;
+      await sweeping;
       await collecting;
       try {
-        lease.release();
+        await lease.release();
       } catch (error) {
         log.debug({ reason: reason(error) }, "cannot give up the lease; it runs out by itself");
       }

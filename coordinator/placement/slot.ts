@@ -4,7 +4,7 @@ import type { FrontendMode } from "../../shared/protocol/schema/circuit.ts";
 import { isSetAside, oldestFreePort, ripestPort, setAside } from "../store/occupants.ts";
 import { isFreePort, subdomainTaken } from "../store/circuits.ts";
 import { generatedLabel, toLabel, variantOf } from "./subdomain.ts";
-import type { Db } from "../store/open.ts";
+import type { Tx } from "../store/store.ts";
 import { place, type Wish } from "./placement.ts";
 import type { Candidate } from "../store/workers.ts";
 import { blockedAt } from "../store/blocked-ports.ts";
@@ -31,16 +31,15 @@ export interface ChosenSlot {
 
 /** For one transaction: the workers are read once, and what is chosen counts for the next choice. */
 export class SlotChooser {
-  readonly #tx: Db;
+  readonly #tx: Tx;
   readonly #newId: () => string;
   readonly #now: number;
   #known: workers.LivingWorker[] | null = null;
 
-  /** `now` in epoch milliseconds. */
-  constructor(tx: Db, newId: () => string, now: number) {
+  constructor(tx: Tx, newId: () => string) {
     this.#tx = tx;
     this.#newId = newId;
-    this.#now = now;
+    this.#now = tx.cause.now;
   }
 
   /** The living workers. */

@@ -5,20 +5,20 @@
  */
 import type { CircuitProbe } from "../../shared/protocol/events.ts";
 import { reason } from "../../shared/failure.ts";
-import type { Acknowledgements } from "../delivery/acknowledgements.ts";
-import { endSessions, tellEnded } from "../circuits/end-routes.ts";
+import { endSessions } from "../circuits/end-routes.ts";
+import type { Commit } from "../delivery/commit.ts";
 import { circuitsOfSession, holdsAnything } from "../store/circuit-queries.ts";
 import { toCircuit } from "../store/circuits.ts";
-import { write } from "../store/open.ts";
+import type { Query } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
-import type { Publisher } from "../delivery/publisher.ts";
 import { getWorker } from "../store/workers.ts";
 import { readMessage } from "./message.ts";
 
 export interface PlatformService {
   /** Takes a message of the channel. Never throws. */
   hear(text: string): void;
-  stop(): void;
+  /** Resolves when what is under way is done. */
+  stop(): Promise<void>;
 }
 
 /** Sessions that end in one transaction: other work has its turn in between. */
@@ -27,17 +27,12 @@ const BATCH = 200;
 const MAX_WAITING = 10_000;
 const RETRY_MS = 500;
 
-export function createPlatformService(
-  deps: Deps,
-  publisher: Publisher,
-  acknowledgements: Acknowledgements,
-): PlatformService {
-  const { database, bus, log, now } = deps;
-  const { db } = database;
+export function createPlatformService({ database, bus, log }: Deps, commit: Commit): PlatformService {
   const over = new Set<string>();
   const shrunk = new Set<string>();
   const complaints = new Set<string>();
   let timer: ReturnType<typeof setTimeout> | null = null;
+  let working: Promise<void> | null = null;
   let failing = false;
   let stopped = false;
 
@@ -61,33 +56,39 @@ export function createPlatformService(
   }
 
   function later(ms: number): void {
-    if (!stopped) timer ??= setTimeout(work, ms);
+    if (stopped || working !== null) return;
+    timer ??= setTimeout(() => {
+      timer = null;
+      working = work().then((pause) => {
+        working = null;
+        // What could not be published may have come back meanwhile.
+        if (pause !== null || over.size + shrunk.size > 0) later(pause ?? RETRY_MS);
+      });
+    }, ms);
   }
 
-  function work(): void {
-    timer = null;
+  /** Gives after how long there is more to do, milliseconds; null when all is done. Never rejects. */
+  async function work(): Promise<number | null> {
     try {
-      end();
-      probe();
+      await end();
+      await probe();
       failing = false;
     } catch (error) {
       // One line an outage.
       if (!failing) log.warn({ reason: reason(error) }, "cannot end what belongs to sessions that are over; trying again"); // prettier-ignore
       failing = true;
-      return later(RETRY_MS);
+      return RETRY_MS;
     }
-    if (over.size + shrunk.size > 0) later(0);
+    return over.size + shrunk.size > 0 ? 0 : null;
   }
 
-  function end(): void {
+  async function end(): Promise<void> {
     const some = [...over].slice(0, BATCH);
     // Most sessions of the platform have nothing here: looking costs no commit.
-    const known = some.filter((id) => holdsAnything(db, id));
+    const known = await database.read((q) => some.filter((id) => holdsAnything(q, id)));
     if (known.length > 0) {
-      const { ended, tokens } = write(db, (tx) => endSessions(tx, known, { requestId: null, now: now() }));
-      // Another coordinator may have been faster, and publishes it.
-      if (ended.length > 0) publisher.kick();
-      tellEnded(deps, acknowledgements, ended, "the session is over", null);
+      const { result } = await commit(null, (tx) => endSessions(tx, known));
+      const { ended, tokens } = result;
       log.info({ sessions: known.length, circuits: ended.length, tokens }, "the platform has ended sessions");
     }
     for (const id of some) {
@@ -96,9 +97,9 @@ export function createPlatformService(
     }
   }
 
-  function probe(): void {
+  async function probe(): Promise<void> {
     const some = [...shrunk].slice(0, BATCH);
-    const probes = some.flatMap(probesOf);
+    const probes = await database.read((q) => some.flatMap((id) => probesOf(q, id)));
     for (const id of some) shrunk.delete(id);
     if (probes.length === 0) return;
     bus.publish(...probes).catch((error: unknown) => {
@@ -108,26 +109,29 @@ export function createPlatformService(
     });
   }
 
-  /** What workers are asked to probe for a session: its circuits, with the routes to its kernels and no others. */
-  function probesOf(sessionId: string): CircuitProbe[] {
-    const rows = Map.groupBy(circuitsOfSession(db, sessionId), ({ workerId }) => workerId);
-    return [...rows].flatMap(([workerId, mine]): CircuitProbe[] => {
-      const worker = getWorker(db, workerId);
-      // The original knows no such event.
-      if (worker === undefined || worker.isOriginal) return [];
-      const circuits = mine.map((row) =>
-        toCircuit({ ...row, routeInfo: row.routeInfo.filter(({ session_id: id }) => id === sessionId) }),
-      );
-      const payload = { target_worker_authority: worker.authority, circuits };
-      return [{ name: "appproxy_circuit_probe_event", source: "appproxy-coordinator", payload, requestId: null }];
-    });
-  }
-
   return {
     hear,
-    stop() {
+    async stop() {
       stopped = true;
       if (timer !== null) clearTimeout(timer);
+      await working;
     },
   };
+}
+
+// --- internal ---
+
+/** What workers are asked to probe for a session: its circuits, with the routes to its kernels and no others. */
+function probesOf(q: Query, sessionId: string): CircuitProbe[] {
+  const rows = Map.groupBy(circuitsOfSession(q, sessionId), ({ workerId }) => workerId);
+  return [...rows].flatMap(([workerId, mine]): CircuitProbe[] => {
+    const worker = getWorker(q, workerId);
+    // The original knows no such event.
+    if (worker === undefined || worker.isOriginal) return [];
+    const circuits = mine.map((row) =>
+      toCircuit({ ...row, routeInfo: row.routeInfo.filter(({ session_id: id }) => id === sessionId) }),
+    );
+    const payload = { target_worker_authority: worker.authority, circuits };
+    return [{ name: "appproxy_circuit_probe_event", source: "appproxy-coordinator", payload, requestId: null }];
+  });
 }

@@ -25,9 +25,13 @@ export interface Readiness {
 export function createReadiness(
   { database, bus, live, platform, now }: Deps,
   { publisher, collector, lease }: Watched,
-): () => Readiness {
-  return () => {
-    const { nodes, workers } = agreement(database.db, now());
+): () => Promise<Readiness> {
+  return async () => {
+    const { nodes, workers, statuses } = await database.read((q) => ({
+      ...agreement(q, now()),
+      statuses: workerStatuses(q),
+    }));
+    const unpublished = await publisher.pending();
     const positions = [...workers.values()];
     const most = (figures: readonly number[]) => (figures.length === 0 ? "none" : String(Math.max(...figures)));
     const parts = [
@@ -44,9 +48,9 @@ export function createReadiness(
         live_data: live.healthy() ? "connected" : "away",
         // Without it circuits are made all the same: that sessions end is noticed later.
         ...(platform === undefined ? {} : { platform_events: platform.healthy() ? "connected" : "away" }),
-        unpublished_changes: String(publisher.pending()),
+        unpublished_changes: String(unpublished),
         revision: String(positions.reduce((sum, { revision }) => sum + revision, 0)),
-        workers: counted(workerStatuses(database.db)),
+        workers: counted(statuses),
         nodes: counted(nodes),
         largest_lag: most(positions.flatMap(({ lag }) => lag ?? [])),
         longest_silence_seconds: most(positions.map(({ heardAt }) => Math.round((now() - heardAt) / 100) / 10)),
@@ -64,7 +68,7 @@ function counted(figures: Record<string, number>): string {
     .join(", ");
 }
 
-export function statusRoutes(baseUrl: () => string, readiness: () => Readiness, now: () => number): Route[] {
+export function statusRoutes(baseUrl: () => string, readiness: () => Promise<Readiness>, now: () => number): Route[] {
   const answer = (status: string, parts: readonly Part[]) => ({
     status,
     version: VERSION,
@@ -72,8 +76,8 @@ export function statusRoutes(baseUrl: () => string, readiness: () => Readiness, 
     connectivity: connectivity(parts, now()),
   });
   /** `bad`: as the original calls what is away, `error` where a probe asks. */
-  const health = (bad: "degraded" | "error") => {
-    const { ready, parts, checks } = readiness();
+  const health = async (bad: "degraded" | "error") => {
+    const { ready, parts, checks } = await readiness();
     return { ready, body: { ...answer(ready ? "ok" : bad, parts), checks } };
   };
   return [
@@ -86,13 +90,21 @@ export function statusRoutes(baseUrl: () => string, readiness: () => Readiness, 
       api_version: "v2" as const,
       advertise_address: baseUrl(),
     })),
-    route(operations.health, { access: "public", summary: "Health with its parts" }, () => health("degraded").body),
+    route(
+      operations.health,
+      { access: "public", summary: "Health with its parts" },
+      async () => (await health("degraded")).body,
+    ),
     route(operations.isAlive, { access: "public", summary: "Is the process alive" }, () => answer("ok", [])),
-    route(operations.isReady, { access: "public", summary: "Can it create circuits", also: [503] }, ({ status }) => {
-      const { ready, body } = health("error");
-      if (!ready) status(503);
-      return body;
-    }),
+    route(
+      operations.isReady,
+      { access: "public", summary: "Can it create circuits", also: [503] },
+      async ({ status }) => {
+        const { ready, body } = await health("error");
+        if (!ready) status(503);
+        return body;
+      },
+    ),
   ];
 }
 

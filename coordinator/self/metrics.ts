@@ -3,7 +3,7 @@ import { Counter } from "prom-client";
 import { addressMatcher } from "../../shared/http/addresses.ts";
 import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../../shared/runtime/metrics.ts";
 import { circuitModes } from "../store/circuit-queries.ts";
-import type { Db } from "../store/open.ts";
+import type { Query } from "../store/store.ts";
 import type { Collector } from "../circuits/collector.ts";
 import type { Publisher } from "../delivery/publisher.ts";
 import type { Deps } from "../deps.ts";
@@ -26,7 +26,7 @@ export interface Metrics {
 }
 
 export function createMetrics(
-  { config, database: { db }, bus, live, platform, now }: Deps,
+  { config, database, bus, live, platform, now }: Deps,
   { publisher, collector, lease }: Watched,
 ): Metrics {
   const registry = createRegistry("appproxy-coordinator");
@@ -37,12 +37,12 @@ export function createMetrics(
     labelNames: ["method", "route", "status"],
     registers: [registry],
   });
-  gauges(registry, "appproxy_coordinator_circuits", "Circuits.", "app_mode", () => circuitModes(db));
-  gauges(registry, "appproxy_coordinator_workers", "Workers.", "status", () => workerStatuses(db));
+  gauges(registry, "appproxy_coordinator_circuits", "Circuits.", "app_mode", () => database.read(circuitModes));
+  gauges(registry, "appproxy_coordinator_workers", "Workers.", "status", () => database.read(workerStatuses));
   gauge(registry, "appproxy_coordinator_unpublished_changes", "Changes that workers have not been told of.", () =>
     publisher.pending(),
   );
-  gauges(registry, "appproxy_coordinator_nodes", "Living nodes, by how far they were at their last heartbeat.", "state", () => agreement(db, now()).nodes); // prettier-ignore
+  gauges(registry, "appproxy_coordinator_nodes", "Living nodes, by how far they were at their last heartbeat.", "state", async () => (await database.read((q) => agreement(q, now()))).nodes); // prettier-ignore
   byWorker("appproxy_coordinator_worker_revision", "Grows with each change of its circuits.", (one) => one.revision);
   byWorker("appproxy_coordinator_worker_lag", "Revisions that its hindmost node lacked.", (one) => one.lag);
   byWorker("appproxy_coordinator_worker_silent_seconds", "Since its last heartbeat.", (one) => (now() - one.heardAt) / 1000); // prettier-ignore
@@ -51,7 +51,7 @@ export function createMetrics(
     "appproxy_coordinator_blocked_ports",
     "Ports that a node can't open: others have them.",
     "worker",
-    () => blockedByWorker(db, now()),
+    () => database.read((q) => blockedByWorker(q, now())),
   );
   gauge(registry, "appproxy_coordinator_periodic_work", "1 while this one of several coordinators does it.", () =>
     Number(lease.isMine()),
@@ -74,8 +74,9 @@ export function createMetrics(
     );
   }
   function byWorker(name: string, help: string, read: (one: WorkerPosition) => number | null): void {
-    gauges(registry, name, help, "worker", () => {
-      const all = [...agreement(db, now()).workers].flatMap(([worker, position]) => {
+    gauges(registry, name, help, "worker", async () => {
+      const { workers } = await database.read((q) => agreement(q, now()));
+      const all = [...workers].flatMap(([worker, position]) => {
         const figure = read(position);
         return figure === null ? [] : [[worker, figure] as const];
       });
@@ -91,8 +92,8 @@ export function createMetrics(
 
 // --- internal ---
 
-function blockedByWorker(db: Db, now: number): Record<string, number> {
+function blockedByWorker(q: Query, now: number): Record<string, number> {
   return Object.fromEntries(
-    listWorkers(db).map(({ id, authority }) => [authority, blockedOf(db, now, id).length] as const),
+    listWorkers(q).map(({ id, authority }) => [authority, blockedOf(q, now, id).length] as const),
   );
 }

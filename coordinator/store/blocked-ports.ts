@@ -3,39 +3,39 @@
  * all living nodes of its worker can't open carries nobody; one that only some of them can't open is the last choice.
  */
 import { and, eq, gt, sql } from "drizzle-orm";
-import type { Db } from "./open.ts";
-import { prepared, rowOf } from "./prepared.ts";
+import type { Query, Tx } from "./store.ts";
+import { prepared, preparedWrite, rowOf } from "./prepared.ts";
 import { blockedPorts, freePorts, nodes } from "./schema.ts";
 import { countLiving, selectNode } from "./worker-statements.ts";
 
 /** Takes what a node says: all of its blocked ports. Gives those that are new. */
 export function replaceBlocked(
-  db: Db,
+  tx: Tx,
   workerId: string,
   nodeId: string,
   ports: readonly number[],
   now: number,
 ): number[] {
-  const known = new Set(selectOfNode(db).all({ workerId, nodeId }).map(({ port }) => port)); // prettier-ignore
+  const known = new Set(selectOfNode(tx).all({ workerId, nodeId }).map(({ port }) => port)); // prettier-ignore
   const said = new Set(ports);
-  for (const port of known) if (!said.has(port)) deleteOne(db).run({ workerId, nodeId, port });
+  for (const port of known) if (!said.has(port)) deleteOne(tx).run({ workerId, nodeId, port });
   const fresh = [...said].filter((port) => !known.has(port));
-  addBlocked(db, workerId, nodeId, fresh, now);
+  addBlocked(tx, workerId, nodeId, fresh, now);
   return fresh;
 }
 
 /** Whether that is what is known already: no heartbeat is to write for nothing. */
-export function saysNothingNew(db: Db, workerId: string, nodeId: string, ports: readonly number[]): boolean {
-  const known = selectOfNode(db).all({ workerId, nodeId });
+export function saysNothingNew(q: Query, workerId: string, nodeId: string, ports: readonly number[]): boolean {
+  const known = selectOfNode(q).all({ workerId, nodeId });
   const said = new Set(ports);
   return known.length === said.size && known.every(({ port }) => said.has(port));
 }
 
 /** A node can't open these ports either. */
-export function addBlocked(db: Db, workerId: string, nodeId: string, ports: readonly number[], now: number): void {
+export function addBlocked(tx: Tx, workerId: string, nodeId: string, ports: readonly number[], now: number): void {
   // One that is not known any more has nothing to say.
-  if (ports.length === 0 || selectNode(db).get({ workerId, nodeId }) === undefined) return;
-  for (const port of ports) insertOne(db).run({ workerId, nodeId, port, since: now });
+  if (ports.length === 0 || selectNode(tx).get({ workerId, nodeId }) === undefined) return;
+  for (const port of ports) insertOne(tx).run({ workerId, nodeId, port, since: now });
 }
 
 export interface Blocked {
@@ -48,28 +48,28 @@ export interface Blocked {
 }
 
 /** The blocked ports of a worker, or of all; of living nodes. */
-export function blockedOf(db: Db, now: number, workerId: string | null = null): Blocked[] {
-  return workerId === null ? selectAll(db).all({ now }) : selectOfWorker(db).all({ now, workerId });
+export function blockedOf(q: Query, now: number, workerId: string | null = null): Blocked[] {
+  return workerId === null ? selectAll(q).all({ now }) : selectOfWorker(q).all({ now, workerId });
 }
 
 /** How many nodes of the worker can't open a port, and since when it can't be opened at all; null when it can. */
 export function blockedAt(
-  db: Db,
+  q: Query,
   workerId: string,
   port: number,
   now: number,
 ): { nodes: number; wholly: number | null } {
-  const found = selectOfPort(db).get({ workerId, port, now });
+  const found = selectOfPort(q).get({ workerId, port, now });
   if (found === undefined || found.nodes === 0) return { nodes: 0, wholly: null };
-  return { nodes: found.nodes, wholly: found.nodes >= liveNodes(db, workerId, now) ? found.since : null };
+  return { nodes: found.nodes, wholly: found.nodes >= liveNodes(q, workerId, now) ? found.since : null };
 }
 
 /** How many free ports of each worker, or of one, can't be opened at all. */
-export function closedCounts(db: Db, now: number, of: string | null = null): Map<string, number> {
+export function closedCounts(q: Query, now: number, of: string | null = null): Map<string, number> {
   // Each placement asks, and a range that another process has is thousands of rows: one query, not one a port.
-  const byWorker = Map.groupBy(selectFreeOnes(db).all({ now, workerId: of }), ({ workerId }) => workerId);
+  const byWorker = Map.groupBy(selectFreeOnes(q).all({ now, workerId: of }), ({ workerId }) => workerId);
   const counts = [...byWorker].map(([workerId, ports]) => {
-    const living = liveNodes(db, workerId, now);
+    const living = liveNodes(q, workerId, now);
     return [workerId, ports.filter(({ nodes: count }) => count >= living).length] as const;
   });
   return new Map(counts.filter(([, count]) => count > 0));
@@ -88,8 +88,8 @@ export const isOpenAtSome = sql`(${isOpenAtAll} OR EXISTS (SELECT 1 FROM ${nodes
 
 // --- internal ---
 
-function liveNodes(db: Db, workerId: string, now: number): number {
-  return countLiving(db).get({ workerId, now })?.nodes ?? 0;
+function liveNodes(q: Query, workerId: string, now: number): number {
+  return countLiving(q).get({ workerId, now })?.nodes ?? 0;
 }
 
 const arg = sql.placeholder;
@@ -107,13 +107,15 @@ const counted = {
 const selectOfNode = prepared((db) =>
   db.select({ port: blockedPorts.port }).from(blockedPorts).where(ofNode).prepare(),
 );
-const deleteOne = prepared((db) =>
+const deleteOne = preparedWrite((db) =>
   db
     .delete(blockedPorts)
     .where(and(ofNode, eq(blockedPorts.port, arg("port"))))
     .prepare(),
 );
-const insertOne = prepared((db) => db.insert(blockedPorts).values(rowOf(blockedPorts)).onConflictDoNothing().prepare());
+const insertOne = preparedWrite((db) =>
+  db.insert(blockedPorts).values(rowOf(blockedPorts)).onConflictDoNothing().prepare(),
+);
 const selectAll = prepared((db) =>
   db
     .select({ workerId: blockedPorts.workerId, port: blockedPorts.port, ...counted })

@@ -3,7 +3,7 @@ import { and, asc, count, eq, gt, notExists, sql } from "drizzle-orm";
 import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
 import { circuitsOfWorker } from "./circuit-queries.ts";
 import { toCircuit } from "./circuits.ts";
-import type { Db } from "./open.ts";
+import type { Query } from "./store.ts";
 import { prepared } from "./prepared.ts";
 import { changes, circuits } from "./schema.ts";
 import type { WorkerRow } from "./workers.ts";
@@ -18,25 +18,25 @@ export interface Position {
  * The changes since `have`, when all of them are still recorded; else everything. Runs in a transaction, so that circuits,
  * revision and digest belong together.
  */
-export function circuitsFor(db: Db, worker: WorkerRow, epoch: string, have: Position | null): WorkerCircuits {
+export function circuitsFor(q: Query, worker: WorkerRow, epoch: string, have: Position | null): WorkerCircuits {
   const { id, revision, digest } = worker;
   const now = { revision, epoch, digest };
-  if (have === null || !isRecorded(db, worker, epoch, have))
-    return { circuits: circuitsOfWorker(db, id).map(toCircuit), ...now };
+  if (have === null || !isRecorded(q, worker, epoch, have))
+    return { circuits: circuitsOfWorker(q, id).map(toCircuit), ...now };
   const { since } = have;
   if (since === revision) return { circuits: [], removed: [], since, ...now };
-  const changed = selectChanged(db).all({ id, since });
-  const gone = selectGone(db).all({ id, since });
+  const changed = selectChanged(q).all({ id, since });
+  const gone = selectGone(q).all({ id, since });
   return { circuits: changed.map(toCircuit), removed: gone.map((one) => one.id), since, ...now };
 }
 
 // --- internal ---
 
 /** Changes are numbered without gaps and forgotten from the oldest on: they are all there when their number is right. */
-function isRecorded(db: Db, worker: WorkerRow, epoch: string, have: Position): boolean {
+function isRecorded(q: Query, worker: WorkerRow, epoch: string, have: Position): boolean {
   if (have.epoch !== epoch || have.since > worker.revision) return false;
   if (have.since === worker.revision) return true;
-  const recorded = countChanges(db).get({ id: worker.id, since: have.since });
+  const recorded = countChanges(q).get({ id: worker.id, since: have.since });
   return recorded?.changes === worker.revision - have.since;
 }
 

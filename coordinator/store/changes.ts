@@ -1,7 +1,8 @@
 /** SQL of change records that are to be published, or were. Written with what they tell of, in circuits.ts. */
 import { and, asc, eq, gt, isNull, lt, max, sql } from "drizzle-orm";
-import type { Db } from "./open.ts";
-import { prepared } from "./prepared.ts";
+import { readerOf, writerOf } from "./session.ts";
+import type { Query, Tx } from "./store.ts";
+import { prepared, preparedWrite } from "./prepared.ts";
 import { changes, workers } from "./schema.ts";
 
 export interface RecordedChange {
@@ -11,13 +12,13 @@ export interface RecordedChange {
 }
 
 /** The oldest `limit` changes after `last` that were not published, in order. */
-export function selectUnpublished(db: Db, last: number, limit: number): RecordedChange[] {
-  return unpublished(db).all({ last, limit });
+export function selectUnpublished(q: Query, last: number, limit: number): RecordedChange[] {
+  return unpublished(q).all({ last, limit });
 }
 
-export function countUnpublished(db: Db, last: number): number {
+export function countUnpublished(q: Query, last: number): number {
   return (
-    db
+    readerOf(q)
       .select({ count: sql<number>`count(*)` })
       .from(changes)
       .where(and(isNull(changes.publishedAt), gt(changes.id, last)))
@@ -25,19 +26,19 @@ export function countUnpublished(db: Db, last: number): number {
   );
 }
 
-export function notePublished(db: Db, ids: readonly number[], now: number): void {
-  updatePublished(db).run({ now, ids: JSON.stringify(ids) });
+export function notePublished(tx: Tx, ids: readonly number[], now: number): void {
+  updatePublished(tx).run({ now, ids: JSON.stringify(ids) });
 }
 
 /** Forgets those that were published before `before`. */
-export function deleteOldChanges(db: Db, before: number): void {
-  db.delete(changes).where(lt(changes.publishedAt, before)).run();
+export function deleteOldChanges(tx: Tx, before: number): void {
+  writerOf(tx).delete(changes).where(lt(changes.publishedAt, before)).run();
 }
 
 /** The number of the newest change; 0 when there is none. */
-export function lastChange(db: Db): number {
+export function lastChange(q: Query): number {
   return (
-    db
+    readerOf(q)
       .select({ id: max(changes.id) })
       .from(changes)
       .get()?.id ?? 0
@@ -45,8 +46,8 @@ export function lastChange(db: Db): number {
 }
 
 /** Takes all changes after `last` for published: nobody is told of them. */
-export function passOver(db: Db, last: number, now: number): void {
-  db.update(changes).set({ publishedAt: now }).where(gt(changes.id, last)).run();
+export function passOver(tx: Tx, last: number, now: number): void {
+  writerOf(tx).update(changes).set({ publishedAt: now }).where(gt(changes.id, last)).run();
 }
 
 // --- internal ---
@@ -61,7 +62,7 @@ const unpublished = prepared((db) =>
     .limit(sql.placeholder("limit"))
     .prepare(),
 );
-const updatePublished = prepared((db) =>
+const updatePublished = preparedWrite((db) =>
   db
     .update(changes)
     .set({ publishedAt: sql`${sql.placeholder("now")}` })

@@ -2,7 +2,8 @@
 import { and, asc, count, desc, eq, gt, inArray, isNotNull, or, type SQL } from "drizzle-orm";
 import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
 import type { AppMode } from "../../shared/protocol/schema/circuit.ts";
-import type { Db } from "./open.ts";
+import { readerOf } from "./session.ts";
+import type { Query } from "./store.ts";
 import { changes, circuits, circuitRoutes, workers } from "./schema.ts";
 import { selectByEndpoint, selectById, selectHold, selectInteractive, selectReusable } from "./circuit-statements.ts";
 import type { CircuitRow } from "./circuits.ts";
@@ -23,18 +24,18 @@ export interface CircuitFilter {
   worker?: string | undefined;
 }
 
-export function getCircuit(db: Db, id: string): CircuitRow | undefined {
-  return selectById(db).get({ id });
+export function getCircuit(q: Query, id: string): CircuitRow | undefined {
+  return selectById(q).get({ id });
 }
 
 /** The circuit of a model service. */
-export function circuitOfEndpoint(db: Db, endpointId: string): CircuitRow | undefined {
-  return selectByEndpoint(db).get({ endpointId });
+export function circuitOfEndpoint(q: Query, endpointId: string): CircuitRow | undefined {
+  return selectByEndpoint(q).get({ endpointId });
 }
 
 /** Whether the last word about a circuit at a worker is that it was taken back: nobody has ever served it. */
-export function wasWithdrawn(db: Db, workerId: string, circuitId: string): boolean {
-  const last = db
+export function wasWithdrawn(q: Query, workerId: string, circuitId: string): boolean {
+  const last = readerOf(q)
     .select({ kind: changes.kind })
     .from(changes)
     .where(and(eq(changes.workerId, workerId), eq(changes.circuitId, circuitId)))
@@ -45,22 +46,27 @@ export function wasWithdrawn(db: Db, workerId: string, circuitId: string): boole
 }
 
 /** The circuits of all model services. */
-export function inferenceCircuits(db: Db): CircuitRow[] {
-  return db.select().from(circuits).where(isNotNull(circuits.endpointId)).orderBy(asc(circuits.endpointId)).all();
+export function inferenceCircuits(q: Query): CircuitRow[] {
+  return readerOf(q)
+    .select()
+    .from(circuits)
+    .where(isNotNull(circuits.endpointId))
+    .orderBy(asc(circuits.endpointId))
+    .all();
 }
 
 /** The oldest circuit that a request with this key may share. */
-export function findReusable(db: Db, { openToPublic, ...key }: ReuseKey): CircuitRow | undefined {
-  return selectReusable(db).get({ ...key, openToPublic: Number(openToPublic) })?.circuit;
+export function findReusable(q: Query, { openToPublic, ...key }: ReuseKey): CircuitRow | undefined {
+  return selectReusable(q).get({ ...key, openToPublic: Number(openToPublic) })?.circuit;
 }
 
 /** The circuits of a session, by app when one is named. */
-export function circuitsOfSession(db: Db, sessionId: string, app?: string): CircuitRow[] {
-  const ids = db
+export function circuitsOfSession(q: Query, sessionId: string, app?: string): CircuitRow[] {
+  const ids = readerOf(q)
     .select({ id: circuitRoutes.circuitId })
     .from(circuitRoutes)
     .where(eq(circuitRoutes.sessionId, sessionId));
-  return db
+  return readerOf(q)
     .select()
     .from(circuits)
     .where(and(inArray(circuits.id, ids), app === undefined ? undefined : eq(circuits.app, app)))
@@ -68,12 +74,17 @@ export function circuitsOfSession(db: Db, sessionId: string, app?: string): Circ
 }
 
 /** Whether a session has circuits or tokens. */
-export function holdsAnything(db: Db, sessionId: string): boolean {
-  return selectHold(db).get({ sessionId }) !== undefined;
+export function holdsAnything(q: Query, sessionId: string): boolean {
+  return selectHold(q).get({ sessionId }) !== undefined;
 }
 
-export function circuitsOfWorker(db: Db, workerId: string): CircuitRow[] {
-  return db.select().from(circuits).where(eq(circuits.workerId, workerId)).orderBy(asc(circuits.createdAt)).all();
+export function circuitsOfWorker(q: Query, workerId: string): CircuitRow[] {
+  return readerOf(q)
+    .select()
+    .from(circuits)
+    .where(eq(circuits.workerId, workerId))
+    .orderBy(asc(circuits.createdAt))
+    .all();
 }
 
 /** What the collector needs of a circuit. */
@@ -82,27 +93,35 @@ export type Idle = Pick<CircuitRow, "id" | "workerId" | "usedAt" | "lastAccess">
 export type Use = Pick<CircuitRow, "id" | "lastAccess">;
 
 /** Interactive circuits by id, after one id. */
-export function interactivePage(db: Db, after: string, limit: number): Idle[] {
-  return selectInteractive(db).all({ after, limit });
+export function interactivePage(q: Query, after: string, limit: number): Idle[] {
+  return selectInteractive(q).all({ after, limit });
 }
 
 /** How many circuits there are of each mode. */
-export function circuitModes(db: Db): Record<AppMode, number> {
-  const rows = db.select({ mode: circuits.appMode, circuits: count() }).from(circuits).groupBy(circuits.appMode).all();
+export function circuitModes(q: Query): Record<AppMode, number> {
+  const rows = readerOf(q)
+    .select({ mode: circuits.appMode, circuits: count() })
+    .from(circuits)
+    .groupBy(circuits.appMode)
+    .all();
   return { interactive: 0, inference: 0, ...Object.fromEntries(rows.map((row) => [row.mode, row.circuits])) };
 }
 
 /** All circuits, those of a worker together. */
-export function circuitsByWorker(db: Db): CircuitRow[] {
-  return db.select().from(circuits).orderBy(asc(circuits.workerId), asc(circuits.createdAt), asc(circuits.id)).all();
+export function circuitsByWorker(q: Query): CircuitRow[] {
+  return readerOf(q)
+    .select()
+    .from(circuits)
+    .orderBy(asc(circuits.workerId), asc(circuits.createdAt), asc(circuits.id))
+    .all();
 }
 
 /** A page of circuits, oldest first, after the circuit named by `after`. */
-export function listCircuits(db: Db, filter: CircuitFilter, limit: number, after?: CircuitRow): CircuitRow[] {
-  return db
+export function listCircuits(q: Query, filter: CircuitFilter, limit: number, after?: CircuitRow): CircuitRow[] {
+  return readerOf(q)
     .select()
     .from(circuits)
-    .where(and(...conditions(db, filter), after === undefined ? undefined : isAfter(after)))
+    .where(and(...conditions(q, filter), after === undefined ? undefined : isAfter(after)))
     .orderBy(asc(circuits.createdAt), asc(circuits.id))
     .limit(limit)
     .all();
@@ -110,7 +129,7 @@ export function listCircuits(db: Db, filter: CircuitFilter, limit: number, after
 
 // --- internal ---
 
-function conditions(db: Db, filter: CircuitFilter): (SQL | undefined)[] {
+function conditions(q: Query, filter: CircuitFilter): (SQL | undefined)[] {
   return [
     filter.originRequestId === undefined ? undefined : eq(circuits.originRequestId, filter.originRequestId),
     filter.app === undefined ? undefined : eq(circuits.app, filter.app),
@@ -118,7 +137,7 @@ function conditions(db: Db, filter: CircuitFilter): (SQL | undefined)[] {
       ? undefined
       : inArray(
           circuits.id,
-          db
+          readerOf(q)
             .select({ id: circuitRoutes.circuitId })
             .from(circuitRoutes)
             .where(eq(circuitRoutes.sessionId, filter.sessionId)),
@@ -127,7 +146,7 @@ function conditions(db: Db, filter: CircuitFilter): (SQL | undefined)[] {
       ? undefined
       : inArray(
           circuits.workerId,
-          db
+          readerOf(q)
             .select({ id: workers.id })
             .from(workers)
             .where(or(eq(workers.id, filter.worker.toLowerCase()), eq(workers.authority, filter.worker))),

@@ -1,6 +1,6 @@
 /** The prepared statements of creating and acknowledging circuits: the hot path of circuits.ts. */
 import { and, asc, eq, gt, gte, lte, sql } from "drizzle-orm";
-import { prepared, rowOf } from "./prepared.ts";
+import { prepared, preparedWrite, rowOf } from "./prepared.ts";
 import { changes, circuits, circuitRoutes, freePorts, tokens, workers } from "./schema.ts";
 
 const arg = sql.placeholder;
@@ -54,7 +54,7 @@ export const selectInteractive = prepared((db) =>
     .limit(arg("limit"))
     .prepare(),
 );
-export const updateUsed = prepared((db) =>
+export const updateUsed = preparedWrite((db) =>
   db
     .update(circuits)
     .set({ usedAt: sql`${arg("now")}` })
@@ -90,18 +90,18 @@ export const selectHold = prepared((db) => {
     .limit(1)
     .prepare();
 });
-export const updateUse = prepared((db) =>
+export const updateUse = preparedWrite((db) =>
   db
     .update(circuits)
     .set({ usedAt: sql`${arg("now")}`, lastAccess: sql`${arg("lastAccess")}` })
     .where(eq(circuits.id, arg("id")))
     .prepare(),
 );
-export const insertRow = prepared((db) => db.insert(circuits).values(rowOf(circuits)).prepare());
-export const insertRoute = prepared((db) =>
+export const insertRow = preparedWrite((db) => db.insert(circuits).values(rowOf(circuits)).prepare());
+export const insertRoute = preparedWrite((db) =>
   db.insert(circuitRoutes).values(rowOf(circuitRoutes)).onConflictDoNothing().prepare(),
 );
-export const deleteRoute = prepared((db) =>
+export const deleteRoute = preparedWrite((db) =>
   db
     .delete(circuitRoutes)
     .where(
@@ -114,7 +114,7 @@ export const deleteRoute = prepared((db) =>
     )
     .prepare(),
 );
-export const updateSlot = prepared((db) =>
+export const updateSlot = preparedWrite((db) =>
   db
     .update(circuits)
     .set({
@@ -134,7 +134,7 @@ export const updateSlot = prepared((db) =>
     .prepare(),
 );
 /** JSON columns get their text. */
-export const updateContent = prepared((db) =>
+export const updateContent = preparedWrite((db) =>
   db
     .update(circuits)
     .set({
@@ -149,8 +149,8 @@ export const updateContent = prepared((db) =>
     .where(eq(circuits.id, arg("id")))
     .prepare(),
 );
-export const insertChange = prepared((db) => db.insert(changes).values(changeRow).prepare());
-export const incrementRevision = prepared((db) =>
+export const insertChange = preparedWrite((db) => db.insert(changes).values(changeRow).prepare());
+export const incrementRevision = preparedWrite((db) =>
   db
     .update(workers)
     .set({ revision: sql`${workers.revision} + 1` })
@@ -159,20 +159,20 @@ export const incrementRevision = prepared((db) =>
     .prepare(),
 );
 /** XOR: what both have is in `|` once and is taken off with `&`. */
-export const mixDigest = prepared((db) =>
+export const mixDigest = preparedWrite((db) =>
   db
     .update(workers)
     .set({ digest: sql`(${workers.digest} | ${arg("hash")}) - (${workers.digest} & ${arg("hash")})` })
     .where(eq(workers.id, arg("workerId")))
     .prepare(),
 );
-export const deleteFree = prepared((db) =>
+export const deleteFree = preparedWrite((db) =>
   db
     .delete(freePorts)
     .where(and(eq(freePorts.workerId, arg("workerId")), eq(freePorts.port, arg("port"))))
     .prepare(),
 );
-export const updateAcknowledged = prepared((db) =>
+export const updateAcknowledged = preparedWrite((db) =>
   db
     .update(circuits)
     .set({
@@ -189,14 +189,14 @@ export const updateAcknowledged = prepared((db) =>
     )
     .prepare(),
 );
-export const deleteRow = prepared((db) =>
+export const deleteRow = preparedWrite((db) =>
   db
     .delete(circuits)
     .where(eq(circuits.id, arg("id")))
     .prepare(),
 );
 /** Into the range of its worker, or not at all. */
-export const insertFree = prepared((db) =>
+export const insertFree = preparedWrite((db) =>
   db
     .insert(freePorts)
     .select(

@@ -1,6 +1,6 @@
 /**
- * SQL of circuits, their slots and change records. Every function that writes must run inside `write()`:
- * circuit, slot and change record are one transaction.
+ * SQL of circuits, their slots and change records. Circuit, slot and change record are one
+ * transaction, and what was done is noted in it.
  */
 import { and, eq, sql } from "drizzle-orm";
 import { circuitHash } from "../../shared/protocol/digest.ts";
@@ -8,7 +8,9 @@ import type { Circuit, Route } from "../../shared/protocol/schema/circuit.ts";
 import { isoTime } from "../../shared/values.ts";
 import type { Use } from "./circuit-queries.ts";
 import { occupy, type Before } from "./occupants.ts";
-import { write, type Db } from "./open.ts";
+import { readerOf } from "./session.ts";
+import type { EndReason } from "./recorded.ts";
+import type { Query, Tx } from "./store.ts";
 import { circuits, freePorts, type ChangeKind, type circuitRoutes } from "./schema.ts";
 import {
   deleteFree,
@@ -31,36 +33,27 @@ export type CircuitRow = typeof circuits.$inferSelect;
 /** All that a circuit needs before it has a revision and a slot. */
 export type NewCircuit = Omit<CircuitRow, "revision" | keyof Before>;
 
-/** What caused a change. */
-export interface Cause {
-  requestId: string | null;
-  now: number;
-}
-
 /** Records a new circuit, takes its port from the free ones, and writes the change. */
-export function insertCircuit(db: Db, fresh: NewCircuit, cause: Cause): CircuitRow {
-  const revision = nextRevision(db, fresh.workerId);
-  const row: CircuitRow = { ...fresh, ...occupy(db, fresh, fresh.userId, cause.now), revision };
-  insertRow(db).run(row);
-  for (const leads of leadsOf(row).values()) insertRoute(db).run(leads);
-  putIn(db, row);
-  takePort(db, row);
-  recordChange(db, row, "created", cause);
+export function insertCircuit(tx: Tx, fresh: NewCircuit): CircuitRow {
+  const revision = nextRevision(tx, fresh.workerId);
+  const row: CircuitRow = { ...fresh, ...occupy(tx, fresh, fresh.userId), revision };
+  insertRow(tx).run(row);
+  for (const leads of leadsOf(row).values()) insertRoute(tx).run(leads);
+  putIn(tx, row);
+  takePort(tx, row);
+  recordChange(tx, row, "created");
+  tx.recorded.push({ kind: "created", requestId: tx.cause.requestId, row });
   return row;
 }
 
 /** Forgets a circuit and frees its slot. */
-export function removeCircuit(
-  db: Db,
-  row: CircuitRow,
-  cause: Cause,
-  kind: Extract<ChangeKind, "removed" | "withdrawn"> = "removed",
-): void {
-  const removed = { ...row, revision: nextRevision(db, row.workerId) };
-  recordChange(db, removed, kind, cause);
-  takeOut(db, row);
-  deleteRow(db).run({ id: row.id });
-  releasePort(db, row, cause.now);
+export function removeCircuit(tx: Tx, row: CircuitRow, why: EndReason): void {
+  const removed = { ...row, revision: nextRevision(tx, row.workerId) };
+  recordChange(tx, removed, why === "withdrawn" ? "withdrawn" : "removed");
+  takeOut(tx, row);
+  deleteRow(tx).run({ id: row.id });
+  releasePort(tx, row);
+  tx.recorded.push({ kind: "removed", requestId: tx.cause.requestId, row, why });
 }
 
 /**
@@ -68,17 +61,17 @@ export function removeCircuit(
  * not taken back when the new worker is late: what it leads to would be lost with it.
  */
 export function moveCircuit(
-  db: Db,
+  tx: Tx,
   row: CircuitRow,
   slot: Pick<NewCircuit, "workerId" | "frontendMode" | "port" | "subdomain">,
   served: boolean,
-  cause: Cause,
 ): CircuitRow {
-  recordChange(db, { ...row, revision: nextRevision(db, row.workerId) }, "removed", cause);
-  takeOut(db, row);
-  const revision = nextRevision(db, slot.workerId);
-  const before = occupy(db, slot, row.userId, cause.now);
-  const moved = updateSlot(db).get({
+  const { requestId, now } = tx.cause;
+  recordChange(tx, { ...row, revision: nextRevision(tx, row.workerId) }, "removed");
+  takeOut(tx, row);
+  const revision = nextRevision(tx, slot.workerId);
+  const before = occupy(tx, slot, row.userId);
+  const moved = updateSlot(tx).get({
     id: row.id,
     workerId: slot.workerId,
     frontendMode: slot.frontendMode,
@@ -87,13 +80,14 @@ export function moveCircuit(
     revision,
     recycledAt: before.recycledAt,
     blocksServiceWorkers: before.blocksServiceWorkers ? 1 : 0,
-    acknowledgedAt: served ? (row.acknowledgedAt ?? cause.now) : null,
-    updatedAt: cause.now,
+    acknowledgedAt: served ? (row.acknowledgedAt ?? now) : null,
+    updatedAt: now,
   });
-  putIn(db, moved);
-  releasePort(db, row, cause.now);
-  takePort(db, moved);
-  recordChange(db, moved, "created", cause);
+  putIn(tx, moved);
+  releasePort(tx, row);
+  takePort(tx, moved);
+  recordChange(tx, moved, "created");
+  tx.recorded.push({ kind: "moved", requestId, row, now: moved });
   return moved;
 }
 
@@ -104,46 +98,56 @@ export type Content = Pick<
 >;
 
 /** Points a circuit at other kernels. */
-export function updateRoutes(db: Db, row: CircuitRow, routeInfo: Route[], cause: Cause): CircuitRow {
-  return updateCircuit(db, row, { routeInfo }, cause);
+export function updateRoutes(
+  tx: Tx,
+  row: CircuitRow,
+  routeInfo: Route[],
+  why: EndReason | "routes-set" = "routes-set",
+): CircuitRow {
+  return updateCircuit(tx, row, { routeInfo }, why);
 }
 
 /** Changes what a circuit is; its worker is told with an event of its routes, which carries all of it. */
-export function updateCircuit(db: Db, row: CircuitRow, change: Partial<Content>, cause: Cause): CircuitRow {
-  const revision = nextRevision(db, row.workerId);
-  const updated: CircuitRow = { ...row, ...change, revision, updatedAt: cause.now };
-  updateContent(db).run({
+export function updateCircuit(
+  tx: Tx,
+  row: CircuitRow,
+  change: Partial<Content>,
+  why: EndReason | "routes-set" | null = null,
+): CircuitRow {
+  const { requestId, now } = tx.cause;
+  const revision = nextRevision(tx, row.workerId);
+  const updated: CircuitRow = { ...row, ...change, revision, updatedAt: now };
+  updateContent(tx).run({
     id: row.id,
     revision,
-    updatedAt: cause.now,
+    updatedAt: now,
     routeInfo: JSON.stringify(updated.routeInfo),
     openToPublic: updated.openToPublic ? 1 : 0,
     runtimeVariant: updated.runtimeVariant,
     allowedOrigins: updated.allowedOrigins,
     healthCheck: updated.healthCheck === null ? null : JSON.stringify(updated.healthCheck),
   });
-  takeOut(db, row);
-  putIn(db, updated);
-  if (change.routeInfo !== undefined) moveRoutes(db, row, updated);
-  recordChange(db, updated, "routes", cause);
+  takeOut(tx, row);
+  putIn(tx, updated);
+  if (change.routeInfo !== undefined) moveRoutes(tx, row, updated);
+  recordChange(tx, updated, "routes");
+  tx.recorded.push({ kind: "updated", requestId, row, now: updated, why });
   return updated;
 }
 
 /** Notes that circuits are in use, with what Redis says of it; nobody has to be told of that. */
-export function noteUses(db: Db, uses: readonly Use[], now: number): void {
-  write(db, (tx) => {
-    for (const use of uses) updateUse(tx).run({ ...use, now });
-  });
+export function noteUses(tx: Tx, uses: readonly Use[]): void {
+  for (const use of uses) updateUse(tx).run({ ...use, now: tx.cause.now });
 }
 
 /** Notes that circuits are asked for. */
-export function touchAll(db: Db, ids: readonly string[], now: number): void {
-  updateUsed(db).run({ ids: JSON.stringify(ids), now });
+export function touchAll(tx: Tx, ids: readonly string[]): void {
+  updateUsed(tx).run({ ids: JSON.stringify(ids), now: tx.cause.now });
 }
 
-export function subdomainTaken(db: Db, workerId: string, subdomain: string): boolean {
+export function subdomainTaken(q: Query, workerId: string, subdomain: string): boolean {
   return (
-    db
+    readerOf(q)
       .select({ one: sql`1` })
       .from(circuits)
       .where(and(eq(circuits.workerId, workerId), eq(circuits.subdomain, subdomain)))
@@ -151,9 +155,9 @@ export function subdomainTaken(db: Db, workerId: string, subdomain: string): boo
   );
 }
 
-export function isFreePort(db: Db, workerId: string, port: number): boolean {
+export function isFreePort(q: Query, workerId: string, port: number): boolean {
   return (
-    db
+    readerOf(q)
       .select({ port: freePorts.port })
       .from(freePorts)
       .where(and(eq(freePorts.workerId, workerId), eq(freePorts.port, port)))
@@ -161,15 +165,12 @@ export function isFreePort(db: Db, workerId: string, port: number): boolean {
   );
 }
 
-/** Notes acknowledgements (circuit id → what was acknowledged) in one transaction. */
+/** Notes acknowledgements: circuit id → what was acknowledged. */
 export function markAcknowledged(
-  db: Db,
+  tx: Tx,
   acknowledged: ReadonlyMap<string, { workerId: string; revision: number | null }>,
-  now: number,
 ): void {
-  write(db, (tx) => {
-    for (const [id, state] of acknowledged) updateAcknowledged(tx).run({ id, ...state, now });
-  });
+  for (const [id, state] of acknowledged) updateAcknowledged(tx).run({ id, ...state, now: tx.cause.now });
 }
 
 /** The circuit as it travels. */
@@ -206,26 +207,26 @@ export function toCircuit(row: CircuitRow): Circuit {
 // --- internal ---
 
 /** The next number of a worker's changes. */
-function nextRevision(db: Db, workerId: string): number {
-  return incrementRevision(db).get({ workerId }).revision;
+function nextRevision(tx: Tx, workerId: string): number {
+  return incrementRevision(tx).get({ workerId }).revision;
 }
 
-function recordChange(db: Db, row: CircuitRow, kind: ChangeKind, cause: Cause): void {
-  insertChange(db).run({
+function recordChange(tx: Tx, row: CircuitRow, kind: ChangeKind): void {
+  insertChange(tx).run({
     workerId: row.workerId,
     revision: row.revision,
     kind,
     circuitId: row.id,
     circuit: toCircuit(row),
-    requestId: cause.requestId,
-    createdAt: cause.now,
+    requestId: tx.cause.requestId,
+    createdAt: tx.cause.now,
     publishedAt: null,
   });
 }
 
 /** The circuit as it is now counts in its worker's digest. */
-function putIn(db: Db, { id, workerId, revision, updatedAt }: CircuitRow): void {
-  mixDigest(db).run({ workerId, hash: circuitHash({ id, revision, updated_at: isoTime(updatedAt) }) });
+function putIn(tx: Tx, { id, workerId, revision, updatedAt }: CircuitRow): void {
+  mixDigest(tx).run({ workerId, hash: circuitHash({ id, revision, updated_at: isoTime(updatedAt) }) });
 }
 
 /** The circuit as it was counts no more. */
@@ -239,19 +240,19 @@ function leadsOf({ id: circuitId, routeInfo }: CircuitRow): Map<string, typeof c
   return new Map(keyed);
 }
 
-function moveRoutes(db: Db, before: CircuitRow, after: CircuitRow): void {
+function moveRoutes(tx: Tx, before: CircuitRow, after: CircuitRow): void {
   const [old, now] = [leadsOf(before), leadsOf(after)];
-  for (const [key, leads] of now) if (!old.has(key)) insertRoute(db).run(leads);
-  for (const [key, leads] of old) if (!now.has(key)) deleteRoute(db).run(leads);
+  for (const [key, leads] of now) if (!old.has(key)) insertRoute(tx).run(leads);
+  for (const [key, leads] of old) if (!now.has(key)) deleteRoute(tx).run(leads);
 }
 
-function takePort(db: Db, row: CircuitRow): void {
+function takePort(tx: Tx, row: CircuitRow): void {
   if (row.port === null) return;
-  deleteFree(db).run({ workerId: row.workerId, port: row.port });
+  deleteFree(tx).run({ workerId: row.workerId, port: row.port });
 }
 
 /** The port goes to the end of the queue, when it is still in the worker's range. */
-function releasePort(db: Db, row: CircuitRow, now: number): void {
+function releasePort(tx: Tx, row: CircuitRow): void {
   if (row.port === null) return;
-  insertFree(db).run({ workerId: row.workerId, port: row.port, now });
+  insertFree(tx).run({ workerId: row.workerId, port: row.port, now: tx.cause.now });
 }

@@ -1,6 +1,7 @@
 /** How far workers are from the database, as their nodes last said: for health and figures. */
 import { eq, gt } from "drizzle-orm";
-import type { Db } from "./open.ts";
+import { readerOf } from "./session.ts";
+import type { Query } from "./store.ts";
 import { nodes, workers } from "./schema.ts";
 
 /** What a living node last said: its circuits are the database's, of an earlier revision, others, or it can't say. */
@@ -21,11 +22,11 @@ export interface Agreement {
 }
 
 /** `now`: epoch milliseconds. */
-export function agreement(db: Db, now: number): Agreement {
+export function agreement(q: Query, now: number): Agreement {
   const states: Agreement["nodes"] = { equal: 0, behind: 0, different: 0, unknown: 0 };
-  const known = db.select().from(workers).where(eq(workers.status, "ALIVE")).all();
+  const known = readerOf(q).select().from(workers).where(eq(workers.status, "ALIVE")).all();
   // Not all columns: what nodes report of kernels is megabytes.
-  const said = db
+  const said = readerOf(q)
     .select({ workerId: nodes.workerId, revision: nodes.revision, agrees: nodes.agrees })
     .from(nodes)
     .where(gt(nodes.leaseUntil, now))

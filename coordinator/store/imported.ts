@@ -3,7 +3,8 @@ import { and, eq } from "drizzle-orm";
 import { Type, type Static } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import type { CircuitRow } from "./circuits.ts";
-import type { Db } from "./open.ts";
+import { readerOf, writerOf } from "./session.ts";
+import type { Query, Tx } from "./store.ts";
 import { circuits, meta } from "./schema.ts";
 
 /**
@@ -13,30 +14,31 @@ import { circuits, meta } from "./schema.ts";
 const Memory = Type.Object({ content: Type.String(), revision: Type.Integer() });
 export type Memory = Static<typeof Memory>;
 
-export function allCircuits(db: Db): CircuitRow[] {
-  return db.select().from(circuits).all();
+export function allCircuits(q: Query): CircuitRow[] {
+  return readerOf(q).select().from(circuits).all();
 }
 
 /** The circuit that has this one's slot. */
-export function circuitAt(tx: Db, { workerId, port, subdomain }: CircuitRow): CircuitRow | undefined {
+export function circuitAt(q: Query, { workerId, port, subdomain }: CircuitRow): CircuitRow | undefined {
   const slot = port === null ? eq(circuits.subdomain, subdomain ?? "") : eq(circuits.port, port);
-  return tx
+  return readerOf(q)
     .select()
     .from(circuits)
     .where(and(eq(circuits.workerId, workerId), slot))
     .get();
 }
 
-export function remember(tx: Db, id: string, memory: Memory): void {
+export function remember(tx: Tx, id: string, memory: Memory): void {
   const row = { key: `${MEMORY}${id}`, value: JSON.stringify(memory) };
-  tx.insert(meta)
+  writerOf(tx)
+    .insert(meta)
     .values(row)
     .onConflictDoUpdate({ target: meta.key, set: { value: row.value } })
     .run();
 }
 
-export function recall(tx: Db, id: string): Memory | null {
-  const row = tx
+export function recall(q: Query, id: string): Memory | null {
+  const row = readerOf(q)
     .select({ value: meta.value })
     .from(meta)
     .where(eq(meta.key, `${MEMORY}${id}`))

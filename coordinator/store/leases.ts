@@ -1,7 +1,7 @@
 /** SQL of the leases that coordinators on one database hold. */
 import { and, eq, gt, lte, or, sql } from "drizzle-orm";
-import type { Db } from "./open.ts";
-import { prepared, rowOf } from "./prepared.ts";
+import type { Tx } from "./store.ts";
+import { preparedWrite, rowOf } from "./prepared.ts";
 import { leases } from "./schema.ts";
 
 /** Times are epoch milliseconds. `tooLate`: no clock that is right writes a lease that ends after it. */
@@ -14,12 +14,12 @@ interface LeaseRequest {
 }
 
 /** Takes or renews a lease that is free, over or its holder's own; true when it is the holder's then. */
-export function takeLease(db: Db, request: LeaseRequest): boolean {
-  return upsert(db).get({ ...request })?.holder === request.holder;
+export function takeLease(tx: Tx, request: LeaseRequest): boolean {
+  return upsert(tx).get({ ...request })?.holder === request.holder;
 }
 
-export function endLease(db: Db, name: string, holder: string): void {
-  end(db).run({ name, holder });
+export function endLease(tx: Tx, name: string, holder: string): void {
+  end(tx).run({ name, holder });
 }
 
 // --- internal ---
@@ -31,7 +31,7 @@ const isFree = or(
   // Written by a clock that was ahead: nobody may keep it for longer than a lease.
   gt(leases.until, arg("tooLate")),
 );
-const upsert = prepared((db) =>
+const upsert = preparedWrite((db) =>
   db
     .insert(leases)
     .values(rowOf(leases))
@@ -43,7 +43,7 @@ const upsert = prepared((db) =>
     .returning({ holder: leases.holder })
     .prepare(),
 );
-const end = prepared((db) =>
+const end = preparedWrite((db) =>
   db
     .update(leases)
     .set({ until: sql`0` })

@@ -5,8 +5,9 @@
  * the next one's first navigation itself, and can't be cleared by that navigation's answer.
  */
 import { and, asc, eq, isNotNull, isNull, lt, lte, ne, or, sql, type SQL } from "drizzle-orm";
-import type { Db } from "./open.ts";
-import { prepared } from "./prepared.ts";
+import type { Readable } from "./session.ts";
+import type { Query, Tx } from "./store.ts";
+import { prepared, preparedWrite } from "./prepared.ts";
 import { freePorts, usedSlots, workers } from "./schema.ts";
 import { isOpenAtAll, isOpenAtSome } from "./blocked-ports.ts";
 
@@ -30,30 +31,31 @@ export interface Before {
 }
 
 /** A circuit of this person takes a slot. */
-export function occupy(db: Db, slot: Slot, userId: string | null, now: number): Before {
-  const key = keyOf(db, slot);
+export function occupy(tx: Tx, slot: Slot, userId: string | null): Before {
+  const { now } = tx.cause;
+  const key = keyOf(tx, slot);
   const uid = userId ?? NOBODY;
-  const before = selectUsed(db).get(key);
+  const before = selectUsed(tx).get(key);
   const isRecycled = before !== undefined && (before.userId !== uid || before.isShared);
-  upsertUsed(db).run({ ...key, uid, shared: isRecycled ? 1 : 0, now });
+  upsertUsed(tx).run({ ...key, uid, shared: isRecycled ? 1 : 0, now });
   const registrar = before?.serviceWorkerUser ?? null;
   return { recycledAt: isRecycled ? now : null, blocksServiceWorkers: registrar !== null && registrar !== uid };
 }
 
 /** Notes that an app of this person has had a service worker's script fetched on a slot. */
-export function noteServiceWorker(db: Db, slot: Slot, userId: string | null, now: number): void {
-  upsertServiceWorker(db).run({ ...keyOf(db, slot), uid: userId ?? NOBODY, now });
+export function noteServiceWorker(tx: Tx, slot: Slot, userId: string | null, now: number): void {
+  upsertServiceWorker(tx).run({ ...keyOf(tx, slot), uid: userId ?? NOBODY, now });
 }
 
 /** Whether a slot is kept from this person. */
-export function isSetAside(db: Db, slot: Slot, userId: string | null): boolean {
-  const registrar = selectUsed(db).get(keyOf(db, slot))?.serviceWorkerUser ?? null;
+export function isSetAside(q: Query, slot: Slot, userId: string | null): boolean {
+  const registrar = selectUsed(q).get(keyOf(q, slot))?.serviceWorkerUser ?? null;
   return registrar !== null && registrar !== (userId ?? NOBODY);
 }
 
 /** How many free ports of each worker are kept from this person, and how many of those may be used when all else is taken. */
-export function setAside(db: Db, userId: string | null, now: number): Map<string, { kept: number; ripe: number }> {
-  const rows = countSetAside(db).all({ uid: userId ?? NOBODY, until: now - SET_ASIDE_MS, now });
+export function setAside(q: Query, userId: string | null, now: number): Map<string, { kept: number; ripe: number }> {
+  const rows = countSetAside(q).all({ uid: userId ?? NOBODY, until: now - SET_ASIDE_MS, now });
   return new Map(rows.map(({ workerId, ...counts }) => [workerId, counts]));
 }
 
@@ -61,19 +63,19 @@ export function setAside(db: Db, userId: string | null, now: number): Map<string
  * The free port that was released longest ago and is not kept from this person; undefined when all are taken. What only some
  * nodes of the worker can open comes last: it would be refused at the others.
  */
-export function oldestFreePort(db: Db, workerId: string, userId: string | null, now: number): number | undefined {
-  const open = oldestOpenPort(db, workerId, userId, now);
-  return open ?? selectOldestPartlyOpen(db).get({ workerId, uid: userId ?? NOBODY, now })?.port;
+export function oldestFreePort(q: Query, workerId: string, userId: string | null, now: number): number | undefined {
+  const open = oldestOpenPort(q, workerId, userId, now);
+  return open ?? selectOldestPartlyOpen(q).get({ workerId, uid: userId ?? NOBODY, now })?.port;
 }
 
 /** The same of those that every node can open. */
-export function oldestOpenPort(db: Db, workerId: string, userId: string | null, now: number): number | undefined {
-  return selectOldestOpen(db).get({ workerId, uid: userId ?? NOBODY, now })?.port;
+export function oldestOpenPort(q: Query, workerId: string, userId: string | null, now: number): number | undefined {
+  return selectOldestOpen(q).get({ workerId, uid: userId ?? NOBODY, now })?.port;
 }
 
 /** The free port that is kept from this person and was set aside longest ago, when that is long enough. */
-export function ripestPort(db: Db, workerId: string, userId: string | null, now: number): number | undefined {
-  return selectRipest(db).get({ workerId, uid: userId ?? NOBODY, until: now - SET_ASIDE_MS, now })?.port;
+export function ripestPort(q: Query, workerId: string, userId: string | null, now: number): number | undefined {
+  return selectRipest(q).get({ workerId, uid: userId ?? NOBODY, until: now - SET_ASIDE_MS, now })?.port;
 }
 
 /** Whose service workers are on slots of a worker: users by port, and by name. */
@@ -82,9 +84,9 @@ export interface Registrars {
   names: Map<string, string>;
 }
 
-export function registrars(db: Db, workerId: string): Registrars {
-  const domain = keyOf(db, { workerId, port: null, subdomain: "" }).host;
-  const rows = selectRegistrars(db).all({ workerId, suffix: domain });
+export function registrars(q: Query, workerId: string): Registrars {
+  const domain = keyOf(q, { workerId, port: null, subdomain: "" }).host;
+  const rows = selectRegistrars(q).all({ workerId, suffix: domain });
   const found: Registrars = { ports: new Map(), names: new Map() };
   for (const { host, port, user } of rows) {
     if (port !== 0) found.ports.set(port, user ?? NOBODY);
@@ -94,8 +96,8 @@ export function registrars(db: Db, workerId: string): Registrars {
 }
 
 /** Forgets names that nobody has used for long. */
-export function forgetNames(db: Db, now: number): void {
-  deleteOldNames(db).run({ before: now - NAMES_KEPT_MS });
+export function forgetNames(tx: Tx, now: number): void {
+  deleteOldNames(tx).run({ before: now - NAMES_KEPT_MS });
 }
 
 // --- internal ---
@@ -106,8 +108,8 @@ const NOBODY = "";
 const SEVERAL = "*";
 
 /** Names have port 0: a wildcard worker has one port, and another one on the host would be another site's worker. */
-function keyOf(db: Db, { workerId, port, subdomain }: Slot): { host: string; port: number } {
-  const worker = selectNames(db).get({ workerId });
+function keyOf(q: Query, { workerId, port, subdomain }: Slot): { host: string; port: number } {
+  const worker = selectNames(q).get({ workerId });
   const host = port === null ? `${subdomain ?? ""}${worker?.domain ?? ""}` : (worker?.hostname ?? "");
   return { host: host.toLowerCase(), port: port ?? 0 };
 }
@@ -132,7 +134,7 @@ const selectUsed = prepared((db) =>
     .prepare(),
 );
 const key = { host: sql`${arg("host")}`, port: sql`${arg("port")}` };
-const upsertUsed = prepared((db) =>
+const upsertUsed = preparedWrite((db) =>
   db
     .insert(usedSlots)
     .values({ ...key, userId: sql`${arg("uid")}`, isShared: sql`${arg("shared")}`, usedAt: sql`${arg("now")}` })
@@ -143,7 +145,7 @@ const upsertUsed = prepared((db) =>
     .prepare(),
 );
 /** A slot that two people's apps have done this on is neither's any more. */
-const upsertServiceWorker = prepared((db) =>
+const upsertServiceWorker = preparedWrite((db) =>
   db
     .insert(usedSlots)
     .values({
@@ -163,7 +165,7 @@ const upsertServiceWorker = prepared((db) =>
     })
     .prepare(),
 );
-const selectOldest = (isOpen: SQL) => (db: Db) =>
+const selectOldest = (isOpen: SQL) => (db: Readable) =>
   db
     .select({ port: freePorts.port })
     .from(freePorts)
@@ -223,7 +225,7 @@ const selectRegistrars = prepared((db) =>
     )
     .prepare(),
 );
-const deleteOldNames = prepared((db) =>
+const deleteOldNames = preparedWrite((db) =>
   db
     .delete(usedSlots)
     .where(and(eq(usedSlots.port, 0), lt(usedSlots.usedAt, arg("before"))))

@@ -1,30 +1,23 @@
 /**
  * Opens the SQLite file, applies migrations and refuses a database from a newer version.
- * Called once at start; everything else gets the `Db` handed in.
+ * Called once at start; everything else gets the store handed in.
  */
 import { Database, SQLiteError } from "bun:sqlite";
 import { chmodSync, existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { eq } from "drizzle-orm";
-import { drizzle, type BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
+import { drizzle } from "drizzle-orm/bun-sqlite";
 import { migrate } from "drizzle-orm/bun-sqlite/migrator";
 import { digestOf } from "../../shared/protocol/digest.ts";
 import { isoTime } from "../../shared/values.ts";
 import * as schema from "./schema.ts";
-
-export type Db = BunSQLiteDatabase<typeof schema>;
-
-export interface OpenDb {
-  db: Db;
-  /** Random id of this database: a worker that knew another one fetches everything anew. */
-  epoch: string;
-  close(): void;
-}
+import type { Db } from "./session.ts";
+import { SqliteStore } from "./sqlite.ts";
 
 const MIGRATIONS = join(import.meta.dir, "../../drizzle");
 
 /** Opens or creates the database at `path`. Throws with the action, the file and what was wanted. */
-export function openDb(path: string, newId: () => string): OpenDb {
+export function openDb(path: string, newId: () => string): SqliteStore {
   // Several coordinators may create one database at the same moment; Drizzle's migrator does not wait for a lock.
   for (const end = performance.now() + LOCK_WAIT_MS; ; Bun.sleepSync(20)) {
     try {
@@ -42,18 +35,11 @@ export function openDb(path: string, newId: () => string): OpenDb {
   }
 }
 
-/** Runs `work` in a transaction that holds the write lock from its start: what it reads stays true until it commits. */
-export function write<T>(db: Db, work: (tx: Db) => T): T {
-  // There is one connection and nothing in `work` waits, so whatever runs on `db` meanwhile is in the transaction;
-  // Drizzle's own transaction object would hide the statements that are prepared on `db`.
-  return db.transaction(() => work(db), { behavior: "immediate" });
-}
-
 // --- internal ---
 
 const LOCK_WAIT_MS = 5000;
 
-function openOnce(path: string, newId: () => string): OpenDb {
+function openOnce(path: string, newId: () => string): SqliteStore {
   const isNew = !existsSync(path);
   const sqlite = new Database(path, { create: true, strict: true });
   try {
@@ -69,17 +55,11 @@ function openOnce(path: string, newId: () => string): OpenDb {
     const db = drizzle(sqlite, { schema });
     migrate(db, { migrationsFolder: MIGRATIONS });
     renewDigests(db);
-    return { db, epoch: readEpoch(db, newId), close: () => close(sqlite) };
+    return new SqliteStore(sqlite, db, readEpoch(db, newId));
   } catch (error) {
     sqlite.close();
     throw error;
   }
-}
-
-/** Leaves everything in the one file, so that a copy of it is a backup. */
-function close(sqlite: Database): void {
-  sqlite.run("PRAGMA wal_checkpoint(TRUNCATE)");
-  sqlite.close();
 }
 
 interface Journal {
@@ -106,7 +86,7 @@ function refuseNewer(sqlite: Database, path: string): void {
  * hand has wrong ones. Nothing is written when they are right. 100,000 circuits take 0.1 s.
  */
 function renewDigests(db: Db): void {
-  write(db, (tx) => {
+  const renew = (tx: Pick<Db, "select" | "update">): void => {
     const { id, workerId, revision, updatedAt } = schema.circuits;
     const rows = tx.select({ id, workerId, revision, updatedAt }).from(schema.circuits).all();
     const states = rows.map((row) => ({ ...row, updated_at: isoTime(row.updatedAt) }));
@@ -119,7 +99,8 @@ function renewDigests(db: Db): void {
       if (digest !== worker.digest)
         tx.update(schema.workers).set({ digest }).where(eq(schema.workers.id, worker.id)).run();
     }
-  });
+  };
+  db.transaction(renew, { behavior: "immediate" });
 }
 
 function readEpoch(db: Db, newId: () => string): string {

@@ -4,18 +4,19 @@
  */
 import { getTableColumns, Placeholder } from "drizzle-orm";
 import type { SQLiteTable } from "drizzle-orm/sqlite-core";
-import type { Db } from "./open.ts";
+import { readerOf, writerOf, type Db, type Readable } from "./session.ts";
+import type { Query, Tx } from "./store.ts";
 
-/** A statement that is made at its first use with a database. */
-export function prepared<Statement>(make: (db: Db) => Statement): (db: Db) => Statement {
-  const made = new WeakMap<Db, Statement>();
-  return (db) => {
-    const known = made.get(db);
-    if (known !== undefined) return known;
-    const fresh = make(db);
-    made.set(db, fresh);
-    return fresh;
-  };
+/** A question that is made at its first use with a database. */
+export function prepared<Statement>(make: (db: Readable) => Statement): (q: Query) => Statement {
+  const remembered = onceEach(make);
+  return (q) => remembered(readerOf(q));
+}
+
+/** A statement that writes, made at its first use with a database. */
+export function preparedWrite<Statement>(make: (db: Db) => Statement): (tx: Tx) => Statement {
+  const remembered = onceEach(make);
+  return (tx) => remembered(writerOf(tx));
 }
 
 type Placeholders<Table extends SQLiteTable> = { [Column in keyof Table["_"]["columns"]]: Placeholder };
@@ -24,4 +25,17 @@ type Placeholders<Table extends SQLiteTable> = { [Column in keyof Table["_"]["co
 export function rowOf<Table extends SQLiteTable>(table: Table): Placeholders<Table> {
   const names = Object.keys(getTableColumns(table));
   return Object.fromEntries(names.map((name) => [name, new Placeholder(name)])) as Placeholders<Table>;
+}
+
+// --- internal ---
+
+function onceEach<Key extends object, Value>(make: (key: Key) => Value): (key: Key) => Value {
+  const made = new WeakMap<Key, Value>();
+  return (key) => {
+    const known = made.get(key);
+    if (known !== undefined) return known;
+    const fresh = make(key);
+    made.set(key, fresh);
+    return fresh;
+  };
 }

@@ -4,7 +4,7 @@
  * has changed (20 workers of 6,000 ports and 5,000 circuits: 4.7 ms a creation when all are counted, 0.1 ms so).
  */
 import { count, eq, sql } from "drizzle-orm";
-import type { Db } from "./open.ts";
+import type { Query } from "./store.ts";
 import { prepared } from "./prepared.ts";
 import { circuits, freePorts, type workers } from "./schema.ts";
 
@@ -17,14 +17,14 @@ export interface SlotCounts {
 type Counted = Pick<typeof workers.$inferSelect, "id" | "revision" | "digest" | "portLow" | "portHigh">;
 
 /** Counts of the worker as this row, read in the same transaction, shows it. */
-export function slotCounts(db: Db, worker: Counted): SlotCounts {
-  const known = remembered(db);
+export function slotCounts(q: Query, worker: Counted): SlotCounts {
+  const known = remembered(q);
   const state = stateOf(worker);
   const before = known.get(worker.id);
   if (before?.state === state) return before.counts;
   const counts = {
-    available: countFree(db).get({ workerId: worker.id })?.slots ?? 0,
-    occupied: countTaken(db).get({ workerId: worker.id })?.slots ?? 0,
+    available: countFree(q).get({ workerId: worker.id })?.slots ?? 0,
+    occupied: countTaken(q).get({ workerId: worker.id })?.slots ?? 0,
   };
   known.set(worker.id, { state, counts });
   return counts;

@@ -3,23 +3,24 @@ import { and, eq, gt, gte, inArray, lt, lte, or } from "drizzle-orm";
 import type { FrontendMode } from "../../shared/protocol/schema/circuit.ts";
 import type { Slot } from "../../shared/protocol/schema/worker.ts";
 import { registrars, type Registrars } from "./occupants.ts";
-import type { Db } from "./open.ts";
+import { readerOf, writerOf } from "./session.ts";
+import type { Query, Tx } from "./store.ts";
 import { circuits, freePorts } from "./schema.ts";
 import { blockedOf } from "./blocked-ports.ts";
 import type { WorkerRow } from "./workers.ts";
 
 /** Every port of the range in port mode; in wildcard mode the used subdomains, and free ones that are kept for a user. */
-export function slotsOf(db: Db, worker: WorkerRow, now: number): Slot[] {
-  const blocked = new Set(blockedOf(db, now, worker.id).map(({ port }) => port));
-  return allOf(db, worker).map((slot) =>
+export function slotsOf(q: Query, worker: WorkerRow, now: number): Slot[] {
+  const blocked = new Set(blockedOf(q, now, worker.id).map(({ port }) => port));
+  return allOf(q, worker).map((slot) =>
     slot.port !== null && blocked.has(slot.port) ? { ...slot, blocked: true } : slot,
   );
 }
 
-function allOf(db: Db, worker: WorkerRow): Slot[] {
+function allOf(q: Query, worker: WorkerRow): Slot[] {
   const { frontendMode: mode } = worker;
-  const kept = registrars(db, worker.id);
-  const used = db
+  const kept = registrars(q, worker.id);
+  const used = readerOf(q)
     .select({ id: circuits.id, port: circuits.port, subdomain: circuits.subdomain })
     .from(circuits)
     .where(eq(circuits.workerId, worker.id))
@@ -30,7 +31,7 @@ function allOf(db: Db, worker: WorkerRow): Slot[] {
     const names = [...kept.names.keys()].filter((name) => !taken.has(name));
     return [...used, ...names.map((name) => slotOf(mode, null, name, null, kept))];
   }
-  const free = db
+  const free = readerOf(q)
     .select({ port: freePorts.port })
     .from(freePorts)
     .where(eq(freePorts.workerId, worker.id))
@@ -58,18 +59,19 @@ function slotOf(
 }
 
 /** After a registration the free ports are exactly those of the range that carry no circuit; known ones keep their turn. */
-export function syncFreePorts(db: Db, worker: WorkerRow): void {
+export function syncFreePorts(tx: Tx, worker: WorkerRow): void {
   const mine = eq(freePorts.workerId, worker.id);
   const { portLow: low, portHigh: high } = worker;
   if (low === null || high === null) {
-    db.delete(freePorts).where(mine).run();
+    writerOf(tx).delete(freePorts).where(mine).run();
     return;
   }
-  db.delete(freePorts)
+  writerOf(tx)
+    .delete(freePorts)
     .where(and(mine, or(lt(freePorts.port, low), gt(freePorts.port, high))))
     .run();
   const free = new Set(
-    db
+    writerOf(tx)
       .select({ port: freePorts.port })
       .from(freePorts)
       .where(mine)
@@ -77,7 +79,7 @@ export function syncFreePorts(db: Db, worker: WorkerRow): void {
       .map((row) => row.port),
   );
   const used = new Set(
-    db
+    writerOf(tx)
       .select({ port: circuits.port })
       .from(circuits)
       .where(and(eq(circuits.workerId, worker.id), gte(circuits.port, low), lte(circuits.port, high)))
@@ -89,14 +91,16 @@ export function syncFreePorts(db: Db, worker: WorkerRow): void {
   );
   // SQLite takes at most 32,766 parameters a statement.
   for (let at = 0; at < missing.length; at += 5000) {
-    db.insert(freePorts)
+    writerOf(tx)
+      .insert(freePorts)
       .values(missing.slice(at, at + 5000).map((port) => ({ workerId: worker.id, port, releasedAt: 0 })))
       .onConflictDoNothing()
       .run();
   }
   const stale = [...free].filter((port) => used.has(port));
   if (stale.length > 0)
-    db.delete(freePorts)
+    writerOf(tx)
+      .delete(freePorts)
       .where(and(mine, inArray(freePorts.port, stale)))
       .run();
 }

@@ -1,22 +1,23 @@
 /** SQL of the tokens of `POST /v2/conf`. */
 import { and, eq, gt, inArray, lte, max, ne, sql } from "drizzle-orm";
-import type { Db } from "./open.ts";
-import { prepared, rowOf } from "./prepared.ts";
+import { readerOf, writerOf } from "./session.ts";
+import type { Query, Tx } from "./store.ts";
+import { prepared, preparedWrite, rowOf } from "./prepared.ts";
 import { tokens } from "./schema.ts";
 
 export type TokenRow = typeof tokens.$inferSelect;
 
-export function insertToken(db: Db, token: TokenRow): void {
-  insertRow(db).run(token);
+export function insertToken(tx: Tx, token: TokenRow): void {
+  insertRow(tx).run(token);
 }
 
-export function getToken(db: Db, id: string): TokenRow | undefined {
-  return selectById(db).get({ id });
+export function getToken(q: Query, id: string): TokenRow | undefined {
+  return selectById(q).get({ id });
 }
 
 /** Whether another session has a newer token for this token's kernel: its address is that session's by now. */
 export function isOutdated(
-  db: Db,
+  q: Query,
   {
     kernelHost,
     kernelPort,
@@ -24,18 +25,18 @@ export function isOutdated(
     createdAt,
   }: Pick<TokenRow, "kernelHost" | "kernelPort" | "sessionId" | "createdAt">,
 ): boolean {
-  return selectNewerOfAnother(db).get({ kernelHost, kernelPort, sessionId, createdAt }) !== undefined;
+  return selectNewerOfAnother(q).get({ kernelHost, kernelPort, sessionId, createdAt }) !== undefined;
 }
 
 /** A session's newest token for a kernel: when it was issued. */
-export function newestIssue(db: Db, sessionId: string, kernelHost: string, kernelPort: number): number | null {
+export function newestIssue(q: Query, sessionId: string, kernelHost: string, kernelPort: number): number | null {
   const isIt = and(
     eq(tokens.sessionId, sessionId),
     eq(tokens.kernelHost, kernelHost),
     eq(tokens.kernelPort, kernelPort),
   );
   return (
-    db
+    readerOf(q)
       .select({ at: max(tokens.createdAt) })
       .from(tokens)
       .where(isIt)
@@ -44,21 +45,21 @@ export function newestIssue(db: Db, sessionId: string, kernelHost: string, kerne
 }
 
 /** Forgets the tokens of sessions. Gives how many there were. */
-export function deleteOfSessions(db: Db, sessionIds: readonly string[]): number {
-  return db
+export function deleteOfSessions(tx: Tx, sessionIds: readonly string[]): number {
+  return writerOf(tx)
     .delete(tokens)
     .where(inArray(tokens.sessionId, [...sessionIds]))
     .returning({ id: tokens.id })
     .all().length;
 }
 
-export function deleteExpired(db: Db, now: number): void {
-  db.delete(tokens).where(lte(tokens.expiresAt, now)).run();
+export function deleteExpired(tx: Tx, now: number): void {
+  writerOf(tx).delete(tokens).where(lte(tokens.expiresAt, now)).run();
 }
 
 // --- internal ---
 
-const insertRow = prepared((db) => db.insert(tokens).values(rowOf(tokens)).prepare());
+const insertRow = preparedWrite((db) => db.insert(tokens).values(rowOf(tokens)).prepare());
 const selectNewerOfAnother = prepared((db) =>
   db
     .select({ id: tokens.id })

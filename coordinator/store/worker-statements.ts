@@ -1,12 +1,12 @@
 /** The prepared statements of heartbeats and of the watch over leases: workers.ts runs them all the time. */
 import { and, count, eq, gt, lt, lte, notExists, sql } from "drizzle-orm";
-import { prepared, rowOf } from "./prepared.ts";
+import { prepared, preparedWrite, rowOf } from "./prepared.ts";
 import { appFilters, nodes, workers } from "./schema.ts";
 
 const arg = sql.placeholder;
 const thisNode = and(eq(nodes.workerId, arg("workerId")), eq(nodes.nodeId, arg("nodeId")));
 
-export const upsertNode = prepared((db) =>
+export const upsertNode = preparedWrite((db) =>
   db
     .insert(nodes)
     // Encoded by workers.ts: Drizzle would make false of a null that comes later.
@@ -28,14 +28,14 @@ export const upsertNode = prepared((db) =>
     })
     .prepare(),
 );
-export const updateSeen = prepared((db) =>
+export const updateSeen = preparedWrite((db) =>
   db
     .update(workers)
     .set({ status: "ALIVE", lastSeenAt: sql`${arg("now")}` })
     .where(eq(workers.id, arg("workerId")))
     .prepare(),
 );
-export const deleteNode = prepared((db) => db.delete(nodes).where(thisNode).prepare());
+export const deleteNode = preparedWrite((db) => db.delete(nodes).where(thisNode).prepare());
 export const selectNode = prepared((db) =>
   db
     .select({ one: sql`1` })
@@ -64,21 +64,21 @@ export const selectFiltersOf = prepared((db) =>
     .where(eq(appFilters.workerId, arg("workerId")))
     .prepare(),
 );
-export const shortenLeases = prepared((db) =>
+export const shortenLeases = preparedWrite((db) =>
   db
     .update(nodes)
     .set({ leaseUntil: sql`${arg("until")}` })
     .where(gt(nodes.leaseUntil, arg("until")))
     .prepare(),
 );
-export const clampSeen = prepared((db) =>
+export const clampSeen = preparedWrite((db) =>
   db
     .update(workers)
     .set({ lastSeenAt: sql`${arg("now")}` })
     .where(gt(workers.lastSeenAt, arg("now")))
     .prepare(),
 );
-export const deleteExpired = prepared((db) =>
+export const deleteExpired = preparedWrite((db) =>
   db
     .delete(nodes)
     .where(lte(nodes.leaseUntil, arg("now")))

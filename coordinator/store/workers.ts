@@ -5,7 +5,8 @@ import type { AppMode, FrontendMode } from "../../shared/protocol/schema/circuit
 import type { RouteReports } from "../../shared/protocol/schema/health.ts";
 import type { AppFilter, Worker, WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import { isoTime } from "../../shared/values.ts";
-import type { Db } from "./open.ts";
+import { readerOf, writerOf } from "./session.ts";
+import type { Query, Tx } from "./store.ts";
 import { prepared } from "./prepared.ts";
 import { appFilters, circuits, nodes, workers } from "./schema.ts";
 import { blockedOf, closedCounts } from "./blocked-ports.ts";
@@ -27,16 +28,16 @@ import {
 
 export type WorkerRow = typeof workers.$inferSelect;
 
-export function getWorker(db: Db, id: string): WorkerRow | undefined {
-  return selectById(db).get({ id });
+export function getWorker(q: Query, id: string): WorkerRow | undefined {
+  return selectById(q).get({ id });
 }
 
-export function listWorkers(db: Db): WorkerRow[] {
-  return db.select().from(workers).orderBy(asc(workers.authority)).all();
+export function listWorkers(q: Query): WorkerRow[] {
+  return readerOf(q).select().from(workers).orderBy(asc(workers.authority)).all();
 }
 
 /** Creates or renews the worker of an authority; its id, revision and circuits stay. */
-export function upsertWorker(db: Db, wanted: WorkerRegistration, newId: string, now: number): WorkerRow {
+export function upsertWorker(tx: Tx, wanted: WorkerRegistration, newId: string, now: number): WorkerRow {
   const values = {
     frontendMode: wanted.frontend_mode,
     protocol: wanted.protocol,
@@ -56,14 +57,14 @@ export function upsertWorker(db: Db, wanted: WorkerRegistration, newId: string, 
     lastSeenAt: now,
     updatedAt: now,
   };
-  const row = db
+  const row = writerOf(tx)
     .insert(workers)
     .values({ id: newId, authority: wanted.authority, createdAt: now, ...values })
     .onConflictDoUpdate({ target: workers.authority, set: values })
     .returning()
     .get();
-  replaceFilters(db, row.id, wanted.app_filters ?? []);
-  syncFreePorts(db, row);
+  replaceFilters(tx, row.id, wanted.app_filters ?? []);
+  syncFreePorts(tx, row);
   return row;
 }
 
@@ -72,7 +73,7 @@ export type Said = Pick<typeof nodes.$inferSelect, "revision" | "agrees" | "usag
 
 /** Renews a node's lease, and with it the worker's life. */
 export function renewLease(
-  db: Db,
+  tx: Tx,
   workerId: string,
   nodeId: string,
   said: Said,
@@ -80,7 +81,7 @@ export function renewLease(
   now: number,
 ): void {
   const { revision, agrees, usageDelayed, routeReports } = said;
-  upsertNode(db).run({
+  upsertNode(tx).run({
     workerId,
     nodeId,
     leaseUntil,
@@ -90,12 +91,12 @@ export function renewLease(
     routeReports: routeReports === null ? null : JSON.stringify(routeReports),
     registeredAt: now,
   });
-  updateSeen(db).run({ workerId, now });
+  updateSeen(tx).run({ workerId, now });
 }
 
 /** What the nodes with a live lease say of the kernels of model services. */
-export function liveReports(db: Db, now: number): RouteReports[] {
-  return db
+export function liveReports(q: Query, now: number): RouteReports[] {
+  return readerOf(q)
     .select({ reports: nodes.routeReports })
     .from(nodes)
     .where(and(gt(nodes.leaseUntil, now), isNotNull(nodes.routeReports)))
@@ -104,18 +105,18 @@ export function liveReports(db: Db, now: number): RouteReports[] {
 }
 
 /** Ends a node's lease; gives how many live ones the worker has left. */
-export function endLease(db: Db, workerId: string, nodeId: string, now: number): number {
-  deleteNode(db).run({ workerId, nodeId });
-  return liveNodes(db, workerId, now);
+export function endLease(tx: Tx, workerId: string, nodeId: string, now: number): number {
+  deleteNode(tx).run({ workerId, nodeId });
+  return liveNodes(tx, workerId, now);
 }
 
-export function hasNode(db: Db, workerId: string, nodeId: string): boolean {
-  return selectNode(db).get({ workerId, nodeId }) !== undefined;
+export function hasNode(q: Query, workerId: string, nodeId: string): boolean {
+  return selectNode(q).get({ workerId, nodeId }) !== undefined;
 }
 
 /** Whether a node has said that it could not write its users' activity. */
-export function hasDelayedUsage(db: Db, workerId: string, nodeId: string): boolean {
-  const said = db
+export function hasDelayedUsage(q: Query, workerId: string, nodeId: string): boolean {
+  const said = readerOf(q)
     .select({ delayed: nodes.usageDelayed })
     .from(nodes)
     .where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId)))
@@ -127,32 +128,32 @@ export function hasDelayedUsage(db: Db, workerId: string, nodeId: string): boole
 export const NAMELESS_NODE = "(unnamed)";
 
 /** The ids of a worker's living nodes; the original's have none. */
-export function livingNodes(db: Db, workerId: string, now: number): string[] {
-  return selectLivingNodes(db)
+export function livingNodes(q: Query, workerId: string, now: number): string[] {
+  return selectLivingNodes(q)
     .all({ workerId, now })
     .map(({ id }) => id)
     .filter((id) => id !== NAMELESS_NODE);
 }
 
 /** How many nodes with a live lease serve a worker. */
-export function liveNodes(db: Db, workerId: string, now: number): number {
-  return countLiving(db).get({ workerId, now })?.nodes ?? 0;
+export function liveNodes(q: Query, workerId: string, now: number): number {
+  return countLiving(q).get({ workerId, now })?.nodes ?? 0;
 }
 
-export function setStatus(db: Db, workerId: string, status: WorkerRow["status"], now: number): void {
-  db.update(workers).set({ status, updatedAt: now }).where(eq(workers.id, workerId)).run();
+export function setStatus(tx: Tx, workerId: string, status: WorkerRow["status"], now: number): void {
+  writerOf(tx).update(workers).set({ status, updatedAt: now }).where(eq(workers.id, workerId)).run();
 }
 
 /** What a clock that was ahead has written would count for hours after it was set right. */
-export function clampToNow(db: Db, now: number, lease: number): void {
-  shortenLeases(db).run({ until: now + lease });
-  clampSeen(db).run({ now });
+export function clampToNow(tx: Tx, now: number, lease: number): void {
+  shortenLeases(tx).run({ until: now + lease });
+  clampSeen(tx).run({ now });
 }
 
 /** Workers of whose circuits it is not known whether they are in use: nobody hears of them, or they had no Redis. */
-export function unknownUse(db: Db, now: number): Set<string> {
-  const lost = db.select({ id: workers.id }).from(workers).where(eq(workers.status, "LOST")).all();
-  const delayed = db
+export function unknownUse(q: Query, now: number): Set<string> {
+  const lost = readerOf(q).select({ id: workers.id }).from(workers).where(eq(workers.status, "LOST")).all();
+  const delayed = readerOf(q)
     .selectDistinct({ id: nodes.workerId })
     .from(nodes)
     .where(and(eq(nodes.usageDelayed, true), gt(nodes.leaseUntil, now)))
@@ -160,13 +161,13 @@ export function unknownUse(db: Db, now: number): Set<string> {
   return new Set([...lost, ...delayed].map(({ id }) => id));
 }
 
-export function dropExpiredNodes(db: Db, now: number): void {
-  deleteExpired(db).run({ now });
+export function dropExpiredNodes(tx: Tx, now: number): void {
+  deleteExpired(tx).run({ now });
 }
 
 /** Workers called alive that have no lease and were last heard of before `before`. */
-export function silentWorkers(db: Db, before: number): WorkerRow[] {
-  return selectSilent(db).all({ before });
+export function silentWorkers(q: Query, before: number): WorkerRow[] {
+  return selectSilent(q).all({ before });
 }
 
 /** A worker that may carry a new circuit. */
@@ -193,24 +194,24 @@ export interface LivingWorker extends Candidate {
 }
 
 /** All living workers as placement sees them. */
-export function candidates(db: Db, now: number): LivingWorker[] {
-  const rows = selectLiving(db).all();
-  const closed = closedCounts(db, now);
-  const filters = Map.groupBy(selectFilters(db).all(), (one) => one.workerId);
+export function candidates(q: Query, now: number): LivingWorker[] {
+  const rows = selectLiving(q).all();
+  const closed = closedCounts(q, now);
+  const filters = Map.groupBy(selectFilters(q).all(), (one) => one.workerId);
   return rows.map((row) => {
-    const { available, occupied } = slotCounts(db, row);
+    const { available, occupied } = slotCounts(q, row);
     return { ...row, available: available - (closed.get(row.id) ?? 0), occupied, filters: filters.get(row.id) ?? [] };
   });
 }
 
 /** The worker as the API shows it, with every slot. */
-export function toWorker(db: Db, row: WorkerRow, now: number): Worker {
-  return { ...toBriefWorker(db, row, now), slots: slotsOf(db, row, now) };
+export function toWorker(q: Query, row: WorkerRow, now: number): Worker {
+  return { ...toBriefWorker(q, row, now), slots: slotsOf(q, row, now) };
 }
 
 /** The same without the list of its slots: of 6,000 it is 680 KB. */
-export function toBriefWorker(db: Db, row: WorkerRow, now: number): Omit<Worker, "slots"> {
-  const { available, occupied } = slotCounts(db, row);
+export function toBriefWorker(q: Query, row: WorkerRow, now: number): Omit<Worker, "slots"> {
+  const { available, occupied } = slotCounts(q, row);
   return {
     id: row.id,
     authority: row.authority,
@@ -225,30 +226,37 @@ export function toBriefWorker(db: Db, row: WorkerRow, now: number): Omit<Worker,
     wildcard_traffic_port: row.wildcardTrafficPort,
     accepted_traffics: row.acceptedTraffics,
     filtered_apps_only: row.filteredAppsOnly,
-    app_filters: selectFiltersOf(db).all({ workerId: row.id }),
+    app_filters: selectFiltersOf(q).all({ workerId: row.id }),
     traefik_last_used_marker_path: row.traefikLastUsedMarkerPath,
     status: row.status,
     created_at: isoTime(row.createdAt),
     updated_at: isoTime(row.updatedAt),
-    available_slots:
-      row.frontendMode === "wildcard" ? -1 : available - (closedCounts(db, now, row.id).get(row.id) ?? 0),
+    available_slots: row.frontendMode === "wildcard" ? -1 : available - (closedCounts(q, now, row.id).get(row.id) ?? 0),
     occupied_slots: occupied,
-    blocked_slots: blockedOf(db, now, row.id).length,
-    nodes: liveNodes(db, row.id, now),
+    blocked_slots: blockedOf(q, now, row.id).length,
+    nodes: liveNodes(q, row.id, now),
     revision: row.revision,
     digest: row.digest,
   };
 }
 
 /** How many workers there are of each status. */
-export function workerStatuses(db: Db): Record<WorkerRow["status"], number> {
-  const rows = db.select({ status: workers.status, workers: count() }).from(workers).groupBy(workers.status).all();
+export function workerStatuses(q: Query): Record<WorkerRow["status"], number> {
+  const rows = readerOf(q)
+    .select({ status: workers.status, workers: count() })
+    .from(workers)
+    .groupBy(workers.status)
+    .all();
   return { ALIVE: 0, LOST: 0, TERMINATED: 0, ...Object.fromEntries(rows.map((row) => [row.status, row.workers])) };
 }
 
 /** How many circuits each worker carries, by its id. */
-export function circuitCounts(db: Db): Map<string, number> {
-  const rows = db.select({ id: circuits.workerId, circuits: count() }).from(circuits).groupBy(circuits.workerId).all();
+export function circuitCounts(q: Query): Map<string, number> {
+  const rows = readerOf(q)
+    .select({ id: circuits.workerId, circuits: count() })
+    .from(circuits)
+    .groupBy(circuits.workerId)
+    .all();
   return new Map(rows.map((row) => [row.id, row.circuits]));
 }
 
@@ -259,9 +267,9 @@ export function apiUrl(worker: WorkerRow): string {
 }
 
 /** Workers by id or authority; all when no name is given. */
-export function findWorkers(db: Db, name?: string): WorkerRow[] {
-  if (name === undefined) return listWorkers(db);
-  return db
+export function findWorkers(q: Query, name?: string): WorkerRow[] {
+  if (name === undefined) return listWorkers(q);
+  return readerOf(q)
     .select()
     .from(workers)
     .where(or(eq(workers.id, name.toLowerCase()), eq(workers.authority, name)))
@@ -300,8 +308,8 @@ const selectLiving = prepared((db) =>
     .prepare(),
 );
 
-function replaceFilters(db: Db, workerId: string, filters: { key: string; value: string }[]): void {
-  db.delete(appFilters).where(eq(appFilters.workerId, workerId)).run();
+function replaceFilters(tx: Tx, workerId: string, filters: { key: string; value: string }[]): void {
+  writerOf(tx).delete(appFilters).where(eq(appFilters.workerId, workerId)).run();
   for (const { key, value } of filters)
-    db.insert(appFilters).values({ workerId, key, value }).onConflictDoNothing().run();
+    writerOf(tx).insert(appFilters).values({ workerId, key, value }).onConflictDoNothing().run();
 }

@@ -1,9 +1,7 @@
 /** `POST /v2/conf`: the Manager names a kernel and gets a token with which a person may open circuits to it. */
-import type { Acknowledgements } from "../delivery/acknowledgements.ts";
-import { claimKernels, tellEnded, type Lead } from "../circuits/end-routes.ts";
-import { write } from "../store/open.ts";
-import type { Publisher } from "../delivery/publisher.ts";
-import type { Positions } from "../delivery/node-revisions.ts";
+import { claimKernels, type Lead } from "../circuits/end-routes.ts";
+import type { Commit } from "../delivery/commit.ts";
+import type { Query } from "../store/store.ts";
 import { Failure } from "../../shared/failure.ts";
 import { hostFault, kernelHost } from "../../shared/http/kernel.ts";
 import type { ConfRequest } from "../../shared/protocol/schema/api.ts";
@@ -16,23 +14,16 @@ export interface ConfService {
    * resolves when their workers' nodes know of that.
    */
   configure(request: ConfRequest, requestId: string | null): Promise<string>;
-  /** The token of a session. Throws when it is unknown, expired or of another session. */
-  redeem(id: string, sessionId: string): TokenRow;
+  /** The token of a session. Rejects when it is unknown, expired or of another session. */
+  redeem(id: string, sessionId: string): Promise<TokenRow>;
   /**
    * Throws, as `redeem` does, when the token was taken away since (its session has ended), and when its kernel's address
    * was given to another session since.
    */
-  confirm(token: TokenRow): void;
+  confirm(q: Query, token: TokenRow): void;
 }
 
-interface Services {
-  publisher: Publisher;
-  acknowledgements: Acknowledgements;
-  positions: Positions;
-}
-
-export function createConfService(deps: Deps, { publisher, acknowledgements, positions }: Services): ConfService {
-  const { config, database, now, newId, log } = deps;
+export function createConfService({ config, database, now, newId, log }: Deps, commit: Commit): ConfService {
   const lifetime = config.proxy_coordinator.token_lifetime * 1000;
   return {
     async configure(request, requestId) {
@@ -44,8 +35,8 @@ export function createConfService(deps: Deps, { publisher, acknowledgements, pos
         const wanted = session.id == null ? "session.id: wanted a UUID" : "session.access_key: wanted text";
         throw new Failure("invalid-api-params", `Not meant for inference apps (${wanted}, got none)`);
       }
-      const token: TokenRow = {
-        id: newId(),
+      const id = newId();
+      const known = {
         loginSessionToken: request.login_session_token ?? null,
         kernelHost: kernelHost(request.kernel_host),
         kernelPort: request.kernel_port,
@@ -55,38 +46,39 @@ export function createConfService(deps: Deps, { publisher, acknowledgements, pos
         accessKey: session.access_key ?? "",
         domainName: session.domain_name ?? null,
         originRequestId: requestId,
-        createdAt: now(),
-        expiresAt: now() + lifetime,
       };
       // The platform says whose kernel is at this address: whoever was there before leads into it no more.
-      const ended = write(database.db, (tx) => {
-        insertToken(tx, token);
-        return claimKernels(tx, [kernelOf(token)], { requestId, now: now() });
+      const { settled } = await commit(requestId, (tx) => {
+        const createdAt = tx.cause.now;
+        insertToken(tx, { id, ...known, createdAt, expiresAt: createdAt + lifetime });
+        claimKernels(tx, [kernelOf(known)]);
       });
-      if (ended.length > 0) publisher.kick();
-      tellEnded(deps, acknowledgements, ended, "its kernel is another session's by now", requestId);
-      await positions.settled(ended);
+      await settled();
       log.info({ session: session.id, origin_request_id: requestId }, "token issued");
-      return token.id;
+      return id;
     },
-    redeem(id, sessionId) {
-      const token = getToken(database.db, id.toLowerCase());
+    async redeem(id, sessionId) {
+      const token = await database.read((q) => getToken(q, id.toLowerCase()));
       // An expired token and one that never was look the same.
       if (token === undefined || token.expiresAt <= now()) throw unknownToken();
       if (token.sessionId !== sessionId.toLowerCase())
         throw new Failure("invalid-credentials", { msg: "E20007: Session ID mismatch", page: "other-session" });
       return token;
     },
-    confirm(token) {
-      if (getToken(database.db, token.id) === undefined) throw unknownToken();
-      if (isOutdated(database.db, token)) throw recycled();
+    confirm(q, token) {
+      if (getToken(q, token.id) === undefined) throw unknownToken();
+      if (isOutdated(q, token)) throw recycled();
     },
   };
 }
 
 // --- internal ---
 
-function kernelOf({ sessionId, kernelHost, kernelPort }: TokenRow): Lead {
+function kernelOf({
+  sessionId,
+  kernelHost,
+  kernelPort,
+}: Pick<TokenRow, "sessionId" | "kernelHost" | "kernelPort">): Lead {
   return { session_id: sessionId, kernel_host: kernelHost, kernel_port: kernelPort };
 }
 

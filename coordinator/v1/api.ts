@@ -5,18 +5,22 @@ import { isoTime } from "../../shared/values.ts";
 import type { CircuitService } from "../circuits/service.ts";
 import { route, type Route } from "../http/routes.ts";
 import { circuitsByWorker } from "../store/circuit-queries.ts";
-import type { Db } from "../store/open.ts";
+import type { Query, Store } from "../store/store.ts";
 import { apiUrl, circuitCounts, listWorkers } from "../store/workers.ts";
 
-export function v1Routes(db: Db, circuits: CircuitService): Route[] {
+export function v1Routes(database: Store, circuits: CircuitService): Route[] {
   return [
-    route(operations.slotsV1, { access: "api", summary: "List used slots", failures: [401] }, () => slots(db)),
-    route(operations.workersV1, { access: "api", summary: "List workers", failures: [401] }, () => workers(db)),
+    route(operations.slotsV1, { access: "api", summary: "List used slots", failures: [401] }, () =>
+      database.read(slots),
+    ),
+    route(operations.workersV1, { access: "api", summary: "List workers", failures: [401] }, () =>
+      database.read(workers),
+    ),
     route(
       operations.deleteCircuitV1,
       { access: "api", summary: "Delete a circuit", failures: [400, 401, 404], keepsRequestId: true },
-      ({ params, requestId }) => {
-        circuits.remove(params.circuit_id, requestId);
+      async ({ params, requestId }) => {
+        await circuits.remove(params.circuit_id, requestId);
         return { success: true };
       },
     ),
@@ -25,9 +29,9 @@ export function v1Routes(db: Db, circuits: CircuitService): Route[] {
 
 // --- internal ---
 
-function slots(db: Db): SlotsV1 {
-  const authorities = new Map(listWorkers(db).map((row) => [row.id, row.authority]));
-  return circuitsByWorker(db).map((row) => ({
+function slots(q: Query): SlotsV1 {
+  const authorities = new Map(listWorkers(q).map((row) => [row.id, row.authority]));
+  return circuitsByWorker(q).map((row) => ({
     rel: row.id,
     port: row.port,
     subdomain: row.subdomain,
@@ -44,9 +48,9 @@ function slots(db: Db): SlotsV1 {
   }));
 }
 
-function workers(db: Db): WorkersV1 {
-  const used = circuitCounts(db);
-  return listWorkers(db).map((row) => ({
+function workers(q: Query): WorkersV1 {
+  const used = circuitCounts(q);
+  return listWorkers(q).map((row) => ({
     authority: row.authority,
     endpoint: apiUrl(row),
     total_slots: row.portLow === null || row.portHigh === null ? -1 : row.portHigh - row.portLow + 1,

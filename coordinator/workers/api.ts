@@ -16,8 +16,8 @@ export function workerRoutes(workers: WorkerService): Route[] {
       },
       ({ body }) => workers.register(body),
     ),
-    route(operations.listWorkers, { access: "api", summary: "List workers", failures: [401] }, () => ({
-      workers: workers.list(),
+    route(operations.listWorkers, { access: "api", summary: "List workers", failures: [401] }, async () => ({
+      workers: await workers.list(),
     })),
     route(operations.getWorker, { access: "api", summary: "Read a worker", failures: [400, 401, 404] }, ({ params }) =>
       workers.get(params.worker_id.toLowerCase()),
@@ -42,8 +42,8 @@ export function workerRoutes(workers: WorkerService): Route[] {
         description: "Circuits stay and serve again when the worker returns.",
         failures: [400, 401, 404],
       },
-      ({ params, query }) => {
-        workers.deregister(params.worker_id.toLowerCase(), query.node_id ?? null);
+      async ({ params, query }) => {
+        await workers.deregister(params.worker_id.toLowerCase(), query.node_id ?? null);
         return { success: true };
       },
     ),
@@ -72,8 +72,8 @@ export function workerRoutes(workers: WorkerService): Route[] {
           "Apps have had a service worker's script fetched there: these slots go to no other user, who would meet it.",
         failures: [400, 401, 404, 413],
       },
-      ({ params, body }) => {
-        workers.noteServiceWorkers(params.worker_id.toLowerCase(), body.slots);
+      async ({ params, body }) => {
+        await workers.noteServiceWorkers(params.worker_id.toLowerCase(), body.slots);
         return { success: true };
       },
     ),
@@ -85,7 +85,7 @@ export function workerRoutes(workers: WorkerService): Route[] {
         description: "Of one worker or of all; the used ones, or with `in_use=false` the free ones too.",
         failures: [400, 401, 404],
       },
-      ({ query }) => ({ slots: workers.slots(query.wsproxy_host, query.in_use ?? true) }),
+      async ({ query }) => ({ slots: await workers.slots(query.wsproxy_host, query.in_use ?? true) }),
     ),
   ];
 }

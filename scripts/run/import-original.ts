@@ -9,7 +9,8 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { COORDINATOR_FILE, loadCoordinatorConfig } from "../../coordinator/config.ts";
-import { openDb, type OpenDb } from "../../coordinator/store/open.ts";
+import { openDb } from "../../coordinator/store/open.ts";
+import type { Store } from "../../coordinator/store/store.ts";
 import { ALEMBIC_HEAD, readOriginal, shownUrl } from "../../coordinator/import/source.ts";
 import { takeOver, type Line } from "../../coordinator/import/take-over.ts";
 import { readConfigFile } from "../../shared/config/file.ts";
@@ -59,20 +60,20 @@ async function main(): Promise<void> {
     newId: () => crypto.randomUUID(),
     tokenLifetime: config.proxy_coordinator.token_lifetime * 1000,
   };
-  const lines = inDatabase(path, dryRun, ({ db }) => takeOver(db, tables, settings));
+  const lines = await inDatabase(path, dryRun, (database) => takeOver(database, tables, settings));
   for (const line of lines) say(textOf(line));
   say(summary(lines));
 }
 
 /** A dry run has a copy: opening a database applies migrations, and one that is not there is made. */
-function inDatabase<T>(path: string, dryRun: boolean, work: (database: OpenDb) => T): T {
+async function inDatabase<T>(path: string, dryRun: boolean, work: (database: Store) => Promise<T>): Promise<T> {
   const folder = dryRun ? mkdtempSync(join(tmpdir(), "import-original-")) : null;
   const file = folder === null ? path : join(folder, "copy.sqlite3");
   try {
     if (folder !== null && existsSync(path)) copyTo(path, file);
     const database = openDb(file, () => crypto.randomUUID());
     try {
-      return work(database);
+      return await work(database);
     } finally {
       database.close();
     }

@@ -26,13 +26,13 @@ export function createRegistry(component: string): Registry {
 }
 
 /** A figure that is read when it is asked for. */
-export function gauge(registry: Registry, name: string, help: string, read: () => number): void {
+export function gauge(registry: Registry, name: string, help: string, read: () => number | Promise<number>): void {
   const made = new Gauge({
     name,
     help,
     registers: [],
-    collect() {
-      this.set(read());
+    async collect() {
+      this.set(await read());
     },
   });
   registry.registerMetric(made);
@@ -58,16 +58,17 @@ export function gauges(
   name: string,
   help: string,
   label: string,
-  read: () => Record<string, number>,
+  read: () => Record<string, number> | Promise<Record<string, number>>,
 ): void {
   const made = new Gauge({
     name,
     help,
     labelNames: [label],
     registers: [],
-    collect() {
+    async collect() {
+      const figures = await read();
       this.reset();
-      for (const [value, figure] of Object.entries(read())) this.set({ [label]: value }, figure);
+      for (const [value, figure] of Object.entries(figures)) this.set({ [label]: value }, figure);
     },
   });
   registry.registerMetric(made);

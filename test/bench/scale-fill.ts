@@ -4,11 +4,13 @@
  */
 import { lt, sql } from "drizzle-orm";
 import * as store from "../../coordinator/store/circuits.ts";
-import { openDb, write } from "../../coordinator/store/open.ts";
+import { openDb } from "../../coordinator/store/open.ts";
 import { changes, circuits } from "../../coordinator/store/schema.ts";
+import type { Tx } from "../../coordinator/store/store.ts";
 import { upsertWorker } from "../../coordinator/store/workers.ts";
 import { newCircuit, portRegistration } from "../support/rows.ts";
 import { route } from "../support/values.ts";
+import { write } from "../support/store.ts";
 
 export const PORTS: [low: number, high: number] = [10_000, 15_999];
 
@@ -30,11 +32,12 @@ export function fill(path: string, workerCount: number, each: number): Filled {
   const now = Date.now();
   try {
     for (let at = 0; at < workerCount; at++) {
-      const row = upsertWorker(opened.db, registrationOf(at), crypto.randomUUID(), now);
+      const row = write(opened, (tx) => upsertWorker(tx, registrationOf(at), crypto.randomUUID(), now));
       filled.workers.push(row.id);
-      write(opened.db, (tx) => {
-        for (let turn = 0; turn < each; turn++) filled.circuits.push(addCircuit(tx, row.id, PORTS[0] + turn, now).id);
-      });
+      const addAll = (tx: Tx) => {
+        for (let turn = 0; turn < each; turn++) filled.circuits.push(addCircuit(tx, row.id, PORTS[0] + turn).id);
+      };
+      write(opened, addAll, { now });
     }
     opened.db
       .update(circuits)
@@ -56,9 +59,10 @@ export function fill(path: string, workerCount: number, each: number): Filled {
 /** Change records a worker has left after ten minutes of ordinary work. */
 const KEPT = 50;
 
-function addCircuit(db: Parameters<typeof store.insertCircuit>[0], workerId: string, port: number, now: number) {
+function addCircuit(tx: Tx, workerId: string, port: number) {
+  const { now } = tx.cause;
   const session = crypto.randomUUID();
   const routeInfo = [route({ session_id: session, kernel_host: "10.0.0.1", kernel_port: 30_000 })];
   const times = { usedAt: now, createdAt: now, updatedAt: now };
-  return store.insertCircuit(db, newCircuit({ workerId, port, routeInfo, ...times }), { requestId: null, now });
+  return store.insertCircuit(tx, newCircuit({ workerId, port, routeInfo, ...times }));
 }

@@ -5,6 +5,8 @@ import { loadCoordinatorConfig } from "../../coordinator/config.ts";
 import { openDb } from "../../coordinator/store/open.ts";
 import type { Deps } from "../../coordinator/deps.ts";
 import { place } from "../../coordinator/placement/placement.ts";
+import { createCommit } from "../../coordinator/delivery/commit.ts";
+import { createPositions } from "../../coordinator/delivery/node-revisions.ts";
 import { createPublisher } from "../../coordinator/delivery/publisher.ts";
 import { candidates } from "../../coordinator/store/workers.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
@@ -14,6 +16,7 @@ import { costOf } from "./cost.ts";
 import { measure, type Load } from "./measure.ts";
 import type { Site } from "./scale-site.ts";
 import type { Sheet } from "./sheet.ts";
+import { read } from "../support/store.ts";
 
 /** Creates circuits, and deletes them again outside of the measured time. */
 export async function stepCreation(sheet: Sheet, site: Site, load: Load): Promise<void> {
@@ -58,16 +61,16 @@ export async function stepInside(sheet: Sheet, site: Site): Promise<void> {
   const config = loadCoordinatorConfig("bench", coordinatorToml(site.path, {}), {}).values;
   const { bus, live } = site.messengers;
   const deps: Deps = { config, database, bus, live, log: silentLog(), now: Date.now, newId: () => crypto.randomUUID() };
-  const services = { publisher: createPublisher(deps), acknowledgements: createAcknowledgements(deps) };
-  const collector = createCollector(deps, services);
+  const [publisher, acknowledgements, positions] = [createPublisher(deps), createAcknowledgements(deps), createPositions(deps)]; // prettier-ignore
+  const collector = createCollector(deps, { commit: createCommit(deps, { publisher, acknowledgements, positions }) });
   try {
-    const found = candidates(database.db, Date.now());
+    const found = read(database, (q) => candidates(q, Date.now()));
     const wish = { protocol: "http", mode: "interactive", facts: {}, port: null } as const;
     sheet.add(
       "workers read for a placement",
       "ms",
       site.name,
-      timed(100, () => candidates(database.db, Date.now())),
+      timed(100, () => read(database, (q) => candidates(q, Date.now()))),
     );
     sheet.add("placement among them", "µs", site.name, 1000 * timed(10_000, () => place(found, wish)));
     for (let pass = 0; pass < 3; pass++) {

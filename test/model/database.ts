@@ -3,30 +3,33 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "drizzle-orm";
-import { openDb, type OpenDb } from "../../coordinator/store/open.ts";
+import { openDb } from "../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../coordinator/store/sqlite.ts";
 
-export interface ModelDatabase extends OpenDb {
-  /** Runs `work` and undoes all that it has written. */
-  trial(work: () => void): void;
+export interface ModelDatabase {
+  store: SqliteStore;
+  /** Runs `work` and undoes all that it has written. One at a time. */
+  trial(work: () => Promise<void> | void): Promise<void>;
+  close(): void;
 }
 
 export function openModelDatabase(): ModelDatabase {
   // On Linux a directory in memory.
   const directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "app-proxy-model-"));
-  const opened = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
+  const store = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
   return {
-    ...opened,
-    trial(work) {
+    store,
+    async trial(work) {
       // The transactions of `work` are savepoints within this one.
-      opened.db.run(sql`BEGIN IMMEDIATE`);
+      store.db.run(sql`BEGIN IMMEDIATE`);
       try {
-        work();
+        await work();
       } finally {
-        opened.db.run(sql`ROLLBACK`);
+        store.db.run(sql`ROLLBACK`);
       }
     },
     close() {
-      opened.close();
+      store.close();
       rmSync(directory, { recursive: true });
     },
   };

@@ -16,8 +16,10 @@ import { portRegistration } from "../support/rows.ts";
 import { API_KEY, coordinatorConfig } from "../support/values.ts";
 import { openModelDatabase } from "./database.ts";
 import { runs, same, stepsOf, TIMEOUT_MS } from "./runs.ts";
+import { read, write } from "../support/store.ts";
 
 const database = openModelDatabase();
+const { store } = database;
 afterAll(() => database.close());
 
 const START = 1_790_000_000_000;
@@ -46,12 +48,12 @@ class Coordinators {
   #names = HOLDERS.map((name) => `${name} 0`);
   #leases = HOLDERS.map((_, at) => this.#start(at));
 
-  hold(at: number): boolean {
-    return this.#leases[at]?.hold() === true;
+  async hold(at: number): Promise<boolean> {
+    return (await this.#leases[at]?.hold()) === true;
   }
 
-  release(at: number): void {
-    this.#leases[at]?.release();
+  async release(at: number): Promise<void> {
+    await this.#leases[at]?.release();
   }
 
   /** Killed, and there again under another name. */
@@ -62,7 +64,7 @@ class Coordinators {
 
   #start(at: number) {
     const wall = () => START + this.time + (this.ahead[at] ?? 0);
-    return createLease(database.db, "work", this.#names[at] ?? "", wall, () => this.time);
+    return createLease(store, "work", this.#names[at] ?? "", wall, () => this.time);
   }
 }
 
@@ -70,8 +72,8 @@ test(
   "with clocks that agree one coordinator at a time has the work: 10,000 runs of 50 steps",
   () =>
     fc.assert(
-      fc.property(stepsOf<HolderStep>(...holderSteps), (steps) =>
-        database.trial(() => {
+      fc.asyncProperty(stepsOf<HolderStep>(...holderSteps), (steps) =>
+        database.trial(async () => {
           const all = new Coordinators();
           /** Whose it is and until when, on paper. */
           let note = { owner: -1, until: 0, renewAt: 0 };
@@ -85,12 +87,12 @@ test(
               if (note.owner === at) note = { ...note, owner: -1 };
             }
             if (kind === "release") {
-              all.release(at);
+              await all.release(at);
               if (note.owner === at) note = { owner: -1, until: 0, renewAt: 0 };
             }
             if (kind !== "hold") continue;
             const isMine = note.owner === at || note.until <= all.time;
-            same(`${HOLDERS[at]} has the work`, all.hold(at), isMine);
+            same(`${HOLDERS[at]} has the work`, await all.hold(at), isMine);
             if (isMine && (note.owner !== at || all.time >= note.renewAt))
               note = { owner: at, until: all.time + LEASE_MS, renewAt: all.time + LEASE_MS / 2 };
           }
@@ -105,20 +107,20 @@ test(
   "whatever clocks were set to, somebody has the work two leases later: 10,000 runs of 50 steps",
   () =>
     fc.assert(
-      fc.property(stepsOf<HolderStep>(...holderSteps, { weight: 5, arbitrary: set }), holder, (steps, dead) =>
-        database.trial(() => {
+      fc.asyncProperty(stepsOf<HolderStep>(...holderSteps, { weight: 5, arbitrary: set }), holder, (steps, dead) =>
+        database.trial(async () => {
           const all = new Coordinators();
           for (const step of steps) {
             if (step.kind === "set") all.ahead[step.holder] = (all.ahead[step.holder] ?? 0) + step.by;
             if (step.kind === "nothing" || step.kind === "set") continue;
             all.time += step.ms;
-            all[step.kind](step.holder);
+            await all[step.kind](step.holder);
           }
           // One of them says nothing any more.
           const living = HOLDERS.map((_, at) => at).filter((at) => at !== dead);
           for (let turn = 0; turn < (2 * LEASE_MS) / 2000; turn++) {
             all.time += 2000;
-            if (living.filter((at) => all.hold(at)).length > 0) return;
+            for (const at of living) if (await all.hold(at)) return;
           }
           throw new Error("nobody has the work");
         }),
@@ -132,7 +134,7 @@ const TIMEOUT = 30_000;
 /** A node's lease, and between two looks of a coordinator. */
 const [LEASE, LOOK] = [TIMEOUT / 2, 2000];
 const NODES = ["n0", "n1"];
-const { id } = upsertWorker(database.db, portRegistration("w"), "w", START);
+const { id } = write(store, (tx) => upsertWorker(tx, portRegistration("w"), "w", START));
 
 type NodeStep = { kind: "beat" | "leave"; node: string } | { kind: "wait"; looks: number } | { kind: "restart" };
 const node = fc.constantFrom(...NODES);
@@ -147,14 +149,14 @@ test(
   "a worker is LOST after silence that was listened to, and never before: 10,000 runs of 50 steps",
   () =>
     fc.assert(
-      fc.property(stepsOf<NodeStep>(...nodeSteps), (steps) => database.trial(() => playNodes(steps))),
+      fc.asyncProperty(stepsOf<NodeStep>(...nodeSteps), (steps) => database.trial(() => playNodes(steps))),
       runs(10_000),
     ),
   TIMEOUT_MS,
 );
 
 /** A coordinator that looks every two seconds, and what it should know on paper. */
-function playNodes(steps: readonly (NodeStep | { kind: "nothing" })[]): void {
+async function playNodes(steps: readonly (NodeStep | { kind: "nothing" })[]): Promise<void> {
   let now = START;
   let steady = 0;
   let { service, look } = startService(() => now, () => steady); // prettier-ignore
@@ -162,19 +164,19 @@ function playNodes(steps: readonly (NodeStep | { kind: "nothing" })[]): void {
   let lastBeat = now;
   let status = "ALIVE";
   const until = new Map<string, number>();
-  service.heartbeat(id, { node_id: "n0", slots: false });
+  await service.heartbeat(id, { node_id: "n0", slots: false });
   until.set("n0", now + LEASE);
   const living = () => [...until.values()].filter((end) => end > now).length;
   for (const step of steps) {
     if (step.kind === "beat") {
       // Told to register again, a node does.
-      if (status === "TERMINATED") service.register({ ...portRegistration("w"), node_id: step.node });
-      else service.heartbeat(id, { node_id: step.node, slots: false });
+      if (status === "TERMINATED") await service.register({ ...portRegistration("w"), node_id: step.node });
+      else await service.heartbeat(id, { node_id: step.node, slots: false });
       until.set(step.node, now + LEASE);
       [lastBeat, status] = [now, "ALIVE"];
     }
     if (step.kind === "leave") {
-      service.deregister(id, step.node);
+      await service.deregister(id, step.node);
       until.delete(step.node);
       // Leases that ran out while nobody listened say nothing.
       const left = now - heardSince < LEASE ? until.size : living();
@@ -186,13 +188,17 @@ function playNodes(steps: readonly (NodeStep | { kind: "nothing" })[]): void {
     }
     for (let turn = 0; step.kind === "wait" && turn < step.looks; turn++) {
       [now, steady] = [now + LOOK, steady + LOOK];
-      look();
+      await look();
       if (now - heardSince < TIMEOUT) continue;
       for (const [name, end] of until) if (end <= now) until.delete(name);
       if (status === "ALIVE" && until.size === 0 && now - lastBeat > TIMEOUT) status = "LOST";
     }
-    same("status", getWorker(database.db, id)?.status, status);
-    same("nodes", liveNodes(database.db, id, now), living());
+    same("status", read(store, (q) => getWorker(q, id))?.status, status);
+    same(
+      "nodes",
+      read(store, (q) => liveNodes(q, id, now)),
+      living(),
+    );
   }
 }
 
@@ -200,18 +206,18 @@ const config = coordinatorConfig(`[proxy_coordinator]\nworker_heartbeat_timeout 
 const { bus, live } = memoryMessengers(silentLog())(createCodec(API_KEY, false));
 
 /** What starts with a coordinator; `look` is its periodic work. */
-function startService(now: () => number, steady: () => number): { service: WorkerService; look: () => void } {
+function startService(now: () => number, steady: () => number): { service: WorkerService; look: () => Promise<void> } {
   const listening = createListening(now, steady);
-  const deps = { config, database, bus, live, log: silentLog(), now, newId: () => crypto.randomUUID() };
+  const deps = { config, database: store, bus, live, log: silentLog(), now, newId: () => crypto.randomUUID() };
   const service = createWorkerService(deps, listening, createPositions(deps), {
-    told: () => undefined,
+    told: () => Promise.resolve(),
     left: () => undefined,
   });
   return {
     service,
-    look() {
+    async look() {
       listening.look();
-      service.sweep();
+      await service.sweep();
     },
   };
 }

@@ -7,7 +7,7 @@ import { and, eq, lte } from "drizzle-orm";
 import * as fc from "fast-check";
 import { getCircuit } from "../../coordinator/store/circuit-queries.ts";
 import * as store from "../../coordinator/store/circuits.ts";
-import { write } from "../../coordinator/store/open.ts";
+import type { Query } from "../../coordinator/store/store.ts";
 import { changes } from "../../coordinator/store/schema.ts";
 import { circuitsFor } from "../../coordinator/store/changes-since.ts";
 import { slotCounts } from "../../coordinator/store/slot-counts.ts";
@@ -17,16 +17,18 @@ import { newCircuit, NOW, portRegistration } from "../support/rows.ts";
 import { route } from "../support/values.ts";
 import { openModelDatabase } from "./database.ts";
 import { runs, same, stepsOf, TIMEOUT_MS } from "./runs.ts";
+import { read, write } from "../support/store.ts";
 
 const database = openModelDatabase();
-const { db, epoch } = database;
+const { store: opened } = database;
+const { epoch } = opened;
 afterAll(() => database.close());
 
 const WORKERS = ["w1", "w2"] as const;
 const IDS = ["a", "b", "c", "d"].map((letter) => `${letter.repeat(8)}-0000-4000-8000-000000000000`);
 const RANGE: [low: number, high: number] = [100, 104];
-const cause = { requestId: null, now: NOW };
-for (const name of WORKERS) upsertWorker(db, portRegistration(name, { port_range: RANGE }), name, NOW);
+for (const name of WORKERS)
+  write(opened, (tx) => upsertWorker(tx, portRegistration(name, { port_range: RANGE }), name, NOW));
 
 type Worker = (typeof WORKERS)[number];
 type Step =
@@ -86,34 +88,34 @@ function take(model: Model, step: Step | { kind: "nothing" }): void {
   if (step.kind === "forget") {
     const before = Math.max(0, model.states[step.worker].length - 1 - step.left);
     model.forgotten[step.worker] = Math.max(model.forgotten[step.worker], before);
-    db.delete(changes).where(and(eq(changes.workerId, step.worker), lte(changes.revision, before))).run(); // prettier-ignore
+    opened.db.delete(changes).where(and(eq(changes.workerId, step.worker), lte(changes.revision, before))).run(); // prettier-ignore
     return;
   }
   const known = model.circuits.find((one) => one.id === step.id);
-  const row = getCircuit(db, step.id);
+  const row = read(opened, (q) => getCircuit(q, step.id));
   if (step.kind === "open") {
     const { id, worker: workerId, port } = step;
     if (model.of(workerId).some((one) => one.port === port)) return;
     const slot = { workerId, frontendMode: "port" as const, port, subdomain: null };
     if (row === undefined)
-      write(db, (tx) => store.insertCircuit(tx, newCircuit({ id, ...slot, routeInfo: [route({ kernel_port: 1 })] }), cause)); // prettier-ignore
-    else write(db, (tx) => store.moveCircuit(tx, row, slot, true, cause));
+      write(opened, (tx) => store.insertCircuit(tx, newCircuit({ id, ...slot, routeInfo: [route({ kernel_port: 1 })] }))); // prettier-ignore
+    else write(opened, (tx) => store.moveCircuit(tx, row, slot, true));
     return model.put({ id, worker: workerId, port, kernel: known?.kernel ?? 1 });
   }
   if (row === undefined || known === undefined) return;
   if (step.kind === "remove") {
-    write(db, (tx) => store.removeCircuit(tx, row, cause));
+    write(opened, (tx) => store.removeCircuit(tx, row, "deleted"));
     return model.remove(step.id);
   }
   if (step.kind === "reroute") {
-    write(db, (tx) => store.updateRoutes(tx, row, [route({ kernel_port: step.port })], cause));
+    write(opened, (tx) => store.updateRoutes(tx, row, [route({ kernel_port: step.port })]));
     return model.put({ ...known, kernel: step.port });
   }
   // A call that fails leaves nothing, and its revision is another change's.
   try {
-    write(db, (tx) => {
-      store.removeCircuit(tx, row, cause);
-      counts(known.worker);
+    write(opened, (tx) => {
+      store.removeCircuit(tx, row, "deleted");
+      slotCounts(tx, rowIn(tx, known.worker));
       throw new Error("rolled back");
     });
   } catch {
@@ -121,10 +123,10 @@ function take(model: Model, step: Step | { kind: "nothing" }): void {
   }
 }
 
-const counts = (name: Worker) => slotCounts(db, rowOf(name));
+const rowOf = (name: Worker) => read(opened, (q) => rowIn(q, name));
 
-function rowOf(name: Worker) {
-  const row = getWorker(db, name);
+function rowIn(q: Query, name: Worker) {
+  const row = getWorker(q, name);
   if (row === undefined) throw new Error(`no worker ${name}`);
   return row;
 }
@@ -138,7 +140,11 @@ function check(model: Model, name: Worker): void {
   same("revision", row.revision, model.states[name].length - 1);
   same("digest", row.digest, digestOf(circuits.map((one) => ({ ...one, updated_at: new Date(NOW).toISOString() }))));
   const available = RANGE[1] - RANGE[0] + 1 - circuits.length;
-  same("counts", slotCounts(db, row), { available, occupied: circuits.length });
+  same(
+    "counts",
+    read(opened, (q) => slotCounts(q, row)),
+    { available, occupied: circuits.length },
+  );
 }
 
 /** What a node with each state is told. */
@@ -146,14 +152,14 @@ function checkAnswers(model: Model, name: Worker): void {
   const row = rowOf(name);
   const now = shown(model.of(name));
   for (const [since, state] of model.states[name].entries()) {
-    const { circuits, removed, since: from } = circuitsFor(db, row, epoch, { since, epoch });
+    const { circuits, removed, since: from } = read(opened, (q) => circuitsFor(q, row, epoch, { since, epoch }));
     const told = circuits.map((one): Known => ({ id: one.id, worker: name, port: one.port ?? 0, kernel: one.route_info[0]?.kernel_port ?? 0, revision: one.revision ?? 0 })); // prettier-ignore
     same(`changes since ${since} are told`, from, since >= model.forgotten[name] ? since : undefined);
     const kept = from === undefined ? [] : state.filter(({ id }) => removed?.includes(id) !== true);
     const after = new Map([...kept, ...told].map((one) => [one.id, one]));
     same(`the state after ${since}`, shown([...after.values()]), now);
   }
-  const other = circuitsFor(db, row, epoch, { since: row.revision, epoch: "another" });
+  const other = read(opened, (q) => circuitsFor(q, row, epoch, { since: row.revision, epoch: "another" }));
   same("another database's node gets everything", [other.since, other.circuits.length], [undefined, now.length]);
 }
 
@@ -161,7 +167,7 @@ test(
   "changes lead from every state to the present one: 10,000 runs of 50 steps",
   () =>
     fc.assert(
-      fc.property(steps, (all) =>
+      fc.asyncProperty(steps, (all) =>
         database.trial(() => {
           const model = new Model();
           for (const step of all) {

@@ -9,8 +9,11 @@ import { createAcknowledgements } from "../../../coordinator/delivery/acknowledg
 import { createCollector, type Collector } from "../../../coordinator/circuits/collector.ts";
 import { getCircuit } from "../../../coordinator/store/circuit-queries.ts";
 import { insertCircuit, touchAll } from "../../../coordinator/store/circuits.ts";
-import { openDb, write, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { circuits, workers } from "../../../coordinator/store/schema.ts";
+import { createCommit } from "../../../coordinator/delivery/commit.ts";
+import { createPositions } from "../../../coordinator/delivery/node-revisions.ts";
 import { createPublisher } from "../../../coordinator/delivery/publisher.ts";
 import { renewLease, upsertWorker } from "../../../coordinator/store/workers.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
@@ -22,6 +25,7 @@ import { startRedis, type RedisServer } from "../../support/redis.ts";
 import { until } from "../../support/until.ts";
 import { API_KEY, coordinatorConfig, WORKER } from "../../support/values.ts";
 import { atEnd } from "../../support/at-end.ts";
+import { read, write } from "../../support/store.ts";
 
 /** Seconds. */
 const TIMEOUT = 3600;
@@ -30,7 +34,7 @@ const PASS_MS = 10_000;
 
 let redis: RedisServer;
 let directory: string;
-let database: OpenDb;
+let database: SqliteStore;
 let messengers: Messengers;
 let now: number;
 let steady: number;
@@ -47,7 +51,7 @@ beforeEach(async () => {
   database = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
   now = NOW;
   steady = 0;
-  upsertWorker(database.db, portRegistration("w"), WORKER, NOW);
+  write(database, (tx) => upsertWorker(tx, portRegistration("w"), WORKER, NOW));
   const address = { host: "127.0.0.1", port: redis.port };
   const settings = { addr: address, sentinel: null, service_name: "mymaster", password: "" };
   messengers = redisMessengers(settings, createCodec(API_KEY, false), silentLog());
@@ -65,8 +69,8 @@ afterEach(async () => {
 function start(): Collector {
   const config = coordinatorConfig(`[proxy_coordinator]\nunused_circuit_collection_timeout = ${TIMEOUT}\n`).values;
   const deps = { config, database, ...messengers, log: silentLog(), now: () => now, newId: () => crypto.randomUUID() };
-  const services = { publisher: createPublisher(deps), acknowledgements: createAcknowledgements(deps) };
-  return createCollector(deps, { ...services, steady: () => steady });
+  const services = { publisher: createPublisher(deps), acknowledgements: createAcknowledgements(deps), positions: createPositions(deps) }; // prettier-ignore
+  return createCollector(deps, { commit: createCommit(deps, services), steady: () => steady });
 }
 
 let port = 10_205;
@@ -78,10 +82,10 @@ function open(over: Parameters<typeof newCircuit>[0] = {}): string {
     createdAt: now,
     ...over,
   });
-  return write(database.db, (tx) => insertCircuit(tx, fresh, { requestId: null, now })).id;
+  return write(database, (tx) => insertCircuit(tx, fresh), { now }).id;
 }
 
-const isThere = (id: string) => getCircuit(database.db, id) !== undefined;
+const isThere = (id: string) => read(database, (q) => getCircuit(q, id)) !== undefined;
 
 /** Bytes move, by a clock of the worker's that may be wrong. */
 const use = (id: string, at = now) =>
@@ -132,7 +136,7 @@ test("a circuit that is used stays, even when the worker's clock is hours behind
 test("a circuit that is asked for again stays, though nobody has used it yet", async () => {
   const id = open();
   await pass(TIMEOUT - 60);
-  touchAll(database.db, [id], now);
+  write(database, (tx) => touchAll(tx, [id]), { now });
   await pass(TIMEOUT - 60);
   expect(isThere(id)).toBe(true);
 });
@@ -207,7 +211,7 @@ test.each([
 /** A node's heartbeat. */
 function says(usageDelayed: boolean): void {
   const said = { revision: 1, agrees: true, usageDelayed, routeReports: null };
-  renewLease(database.db, WORKER, "n1", said, NOW + 100 * TIMEOUT * 1000, now);
+  write(database, (tx) => renewLease(tx, WORKER, "n1", said, NOW + 100 * TIMEOUT * 1000, now));
 }
 
 test("a clock that is set ahead makes nothing idle", async () => {
@@ -242,7 +246,7 @@ test("a circuit is not collected that somebody has asked for since it was read",
   let isAsked = false;
   const askedFor: typeof live.lastAccesses = async (ids) => {
     const told = await live.lastAccesses(ids);
-    if (isAsked) touchAll(database.db, [id], now);
+    if (isAsked) write(database, (tx) => touchAll(tx, [id]), { now });
     return told;
   };
   messengers = { ...messengers, live: { ...live, lastAccesses: askedFor } };
@@ -256,11 +260,11 @@ test("a circuit is not collected that somebody has asked for since it was read",
 });
 
 test("more circuits than a page has are all looked at", async () => {
-  upsertWorker(database.db, portRegistration("wide", { port_range: [20_000, 22_000] }), "wide", NOW);
-  const ids = write(database.db, (tx) =>
+  write(database, (tx) => upsertWorker(tx, portRegistration("wide", { port_range: [20_000, 22_000] }), "wide", NOW));
+  const ids = write(database, (tx) =>
     Array.from({ length: 1100 }, (_, at) => {
       const fresh = newCircuit({ workerId: "wide", port: 20_000 + at, usedAt: now });
-      return insertCircuit(tx, fresh, { requestId: null, now });
+      return insertCircuit(tx, fresh);
     }),
   );
   await collector.pass();

@@ -7,7 +7,8 @@ import { sql } from "drizzle-orm";
 import { createAcknowledgements, type Acknowledgements } from "../../../coordinator/delivery/acknowledgements.ts";
 import { getCircuit } from "../../../coordinator/store/circuit-queries.ts";
 import { insertCircuit, toCircuit, type CircuitRow } from "../../../coordinator/store/circuits.ts";
-import { openDb, write, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { upsertWorker } from "../../../coordinator/store/workers.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import { memoryMessengers } from "../../../shared/redis/messengers.ts";
@@ -15,29 +16,27 @@ import { createCodec } from "../../../shared/protocol/envelope.ts";
 import { newCircuit, NOW, portRegistration } from "../../support/rows.ts";
 import { until } from "../../support/until.ts";
 import { API_KEY, coordinatorConfig, WORKER } from "../../support/values.ts";
+import { read, write } from "../../support/store.ts";
 
 let directory: string;
-let database: OpenDb;
+let database: SqliteStore;
 let acknowledgements: Acknowledgements;
 let row: CircuitRow;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "app-proxy-acknowledge-"));
   database = openDb(join(directory, "db.sqlite3"), () => crypto.randomUUID());
-  upsertWorker(database.db, portRegistration("w1"), WORKER, NOW);
-  row = write(database.db, (tx) =>
-    insertCircuit(tx, newCircuit({ port: 10_205, acknowledgedAt: null, acknowledgedRevision: null }), {
-      requestId: null,
-      now: NOW,
-    }),
+  write(database, (tx) => upsertWorker(tx, portRegistration("w1"), WORKER, NOW));
+  row = write(database, (tx) =>
+    insertCircuit(tx, newCircuit({ port: 10_205, acknowledgedAt: null, acknowledgedRevision: null })),
   );
   const { bus, live } = memoryMessengers(silentLog())(createCodec(API_KEY, false));
   const deps = { config: coordinatorConfig().values, database, bus, live, log: silentLog() };
   acknowledgements = createAcknowledgements({ ...deps, now: () => NOW, newId: () => crypto.randomUUID() });
 });
 
-afterEach(() => {
-  acknowledgements.stop();
+afterEach(async () => {
+  await acknowledgements.stop();
   database.close();
   rmSync(directory, { recursive: true, force: true });
 });
@@ -51,7 +50,7 @@ function acknowledge(): void {
   });
 }
 
-const stored = () => getCircuit(database.db, row.id)?.acknowledgedRevision;
+const stored = () => read(database, (q) => getCircuit(q, row.id))?.acknowledgedRevision;
 
 test("an acknowledgement counts at once, and is noted shortly after", async () => {
   acknowledge();

@@ -12,7 +12,9 @@ import {
   updateRoutes,
   type CircuitRow,
 } from "../../../coordinator/store/circuits.ts";
-import { openDb, write, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
+import type { Tx } from "../../../coordinator/store/store.ts";
 import { createPublisher, type Publisher } from "../../../coordinator/delivery/publisher.ts";
 import { upsertWorker } from "../../../coordinator/store/workers.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
@@ -23,11 +25,12 @@ import { newCircuit, NOW, portRegistration } from "../../support/rows.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 import { until } from "../../support/until.ts";
 import { API_KEY, coordinatorConfig, route, WORKER } from "../../support/values.ts";
+import { write } from "../../support/store.ts";
 
 const codec = createCodec(API_KEY, false);
 
 let directory: string;
-let database: OpenDb;
+let database: SqliteStore;
 let heard: AppProxyEvent[];
 let stops: (() => unknown)[];
 
@@ -36,8 +39,8 @@ beforeEach(() => {
   heard = [];
   stops = [];
   reopen();
-  upsertWorker(database.db, portRegistration("w1", { port_range: [10_205, 11_000] }), WORKER, NOW);
-  upsertWorker(database.db, portRegistration("w2", { port_range: [10_205, 11_000] }), "w2", NOW);
+  write(database, (tx) => upsertWorker(tx, portRegistration("w1", { port_range: [10_205, 11_000] }), WORKER, NOW));
+  write(database, (tx) => upsertWorker(tx, portRegistration("w2", { port_range: [10_205, 11_000] }), "w2", NOW));
 });
 
 afterEach(async () => {
@@ -75,14 +78,15 @@ function withoutMac(event: AppProxyEvent): AppProxyEvent {
 }
 
 function create(port: number, requestId: string | null = null, workerId = WORKER): CircuitRow {
-  return write(database.db, (tx) => insertCircuit(tx, newCircuit({ port, workerId }), { requestId, now: NOW }));
+  return write(database, (tx) => insertCircuit(tx, newCircuit({ port, workerId })), { requestId });
 }
 
 function remove({ id }: CircuitRow, requestId: string | null = null): void {
-  write(database.db, (tx) => {
+  const work = (tx: Tx) => {
     const row = getCircuit(tx, id);
-    if (row !== undefined) removeCircuit(tx, row, { requestId, now: NOW });
-  });
+    if (row !== undefined) removeCircuit(tx, row, "deleted");
+  };
+  write(database, work, { requestId });
 }
 
 /** Of the circuits that were told of: several changes of one kind are one event. */
@@ -97,9 +101,8 @@ describe("changes", () => {
   test("are published in order with revision, epoch and the request that caused them", async () => {
     const made = publisher(await inMemory());
     const row = create(10_205, "req-create");
-    const moved = write(database.db, (tx) =>
-      updateRoutes(tx, row, [route({ kernel_port: 9 })], { requestId: "req-route", now: NOW }),
-    );
+    const cause = { requestId: "req-route" };
+    const moved = write(database, (tx) => updateRoutes(tx, row, [route({ kernel_port: 9 })]), cause);
     remove(row, "req-remove");
     made.kick();
     await until(() => heard.length === 3);
@@ -128,7 +131,7 @@ describe("changes", () => {
   test("of one kind and one request that follow each other are one event; the others keep their place", async () => {
     const made = publisher(await inMemory());
     const rows = [create(10_205, "a"), create(10_206, "a"), create(10_207, "b")];
-    for (const row of rows) write(database.db, (tx) => updateRoutes(tx, row, [], { requestId: "b", now: NOW }));
+    for (const row of rows) write(database, (tx) => updateRoutes(tx, row, []), { requestId: "b" });
     for (const row of rows) remove(row, "c");
     create(10_208, "c");
     made.kick();
@@ -152,7 +155,7 @@ describe("changes", () => {
     const made = publisher({ ...messengers, bus: counted });
     const many = Array.from({ length: 9000 }, () => route());
     const rows = upTo(5).map((at) => create(10_204 + at));
-    for (const row of rows) write(database.db, (tx) => updateRoutes(tx, row, many, { requestId: null, now: NOW }));
+    for (const row of rows) write(database, (tx) => updateRoutes(tx, row, many));
     made.kick();
     await until(() => heard.length === 6);
     expect([revisions(), trips]).toEqual([upTo(10), [3, 2, 1]]);
@@ -161,8 +164,8 @@ describe("changes", () => {
   test("are heard only after their commit, and not at all without one", async () => {
     const made = publisher(await inMemory());
     const failing = () =>
-      write(database.db, (tx) => {
-        insertCircuit(tx, newCircuit({ port: 10_205 }), { requestId: "never", now: NOW });
+      write(database, (tx) => {
+        insertCircuit(tx, newCircuit({ port: 10_205 }));
         throw new Error("rolled back");
       });
     expect(failing).toThrow("rolled back");
@@ -179,7 +182,7 @@ describe("changes", () => {
       create(10_204 + at);
       if (at % 10 === 0) made.kick();
     }
-    await until(() => made.pending() === 0 && revisions().length >= 450);
+    await until(async () => (await made.pending()) === 0 && revisions().length >= 450);
     expect(revisions()).toEqual(upTo(450));
   });
 
@@ -216,7 +219,7 @@ describe("changes", () => {
     await first.stop();
     create(10_205);
     first.kick();
-    expect([await unpublished(), first.pending(), heard]).toEqual([1, 1, []]);
+    expect([await unpublished(), await first.pending(), heard]).toEqual([1, 1, []]);
     publisher(messengers).kick();
     await until(() => heard.length === 1);
     expect(revisions()).toEqual([1]);
@@ -259,10 +262,10 @@ describe("on Redis", () => {
     reopen();
     heard = [];
     const second = publisher(await service());
-    expect(second.pending()).toBe(3);
+    expect(await second.pending()).toBe(3);
     second.kick();
     await until(() => revisions().length >= 3);
-    expect([revisions(), second.pending()]).toEqual([[2, 3, 4], 0]);
+    expect([revisions(), await second.pending()]).toEqual([[2, 3, 4], 0]);
     await until(async () => (await unpublished()) === 0);
   });
 
@@ -278,10 +281,10 @@ describe("on Redis", () => {
       create(10_205 + at);
       made.kick();
     }
-    expect(made.pending()).toBe(250);
+    expect(await made.pending()).toBe(250);
     await redis.start();
     await until(() => revisions().length >= 251);
-    expect([revisions(), made.pending()]).toEqual([upTo(251), 0]);
+    expect([revisions(), await made.pending()]).toEqual([upTo(251), 0]);
     await until(async () => (await unpublished()) === 0);
   });
 });

@@ -7,7 +7,8 @@ import type { SQL } from "bun";
 import { circuitOfEndpoint, getCircuit } from "../../../coordinator/store/circuit-queries.ts";
 import { insertCircuit, removeCircuit, toCircuit, updateRoutes } from "../../../coordinator/store/circuits.ts";
 import { getToken } from "../../../coordinator/store/tokens.ts";
-import { openDb, write, type Db, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { readOriginal } from "../../../coordinator/import/source.ts";
 import { takeOver, type Line } from "../../../coordinator/import/take-over.ts";
 import { circuitsFor } from "../../../coordinator/store/changes-since.ts";
@@ -18,6 +19,7 @@ import { id } from "../../support/original-database.ts";
 import { startPostgres, type Postgres } from "../../support/postgres.ts";
 import { newCircuit, portRegistration } from "../../support/rows.ts";
 import { USER } from "../../support/values.ts";
+import { read, write } from "../../support/store.ts";
 
 const NOW = Date.parse("2026-11-26T12:00:00Z");
 
@@ -26,9 +28,9 @@ setDefaultTimeout(120_000);
 
 let postgres: Postgres;
 let sql: SQL;
-let db: Db;
+let store: SqliteStore;
 const directory = mkdtempSync(join(tmpdir(), "app-proxy-import-"));
-const closing: OpenDb[] = [];
+const closing: SqliteStore[] = [];
 
 beforeAll(async () => {
   postgres = await startPostgres();
@@ -43,21 +45,19 @@ afterAll(async () => {
 beforeEach(async () => {
   await sql.unsafe("TRUNCATE circuits, endpoints, tokens, worker_app_filters, workers CASCADE");
   const opened = openDb(join(directory, `${crypto.randomUUID()}.sqlite3`), () => crypto.randomUUID());
-  ({ db } = opened);
+  store = opened;
   closing.push(opened);
 });
 
 async function take(now = NOW): Promise<Line[]> {
   const tables = await readOriginal(postgres.url("appproxy"));
-  return takeOver(db, tables, { now, newId: () => crypto.randomUUID(), tokenLifetime: 600_000 });
+  return takeOver(store, tables, { now, newId: () => crypto.randomUUID(), tokenLifetime: 600_000 });
 }
 
 /** `outcome: about` of the lines about a thing. */
 function said(lines: readonly Line[], about: string): string[] {
   return lines.filter((line) => line.id === about).map((line) => `${line.outcome}: ${line.about}`);
 }
-
-const cause = { requestId: null, now: NOW };
 
 describe("a circuit", () => {
   test("keeps its id, slot, routes and time; its worker is known and LOST until it is heard of", async () => {
@@ -79,7 +79,7 @@ describe("a circuit", () => {
         about: "jupyter at worker-http, http://127.0.0.1:10207/",
       },
     ]);
-    const row = getCircuit(db, id("c", 1));
+    const row = read(store, (q) => getCircuit(q, id("c", 1)));
     expect(row === undefined ? null : toCircuit(row)).toEqual({
       id: id("c", 1),
       app: "jupyter",
@@ -113,9 +113,9 @@ describe("a circuit", () => {
       origin_request_id: null,
       revision: 1,
     });
-    const worker = getWorker(db, id("w", 1));
+    const worker = read(store, (q) => getWorker(q, id("w", 1)));
     expect(worker).toMatchObject({ authority: "worker-http", status: "LOST", portLow: 10_205, portHigh: 10_284 });
-    const slots = worker === undefined ? [] : slotsOf(db, worker, Date.now());
+    const slots = worker === undefined ? [] : read(store, (q) => slotsOf(q, worker, Date.now()));
     expect(slots.filter((slot) => slot.in_use).map((slot) => slot.port)).toEqual([10_207]);
     expect(slots).toHaveLength(80);
   });
@@ -124,21 +124,23 @@ describe("a circuit", () => {
     await original.insert(sql, "workers", original.worker());
     await original.insert(sql, "circuits", original.circuit(), original.service());
     await take();
-    const worker = getWorker(db, id("w", 1));
-    const snapshot = worker === undefined ? null : circuitsFor(db, worker, "epoch", null);
+    const worker = read(store, (q) => getWorker(q, id("w", 1)));
+    const snapshot = worker === undefined ? null : read(store, (q) => circuitsFor(q, worker, "epoch", null));
     expect(snapshot).toMatchObject({ revision: 2, circuits: [{}, {}] });
     expect(worker?.digest).not.toBe(0);
-    expect(db.query.changes.findMany().sync().map((change) => change.publishedAt)).toEqual([NOW, NOW]); // prettier-ignore
+    expect(store.db.query.changes.findMany().sync().map((change) => change.publishedAt)).toEqual([NOW, NOW]); // prettier-ignore
   });
 
   test("of a worker that is here already goes to that one, whatever its id", async () => {
-    const here = upsertWorker(db, portRegistration("worker-http", { port_range: [10_205, 10_284] }), id("x", 9), NOW);
+    const here = write(store, (tx) =>
+      upsertWorker(tx, portRegistration("worker-http", { port_range: [10_205, 10_284] }), id("x", 9), NOW),
+    );
     await original.insert(sql, "workers", original.worker());
     await original.insert(sql, "circuits", original.circuit());
     const lines = await take();
     expect(lines.map((line) => line.what)).toEqual(["circuit"]);
-    expect(getCircuit(db, id("c", 1))?.workerId).toBe(here.id);
-    expect(getWorker(db, here.id)?.status).toBe("ALIVE");
+    expect(read(store, (q) => getCircuit(q, id("c", 1)))?.workerId).toBe(here.id);
+    expect(read(store, (q) => getWorker(q, here.id))?.status).toBe("ALIVE");
   });
 
   test("of a wildcard worker keeps its name, and of raw TCP its port", async () => {
@@ -156,7 +158,7 @@ describe("a circuit", () => {
       "taken over: jupyter at worker-wildcard, http://app-059691e0.apps.localhost:10250/",
     ]);
     expect(said(lines, id("c", 3))).toEqual(["taken over: sshd at worker-tcp, port 2200"]);
-    expect(getCircuit(db, id("c", 3))).toMatchObject({ protocol: "tcp", port: 2200 });
+    expect(read(store, (q) => getCircuit(q, id("c", 3)))).toMatchObject({ protocol: "tcp", port: 2200 });
   });
 
   test("has what older versions wrote of it: routes as JSON text, keys with hyphens, nothing where a default is", async () => {
@@ -167,7 +169,7 @@ describe("a circuit", () => {
     const bare = { protocol: "HTTP2", envs: null, route_info: old, created_at: null, app: null };
     await original.insert(sql, "circuits", original.circuit(bare));
     await take();
-    expect(getCircuit(db, id("c", 1))).toMatchObject({
+    expect(read(store, (q) => getCircuit(q, id("c", 1)))).toMatchObject({
       protocol: "h2",
       envs: {},
       app: "",
@@ -186,7 +188,7 @@ describe("a model service", () => {
     expect(said(lines, id("c", 2))).toEqual([
       "taken over: model service llama at worker-http, http://127.0.0.1:10208/",
     ]);
-    const row = circuitOfEndpoint(db, id("e", 1));
+    const row = read(store, (q) => circuitOfEndpoint(q, id("e", 1)));
     expect(row).toMatchObject({ id: id("c", 2), appMode: "inference", runtimeVariant: "vllm", userId: USER });
     expect(row?.healthCheck).toEqual({
       interval: 10,
@@ -207,7 +209,7 @@ describe("a model service", () => {
     await original.insert(sql, "endpoints", original.endpoint(over));
     await original.insert(sql, "circuits", original.service());
     await take();
-    expect(circuitOfEndpoint(db, id("e", 1))?.healthCheck).toBeNull();
+    expect(read(store, (q) => circuitOfEndpoint(q, id("e", 1)))?.healthCheck).toBeNull();
   });
 
   test("stays without a route or a health check that can't be read, and both are named", async () => {
@@ -216,7 +218,7 @@ describe("a model service", () => {
     const routes = [original.route({ kernel_port: 0 }), original.route({ kernel_host: "169.254.169.254" })];
     await original.insert(sql, "circuits", original.service({ route_info: routes }));
     const lines = await take();
-    expect(getCircuit(db, id("c", 2))).toMatchObject({ routeInfo: [], healthCheck: null });
+    expect(read(store, (q) => getCircuit(q, id("c", 2)))).toMatchObject({ routeInfo: [], healthCheck: null });
     expect(lines.filter((line) => line.what === "note").map((line) => `${line.id} ${line.about}`)).toEqual([
       `${id("c", 2)} circuits: route_info.0: kernel_port: wanted an integer from 1 to 65535, got 0; this route is left out`,
       `${id("c", 2)} circuits: route_info.1: kernel_host: wanted an address that a kernel can have, got "169.254.169.254"; this route is left out`,
@@ -257,8 +259,8 @@ describe("what can't be taken over is named with table, row and field:", () => {
     await original.insert(sql, "circuits", original.circuit(over), original.service());
     const lines = await take();
     expect(said(lines, id("c", 1))).toEqual([`skipped: ${about}`]);
-    expect(getCircuit(db, id("c", 1))).toBeUndefined();
-    expect(getCircuit(db, id("c", 2))).toBeDefined();
+    expect(read(store, (q) => getCircuit(q, id("c", 1)))).toBeUndefined();
+    expect(read(store, (q) => getCircuit(q, id("c", 2)))).toBeDefined();
   });
 
   test("a worker, and with it its circuits", async () => {
@@ -275,7 +277,7 @@ describe("what can't be taken over is named with table, row and field:", () => {
     await original.insert(sql, "workers", original.worker());
     await original.insert(sql, "circuits", original.circuit({ allowed_client_ips: "10.0.0.0/8, me" }));
     const lines = await take();
-    expect(getCircuit(db, id("c", 1))?.allowedClientIps).toBe("10.0.0.0/8");
+    expect(read(store, (q) => getCircuit(q, id("c", 1)))?.allowedClientIps).toBe("10.0.0.0/8");
     expect(said(lines, id("c", 1))).toContain(
       'left out: circuits: allowed_client_ips: "me" is no address and is left out',
     );
@@ -318,12 +320,14 @@ describe("where two want the same, the newer one has it:", () => {
     );
     const lines = await take();
     expect(said(lines, id("c", 6))).toEqual(["skipped: route_info: its kernel's address is another session's by now"]);
-    expect(getCircuit(db, id("c", 5))?.routeInfo.map((route) => route.kernel_port)).toEqual([1]);
+    expect(read(store, (q) => getCircuit(q, id("c", 5)))?.routeInfo.map((route) => route.kernel_port)).toEqual([1]);
   });
 
   test("and what is here already stays", async () => {
-    const here = upsertWorker(db, portRegistration("worker-http", { port_range: [10_205, 10_284] }), id("x", 9), NOW);
-    const mine = write(db, (tx) => insertCircuit(tx, newCircuit({ workerId: here.id, port: 10_207 }), cause));
+    const here = write(store, (tx) =>
+      upsertWorker(tx, portRegistration("worker-http", { port_range: [10_205, 10_284] }), id("x", 9), NOW),
+    );
+    const mine = write(store, (tx) => insertCircuit(tx, newCircuit({ workerId: here.id, port: 10_207 })));
     await original.insert(sql, "workers", original.worker());
     await original.insert(sql, "circuits", original.circuit());
     expect(said(await take(), id("c", 1))).toEqual([
@@ -342,14 +346,14 @@ describe("done again it", () => {
     await original.insert(sql, "tokens", original.token());
     await take();
   });
-  const service = () => getCircuit(db, id("c", 2));
+  const service = () => read(store, (q) => getCircuit(q, id("c", 2)));
 
   test("changes nothing", async () => {
     const state = () => [
-      db.query.circuits.findMany().sync(),
-      db.query.changes.findMany().sync(),
-      db.query.workers.findMany().sync(),
-      db.query.tokens.findMany().sync(),
+      store.db.query.circuits.findMany().sync(),
+      store.db.query.changes.findMany().sync(),
+      store.db.query.workers.findMany().sync(),
+      store.db.query.tokens.findMany().sync(),
     ];
     const before = state();
     const lines = await take(LATER);
@@ -374,7 +378,7 @@ describe("done again it", () => {
 
   test("leaves what was changed here", async () => {
     const row = service();
-    write(db, (tx) => row && updateRoutes(tx, row, [], cause));
+    write(store, (tx) => row && updateRoutes(tx, row, []));
     await sql.unsafe("UPDATE circuits SET app = 'other' WHERE id = $1", [id("c", 2)]);
     expect(said(await take(LATER), id("c", 2))).toEqual([
       "there already: model service llama at worker-http, http://127.0.0.1:10208/, changed here since: stays as it is",
@@ -383,22 +387,22 @@ describe("done again it", () => {
   });
 
   test("does not bring back what has ended here", async () => {
-    const row = getCircuit(db, id("c", 1));
-    write(db, (tx) => row && removeCircuit(tx, row, cause));
+    const row = read(store, (q) => getCircuit(q, id("c", 1)));
+    write(store, (tx) => row && removeCircuit(tx, row, "deleted"));
     expect(said(await take(LATER), id("c", 1))).toEqual([
       "there already: was taken over before and has ended here since",
     ]);
-    expect(getCircuit(db, id("c", 1))).toBeUndefined();
+    expect(read(store, (q) => getCircuit(q, id("c", 1)))).toBeUndefined();
   });
 
   test("ends nothing that the original lacks by now, but names it and lets newer ones have its place", async () => {
     await sql.unsafe("DELETE FROM circuits WHERE id = $1", [id("c", 1)]);
     const lines = await take(LATER);
     expect(said(lines, id("c", 1))[0]).toContain("the original has ended it since");
-    expect(getCircuit(db, id("c", 1))).toBeDefined();
+    expect(read(store, (q) => getCircuit(q, id("c", 1)))).toBeDefined();
     await original.insert(sql, "circuits", original.circuit({ id: id("c", 7), session_ids: [id("s", 7)], route_info: [original.route({ session_id: id("s", 7) })] })); // prettier-ignore
     expect(said(await take(LATER), id("c", 7))[0]).toStartWith("taken over");
-    expect(getCircuit(db, id("c", 1))).toBeUndefined();
+    expect(read(store, (q) => getCircuit(q, id("c", 1)))).toBeUndefined();
   });
 });
 
@@ -414,8 +418,11 @@ describe("a token of /v2/conf", () => {
       original.token({ id: id("t", 3), session_id: id("s", 44) }),
     );
     const lines = await take();
-    expect(getToken(db, id("t", 1))).toMatchObject({ sessionId: id("s", 1), projectId: id("g", 1), userId: USER, expiresAt: NOW + 600_000 }); // prettier-ignore
-    expect([getToken(db, id("t", 2)), getToken(db, id("t", 3))]).toEqual([undefined, undefined]);
+    expect(read(store, (q) => getToken(q, id("t", 1)))).toMatchObject({ sessionId: id("s", 1), projectId: id("g", 1), userId: USER, expiresAt: NOW + 600_000 }); // prettier-ignore
+    expect([read(store, (q) => getToken(q, id("t", 2))), read(store, (q) => getToken(q, id("t", 3)))]).toEqual([
+      undefined,
+      undefined,
+    ]);
     expect(JSON.stringify(lines)).not.toContain(id("t", 1));
   });
 });
@@ -423,5 +430,5 @@ describe("a token of /v2/conf", () => {
 test("a worker without circuits is not made: it registers by itself", async () => {
   await original.insert(sql, "workers", original.worker());
   expect(await take()).toEqual([]);
-  expect(findWorkers(db)).toEqual([]);
+  expect(read(store, (q) => findWorkers(q))).toEqual([]);
 });

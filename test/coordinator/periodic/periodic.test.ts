@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { insertCircuit } from "../../../coordinator/store/circuits.ts";
 import { startCoordinator } from "../../../coordinator/coordinator.ts";
-import { openDb, write, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { createLease, LEASE_MS, type Lease } from "../../../coordinator/periodic/lease.ts";
 import { createListening, LOOK_MS } from "../../../coordinator/observation.ts";
 import { upsertWorker } from "../../../coordinator/store/workers.ts";
@@ -16,6 +17,7 @@ import { memoryMessengers } from "../../../shared/redis/messengers.ts";
 import { newCircuit, NOW, portRegistration } from "../../support/rows.ts";
 import { until } from "../../support/until.ts";
 import { API_KEY, coordinatorConfig, WORKER } from "../../support/values.ts";
+import { write } from "../../support/store.ts";
 
 let now: number;
 let steady: number;
@@ -32,14 +34,14 @@ function passes(ms: number): void {
 
 describe("the lease", () => {
   let directory: string;
-  let opened: OpenDb[];
+  let opened: SqliteStore[];
   let first: Lease;
   let second: Lease;
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), "app-proxy-lease-"));
     opened = ["a", "b"].map(() => openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID()));
-    [first, second] = opened.map(({ db }, at) => createLease(db, "work", `holder-${at}`, () => now, () => steady)) as [Lease, Lease]; // prettier-ignore
+    [first, second] = opened.map((store, at) => createLease(store, "work", `holder-${at}`, () => now, () => steady)) as [Lease, Lease]; // prettier-ignore
   });
 
   afterEach(() => {
@@ -47,36 +49,36 @@ describe("the lease", () => {
     rmSync(directory, { recursive: true });
   });
 
-  test("is one coordinator's for as long as it renews it", () => {
-    expect([first.hold(), second.hold()]).toEqual([true, false]);
+  test("is one coordinator's for as long as it renews it", async () => {
+    expect([await first.hold(), await second.hold()]).toEqual([true, false]);
     for (let at = 0; at < 20; at++) {
       passes(LOOK_MS);
-      expect([second.hold(), first.hold()]).toEqual([false, true]);
+      expect([await second.hold(), await first.hold()]).toEqual([false, true]);
     }
   });
 
-  test("is the other's when its holder has not renewed it in time, and then not the first one's", () => {
-    first.hold();
+  test("is the other's when its holder has not renewed it in time, and then not the first one's", async () => {
+    await first.hold();
     passes(LEASE_MS - 1);
-    expect(second.hold()).toBe(false);
+    expect(await second.hold()).toBe(false);
     passes(1);
-    expect([second.hold(), first.hold()]).toEqual([true, false]);
+    expect([await second.hold(), await first.hold()]).toEqual([true, false]);
   });
 
-  test("is free at once when its holder gives it up; who does not hold it can't give it up", () => {
-    first.hold();
-    second.release();
-    expect(second.hold()).toBe(false);
-    first.release();
-    expect(second.hold()).toBe(true);
+  test("is free at once when its holder gives it up; who does not hold it can't give it up", async () => {
+    await first.hold();
+    await second.release();
+    expect(await second.hold()).toBe(false);
+    await first.release();
+    expect(await second.hold()).toBe(true);
   });
 
-  test("that was written by a clock ahead keeps nobody for hours", () => {
+  test("that was written by a clock ahead keeps nobody for hours", async () => {
     now += 3_600_000;
-    first.hold();
+    await first.hold();
     now -= 3_600_000;
     passes(LEASE_MS);
-    expect(second.hold()).toBe(true);
+    expect(await second.hold()).toBe(true);
   });
 });
 
@@ -121,8 +123,8 @@ test("what a coordinator that is gone has recorded is published by another one",
   const config = coordinatorConfig('[proxy_coordinator]\nbind_addr = "127.0.0.1:0"\n').values;
   const deps = { config, database, ...messengers, log: silentLog(), now: Date.now, newId };
   const coordinator = await startCoordinator(deps);
-  upsertWorker(gone.db, portRegistration("w"), WORKER, Date.now());
-  const { id } = write(gone.db, (tx) => insertCircuit(tx, newCircuit({ port: 10_205 }), { requestId: null, now: NOW }));
+  write(gone, (tx) => upsertWorker(tx, portRegistration("w"), WORKER, Date.now()));
+  const { id } = write(gone, (tx) => insertCircuit(tx, newCircuit({ port: 10_205 })));
   gone.close();
   await until(() => heard.some(({ payload }) => "circuits" in payload && payload.circuits[0]?.id === id));
   await coordinator.stop();

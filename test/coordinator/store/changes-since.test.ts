@@ -6,7 +6,9 @@ import { join } from "node:path";
 import { lte, sql } from "drizzle-orm";
 import { getCircuit } from "../../../coordinator/store/circuit-queries.ts";
 import * as store from "../../../coordinator/store/circuits.ts";
-import { openDb, write, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
+import type { Query } from "../../../coordinator/store/store.ts";
 import { changes, workers } from "../../../coordinator/store/schema.ts";
 import { circuitsFor } from "../../../coordinator/store/changes-since.ts";
 import { getWorker, upsertWorker } from "../../../coordinator/store/workers.ts";
@@ -14,15 +16,15 @@ import { digestOf } from "../../../shared/protocol/digest.ts";
 import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
 import { newCircuit, NOW, portRegistration } from "../../support/rows.ts";
 import { route } from "../../support/values.ts";
+import { read, write } from "../../support/store.ts";
 
-const cause = { requestId: null, now: NOW };
 let directory: string;
-let opened: OpenDb;
+let opened: SqliteStore;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "app-proxy-circuits-"));
   opened = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
-  for (const id of ["w1", "w2"]) upsertWorker(opened.db, portRegistration(id), id, NOW);
+  for (const id of ["w1", "w2"]) write(opened, (tx) => upsertWorker(tx, portRegistration(id), id, NOW));
 });
 
 afterEach(() => {
@@ -30,21 +32,22 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-const worker = (id = "w1") => getWorker(opened.db, id) ?? expect.unreachable();
-const ask = (since: number, epoch = opened.epoch) => circuitsFor(opened.db, worker(), epoch, { since, epoch: opened.epoch }); // prettier-ignore
-const all = () => circuitsFor(opened.db, worker(), opened.epoch, null);
+const workerIn = (q: Query, id = "w1") => getWorker(q, id) ?? expect.unreachable();
+const worker = (id = "w1") => read(opened, (q) => workerIn(q, id));
+const ask = (since: number, epoch = opened.epoch) => read(opened, (q) => circuitsFor(q, workerIn(q), epoch, { since, epoch: opened.epoch })); // prettier-ignore
+const all = () => read(opened, (q) => circuitsFor(q, workerIn(q), opened.epoch, null));
 
 const create = (port: number, workerId = "w1") =>
-  write(opened.db, (tx) => store.insertCircuit(tx, newCircuit({ workerId, port }), cause));
+  write(opened, (tx) => store.insertCircuit(tx, newCircuit({ workerId, port })));
 const remove = (row: store.CircuitRow) =>
-  write(opened.db, (tx) => store.removeCircuit(tx, getCircuit(tx, row.id) ?? row, cause));
+  write(opened, (tx) => store.removeCircuit(tx, getCircuit(tx, row.id) ?? row, "deleted"));
 const reroute = (row: store.CircuitRow, port: number) =>
-  write(opened.db, (tx) => store.updateRoutes(tx, getCircuit(tx, row.id) ?? row, [route({ kernel_port: port })], cause)); // prettier-ignore
+  write(opened, (tx) => store.updateRoutes(tx, getCircuit(tx, row.id) ?? row, [route({ kernel_port: port })])); // prettier-ignore
 const move = (row: store.CircuitRow, workerId: string, port: number) =>
   write(
-    opened.db,
+    opened,
     (tx) =>
-    store.moveCircuit(tx, getCircuit(tx, row.id) ?? row, { workerId, frontendMode: "port", port, subdomain: null }, true, cause), // prettier-ignore
+    store.moveCircuit(tx, getCircuit(tx, row.id) ?? row, { workerId, frontendMode: "port", port, subdomain: null }, true), // prettier-ignore
   );
 
 /** Every state that the worker has had, by revision. */

@@ -5,12 +5,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { forgetNames, noteServiceWorker, SET_ASIDE_MS } from "../../../coordinator/store/occupants.ts";
 import { insertCircuit, moveCircuit, removeCircuit, toCircuit, type CircuitRow } from "../../../coordinator/store/circuits.ts"; // prettier-ignore
-import { openDb, write, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
+import type { Tx } from "../../../coordinator/store/store.ts";
 import { SlotChooser, type SlotWish } from "../../../coordinator/placement/slot.ts";
 import { getWorker, upsertWorker } from "../../../coordinator/store/workers.ts";
 import { slotsOf } from "../../../coordinator/store/slots.ts";
 import { NOW, newCircuit, portRegistration } from "../../support/rows.ts";
 import { refused, WORKER } from "../../support/values.ts";
+import { read, write } from "../../support/store.ts";
 
 const ALICE = "a11ce000-0000-4000-8000-000000000001";
 const BOB = "b0b00000-0000-4000-8000-000000000002";
@@ -18,12 +21,12 @@ const CAROL = "ca201000-0000-4000-8000-000000000003";
 const WILD = "70707070-0000-4000-8000-000000000002";
 
 let directory: string;
-let database: OpenDb;
+let database: SqliteStore;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "app-proxy-occupants-"));
   database = openDb(join(directory, "db.sqlite3"), () => crypto.randomUUID());
   // Three ports.
-  upsertWorker(database.db, portRegistration("ports", { port_range: [20_001, 20_003] }), WORKER, NOW);
+  write(database, (tx) => upsertWorker(tx, portRegistration("ports", { port_range: [20_001, 20_003] }), WORKER, NOW));
 });
 afterEach(() => {
   database.close();
@@ -32,21 +35,20 @@ afterEach(() => {
 
 function addWildcard(): void {
   const wild = { frontend_mode: "wildcard" as const, port_range: null, wildcard_domain: ".Apps.Example", wildcard_traffic_port: 443 }; // prettier-ignore
-  upsertWorker(database.db, portRegistration("names", wild), WILD, NOW);
+  write(database, (tx) => upsertWorker(tx, portRegistration("names", wild), WILD, NOW));
 }
 
 /** Opens a circuit as a request of this person does. */
 function open(userId: string | null, over: Partial<SlotWish> = {}, now = NOW): CircuitRow {
-  return write(database.db, (tx) => {
+  const work = (tx: Tx) => {
     const wish = { protocol: "http" as const, mode: "interactive" as const, facts: {}, port: null, subdomain: null, userId, ...over }; // prettier-ignore
-    const { authority: _authority, ...slot } = new SlotChooser(tx, () => crypto.randomUUID(), now).choose(wish);
-    return insertCircuit(tx, newCircuit({ ...slot, userId }), { requestId: null, now });
-  });
+    const { authority: _authority, ...slot } = new SlotChooser(tx, () => crypto.randomUUID()).choose(wish);
+    return insertCircuit(tx, newCircuit({ ...slot, userId }));
+  };
+  return write(database, work, { now });
 }
-const close = (row: CircuitRow, now = NOW) =>
-  write(database.db, (tx) => removeCircuit(tx, row, { requestId: null, now }));
-const register = (row: CircuitRow, now = NOW) =>
-  write(database.db, (tx) => noteServiceWorker(tx, row, row.userId, now));
+const close = (row: CircuitRow, now = NOW) => write(database, (tx) => removeCircuit(tx, row, "deleted"), { now });
+const register = (row: CircuitRow, now = NOW) => write(database, (tx) => noteServiceWorker(tx, row, row.userId, now));
 const told = (row: CircuitRow) => [toCircuit(row).recycled_at, toCircuit(row).service_workers];
 const NOTHING = [undefined, undefined];
 
@@ -76,8 +78,8 @@ describe("a circuit", () => {
     close(open(ALICE, { port: 20_002 }));
     database.close();
     database = openDb(join(directory, "db.sqlite3"), () => crypto.randomUUID());
-    upsertWorker(database.db, portRegistration("ports", { port_range: [30_000, 30_000] }), WORKER, NOW);
-    upsertWorker(database.db, portRegistration("others", { hostname: "WORKER.example", port_range: [20_002, 20_002] }), WILD, NOW); // prettier-ignore
+    write(database, (tx) => upsertWorker(tx, portRegistration("ports", { port_range: [30_000, 30_000] }), WORKER, NOW));
+    write(database, (tx) => upsertWorker(tx, portRegistration("others", { hostname: "WORKER.example", port_range: [20_002, 20_002] }), WILD, NOW)); // prettier-ignore
     expect(told(open(BOB, { port: 20_002 }))).toEqual([new Date(NOW).toISOString(), undefined]);
   });
 
@@ -85,7 +87,7 @@ describe("a circuit", () => {
     close(open(BOB, { port: 20_003 }));
     const row = open(ALICE, { port: 20_001 });
     const slot = { workerId: WORKER, frontendMode: "port" as const, port: 20_003, subdomain: null };
-    const move = (from: CircuitRow, to: typeof slot) => write(database.db, (tx) => moveCircuit(tx, from, to, true, { requestId: null, now: NOW + 9 })); // prettier-ignore
+    const move = (from: CircuitRow, to: typeof slot) => write(database, (tx) => moveCircuit(tx, from, to, true), { now: NOW + 9 }); // prettier-ignore
     const moved = move(row, slot);
     expect([told(row), told(moved)]).toEqual([NOTHING, [new Date(NOW + 9).toISOString(), undefined]]);
     expect(told(move(moved, { ...slot, port: 20_002 }))).toEqual(NOTHING);
@@ -149,7 +151,7 @@ describe("a port on which an app has registered a service worker", () => {
 
   test("counts for nothing when workers are compared: one with others comes first", () => {
     const other = portRegistration("others", { hostname: "other.example", port_range: [21_000, 21_001] });
-    upsertWorker(database.db, other, WILD, NOW);
+    write(database, (tx) => upsertWorker(tx, other, WILD, NOW));
     for (const port of [20_001, 20_002]) {
       const row = open(ALICE, { port });
       register(row);
@@ -175,13 +177,13 @@ test("a name on which an app has registered a service worker goes to nobody else
 test("the list of slots says for whom one is kept, used or free", () => {
   addWildcard();
   const [port, name] = [open(ALICE, { port: 20_001 }, NOW), open(ALICE, { subdomain: "lab" })];
-  const rows = [newCircuit({ workerId: WORKER, port: 20_002, userId: BOB })].map((fresh) => write(database.db, (tx) => insertCircuit(tx, fresh, { requestId: null, now: NOW }))); // prettier-ignore
+  const rows = [newCircuit({ workerId: WORKER, port: 20_002, userId: BOB })].map((fresh) => write(database, (tx) => insertCircuit(tx, fresh))); // prettier-ignore
   for (const row of [port, name, ...rows]) register(row);
   close(name);
   const kept = (id: string) => {
-    const worker = getWorker(database.db, id);
+    const worker = read(database, (q) => getWorker(q, id));
     if (worker === undefined) throw new Error("the worker is not there");
-    return slotsOf(database.db, worker, NOW).map(({ port: at, subdomain, in_use, service_worker_of: user }) => [at ?? subdomain, in_use, user]); // prettier-ignore
+    return read(database, (q) => slotsOf(q, worker, NOW)).map(({ port: at, subdomain, in_use, service_worker_of: user }) => [at ?? subdomain, in_use, user]); // prettier-ignore
   };
   expect(kept(WILD)).toContainEqual(["lab", false, ALICE]);
   expect(kept(WORKER)).toContainEqual([20_002, true, BOB]);
@@ -191,10 +193,10 @@ test("the list of slots says for whom one is kept, used or free", () => {
 test("names are forgotten 400 days after their last use", () => {
   addWildcard();
   close(open(ALICE, { subdomain: "lab" }));
-  write(database.db, (tx) => forgetNames(tx, NOW + 400 * 24 * 3600 * 1000));
+  write(database, (tx) => forgetNames(tx, NOW + 400 * 24 * 3600 * 1000));
   const row = open(BOB, { subdomain: "lab" });
   expect(told(row)).not.toEqual(NOTHING);
   close(row);
-  write(database.db, (tx) => forgetNames(tx, NOW + 400 * 24 * 3600 * 1000 + 1));
+  write(database, (tx) => forgetNames(tx, NOW + 400 * 24 * 3600 * 1000 + 1));
   expect(told(open(CAROL, { subdomain: "lab" }))).toEqual(NOTHING);
 });

@@ -8,17 +8,19 @@ import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { migrate } from "drizzle-orm/bun-sqlite/migrator";
 import { insertCircuit, type NewCircuit } from "../../../coordinator/store/circuits.ts";
-import { openDb, write, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { upsertWorker } from "../../../coordinator/store/workers.ts";
 import { newCircuit, NOW, portRegistration } from "../../support/rows.ts";
 import { ROOT } from "../../support/spawned.ts";
 import { WORKER } from "../../support/values.ts";
+import { write } from "../../support/store.ts";
 
 const newId = () => crypto.randomUUID();
 
 let directory: string;
 let path: string;
-let opened: OpenDb[] = [];
+let opened: SqliteStore[] = [];
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "app-proxy-db-"));
@@ -30,7 +32,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function open(file = path): OpenDb {
+function open(file = path): SqliteStore {
   const database = openDb(file, newId);
   opened.push(database);
   return database;
@@ -46,10 +48,10 @@ const contents = () =>
     .toSorted()
     .map((name) => [name, Bun.hash(readFileSync(join(directory, name)))]);
 
-/** Runs a program in another process, with `openDb`, `write`, `sql` and `path` at hand. Gives what it printed. */
+/** Runs a program in another process, with `openDb`, `sql` and `path` at hand. Gives what it printed. */
 async function elsewhere(program: string): Promise<{ printed: string; code: number; error: string }> {
   const code = `
-    const { openDb, write } = await import(${JSON.stringify(join(ROOT, "coordinator/store/open.ts"))});
+    const { openDb } = await import(${JSON.stringify(join(ROOT, "coordinator/store/open.ts"))});
     const { sql } = await import("drizzle-orm");
     const path = ${JSON.stringify(path)};
     ${program}`;
@@ -142,9 +144,9 @@ describe("a file that can't be used", () => {
 
 describe("several connections", () => {
   const note = (by: string, times: number) =>
-    `for (let at = 0; at < ${times}; at++) write(database.db, (tx) => {
-      const [{ count }] = tx.all(sql\`SELECT count(*) AS count FROM meta\`);
-      tx.run(sql\`INSERT INTO meta (key, value) VALUES (\${"${by}-" + at}, \${count})\`);
+    `for (let at = 0; at < ${times}; at++) await database.transaction({ requestId: null, now: Date.now }, () => {
+      const [{ count }] = database.db.all(sql\`SELECT count(*) AS count FROM meta\`);
+      database.db.run(sql\`INSERT INTO meta (key, value) VALUES (\${"${by}-" + at}, \${count})\`);
     });`;
 
   test("that write at once wait for each other, and each sees what the other wrote", async () => {
@@ -231,17 +233,16 @@ describe("a database of the first version", () => {
 });
 
 describe("the schema", () => {
-  let db: OpenDb["db"];
-  const cause = { requestId: null, now: NOW };
+  let store: SqliteStore;
 
   beforeEach(() => {
-    ({ db } = open());
-    for (const [authority, id] of [["w1", WORKER], ["w2", "w2"]] as const) upsertWorker(db, portRegistration(authority), id, NOW); // prettier-ignore
+    store = open();
+    for (const [authority, id] of [["w1", WORKER], ["w2", "w2"]] as const) write(store, (tx) => upsertWorker(tx, portRegistration(authority), id, NOW)); // prettier-ignore
   });
 
-  const insert = (over: Partial<NewCircuit>) => write(db, (tx) => insertCircuit(tx, newCircuit(over), cause));
+  const insert = (over: Partial<NewCircuit>) => write(store, (tx) => insertCircuit(tx, newCircuit(over)));
   const counts = () =>
-    db.all(sql`SELECT (SELECT count(*) FROM circuits) AS circuits, (SELECT count(*) FROM changes) AS changes,
+    store.db.all(sql`SELECT (SELECT count(*) FROM circuits) AS circuits, (SELECT count(*) FROM changes) AS changes,
       (SELECT count(*) FROM free_ports) AS free, (SELECT sum(revision) FROM workers) AS revision`);
 
   test.each([
@@ -266,7 +267,7 @@ describe("the schema", () => {
     insert({ port: 10_205 });
     const foreign: unknown = expect.objectContaining({ message: "FOREIGN KEY constraint failed" });
     for (const change of [sql`DELETE FROM workers`, sql`UPDATE circuits SET worker_id = 'none'`])
-      expect(() => db.run(change)).toThrow(expect.objectContaining({ cause: foreign }));
+      expect(() => store.db.run(change)).toThrow(expect.objectContaining({ cause: foreign }));
   });
 });
 

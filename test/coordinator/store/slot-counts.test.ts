@@ -4,15 +4,17 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { insertCircuit, removeCircuit } from "../../../coordinator/store/circuits.ts";
-import { openDb, write, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
+import type { Query, Tx } from "../../../coordinator/store/store.ts";
 import { slotCounts } from "../../../coordinator/store/slot-counts.ts";
 import { candidates, getWorker, upsertWorker } from "../../../coordinator/store/workers.ts";
 import { newCircuit, NOW, portRegistration } from "../../support/rows.ts";
 import { atEnd } from "../../support/at-end.ts";
+import { read, write } from "../../support/store.ts";
 
-const cause = { requestId: null, now: NOW };
 let directory: string;
-let opened: OpenDb;
+let opened: SqliteStore;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "app-proxy-counts-"));
@@ -26,10 +28,11 @@ afterEach(() => {
 });
 
 const register = (port_range: [number, number] = [100, 109]) =>
-  write(opened.db, (tx) => upsertWorker(tx, portRegistration("w", { port_range }), "w", NOW));
-const counts = ({ db } = opened) => slotCounts(db, getWorker(db, "w") ?? expect.unreachable());
-const create = (port: number, { db } = opened) =>
-  write(db, (tx) => insertCircuit(tx, newCircuit({ workerId: "w", port }), cause));
+  write(opened, (tx) => upsertWorker(tx, portRegistration("w", { port_range }), "w", NOW));
+const countsIn = (q: Query) => slotCounts(q, getWorker(q, "w") ?? expect.unreachable());
+const counts = (store = opened) => read(store, countsIn);
+const createIn = (tx: Tx, port: number) => insertCircuit(tx, newCircuit({ workerId: "w", port }));
+const create = (port: number, store = opened) => write(store, (tx) => createIn(tx, port));
 
 test("follow circuits, ranges, and another coordinator on the database", () => {
   expect(counts()).toEqual({ available: 10, occupied: 0 });
@@ -41,7 +44,7 @@ test("follow circuits, ranges, and another coordinator on the database", () => {
   atEnd(() => other.close());
   create(101, other);
   expect(counts()).toEqual({ available: 3, occupied: 2 });
-  write(opened.db, (tx) => removeCircuit(tx, row, cause));
+  write(opened, (tx) => removeCircuit(tx, row, "deleted"));
   expect([counts(), counts(other)]).toEqual([
     { available: 4, occupied: 1 },
     { available: 4, occupied: 1 },
@@ -50,21 +53,21 @@ test("follow circuits, ranges, and another coordinator on the database", () => {
 
 test("of a transaction that failed are not those of the next, which has the same revision", () => {
   const failing = () =>
-    write(opened.db, () => {
-      for (const port of [100, 101]) create(port);
-      expect(counts()).toEqual({ available: 8, occupied: 2 });
+    write(opened, (tx) => {
+      for (const port of [100, 101]) createIn(tx, port);
+      expect(countsIn(tx)).toEqual({ available: 8, occupied: 2 });
       throw new Error("rolled back");
     });
   expect(failing).toThrow("rolled back");
   expect(counts()).toEqual({ available: 10, occupied: 0 });
   const row = create(100);
-  write(opened.db, (tx) => removeCircuit(tx, row, cause));
-  expect(getWorker(opened.db, "w")?.revision).toBe(2);
+  write(opened, (tx) => removeCircuit(tx, row, "deleted"));
+  expect(read(opened, (q) => getWorker(q, "w"))?.revision).toBe(2);
   expect(counts()).toEqual({ available: 10, occupied: 0 });
 });
 
 test("that a placement has used up are not those of the next one", () => {
-  const [first] = candidates(opened.db, NOW);
+  const [first] = read(opened, (q) => candidates(q, NOW));
   if (first !== undefined) first.available = 0;
-  expect(candidates(opened.db, NOW)[0]?.available).toBe(10);
+  expect(read(opened, (q) => candidates(q, NOW))[0]?.available).toBe(10);
 });

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadCoordinatorConfig } from "../../../coordinator/config.ts";
 import { startCoordinator } from "../../../coordinator/coordinator.ts";
-import { openDb, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { tokens } from "../../../coordinator/store/schema.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
@@ -18,7 +19,7 @@ const LIFETIME_MS = 600_000;
 
 let stack: AsyncDisposableStack;
 let manager: Manager;
-let database: OpenDb;
+let database: SqliteStore;
 let now: number;
 
 beforeEach(async () => {

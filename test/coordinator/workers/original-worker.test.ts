@@ -3,13 +3,15 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDb, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { dropExpiredNodes, getWorker, liveNodes, NAMELESS_NODE, renewLease, upsertWorker } from "../../../coordinator/store/workers.ts"; // prettier-ignore
 import type { WorkerRegistration } from "../../../shared/protocol/schema/worker.ts";
 import { WORKER } from "../../support/values.ts";
+import { read, write } from "../../support/store.ts";
 
 let directory: string;
-let database: OpenDb;
+let database: SqliteStore;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "app-proxy-original-"));
@@ -28,14 +30,17 @@ const REGISTRATION: WorkerRegistration = {
 const SILENT = { revision: null, agrees: null, usageDelayed: false, routeReports: null };
 
 test("its lease may run out before it counts as lost: nobody waits for words that it does not know", () => {
-  upsertWorker(database.db, REGISTRATION, WORKER, 1000);
-  renewLease(database.db, WORKER, NAMELESS_NODE, SILENT, 2000, 1000);
-  dropExpiredNodes(database.db, 3000);
-  expect([liveNodes(database.db, WORKER, 3000), getWorker(database.db, WORKER)?.isOriginal]).toEqual([0, true]);
+  write(database, (tx) => upsertWorker(tx, REGISTRATION, WORKER, 1000));
+  write(database, (tx) => renewLease(tx, WORKER, NAMELESS_NODE, SILENT, 2000, 1000));
+  write(database, (tx) => dropExpiredNodes(tx, 3000));
+  expect([
+    read(database, (q) => liveNodes(q, WORKER, 3000)),
+    read(database, (q) => getWorker(q, WORKER))?.isOriginal,
+  ]).toEqual([0, true]);
 });
 
 test("one of ours that takes its place is asked to acknowledge everything", () => {
-  upsertWorker(database.db, REGISTRATION, WORKER, 1000);
-  upsertWorker(database.db, { ...REGISTRATION, node_id: "node-1" }, "another-id", 2000);
-  expect(getWorker(database.db, WORKER)?.isOriginal).toBe(false);
+  write(database, (tx) => upsertWorker(tx, REGISTRATION, WORKER, 1000));
+  write(database, (tx) => upsertWorker(tx, { ...REGISTRATION, node_id: "node-1" }, "another-id", 2000));
+  expect(read(database, (q) => getWorker(q, WORKER))?.isOriginal).toBe(false);
 });

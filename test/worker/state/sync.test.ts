@@ -7,7 +7,8 @@ import { sql } from "drizzle-orm";
 import { Redis } from "ioredis";
 import { loadCoordinatorConfig } from "../../../coordinator/config.ts";
 import { startCoordinator } from "../../../coordinator/coordinator.ts";
-import { openDb, type OpenDb } from "../../../coordinator/store/open.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
 import type { AppProxyEvent } from "../../../shared/protocol/events.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
@@ -64,7 +65,7 @@ async function coordinator(): Promise<(event: AppProxyEvent) => Promise<void>> {
 }
 
 /** A coordinator that can be stopped alone, and started again at the same address on this or another database. */
-async function coordinatorAt(port: number, file: string): Promise<{ database: OpenDb; stop(): Promise<void> }> {
+async function coordinatorAt(port: number, file: string): Promise<{ database: SqliteStore; stop(): Promise<void> }> {
   const settings = {
     redisPort: redis.port,
     coordinator: { bind_addr: `127.0.0.1:${port}`, circuit_ack_timeout: 0.5 },

@@ -1,0 +1,50 @@
+/**
+ * The store: what the services ask the database with, whichever database it is. Its functions (the other files of this
+ * folder) take a `Query` when they only read, and a `Tx` when they write; a `Tx` exists only within `transaction`, so
+ * nothing is written outside of one. SQLite stands behind it (sqlite.ts).
+ *
+ * Callers wait, the work itself does not: it is a synchronous function. So nothing of this process falls between what it
+ * reads and what it writes, no read sees rows that are not committed, and the write lock is never held while something else
+ * has its turn. What else is decided from memory with it (acknowledgements) is asked within the work too.
+ */
+import type { Recorded } from "./recorded.ts";
+
+declare const asks: unique symbol;
+declare const writes: unique symbol;
+
+/** One state of the database, to be asked. */
+export interface Query {
+  readonly [asks]: true;
+}
+
+/** What makes a transaction happen, as its caller knows it. */
+export interface Cause {
+  /** The request behind it; null when there is none. Never made up. */
+  requestId: string | null;
+  /** Epoch milliseconds. Asked when the transaction begins, which may be a while after its caller wanted it. */
+  now: () => number;
+}
+
+/** A transaction under way: what is asked stays true until it commits, and what is written is written as a whole. */
+export interface Tx extends Query {
+  readonly [writes]: true;
+  /** What causes it; `now`: its one time, epoch milliseconds. */
+  readonly cause: { requestId: string | null; now: number };
+  /** What was done to circuits so far, in order. */
+  readonly recorded: Recorded[];
+  /** The same transaction, for what another request has caused. */
+  onBehalfOf(requestId: string | null): Tx;
+}
+
+export interface Store {
+  /** Random id of this database: a worker that knew another one fetches everything anew. */
+  readonly epoch: string;
+  /** Asks one state of the database. `ask` must not wait. */
+  read<T>(ask: (q: Query) => T): Promise<T>;
+  /**
+   * Runs `work`, which must not wait, and commits; what it throws undoes everything and is passed on. One at a time, in the
+   * order of the calls.
+   */
+  transaction<T>(cause: Cause, work: (tx: Tx) => T): Promise<T>;
+  close(): void;
+}

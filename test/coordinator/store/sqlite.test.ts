@@ -1,0 +1,109 @@
+/** The store's promises on a real SQLite file: one transaction at a time, in order, as a whole, and only with its `Tx`. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Failure } from "../../../shared/failure.ts";
+import { getCircuit } from "../../../coordinator/store/circuit-queries.ts";
+import { insertCircuit, removeCircuit } from "../../../coordinator/store/circuits.ts";
+import { openDb } from "../../../coordinator/store/open.ts";
+import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
+import { getWorker, upsertWorker } from "../../../coordinator/store/workers.ts";
+import { newCircuit, NOW, portRegistration } from "../../support/rows.ts";
+import { WORKER } from "../../support/values.ts";
+
+let directory: string;
+let store: SqliteStore;
+const cause = { requestId: "req-1", now: () => NOW };
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), "app-proxy-store-"));
+  store = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
+  await store.transaction(cause, (tx) => upsertWorker(tx, portRegistration("w"), WORKER, NOW));
+});
+
+afterEach(() => {
+  store.close();
+  rmSync(directory, { recursive: true });
+});
+
+const revision = () => store.read((q) => getWorker(q, WORKER)?.revision);
+
+test("a transaction knows its request and its one time, and what it has done", async () => {
+  let at = NOW;
+  const seen = await store.transaction({ requestId: "req-2", now: () => at++ }, (tx) => {
+    const row = insertCircuit(tx, newCircuit({ port: 10_205 }));
+    removeCircuit(tx.onBehalfOf("req-3"), row, "deleted");
+    return { cause: tx.cause, recorded: tx.recorded.map(({ kind, requestId }) => [kind, requestId]) };
+  });
+  expect(seen).toEqual({ cause: { requestId: "req-2", now: NOW }, recorded: [["created", "req-2"], ["removed", "req-3"]] }); // prettier-ignore
+  const rows = store.db.query.changes.findMany().sync();
+  expect(rows.map(({ requestId, createdAt }) => [requestId, createdAt])).toEqual([["req-2", NOW], ["req-3", NOW]]); // prettier-ignore
+});
+
+test("what is thrown undoes all, and is passed on", async () => {
+  const fault = new Failure("appproxy/port-not-available");
+  const failing = store.transaction(cause, (tx) => {
+    insertCircuit(tx, newCircuit({ port: 10_205 }));
+    throw fault;
+  });
+  expect(await failing.catch((error: unknown) => error)).toBe(fault);
+  expect(await revision()).toBe(0);
+});
+
+test("transactions run in the order of their calls, each on what the one before has left", async () => {
+  const order = [1, 2, 3].map((at) =>
+    store.transaction(cause, (tx) => [at, insertCircuit(tx, newCircuit({ port: 10_204 + at })).revision]),
+  );
+  expect(await Promise.all(order)).toEqual([[1, 1], [2, 2], [3, 3]]); // prettier-ignore
+});
+
+test("a transaction is over with its end: nothing is written with it later", async () => {
+  const kept = await store.transaction(cause, (tx) => [tx, tx.onBehalfOf("req-2")]);
+  for (const tx of kept) {
+    const late = [() => insertCircuit(tx, newCircuit({ port: 10_205 })), () => tx.onBehalfOf("req-3")];
+    for (const act of late) expect(act).toThrow("Cannot use a transaction after its end");
+  }
+  expect(await revision()).toBe(0);
+});
+
+test("within a transaction only the transaction is asked", async () => {
+  const inner: Promise<unknown>[] = [];
+  await store.transaction(cause, (tx) => {
+    insertCircuit(tx, newCircuit({ port: 10_205 }));
+    inner.push(
+      store.read((q) => getWorker(q, WORKER)).catch(String),
+      store.transaction(cause, (own) => insertCircuit(own, newCircuit({ port: 10_206 }))).catch(String),
+    );
+  });
+  const refused = "Error: Cannot use the store within its own transaction: that is what `tx` is for";
+  expect(await Promise.all(inner)).toEqual([refused, refused]);
+  expect(await revision()).toBe(1);
+});
+
+test("work that waits is refused, and undone", async () => {
+  const waiting = store.transaction(cause, async (tx) => {
+    insertCircuit(tx, newCircuit({ port: 10_205 }));
+    await Bun.sleep(0);
+  });
+  expect(await waiting.catch(String)).toBe("Error: Cannot wait within a transaction: its work is synchronous");
+  expect(await revision()).toBe(0);
+});
+
+test("a read sees one state, whatever another process writes meanwhile", async () => {
+  const other = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
+  const seen = store.readNow((q) => {
+    const before = getWorker(q, WORKER)?.revision;
+    other.writeNow({ requestId: null, now: NOW }, (tx) => insertCircuit(tx, newCircuit({ port: 10_205 })));
+    return [before, getWorker(q, WORKER)?.revision];
+  });
+  other.close();
+  expect([seen, await revision()]).toEqual([[0, 0], 1]);
+});
+
+test("only a transaction can write", () => {
+  // @ts-expect-error: the compiler says so too.
+  const writing = () => store.readNow((q) => insertCircuit(q, newCircuit({ port: 10_205 })));
+  expect(writing).toThrow("nor write without one");
+  expect(store.readNow((q) => getCircuit(q, WORKER))).toBeUndefined();
+});
