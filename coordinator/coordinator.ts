@@ -83,6 +83,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
       clearInterval(asking);
       await platform.stop();
       await periodic.stop();
+      services.serving.stop();
       await acknowledgements.stop();
       if (app.server !== null) await stopServer(app.server);
       await publisher.stop();

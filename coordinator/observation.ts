@@ -9,6 +9,8 @@ export interface Listening {
   since(): number;
   /** Finds out whether it was interrupted since the last call. Called every LOOK_MS. */
   look(): "even" | "slept" | "clock was set";
+  /** What was heard could not be written down: silence up to now says nothing. */
+  lapsed(): void;
 }
 
 /** How often `look` is to be called. Milliseconds. */
@@ -24,6 +26,9 @@ export function createListening(now: () => number, steady: () => number = () => 
   let last = { wall: since, steady: steady() };
   return {
     since: () => since,
+    lapsed() {
+      since = now();
+    },
     look() {
       const here = { wall: now(), steady: steady() };
       const passed = here.steady - last.steady;

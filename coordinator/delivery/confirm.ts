@@ -2,7 +2,7 @@
  * Whether a worker serves a circuit as it is now: the wait after a commit that creation, reuse and endpoint calls share.
  * What no worker acknowledges in time is taken back, so that nothing is left behind.
  */
-import { Failure } from "../../shared/failure.ts";
+import { Failure, reason } from "../../shared/failure.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Query } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
@@ -34,6 +34,8 @@ export interface Serving {
   takeBack(row: store.CircuitRow, requestId: string | null): Promise<void>;
   /** Resolves when the circuits' workers do as these rows say, a second later at the latest: who is late does so soon. */
   applied(rows: readonly store.CircuitRow[]): Promise<void>;
+  /** Does not try again what could not be taken back. */
+  stop(): void;
 }
 
 interface Services {
@@ -43,6 +45,8 @@ interface Services {
 }
 
 const SETTLE_MS = 1000;
+/** Between two tries to take back what could not be taken back. Milliseconds. */
+const RETRY_MS = 500;
 
 export function createServing(
   { database, log, bus }: Deps,
@@ -98,6 +102,10 @@ export function createServing(
   /** Circuits that are to be taken back with the next commit: thousands of a call are late together. */
   let late: Late[] = [];
   let takingBack: Promise<void> | null = null;
+  /** Those that could not be taken back. */
+  let left: Late[] = [];
+  let retry: ReturnType<typeof setTimeout> | null = null;
+  let isStopped = false;
 
   function takeBack(row: store.CircuitRow, requestId: string | null): Promise<void> {
     late.push({ row, requestId });
@@ -108,7 +116,33 @@ export function createServing(
     const all = late;
     late = [];
     takingBack = null;
-    await withdraw(all);
+    try {
+      await withdraw(all);
+    } catch (error) {
+      log.warn({ circuits: all.length, reason: reason(error) }, "cannot take circuits back; trying until it works");
+      tryAgain(all);
+      throw error;
+    }
+  }
+
+  /** Whoever asked has heard of the failure; what is left behind must go all the same. */
+  function tryAgain(all: readonly Late[]): void {
+    left = left.concat(all);
+    if (!isStopped && left.length > 0) retry ??= setTimeout(() => void withdrawLeft(), RETRY_MS);
+  }
+
+  async function withdrawLeft(): Promise<void> {
+    retry = null;
+    // Where somebody waits anew, it is served, or late once more.
+    const { waited = [], free = [] } = Object.groupBy(left, ({ row }) => (isAwaited(row) ? "waited" : "free"));
+    left = [];
+    try {
+      await withdraw(free);
+      tryAgain(waited);
+    } catch (error) {
+      log.debug({ circuits: free.length, reason: reason(error) }, "cannot take circuits back yet");
+      tryAgain([...waited, ...free]);
+    }
   }
 
   /** Forgets those that never served, unless they were moved, changed or acknowledged meanwhile. */
@@ -140,7 +174,15 @@ export function createServing(
     }
   }
 
-  return { wait, takeBack, applied };
+  return {
+    wait,
+    takeBack,
+    applied,
+    stop() {
+      isStopped = true;
+      if (retry !== null) clearTimeout(retry);
+    },
+  };
 }
 
 /** No worker has said in time that it serves a circuit. */

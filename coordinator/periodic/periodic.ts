@@ -84,6 +84,8 @@ export function startPeriodic(
       // One line an outage.
       if (!failing) log.error({ reason: reason(error) }, "periodic work fails; it is tried until it works");
       failing = true;
+      // Heartbeats could not be noted either: nobody is lost for that.
+      listening.lapsed();
     }
   }
 

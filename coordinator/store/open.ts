@@ -12,23 +12,26 @@ import { digestOf } from "../../shared/protocol/digest.ts";
 import { isoTime } from "../../shared/values.ts";
 import * as schema from "./schema.ts";
 import type { Db } from "./session.ts";
-import { SqliteStore } from "./sqlite.ts";
+import { isLocked, PATIENCE_MS, SqliteStore } from "./sqlite.ts";
 
 const MIGRATIONS = join(import.meta.dir, "../../drizzle");
 
-/** Opens or creates the database at `path`. Throws with the action, the file and what was wanted. */
-export function openDb(path: string, newId: () => string): SqliteStore {
+/**
+ * Opens or creates the database at `path`. Throws with the action, the file and what was wanted. `patience`: how long a
+ * transaction waits for another process's lock, milliseconds.
+ */
+export function openDb(path: string, newId: () => string, patience: number = PATIENCE_MS): SqliteStore {
   // Several coordinators may create one database at the same moment; Drizzle's migrator does not wait for a lock.
   for (const end = performance.now() + LOCK_WAIT_MS; ; Bun.sleepSync(20)) {
     try {
-      return openOnce(path, newId);
+      return openOnce(path, newId, patience);
     } catch (error) {
       // Drizzle wraps what SQLite says.
       const fault = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
       if (!(fault instanceof SQLiteError)) throw error;
       // Another process has just done the same step of a migration.
       const isDone = /already exists|no such table|duplicate column/.test(fault.message);
-      const passing = fault.code?.startsWith("SQLITE_BUSY") === true || isDone;
+      const passing = isLocked(fault) || isDone;
       if (passing && performance.now() < end) continue;
       throw new Error(`Cannot open the database ${path}: ${fault.message}`, { cause: error });
     }
@@ -37,9 +40,10 @@ export function openDb(path: string, newId: () => string): SqliteStore {
 
 // --- internal ---
 
+/** Nothing is served yet: it is waited for in the thread. Milliseconds. */
 const LOCK_WAIT_MS = 5000;
 
-function openOnce(path: string, newId: () => string): SqliteStore {
+function openOnce(path: string, newId: () => string, patience: number): SqliteStore {
   const isNew = !existsSync(path);
   const sqlite = new Database(path, { create: true, strict: true });
   try {
@@ -55,7 +59,7 @@ function openOnce(path: string, newId: () => string): SqliteStore {
     const db = drizzle(sqlite, { schema });
     migrate(db, { migrationsFolder: MIGRATIONS });
     renewDigests(db);
-    return new SqliteStore(sqlite, db, readEpoch(db, newId));
+    return new SqliteStore(sqlite, db, readEpoch(db, newId), patience);
   } catch (error) {
     sqlite.close();
     throw error;

@@ -1,34 +1,63 @@
-/** SQLite behind the store: one connection, and one transaction at a time on it. */
-import type { Database } from "bun:sqlite";
+/**
+ * SQLite behind the store: one connection, and a queue before it. A transaction runs at once when nobody waits; while another
+ * process has the write lock it waits in the queue, not in the thread: everything else goes on meanwhile.
+ */
+import { SQLiteError, type Database } from "bun:sqlite";
+import { Failure } from "../../shared/failure.ts";
 import { openQuery, openTx, type Db } from "./session.ts";
 import type { Cause, Query, Store, Tx } from "./store.ts";
+
+/** Another process's commit takes about a millisecond: for that it is waited in the thread. Milliseconds. */
+export const BUSY_TIMEOUT_MS = 20;
+/** So long a transaction waits for a lock that another process keeps. Milliseconds. */
+export const PATIENCE_MS = 5000;
+/** Between two tries. Milliseconds. */
+const RETRY_MS = 10;
+/** Others have their turn when transactions that waited have taken so long. Milliseconds. */
+const TURN_MS = 20;
+/** More are refused at once. */
+const MAX_WAITING = 10_000;
+
+interface Waiting {
+  /** Runs the transaction; false when another process has the lock. */
+  attempt: () => boolean;
+  reject: (fault: Error) => void;
+  /** performance.now() milliseconds. */
+  until: number;
+}
 
 export class SqliteStore implements Store {
   readonly epoch: string;
   /** The connection itself: for tests, which look at what is stored and spoil it. */
   readonly db: Db;
   readonly #sqlite: Database;
+  readonly #patience: number;
   readonly #query: Query;
   readonly #deferred: (work: () => unknown) => unknown;
   readonly #immediate: (work: () => unknown) => unknown;
+  readonly #waiting: Waiting[] = [];
+  #isDraining = false;
   #isInside = false;
+  #isClosed = false;
 
-  constructor(sqlite: Database, db: Db, epoch: string) {
+  constructor(sqlite: Database, db: Db, epoch: string, patience: number) {
     this.epoch = epoch;
     this.db = db;
     this.#sqlite = sqlite;
+    this.#patience = patience;
     this.#query = openQuery(db);
     const runs = sqlite.transaction((work: () => unknown) => this.#inside(work));
     this.#deferred = runs.deferred;
     this.#immediate = runs.immediate;
+    sqlite.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
   }
 
-  /** As `read`, and now. */
+  /** As `read`, and now. Throws what SQLite says when it is locked. */
   readNow<T>(ask: (q: Query) => T): T {
     return this.#deferred(() => ask(this.#query)) as T;
   }
 
-  /** As `transaction`, and now. */
+  /** As `transaction`, and now. Throws what SQLite says when it is locked. */
   writeNow<T>(cause: Tx["cause"], work: (tx: Tx) => T): T {
     const { tx, close } = openTx(this.db, cause);
     try {
@@ -38,24 +67,78 @@ export class SqliteStore implements Store {
     }
   }
 
-  // Both are functions that wait for nothing: what they throw is their callers' rejection.
-  // oxlint-disable-next-line typescript/require-await
   async read<T>(ask: (q: Query) => T): Promise<T> {
-    return this.readNow(ask);
+    // Readers wait for no writer: only while another process opens or closes the file, or mends it after a crash.
+    for (const end = performance.now() + this.#patience; ; await Bun.sleep(RETRY_MS)) {
+      try {
+        return this.readNow(ask);
+      } catch (error) {
+        if (!isLocked(error)) throw error;
+        if (performance.now() > end) throw locked(error);
+      }
+    }
   }
 
-  // oxlint-disable-next-line typescript/require-await
-  async transaction<T>(cause: Cause, work: (tx: Tx) => T): Promise<T> {
-    return this.writeNow({ requestId: cause.requestId, now: cause.now() }, work);
+  transaction<T>(cause: Cause, work: (tx: Tx) => T): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    const attempt = (): boolean => {
+      let hasBegun = false;
+      try {
+        const stamped = { requestId: cause.requestId, now: cause.now() };
+        const begun = (tx: Tx): T => {
+          hasBegun = true;
+          return work(tx);
+        };
+        resolve(this.writeNow(stamped, begun));
+      } catch (error) {
+        if (!hasBegun && isLocked(error)) return false;
+        reject(error);
+      }
+      return true;
+    };
+    if (this.#waiting.length === 0 && attempt()) return promise;
+    if (this.#waiting.length >= MAX_WAITING) reject(locked());
+    else this.#waiting.push({ attempt, reject, until: performance.now() + this.#patience });
+    if (!this.#isDraining) void this.#drain();
+    return promise;
   }
 
-  /** Leaves everything in the one file, so that a copy of it is a backup. */
+  /** Leaves everything in the one file, so that a copy of it is a backup. Who still waits is refused. */
   close(): void {
+    this.#isClosed = true;
+    for (const { reject } of this.#waiting.splice(0)) reject(new Error("The database was closed"));
     this.#sqlite.run("PRAGMA wal_checkpoint(TRUNCATE)");
     this.#sqlite.close();
   }
 
   // --- internal ---
+
+  /** Runs what waits, in order, as soon as the lock is free. Never rejects: each transaction's fault is its caller's. */
+  async #drain(): Promise<void> {
+    this.#isDraining = true;
+    // What is tried again and again must not take the others' time.
+    this.#sqlite.run("PRAGMA busy_timeout = 0");
+    await Bun.sleep(RETRY_MS);
+    let since = performance.now();
+    for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
+      const isDone = first.attempt();
+      if (isDone) this.#waiting.shift();
+      else this.#giveUp();
+      if (isDone && performance.now() - since < TURN_MS) continue;
+      await Bun.sleep(isDone ? 0 : RETRY_MS);
+      since = performance.now();
+    }
+    this.#isDraining = false;
+    if (!this.#isClosed) this.#sqlite.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+  }
+
+  /** Refuses those that have waited for too long. */
+  #giveUp(): void {
+    const now = performance.now();
+    const fresh = this.#waiting.findIndex(({ until }) => until > now);
+    const over = this.#waiting.splice(0, fresh === -1 ? this.#waiting.length : fresh);
+    for (const { reject } of over) reject(locked());
+  }
 
   #inside(work: () => unknown): unknown {
     // It would see, or be undone with, what is not its own.
@@ -69,4 +152,18 @@ export class SqliteStore implements Store {
       this.#isInside = false;
     }
   }
+}
+
+/** Whether SQLite says that another process has what it needs. */
+export function isLocked(error: unknown): boolean {
+  // Drizzle wraps what SQLite says.
+  const fault = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
+  return fault instanceof SQLiteError && fault.code?.startsWith("SQLITE_BUSY") === true;
+}
+
+// --- internal ---
+
+function locked(cause?: unknown): Failure {
+  const msg = "The database is locked by another process; try again";
+  return new Failure("service-unavailable", cause === undefined ? msg : { msg, cause });
 }

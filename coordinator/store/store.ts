@@ -43,7 +43,8 @@ export interface Store {
   read<T>(ask: (q: Query) => T): Promise<T>;
   /**
    * Runs `work`, which must not wait, and commits; what it throws undoes everything and is passed on. One at a time, in the
-   * order of the calls.
+   * order of the calls, at once when nobody is before it. Rejects with service-unavailable when another process has the
+   * database's write lock for too long; nothing was run then.
    */
   transaction<T>(cause: Cause, work: (tx: Tx) => T): Promise<T>;
   close(): void;

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
+import { pino } from "pino";
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
 import { startCoordinator } from "../../coordinator/coordinator.ts";
 import { openDb } from "../../coordinator/store/open.ts";
@@ -14,7 +15,7 @@ import { createCodec } from "../../shared/protocol/envelope.ts";
 import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import { CHANNEL } from "../../shared/bus/redis.ts";
 import { CallFailed, createClient, type Client } from "../../shared/client/client.ts";
-import { silentLog } from "../../shared/runtime/log.ts";
+import { silentLog, type Log } from "../../shared/runtime/log.ts";
 import { redisMessengers } from "../../shared/redis/messengers.ts";
 import { operations } from "../../shared/protocol/operations.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
@@ -32,6 +33,10 @@ export interface Stage {
   client: Client<typeof operations>;
   /** What coordinators have published, one an entry, in order. */
   told: AppProxyEvent[];
+  /** The coordinators' SQLite file. */
+  database: string;
+  /** What coordinators have logged. */
+  lines: Record<string, unknown>[];
   /** Moves the coordinators' clock. */
   later(seconds: number): void;
   /** A worker of ours for both kinds of traffic; with `node_id: undefined` one of the original's. */
@@ -51,14 +56,18 @@ export type Registration = Record<string, unknown> & { authority: string };
 
 export const OWNER = "f38dea23-50fa-42a0-b5ae-338f5f4693f4";
 
-export async function startStage(settings: ClusterSettings = {}): Promise<Stage> {
+/** `patience`: how long coordinators wait for a lock on the database, milliseconds. */
+export async function startStage(settings: ClusterSettings & { patience?: number } = {}): Promise<Stage> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-service-"));
   const redis = await startRedis();
-  const toml = coordinatorToml(join(directory, "db.sqlite3"), { ...settings, redisPort: redis.port });
+  const database = join(directory, "db.sqlite3");
+  const lines: Stage["lines"] = [];
+  const log = pino({ level: "debug" }, { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
+  const toml = coordinatorToml(database, { ...settings, redisPort: redis.port });
   const stops: (() => unknown)[] = [() => rmSync(directory, { recursive: true, force: true }), () => redis.stop()];
   let ahead = 0;
   const coordinator = async () => {
-    const started = await startOne(toml, () => Date.now() + ahead);
+    const started = await startOne(toml, () => Date.now() + ahead, log, settings.patience);
     stops.push(() => started.stop());
     return started.baseUrl;
   };
@@ -74,6 +83,8 @@ export async function startStage(settings: ClusterSettings = {}): Promise<Stage>
     manager,
     client,
     told,
+    database,
+    lines,
     later: (seconds) => void (ahead += seconds * 1000),
     async worker(registration) {
       const started = await startFakeWorker(manager, redis.port, { ...OURS, ...registration });
@@ -167,17 +178,26 @@ export function replay(events: readonly AppProxyEvent[], authority: string): Map
 
 const OURS = { node_id: "n1", accepted_traffics: ["interactive", "inference"] };
 
-async function startOne(toml: string, now: () => number): Promise<{ baseUrl: string; stop: () => Promise<void> }> {
+async function startOne(
+  toml: string,
+  now: () => number,
+  log: Log,
+  patience?: number,
+): Promise<{ baseUrl: string; stop: () => Promise<void> }> {
   const config = loadCoordinatorConfig("test", toml, {}).values;
   const newId = () => crypto.randomUUID();
   const codec = createCodec(API_SECRET, config.events.accept_unsigned);
   const { bus, live, close } = redisMessengers(config.redis, codec, silentLog());
-  const database = openDb(config.db.path, newId);
+  const database = openDb(config.db.path, newId, patience);
   const platform = createPlatformChannel(config, silentLog());
   // The clock that is moved stands for time that passes.
-  const startedAt = now();
-  const listening = { since: () => startedAt, look: () => "even" as const };
-  const deps = { config, database, bus, live, platform, log: silentLog(), now, newId, listening };
+  let heardSince = now();
+  const listening = {
+    since: () => heardSince,
+    look: () => "even" as const,
+    lapsed: () => void (heardSince = now()),
+  };
+  const deps = { config, database, bus, live, platform, log, now, newId, listening };
   const coordinator = await startCoordinator(deps);
   await until(() => bus.healthy() && platform.healthy());
   return {

@@ -112,6 +112,13 @@ describe("listening", () => {
   });
 });
 
+test("listening begins anew when what was heard could not be written down", () => {
+  const listening = createListening(() => now, () => steady); // prettier-ignore
+  passes(LOOK_MS);
+  listening.lapsed();
+  expect([listening.since(), listening.look()]).toEqual([NOW + LOOK_MS, "even"]);
+});
+
 test("what a coordinator that is gone has recorded is published by another one", async () => {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-periodic-"));
   const path = join(directory, "c.sqlite3");

@@ -18,7 +18,7 @@ const cause = { requestId: "req-1", now: () => NOW };
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "app-proxy-store-"));
-  store = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
+  store = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID(), 200);
   await store.transaction(cause, (tx) => upsertWorker(tx, portRegistration("w"), WORKER, NOW));
 });
 
@@ -99,6 +99,33 @@ test("a read sees one state, whatever another process writes meanwhile", async (
   });
   other.close();
   expect([seen, await revision()]).toEqual([[0, 0], 1]);
+});
+
+test("while another connection has the lock transactions wait in order; after their patience they are refused", async () => {
+  const other = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
+  const done: string[] = [];
+  const ask = (name: string) => store.transaction(cause, () => done.push(name));
+  other.db.run("BEGIN IMMEDIATE");
+  const refused = [ask("a"), ask("b")].map((one) => one.catch((error: unknown) => error));
+  for (const error of await Promise.all(refused)) expect(error).toMatchObject({ kind: "service-unavailable" });
+  const waiting = [ask("c"), ask("d")];
+  expect([done, await revision()]).toEqual([[], 0]);
+  other.db.run("ROLLBACK");
+  const last = ask("e");
+  await Promise.all([...waiting, last]);
+  expect(done).toEqual(["c", "d", "e"]);
+  other.close();
+});
+
+test("who waits when the store is closed is refused", async () => {
+  const path = join(directory, "another.sqlite3");
+  const [one, other] = [openDb(path, () => "x"), openDb(path, () => "x")];
+  other.db.run("BEGIN IMMEDIATE");
+  const waiting = one.transaction(cause, () => "done").catch(String);
+  other.db.run("ROLLBACK");
+  one.close();
+  expect(await waiting).toBe("Error: The database was closed");
+  other.close();
 });
 
 test("only a transaction can write", () => {
