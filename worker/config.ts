@@ -18,7 +18,7 @@ import { originOf } from "../shared/http/origins.ts";
 import { reason } from "../shared/failure.ts";
 import { readTls } from "../shared/runtime/tls.ts";
 import { APP_MODES, FRONTEND_MODES } from "../shared/protocol/schema/circuit.ts";
-import { SAME_SITES } from "./access/permit.ts";
+import { SAME_SITES } from "./access/permit-cookie.ts";
 import { ROUTE_POLICIES } from "./upstreams/policy.ts";
 
 export const WORKER_FILE = "app-proxy-worker.toml";

@@ -36,6 +36,11 @@ export function addressMatcher(list: string | readonly string[]): AddressMatcher
   };
 }
 
+/** One form of an address, which has many spellings: load balancers and sockets do not choose the same. Other text stays. */
+export function canonicalAddress(address: string): string {
+  return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
+}
+
 // --- internal ---
 
 function entries(list: string): string[] {

@@ -5,7 +5,8 @@
 import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
 import type { Circuit, Route } from "../../shared/protocol/schema/circuit.ts";
 import { liveKeys } from "../../shared/live/live.ts";
-import { PermitAuthority, permitCookieName } from "../../worker/access/permit.ts";
+import { permitCookieName } from "../../worker/access/permit-cookie.ts";
+import { PermitAuthority } from "../../worker/access/permit.ts";
 import type { FakeCoordinator } from "../support/fake-coordinator.ts";
 import { PERMIT_SECRET } from "../support/manager.ts";
 import type { RedisServer } from "../support/redis.ts";

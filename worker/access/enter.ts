@@ -7,18 +7,14 @@ import type { Answer } from "../../shared/http/page.ts";
 import { languageOf } from "../../shared/pages/language.ts";
 import { isFramed } from "../../shared/pages/reader.ts";
 import { redirectPath } from "../../shared/http/redirect.ts";
-import { validPermit, type AdmitSettings } from "./authorize.ts";
+import type { AdmitSettings } from "./authorize.ts";
 import type { Burner } from "./single-use.ts";
 import type { RequestHead } from "../seam/engine.ts";
 import { CLEARING, clearingPage, expireCookies, isTrustworthy, mayHoldLeavings } from "./leavings.ts";
-import {
-  LEGACY_COOKIE,
-  permitCookie,
-  permitCookieName,
-  TICKET_LIFETIME,
-  type PermitClaims,
-  type TicketClaims,
-} from "./permit.ts";
+import { heldPermit, type Held } from "./held-permit.ts";
+import { legacyLines } from "./permit-cookie.ts";
+import { freshPermit } from "./permit-jar.ts";
+import { TICKET_LIFETIME, type PermitClaims, type TicketClaims } from "./permit.ts";
 import type { Entry } from "../circuits/table.ts";
 import { unseen, UNSEEN_HEADERS } from "./unseen.ts";
 
@@ -46,15 +42,15 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
   if (isYoung && needsCookie && isForeignFrame(head)) throw needsTab(ticket, settings);
   const fresh = isYoung && (await burner.burn(ticket.jti, BURNT_SECONDS * 1000));
   const path = redirectPath(ticket?.path ?? "") ?? "/";
-  const held = heldPermit(entry, head, settings);
+  const held = heldPermit(circuit, head.header("cookie"), settings);
   if (fresh) {
     const lines = cookies(ticket, head, settings);
-    if (!mayHoldLeavings(circuit, held.permit)) return goTo(path, lines);
+    if (!mayHoldLeavings(circuit, permitIn(held))) return goTo(path, lines);
     lines.push(...expireCookies(circuit, head.header("cookie")));
     if (isTrustworthy(settings.secure, head.authority)) return goTo(path, [...CLEARING, ...lines]);
     return clearingPage(path, [...PRIVATE_HEADERS, ...lines], languageOf(head.header("accept-language")));
   }
-  if (held.good || circuit.open_to_public) return goTo(path, []);
+  if (held.kind === "permit" || held.kind === "legacy" || circuit.open_to_public) return goTo(path, []);
   const msg = "This link was used already or has expired; open the app again";
   throw new Failure("invalid-credentials", { msg, page: isYoung ? "link-used" : "link-expired" });
 }
@@ -94,16 +90,7 @@ function readTicket(head: RequestHead, circuitId: string, { permits }: AdmitSett
 }
 
 function cookies({ uid, cid }: TicketClaims, head: RequestHead, settings: AdmitSettings): [string, string][] {
-  const { permits, jar, secure, lifetime, acceptLegacy } = settings;
-  const permit = permits.issue(uid, cid, Math.floor(settings.now() / 1000), lifetime);
-  const name = permitCookieName(cid, secure);
-  const lines: [string, string][] = [
-    ["Set-Cookie", permitCookie(name, permit, settings, lifetime)],
-    ...jar.tidy(head.header("cookie"), name),
-  ];
-  if (acceptLegacy && uid !== "")
-    lines.push(["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]);
-  return lines;
+  return [...freshPermit(uid, cid, head.header("cookie"), settings), ...legacyLines(uid, settings)];
 }
 
 /** A page of another origin asks for the circuit to be cleared (leavings.ts); only who has a ticket may have that. */
@@ -112,22 +99,13 @@ function quietHeaders(entry: Entry, head: RequestHead, settings: AdmitSettings):
   if (circuit.recycled_at === undefined) return UNSEEN_HEADERS;
   const ticket = readTicket(head, circuit.id, settings);
   const isNew = ticket !== null && ticket.exp * 1000 > settings.now();
-  const clears = isNew && mayHoldLeavings(circuit, heldPermit(entry, head, settings).permit);
+  const clears = isNew && mayHoldLeavings(circuit, permitIn(heldPermit(circuit, head.header("cookie"), settings)));
   return clears ? [...UNSEEN_HEADERS, ...CLEARING] : UNSEEN_HEADERS;
 }
 
-/** Whether the request may pass, and its permit for this circuit; null for the compatible one, and for none. */
-function heldPermit(
-  entry: Entry,
-  head: RequestHead,
-  settings: AdmitSettings,
-): { good: boolean; permit: PermitClaims | null } {
-  try {
-    return { good: true, permit: validPermit(entry, head, settings) };
-  } catch (error) {
-    if (error instanceof Failure) return { good: false, permit: null };
-    throw error;
-  }
+/** What tells since when a browser has been cleared: the compatible permit tells nothing. */
+function permitIn(held: Held): PermitClaims | null {
+  return held.kind === "permit" ? held.claims : null;
 }
 
 function goTo(path: string, cookieLines: [string, string][]): Answer {

@@ -2,8 +2,8 @@
  * Who used a setup token first: the same client may use its link again for a while, because the platform's WebUI fetches
  * a link before it opens it (security 4). Remembered in Redis for all nodes, and here for when Redis is away.
  */
-import ipaddr from "ipaddr.js";
 import { reason } from "../../shared/failure.ts";
+import { canonicalAddress } from "../../shared/http/addresses.ts";
 import type { LiveData } from "../../shared/live/live.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 
@@ -53,7 +53,7 @@ export function createFirstUses(live: LiveData, log: Log, now: () => number): Fi
     async claim(id, client) {
       const here = recall(id);
       if (here !== undefined) return here;
-      const mine = { by: oneForm(client), at: now() };
+      const mine = { by: canonicalAddress(client), at: now() };
       const use = ask(id, mine);
       known.set(id, { until: mine.at + SAME_CLIENT_SECONDS * 1000, use });
       const first = await use;
@@ -74,7 +74,7 @@ export function createFirstUses(live: LiveData, log: Log, now: () => number): Fi
 }
 
 export function isSameClient({ by }: FirstUse, client: string): boolean {
-  return by === oneForm(client);
+  return by === canonicalAddress(client);
 }
 
 /** Whether the link is nobody's any more. */
@@ -83,11 +83,6 @@ export function isOver({ at }: FirstUse, now: number): boolean {
 }
 
 // --- internal ---
-
-/** One address has many spellings; load balancers and sockets do not choose the same. */
-function oneForm(address: string): string {
-  return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
-}
 
 function written({ by, at }: FirstUse): string {
   return `${at} ${by ?? ""}`;

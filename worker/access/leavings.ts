@@ -14,6 +14,7 @@ import { renderPassing } from "../../shared/pages/render.ts";
 import type { Answer } from "../../shared/http/page.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { withoutOurCookies } from "../http/headers.ts";
+import { wantsSecure } from "./permit-cookie.ts";
 import type { PermitClaims } from "./permit.ts";
 
 /** Whether a browser may still have what was left: it shows no permit from since the circuit is on this slot. */
@@ -39,9 +40,7 @@ export function expireCookies(circuit: Circuit, header: string | null): [string,
   return [...new Set(names)]
     .filter((name) => name !== "")
     .map((name) => {
-      // RFC 6265bis §4.1.3: names with these beginnings are taken with Secure only.
-      const secure = /^__(host|secure)-/i.test(name) ? "; Secure" : "";
-      return ["Set-Cookie", `${name}=; Path=/; Max-Age=0${secure}`];
+      return ["Set-Cookie", `${name}=; Path=/; Max-Age=0${wantsSecure(name) ? "; Secure" : ""}`];
     });
 }
 

@@ -5,15 +5,14 @@
 import type { Answer } from "../../shared/http/page.ts";
 import type { AdmitSettings } from "./authorize.ts";
 import type { RequestHead } from "../seam/engine.ts";
-import { cookieValues, LEGACY_COOKIE, permitCookieName } from "./permit.ts";
+import { showsPermit } from "./held-permit.ts";
 import type { Entry } from "../circuits/table.ts";
 
 /** A page of the circuit's own asks for its manifest, and no permit comes along. Forms with a permit go their usual way. */
 export function isBareManifest(head: RequestHead, { circuit }: Entry, { secure }: AdmitSettings): boolean {
   if (head.header("sec-fetch-dest") !== "manifest" || head.header("sec-fetch-site") !== "same-origin") return false;
   if (head.method !== "GET" || circuit.open_to_public || circuit.app_mode === "inference") return false;
-  const cookie = head.header("cookie");
-  return [permitCookieName(circuit.id, secure), LEGACY_COOKIE].every((name) => cookieValues(cookie, name).length === 0);
+  return !showsPermit(circuit, head.header("cookie"), secure);
 }
 
 /**

@@ -3,7 +3,15 @@
  * to every server there, so they must not pile up: what is over is expired with the next answer that sets a permit, and
  * at most 24 stay. Asked at setup, at entry and when a permit is renewed, never for a plain request.
  */
-import { circuitOfCookie, issueOf, permitCookie, type CookieRules, type PermitAuthority } from "./permit.ts";
+import {
+  circuitOfCookie,
+  expiryLine,
+  permitCookieName,
+  permitLine,
+  type CookieRules,
+  type PermitRules,
+} from "./permit-cookie.ts";
+import { issueOf, type PermitAuthority } from "./permit.ts";
 import type { Table } from "../circuits/table.ts";
 
 export interface JarDeps {
@@ -37,12 +45,19 @@ export function createPermitJar(deps: JarDeps): PermitJar {
       const names = left.toSorted((a, b) => b.usedAt - a.usedAt).map(({ name }) => name);
       const stay = new Set([...new Set(names)].slice(0, MAX_PERMITS - 1));
       const gone = new Set(held.map(({ name }) => name).filter((name) => !stay.has(name)));
-      return [...gone].map((name) => {
-        const secure = deps.cookie.secure || name.startsWith("__Host-");
-        return ["Set-Cookie", permitCookie(name, "", { ...deps.cookie, secure }, 0)];
-      });
+      return [...gone].map((name) => expiryLine(name, deps.cookie));
     },
   };
+}
+
+/** Sets a new permit, and expires what has to go of the request's cookies beside it. */
+export function freshPermit(
+  uid: string,
+  cid: string,
+  cookies: string | null,
+  rules: PermitRules & { jar: PermitJar },
+): [string, string][] {
+  return [permitLine(uid, cid, rules), ...rules.jar.tidy(cookies, permitCookieName(cid, rules.secure))];
 }
 
 // --- internal ---

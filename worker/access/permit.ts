@@ -1,5 +1,6 @@
 /**
- * Permits: the cookies with which a person may use a circuit, and the one-time tickets that lead to them.
+ * Permits, with which a person may use a circuit, and the one-time tickets that lead to them, as texts (permit-cookie.ts has
+ * the cookies).
  * A permit is bound to one circuit and person. It is issued in the compact form (compact-permit.ts); that of earlier
  * versions, v2, is read until it expires, and issued where `permit.compact` is off: an older node knows no other.
  * The compatible one of the original is accepted only by configuration.
@@ -131,49 +132,6 @@ export function legacyPermit(secret: string, uid: string, digest: string): strin
   return Buffer.from(createHmac(digest, secret).update(uid.toLowerCase()).digest("hex")).toString("base64");
 }
 
-/** The cookie of a circuit. `__Host-` binds it to one host, which browsers demand TLS for. */
-export function permitCookieName(circuitId: string, tls: boolean): string {
-  return `${tls ? "__Host-" : ""}appproxy_permit_${circuitId.slice(0, 8)}`;
-}
-
-export const LEGACY_COOKIE = "appproxy_permit";
-
-/** The circuit's first digits in the name of a permit's cookie; null for any other cookie. */
-export function circuitOfCookie(name: string): string | null {
-  return /^(?:__Host-)?appproxy_permit_([0-9a-f]{8})$/.exec(name)?.[1] ?? null;
-}
-
-/** How permits travel. */
-export interface CookieRules {
-  /** Browsers reach circuits with TLS. */
-  secure: boolean;
-  /** `none`: also into frames of other sites' pages. Browsers want TLS for it. */
-  sameSite: (typeof SAME_SITES)[number];
-}
-
-export const SAME_SITES = ["lax", "none"] as const;
-
-/**
- * The `Set-Cookie` value of a permit. One that comes into frames is partitioned (CHIPS): it is kept for each platform that
- * shows the app, so that browsers which block third-party cookies take it and no other site's pages send it along.
- */
-export function permitCookie(name: string, value: string, { secure, sameSite }: CookieRules, maxAge: number): string {
-  const reach = sameSite === "none" ? "SameSite=None; Secure; Partitioned" : `SameSite=Lax${secure ? "; Secure" : ""}`;
-  return `${name}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; ${reach}`;
-}
-
-/**
- * All values of a cookie in a `Cookie` header, without the quotes that they may have (RFC 6265 §4.1.1): Python's cookies put
- * a value with a `=` in quotes, and browsers send them back.
- */
-export function cookieValues(header: string | null, name: string): string[] {
-  if (header === null) return [];
-  return header.split(";").flatMap((pair) => {
-    const at = pair.indexOf("=");
-    return at !== -1 && pair.slice(0, at).trim() === name ? [unquoted(pair.slice(at + 1).trim())] : [];
-  });
-}
-
 /** What a permit's text says of its issue, unproved: of the compact form, and of v2 only the time. Null for other text. */
 export function issueOf(permit: string): PermitStamp | null {
   const stamp = readStamp(permit);
@@ -184,10 +142,6 @@ export function issueOf(permit: string): PermitStamp | null {
 }
 
 // --- internal ---
-
-function unquoted(value: string): string {
-  return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
-}
 
 const MAX_SEALED = 4096;
 /** Permits of a generation: more than a worker has users at a time. About 400 bytes each. */

@@ -11,14 +11,16 @@ import { languageOf } from "../../shared/pages/language.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { redirectPath } from "../../shared/http/redirect.ts";
-import { permitUser, type AdmitSettings } from "./authorize.ts";
+import { checkAddress, type AdmitSettings } from "./authorize.ts";
 import { clientOf, plainAddress, type Proxies } from "../http/client-address.ts";
 import { ENTER_PATH, PRIVATE_HEADERS } from "./enter.ts";
 import { isOver, isSameClient, SAME_CLIENT_SECONDS, type FirstUses } from "./first-use.ts";
 import type { Homes } from "../circuits/homes.ts";
 import { clearingFromOutside, mayHoldLeavings } from "./leavings.ts";
 import type { Knocks } from "./tcp-allowlist.ts";
-import { cookieValues, LEGACY_COOKIE, permitCookie, permitCookieName, type PermitClaims } from "./permit.ts";
+import { heldPermit, holdsPermit, permitUser, validPermitOf } from "./held-permit.ts";
+import { legacyLines, permitCookieName, permitLine } from "./permit-cookie.ts";
+import type { PermitClaims } from "./permit.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 import { seemsUnseen, unseen, UNSEEN_HEADERS } from "./unseen.ts";
 
@@ -87,18 +89,20 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   if (path === null) throw badLink("redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);
   const { permits, now } = deps.admission;
-  const mayHold = mayHoldLeavings(circuit, clearedBy(request, entry, deps.admission));
+  const mayHold = mayHoldLeavings(circuit, clearedBy(circuit, header("cookie"), deps.admission));
   // To a public one anybody may go, and by this way only to be cleared of what another's app has left there.
   if (circuit.open_to_public && !mayHold) return goTo(origin + path, []);
   if (use === "another" && !circuit.open_to_public) {
-    if (holdsPermit(request, entry, deps.admission)) return goTo(origin + path, []);
+    // In port mode the API has the circuits' host, so a browser that reloads this page shows its permit, or the original's.
+    if (holdsPermit(circuit, header("cookie"), deps.admission)) return goTo(origin + path, []);
     throw alreadyUsed(claims.home);
   }
   const uid = permitUser(circuit) ?? "";
   const ticket = permits.ticket({ uid, cid: circuit.id, jti: deps.newId(), path }, Math.floor(now() / 1000));
   const name = permitCookieName(circuit.id, deps.admission.secure);
-  const tidied = deps.admission.jar.tidy(request.headers.get("cookie"), name);
-  const lines = [...tidied, ...mark(circuit, deps.admission), ...legacyCookies(uid, deps.admission)];
+  const tidied = deps.admission.jar.tidy(header("cookie"), name);
+  // Programs that know only the original take its cookie from this answer.
+  const lines = [...tidied, ...mark(circuit, deps.admission), ...legacyLines(uid, deps.admission)];
   const onward = `${origin}${ENTER_PATH}?t=${ticket}`;
   // Another user's service worker, of which nobody knows, may answer the navigation itself. Service workers are only where
   // browsers say how they ask.
@@ -128,9 +132,8 @@ async function useOf({ jti, exp }: Claims, client: string, { firstUses, admissio
 
 /** Lets the address in for raw TCP; gives the link that tells the platform's client app where to connect (wire 7). */
 async function tcpSetup(entry: Entry, token: string, address: string, deps: SetupDeps): Promise<string> {
-  const { circuit, allowed } = entry;
-  if (allowed !== null && !allowed(address))
-    throw new Failure("client-ip-not-allowed", "E20011: Client address not allowed");
+  const { circuit } = entry;
+  checkAddress(entry, address);
   await deps.knocks.note(circuit.id, address);
   // An origin is without its port where that is the scheme's own.
   const { hostname } = new URL(deps.origin(entry));
@@ -220,28 +223,11 @@ function nothing(status: number): Response {
   return new Response(null, { status, headers: UNSEEN_HEADERS });
 }
 
-/** In port mode the API has the circuits' host, so a browser that reloads this page shows its permit, or the original's. */
-function holdsPermit(request: Request, { circuit }: Entry, settings: AdmitSettings): boolean {
-  const uid = circuit.user_id ?? "";
-  if (permitOf(uid, request, circuit, settings) !== null) return true;
-  const legacy = settings.acceptLegacy && uid !== "" ? request.headers.get("cookie") : null;
-  return cookieValues(legacy, LEGACY_COOKIE).some((permit) => settings.permits.isLegacy(permit, uid));
-}
-
 /** What says that this browser was cleared for a circuit: its permit, or a mark. */
-function clearedBy(request: Request, { circuit }: Entry, settings: AdmitSettings): PermitClaims | null {
+function clearedBy(circuit: Circuit, cookies: string | null, settings: AdmitSettings): PermitClaims | null {
   if (circuit.recycled_at === undefined) return null;
-  const permit = permitOf(permitUser(circuit) ?? "", request, circuit, settings);
-  return permit ?? permitOf(MARK_USER, request, circuit, settings);
-}
-
-function permitOf(uid: string, { headers }: Request, circuit: Circuit, settings: AdmitSettings): PermitClaims | null {
-  const { permits, secure, now } = settings;
-  for (const text of cookieValues(headers.get("cookie"), permitCookieName(circuit.id, secure))) {
-    const claims = permits.read(text, uid, circuit.id);
-    if (claims !== null && claims.exp * 1000 > now()) return claims;
-  }
-  return null;
+  const held = heldPermit(circuit, cookies, settings);
+  return held.kind === "permit" ? held.claims : validPermitOf(MARK_USER, circuit, cookies, settings);
 }
 
 /** Nobody: a mark lets nobody in. */
@@ -255,16 +241,7 @@ const MARK_LIFETIME = 30 * 24 * 3600;
  */
 function mark(circuit: Circuit, settings: AdmitSettings): [string, string][] {
   if (circuit.recycled_at === undefined || circuit.frontend_mode === "port") return [];
-  const value = settings.permits.issue(MARK_USER, circuit.id, Math.floor(settings.now() / 1000), MARK_LIFETIME);
-  return [["Set-Cookie", permitCookie(permitCookieName(circuit.id, settings.secure), value, settings, MARK_LIFETIME)]];
-}
-
-/** Programs that know only the original take its cookie from this answer. */
-function legacyCookies(uid: string, settings: AdmitSettings): [string, string][] {
-  const { permits, lifetime, acceptLegacy } = settings;
-  return acceptLegacy && uid !== ""
-    ? [["Set-Cookie", permitCookie(LEGACY_COOKIE, permits.legacy(uid), settings, lifetime)]]
-    : [];
+  return [permitLine(MARK_USER, circuit.id, settings, MARK_LIFETIME)];
 }
 
 function goTo(location: string, more: [string, string][]): Response {

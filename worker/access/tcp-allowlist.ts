@@ -2,8 +2,8 @@
  * Knocks: which client addresses have passed `/setup` for a TCP circuit (security 6). Raw TCP carries no credential,
  * so this is what lets a connection in. Remembered for all nodes of an authority, and here for when Redis is away.
  */
-import ipaddr from "ipaddr.js";
 import { reason } from "../../shared/failure.ts";
+import { canonicalAddress } from "../../shared/http/addresses.ts";
 import type { LiveData } from "../../shared/live/live.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 
@@ -61,7 +61,6 @@ export function createKnocks(live: LiveData, log: Log, now: () => number): Knock
 
 // --- internal ---
 
-/** One address has many spellings; load balancers and sockets do not choose the same. */
 function keyOf(circuitId: string, address: string): string {
-  return `${circuitId} ${ipaddr.isValid(address) ? ipaddr.process(address).toString() : address}`;
+  return `${circuitId} ${canonicalAddress(address)}`;
 }

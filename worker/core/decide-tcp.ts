@@ -7,6 +7,7 @@ import { toFailure } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import type { Admission, Arrival } from "../seam/engine.ts";
 import { plainAddress } from "../http/client-address.ts";
+import { isAllowed } from "../access/authorize.ts";
 import type { Knocks } from "../access/tcp-allowlist.ts";
 import { RouteAttempt } from "../upstreams/attempt.ts";
 import { useOf, type Entry, type Table } from "../circuits/table.ts";
@@ -67,9 +68,9 @@ function admit(arrival: Arrival, deps: TcpDeps): Admitted | Promise<Admitted> {
   });
 }
 
-function refusal({ allowed, pool }: Entry, address: string, { maxConnections }: TcpRules): string | null {
-  if (allowed !== null && !allowed(address)) return "its address is not allowed";
-  return pool.open >= maxConnections ? `the circuit has ${maxConnections} connections already` : null;
+function refusal(entry: Entry, address: string, { maxConnections }: TcpRules): string | null {
+  if (!isAllowed(entry, address)) return "its address is not allowed";
+  return entry.pool.open >= maxConnections ? `the circuit has ${maxConnections} connections already` : null;
 }
 
 function open(entry: Entry, arrival: Arrival, { usage, log }: TcpDeps): Admitted {

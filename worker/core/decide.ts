@@ -101,19 +101,15 @@ function walk(head: RequestHead, entry: Entry | null, deps: DecideDeps, hold: Ho
   if (entry === null) throw unresolved(head, domain, isReady());
   const client = clientOf(head, proxies);
   if (hasNoPort(client.host)) client.host = withPort(client.host, deps.origin(entry));
-  if (isPreflight(head, entry, deps.listed)) {
-    checkAddress(entry, client);
-    return { kind: "answer", answer: preflightAnswer(head, entry) };
-  }
+  checkAddress(entry, client.address);
+  if (isPreflight(head, entry, deps.listed)) return { kind: "answer", answer: preflightAnswer(head, entry) };
   if (isEnter(head.target)) {
-    checkAddress(entry, client);
     return enter(entry, head, admission, burner).then(
       (answer): Decided => ({ kind: "answer", answer }),
       (error: unknown) => refusal(error, entry),
     );
   }
   if (isBareManifest(head, entry, admission)) {
-    checkAddress(entry, client);
     log.debug(
       { circuit: entry.circuit.id, url: redactUrl(head.target) },
       "a web app manifest was asked for without cookies",

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { addressMatcher } from "../../../shared/http/addresses.ts";
 import { reason } from "../../../shared/failure.ts";
 import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
-import { admit, validPermit, type AdmitSettings } from "../../../worker/access/authorize.ts";
+import { admit, checkAddress, validPermit, type AdmitSettings } from "../../../worker/access/authorize.ts";
 import { createBearers } from "../../../worker/access/bearer.ts";
 import { clientOf } from "../../../worker/http/client-address.ts";
 import { createPermitJar } from "../../../worker/access/permit-jar.ts";
@@ -53,12 +53,10 @@ const good = cookie(permit());
 
 function enter(headers: [string, string][], over: HeadWish = {}, circuit: Partial<Circuit> = {}, how = settings()) {
   const request = head({ ...over, headers: [HOST, ...headers] });
-  const admitted = admit(
-    entry(circuit),
-    request,
-    clientOf(request, { trusted: addressMatcher([]), secure: false }),
-    how,
-  );
+  const one = entry(circuit);
+  const client = clientOf(request, { trusted: addressMatcher([]), secure: false });
+  checkAddress(one, client.address);
+  const admitted = admit(one, request, client, how);
   if (admitted instanceof Promise) throw new Error("only bearer tokens take their time");
   return admitted;
 }

@@ -4,13 +4,14 @@ import { describe, expect, test } from "bun:test";
 import { MAX_PERMITS } from "../../../worker/access/permit-jar.ts";
 import {
   cookieValues,
-  issueOf,
+  expiryLine,
   LEGACY_COOKIE,
-  legacyPermit,
-  PermitAuthority,
-  permitCookie,
+  legacyLines,
   permitCookieName,
-} from "../../../worker/access/permit.ts";
+  permitLine,
+  type PermitRules,
+} from "../../../worker/access/permit-cookie.ts";
+import { issueOf, legacyPermit, PermitAuthority } from "../../../worker/access/permit.ts";
 import vectors from "../../fixtures/permit.json" with { type: "json" };
 import { CIRCUIT, USER } from "../../support/values.ts";
 
@@ -208,19 +209,33 @@ describe("the cookie", () => {
     expect(LEGACY_COOKIE).toBe("appproxy_permit");
   });
 
-  test("is for the whole host, for no script and for no other site, and under TLS for nothing else", () => {
-    expect(permitCookie("n", "v", { secure: false, sameSite: "lax" }, 60)).toBe(
-      "n=v; Path=/; Max-Age=60; HttpOnly; SameSite=Lax",
-    );
-    expect(permitCookie("n", "v", { secure: true, sameSite: "lax" }, 60)).toBe(
-      "n=v; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure",
-    );
+  function rules(over: Partial<PermitRules> = {}): PermitRules {
+    const permits = authority();
+    return { permits, secure: false, sameSite: "lax", acceptLegacy: false, lifetime: 60, now: () => NOW * 1000, ...over }; // prettier-ignore
+  }
+  const issued = authority().issue(USER, CIRCUIT, NOW, 60);
+
+  test.each<[string, Partial<PermitRules>, string]>([
+    ["over http", {}, `appproxy_permit_c1c1c1c1=${issued}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax`],
+    ["under TLS, for nothing else", { secure: true }, `__Host-appproxy_permit_c1c1c1c1=${issued}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure`], // prettier-ignore
+    ["for frames, kept apart for each site that shows it", { secure: true, sameSite: "none" }, `__Host-appproxy_permit_c1c1c1c1=${issued}; Path=/; Max-Age=60; HttpOnly; SameSite=None; Secure; Partitioned`], // prettier-ignore
+  ])("is for the whole host, for no script and for no other site: %s", (_, over, line) => {
+    expect(permitLine(USER, CIRCUIT, rules(over))).toEqual(["Set-Cookie", line]);
   });
 
-  test("for frames is sent to other sites' pages too, kept apart for each of them", () => {
-    expect(permitCookie("n", "v", { secure: true, sameSite: "none" }, 60)).toBe(
-      "n=v; Path=/; Max-Age=60; HttpOnly; SameSite=None; Secure; Partitioned",
-    );
+  test("of the original is set where it counts, and for nobody never", () => {
+    expect(legacyLines(USER, rules())).toEqual([]);
+    expect(legacyLines("", rules({ acceptLegacy: true }))).toEqual([]);
+    const value = legacyPermit(SECRET, USER, "sha256");
+    expect(legacyLines(USER, rules({ acceptLegacy: true }))).toEqual([
+      ["Set-Cookie", `appproxy_permit=${value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax`],
+    ]);
+  });
+
+  test("is expired with the attributes that browsers take for its name", () => {
+    const [plain, bound] = ["appproxy_permit_c1c1c1c1", "__Host-appproxy_permit_c1c1c1c1"];
+    expect(expiryLine(plain, rules())[1]).toBe(`${plain}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax`);
+    expect(expiryLine(bound, rules())[1]).toBe(`${bound}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure`);
   });
 
   test.each([
