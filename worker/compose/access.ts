@@ -1,0 +1,66 @@
+/** Who may use which circuit: what requests, connections and `/setup` are judged by. Holds nothing that has to be stopped. */
+import { addressMatcher } from "../../shared/http/addresses.ts";
+import type { AdmitSettings } from "../access/authorize.ts";
+import { createBearers } from "../access/bearer.ts";
+import { createListed, type Listed } from "../access/cors.ts";
+import { createFirstUses, type FirstUses } from "../access/first-use.ts";
+import { createPermitJar } from "../access/permit-jar.ts";
+import { PermitAuthority } from "../access/permit.ts";
+import { createBurner, type Burner } from "../access/single-use.ts";
+import { createKnocks, type Knocks } from "../access/tcp-allowlist.ts";
+import { Homes } from "../circuits/homes.ts";
+import type { Entry, Table } from "../circuits/table.ts";
+import type { Proxies } from "../http/client-address.ts";
+import { circuitOrigins } from "../urls.ts";
+import type { Parts } from "./parts.ts";
+
+export interface Access {
+  admission: AdmitSettings;
+  /** Where browsers find a circuit. */
+  origin: (entry: Entry) => string;
+  /** Whose pages may call a circuit with credentials. */
+  listed: Listed;
+  proxies: Proxies;
+  homes: Homes;
+  knocks: Knocks;
+  burner: Burner;
+  firstUses: FirstUses;
+}
+
+interface AccessDeps {
+  table: Table;
+  /** Whether the table is all that there is by now. */
+  isComplete: () => boolean;
+  /** The port on which wildcard traffic is heard. Asked for with the first request. */
+  wildcardPort: () => number;
+}
+
+export function createAccess({ config, live, log, now }: Parts, deps: AccessDeps): Access {
+  const { proxy_worker: own, permit, secrets } = config;
+  const { table } = deps;
+  const secure = own.tls_advertised || own.tls_listen;
+  const originOf = circuitOrigins(config, deps.wildcardPort);
+  const origin = ({ circuit }: Entry) => originOf(circuit);
+  const listed = createListed({ table, everywhere: own.allowed_origins, domain: own.wildcard_domain.domain, origin });
+  const permits = new PermitAuthority(config.permit_hash, { authority: own.authority, compact: permit.compact });
+  const cookie = { secure, sameSite: permit.same_site };
+  return {
+    admission: {
+      permits,
+      own: (entry) => ({ origin: origin(entry), lists: (theirs: string) => listed(entry, theirs) }),
+      jar: createPermitJar({ permits, table, cookie, complete: deps.isComplete, now }),
+      bearers: createBearers(secrets.jwt_secret, now),
+      ...cookie,
+      acceptLegacy: permit.accept_legacy,
+      lifetime: permit.lifetime,
+      now,
+    },
+    origin,
+    listed,
+    proxies: { trusted: addressMatcher(own.trusted_proxies), secure },
+    homes: new Homes(own.home_url),
+    knocks: createKnocks(live, log, now),
+    burner: createBurner(live, log, now),
+    firstUses: createFirstUses(live, log, now),
+  };
+}

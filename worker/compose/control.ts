@@ -1,0 +1,104 @@
+/** What keeps the worker in step with its coordinator: registration and circuits, kernels that are gone, saved circuits. */
+import type { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
+import type { Homes } from "../circuits/homes.ts";
+import type { WorkerConfig } from "../config.ts";
+import { createRefusals } from "../health/gone-kernels.ts";
+import { reportRoutes } from "../health/http-checks.ts";
+import { probeTcp } from "../net/probe-tcp.ts";
+import type { CoordinatorClient } from "../state/coordinator-client.ts";
+import { createSnapshots, snapshotPath, type Snapshots } from "../state/snapshot.ts";
+import { createSync, type Sync } from "../state/sync.ts";
+import type { Circuits } from "./circuits.ts";
+import type { DataPlane } from "./data-plane.ts";
+import type { Parts } from "./parts.ts";
+
+/** `stop` also ends looks at kernels, and waits for circuits that are being saved. */
+export type Control = Sync;
+
+interface ControlDeps {
+  coordinator: CoordinatorClient;
+  circuits: Circuits;
+  dataPlane: DataPlane;
+  homes: Homes;
+  /** Where the worker's own API is heard. */
+  apiPort: number;
+}
+
+/** Says nothing to the coordinator before `start`. */
+export function createControl(parts: Parts, deps: ControlDeps): Control {
+  const { config, bus, newId, log, now } = parts;
+  const { coordinator, dataPlane, homes, apiPort } = deps;
+  const { table, usage } = deps.circuits;
+  const refusals = createRefusals({
+    table,
+    probe: probeTcp,
+    report: (id, report) => coordinator.reportRefused(id, report),
+    log,
+    now,
+  });
+  const sync = createSync({
+    registration: registration(config, apiPort, dataPlane.wildcardPort),
+    nodeId: newId(),
+    coordinator,
+    bus,
+    table,
+    frontends: dataPlane.frontends,
+    log,
+    probe: (circuits) => refusals.probe(circuits),
+    report: () => reportRoutes(table),
+    told: (answer) => homes.told(answer.home_url),
+    usageDelayed: () => usage.delayed(),
+    saved: () => snapshots?.load() ?? null,
+    period: config.proxy_worker.heartbeat_period * 1000,
+  });
+  const snapshots = savedIn(parts, deps.circuits, sync);
+  return {
+    ...sync,
+    async stop() {
+      await sync.stop();
+      refusals.stop();
+      await snapshots?.stop();
+    },
+  };
+}
+
+// --- internal ---
+
+/** Null when that is switched off. */
+function savedIn({ config, log, ownNow }: Parts, { table }: Circuits, sync: Sync): Snapshots | null {
+  const { snapshot_dir: directory, snapshot_max_age: maxAge, authority } = config.proxy_worker;
+  if (directory === "") return null;
+  return createSnapshots({
+    path: snapshotPath(directory, authority),
+    authority,
+    maxAge: maxAge * 1000,
+    table,
+    state: () => sync.state(),
+    log,
+    // Compared with the times of files, which this machine's clock has made.
+    now: ownNow,
+  });
+}
+
+/** What the coordinator is told of this worker. */
+function registration({ proxy_worker: own }: WorkerConfig, apiPort: number, wildcardPort: number): WorkerRegistration {
+  const { port_proxy: ports, wildcard_domain: wildcard } = own;
+  const isPort = own.frontend_mode === "port";
+  const range = ports.advertised_port_range ?? ports.bind_port_range;
+  return {
+    authority: own.authority,
+    frontend_mode: own.frontend_mode,
+    protocol: own.protocol,
+    hostname: own.api_advertised_addr?.host ?? (isPort ? ports.advertised_host : null) ?? own.api_bind_addr.host,
+    tls_listen: own.tls_listen,
+    tls_advertised: own.tls_advertised,
+    api_port: own.api_advertised_addr?.port ?? apiPort,
+    port_range: isPort && range !== null ? [...range] : null,
+    wildcard_domain: isPort ? null : wildcard.domain,
+    wildcard_traffic_port: isPort ? null : (wildcard.advertised_port ?? wildcardPort),
+    accepted_traffics: [...own.accepted_traffics],
+    filtered_apps_only: own.filtered_apps_only,
+    app_filters: own.app_filters.map((filter) => ({ ...filter })),
+    traefik_last_used_marker_path: null,
+  };
+}

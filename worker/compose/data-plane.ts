@@ -1,0 +1,111 @@
+/** What carries users' traffic: the core on the circuits, and the listeners through which the engine asks it. */
+import { hostPort } from "../../shared/values.ts";
+import { isPortFree } from "../../shared/runtime/ports.ts";
+import type { TlsPair } from "../../shared/runtime/tls.ts";
+import type { ServiceWorkerNotes } from "../circuits/service-workers.ts";
+import type { Entry } from "../circuits/table.ts";
+import { createAdvice } from "../core/advice.ts";
+import { createCore } from "../core/decide.ts";
+import { createHold } from "../core/hold.ts";
+import { drain } from "../drain.ts";
+import { createPortFrontends, createWildcardFrontends, type Frontends } from "../listeners/frontends.ts";
+import { accepts } from "../net/probe-tcp.ts";
+import type { Core } from "../seam/engine.ts";
+import { bindPort } from "../urls.ts";
+import type { Access } from "./access.ts";
+import type { Circuits } from "./circuits.ts";
+import type { Parts } from "./parts.ts";
+
+export interface DataPlane {
+  frontends: Frontends;
+  /** The port on which wildcard traffic is heard; in port mode the configured one. */
+  wildcardPort: number;
+  /** Ends the traffic within `shutdown_timeout`: nothing new, running requests finish, and what is left is closed. */
+  stop(): Promise<void>;
+}
+
+interface DataPlaneDeps {
+  circuits: Circuits;
+  access: Access;
+  serviceWorkers: Pick<ServiceWorkerNotes, "fetched">;
+  tls: TlsPair | null;
+  /** False until circuits are known for the first time. */
+  isReady: () => boolean;
+  /** There is one port more or less that can't be opened. */
+  portsChanged: () => void;
+}
+
+/** Throws when the address of wildcard traffic can't be had. */
+export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
+  const { config, log, now } = parts;
+  const { proxy_worker: own } = config;
+  const { circuits, access, serviceWorkers, isReady } = deps;
+  const { table, usage } = circuits;
+  const { knocks, proxies } = access;
+  const core = createCore({
+    ...access,
+    table,
+    isReady,
+    usage,
+    serviceWorkers,
+    log,
+    advise: createAdvice(proxies, log),
+    domain: own.wildcard_domain.domain,
+    tcp: { knocks: own.tcp_auth === "none" ? null : knocks, maxConnections: own.tcp_max_connections },
+    hold: createHold({ reach: accepts, now }),
+    capabilities: parts.engine.capabilities,
+  });
+  const opened = own.frontend_mode === "wildcard" ? openWildcard(parts, core, deps) : openPorts(parts, core, deps);
+  return {
+    ...opened,
+    async stop() {
+      await drain(opened.frontends, table, own.shutdown_timeout * 1000);
+    },
+  };
+}
+
+// --- internal ---
+
+type Opened = Pick<DataPlane, "frontends" | "wildcardPort">;
+
+/** One listener for all circuits, now. */
+function openWildcard({ engine, config, sharing }: Parts, core: Core<Entry>, { tls }: DataPlaneDeps): Opened {
+  const { bind_addr: address } = config.proxy_worker.wildcard_domain;
+  const { host: hostname, port } = address;
+  const listener = listenAt(`${hostPort(address)} (proxy_worker.wildcard_domain.bind_addr)`, () =>
+    engine.listen({ hostname, port, tls, frontend: { mode: "wildcard" }, sharing }, core),
+  );
+  return { frontends: createWildcardFrontends(listener), wildcardPort: listener.port };
+}
+
+/** A listener with each circuit. */
+function openPorts({ engine, config, sharing, log }: Parts, core: Core<Entry>, deps: DataPlaneDeps): Opened {
+  const { protocol, port_proxy: ports, wildcard_domain: wildcard } = config.proxy_worker;
+  const hostname = ports.bind_host;
+  let tls = deps.tls;
+  const frontends = createPortFrontends({
+    log,
+    bindPort: (port) => bindPort(port, config),
+    isFree: (port) => isPortFree(hostname, port),
+    changed: deps.portsChanged,
+    hasKin: () => sharing?.hasKin() ?? false,
+    // Raw TCP is the app's own from the first byte on: it has no TLS of ours.
+    listen: (port, seenAs) =>
+      protocol === "tcp"
+        ? engine.listenTcp({ hostname, port, seenAs, sharing }, core)
+        : engine.listen({ hostname, port, tls, frontend: { mode: "port", port: seenAs }, sharing }, core),
+  });
+  const renew = (pair: TlsPair) => {
+    tls = pair;
+    if (protocol !== "tcp") frontends.renew(pair);
+  };
+  return { frontends: { ...frontends, renew }, wildcardPort: wildcard.bind_addr.port };
+}
+
+function listenAt<T>(address: string, listen: () => T): T {
+  try {
+    return listen();
+  } catch (error) {
+    throw new Error(`Cannot listen on ${address}`, { cause: error });
+  }
+}

@@ -1,0 +1,55 @@
+/** The worker's own API with what it shows: figures, health, and `/setup` for those who enter. */
+import { startApi, type ApiServer } from "../api/server.ts";
+import type { TlsPair } from "../../shared/runtime/tls.ts";
+import type { WorkerConfig } from "../config.ts";
+import { createMetrics } from "../metrics.ts";
+import type { SyncState } from "../state/sync.ts";
+import type { Access } from "./access.ts";
+import type { Circuits } from "./circuits.ts";
+import type { DataPlane } from "./data-plane.ts";
+import type { Parts } from "./parts.ts";
+
+interface OwnApiDeps {
+  circuits: Circuits;
+  access: Access;
+  dataPlane: DataPlane;
+  tls: TlsPair | null;
+  sync: () => SyncState;
+  /** Fetches what this node may not know yet. */
+  refresh: () => Promise<void>;
+}
+
+/** Throws when its address can't be had. */
+export function openOwnApi(parts: Parts, deps: OwnApiDeps): ApiServer {
+  const { config, bus, sharing, log, clock, newId } = parts;
+  const { proxy_worker: own, secrets } = config;
+  const { access, tls, refresh } = deps;
+  const { table, usage } = deps.circuits;
+  const state = () => ({ ...deps.sync(), circuits: table.size, events: bus.healthy() });
+  const blocked = () => deps.dataPlane.frontends.blocked();
+  return startApi({
+    hostname: own.api_bind_addr.host,
+    port: own.api_bind_addr.port,
+    tls,
+    sharing,
+    log,
+    setup: { ...access, table, jwtSecret: secrets.jwt_secret, refresh, newId },
+    state,
+    clock,
+    blocked,
+    metrics: createMetrics({ table, usage, clock, blocked, state, allowed: own.metric_access_allowed_hosts }),
+    about: {
+      authority: own.authority,
+      app_mode: own.frontend_mode,
+      protocol: own.protocol,
+      available_slots: slotCount(config),
+    },
+  });
+}
+
+// --- internal ---
+
+function slotCount({ proxy_worker: { frontend_mode: mode, port_proxy: ports } }: WorkerConfig): number {
+  const range = ports.bind_port_range;
+  return mode === "wildcard" || range === null ? 0 : range[1] - range[0] + 1;
+}

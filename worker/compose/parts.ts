@@ -1,0 +1,38 @@
+/** What a worker is made of that is handed in from outside, and what all its parts share. */
+import type { Bus } from "../../shared/bus/bus.ts";
+import type { LiveData } from "../../shared/live/live.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import type { WorkerConfig } from "../config.ts";
+import type { Kin } from "../listeners/sibling.ts";
+import type { Engine } from "../seam/engine.ts";
+import { createClock, type Clock } from "../state/clock.ts";
+
+export interface WorkerDeps {
+  config: WorkerConfig;
+  engine: Engine;
+  /** Who may share this worker's ports; nobody without it. */
+  sharing?: Kin | null;
+  bus: Bus;
+  live: LiveData;
+  log: Log;
+  /** Epoch milliseconds. */
+  now: () => number;
+  newId: () => string;
+}
+
+export interface Parts extends WorkerDeps {
+  sharing: Kin | null;
+  /** Says of which worker each line is. */
+  log: Log;
+  clock: Clock;
+  /** The coordinator's time; epoch milliseconds. */
+  now: () => number;
+  /** This machine's time, as its files have it; epoch milliseconds. */
+  ownNow: () => number;
+}
+
+export function createParts(deps: WorkerDeps): Parts {
+  const log = deps.log.child({ worker: deps.config.proxy_worker.authority });
+  const clock = createClock({ own: deps.now, steady: () => performance.now(), log });
+  return { ...deps, sharing: deps.sharing ?? null, log, clock, now: clock.now, ownNow: deps.now };
+}
