@@ -10,8 +10,8 @@ const LOOKS_TO_ASK = 2;
 const LOOKS_TO_LEAVE = 5;
 /** What a peer that reads at 10 KB/s takes from one look to the next. */
 const BYTES_PER_LOOK = 95_000;
-/** More than two kernels hold. */
-const MOST_UNREAD = 16 * 1024 * 1024;
+/** More than two kernels hold: Linux 6.16 lets a receive buffer grow to 32 MiB, a send buffer to 4. */
+const MOST_UNREAD = 40 * 1024 * 1024;
 
 export class Keepalive {
   #heard = true;

@@ -31,7 +31,7 @@ test("one that has megabytes to read has the time for it, and no more than for w
   expect(keepalive.look()).toBe("gone");
   const flooded = new Keepalive();
   flooded.sent(1e12);
-  expect(looks(flooded, 181)).not.toContain("gone");
+  expect(looks(flooded, 446)).not.toContain("gone");
   expect(flooded.look()).toBe("gone");
 });
 
