@@ -16,16 +16,20 @@ async function greeted({ port }: Opened, count: number): Promise<Wire[]> {
   return wires;
 }
 
-/** As many, as soon as those that end count no more: a worker sees an end a moment after its client. */
-function greetedSoon(to: Opened, count: number): Promise<Wire[]> {
-  return until(async () => {
-    const wires = await Promise.all(Array.from({ length: count }, () => dial(to.port).catch(() => null)));
-    const open = wires.filter((wire) => wire !== null);
-    const greetings = await Promise.all(open.map((wire) => wire.readThrough("hello")));
-    if (greetings.length === count && !greetings.includes(null)) return open;
-    for (const wire of open) wire.close();
-    return null;
+/**
+ * As many, as soon as those that end count no more: a worker sees an end a moment after its client. Who is let in stays, since
+ * one that were closed again would count against the next one for a moment too.
+ */
+async function greetedSoon(to: Opened, count: number): Promise<Wire[]> {
+  const wires: Wire[] = [];
+  await until(async () => {
+    const wire = await dial(to.port).catch(() => null);
+    if (wire === null) return false;
+    if ((await wire.readThrough("hello")) === null) wire.close();
+    else wires.push(wire);
+    return wires.length === count;
   });
+  return wires;
 }
 
 /** `byDefault` is a stage with tcp_auth none and the limit that is not configured. */

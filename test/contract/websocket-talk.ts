@@ -68,7 +68,7 @@ export function webSocketTalk(shape: Shape): void {
         for (const opcode of [TEXT, BINARY])
           for (const length of LENGTHS) {
             const payload = Buffer.alloc(length, "text ");
-            const [frame] = await Promise.all([to.next(), from.send(opcode, payload)]);
+            const [frame] = await Promise.all([nextMessage(to), from.send(opcode, payload)]);
             expect([frame?.opcode, frame?.final, frame?.masked, frame?.payload.equals(payload)]).toEqual([opcode, true, to === app, true]); // prettier-ignore
           }
     });
@@ -77,9 +77,9 @@ export function webSocketTalk(shape: Shape): void {
       const { client, app } = await pair();
       const text = Buffer.from("\uFEFFa\0é€😀\u2028");
       await client.send(TEXT, text);
-      expect((await app.next())?.payload).toEqual(text);
+      expect((await nextMessage(app))?.payload).toEqual(text);
       await app.send(TEXT, text);
-      expect((await client.next())?.payload).toEqual(text);
+      expect((await nextMessage(client))?.payload).toEqual(text);
     });
 
     line("W3", "keeps the order of 20,000 messages each way at once", async () => {
