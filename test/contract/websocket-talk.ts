@@ -244,9 +244,9 @@ async function received(to: Peer, count: number): Promise<number[]> {
 }
 
 /** The worker may ask with a ping whether megabytes are read (dataplane W5). */
-async function nextMessage(to: Peer): ReturnType<Peer["next"]> {
+async function nextMessage(to: Peer, ms?: number): ReturnType<Peer["next"]> {
   for (;;) {
-    const frame = await to.next();
+    const frame = await to.next(ms);
     if (frame?.opcode !== PING) return frame;
   }
 }
