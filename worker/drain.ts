@@ -2,6 +2,7 @@
  * The end of a worker's traffic (dataplane F4): nothing new comes in, requests finish, WebSockets are asked to go one
  * after the other, so that their clients do not all come back at once, and what is left in the end is closed.
  */
+import { within } from "../shared/runtime/deadline.ts";
 import type { Frontends } from "./listeners/frontends.ts";
 import type { Carried } from "./upstreams/pool.ts";
 import type { Table } from "./circuits/table.ts";
@@ -21,10 +22,7 @@ export function idleTime(ms: number): number {
 export async function drain(frontends: Frontends, table: Table, ms: number): Promise<void> {
   const finished = frontends.finish(idleTime(ms));
   const sendRest = sendAway(table, ms * SPREAD);
-  const late = Promise.withResolvers<void>();
-  const timer = setTimeout(late.resolve, ms);
-  await Promise.race([finished, late.promise]);
-  clearTimeout(timer);
+  await within(ms, finished);
   // Bun itself would tell them 1001, after which notebooks never come back.
   sendRest();
   await frontends.abort();

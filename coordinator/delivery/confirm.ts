@@ -3,6 +3,7 @@
  * What no worker acknowledges in time is taken back, so that nothing is left behind.
  */
 import { Failure, reason } from "../../shared/failure.ts";
+import { within } from "../../shared/runtime/deadline.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Query } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
@@ -159,11 +160,8 @@ export function createServing(
   async function applied(rows: readonly store.CircuitRow[]): Promise<void> {
     const awaited = rows.length === 0 ? [] : await database.read((q) => rows.filter(answersTo(q)));
     if (awaited.length === 0) return;
-    const late = Promise.withResolvers<void>();
     const end = performance.now() + SETTLE_MS;
-    const timer = setTimeout(late.resolve, SETTLE_MS);
-    await Promise.race([Promise.all(awaited.map((row) => follow(row, end))), late.promise]);
-    clearTimeout(timer);
+    await within(SETTLE_MS, Promise.all(awaited.map((row) => follow(row, end))));
   }
 
   /** Resolves when the worker does as this row says, or as a newer one that another call has made of it. */

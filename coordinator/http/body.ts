@@ -3,6 +3,7 @@
  * the request, decoded after it was authenticated (access.ts), so that a stranger learns nothing from a bad body.
  */
 import { Failure } from "../../shared/failure.ts";
+import { within } from "../../shared/runtime/deadline.ts";
 
 /** How much of a body is read, and whose may be larger. Bytes. */
 export interface BodyLimits {
@@ -42,18 +43,10 @@ export async function readBody(request: Request, limits: BodyLimits): Promise<Ra
   const mayBeLarge = announced === null || announced > limits.small;
   const limit = mayBeLarge && (await limits.isTrusted()) ? limits.large : limits.small;
   if (announced !== null && announced > limit) throw tooLarge(limit, `${announced} bytes`);
-  let late = false;
-  const timer = setTimeout(() => {
-    late = true;
-    reader.cancel().catch(() => undefined); // the connection is gone already
-  }, BODY_TIMEOUT_MS);
-  try {
-    const text = await readText(reader, limit);
-    if (late) throw new Failure("invalid-api-params", `body: wanted all of it within ${BODY_TIMEOUT_MS / 1000} s`);
-    return new RawBody(text);
-  } finally {
-    clearTimeout(timer);
-  }
+  const text = await within(BODY_TIMEOUT_MS, readText(reader, limit));
+  if (text !== undefined) return new RawBody(text);
+  reader.cancel().catch(() => undefined); // the connection is gone already
+  throw new Failure("invalid-api-params", `body: wanted all of it within ${BODY_TIMEOUT_MS / 1000} s`);
 }
 
 // --- internal ---

@@ -1,5 +1,6 @@
 /** What a service's process does around the service: start-up messages, signals, unexpected errors. Called by the main.ts files. */
 import { reason } from "../failure.ts";
+import { within } from "./deadline.ts";
 import type { Log } from "./log.ts";
 import { isSupervised } from "./supervised.ts";
 
@@ -81,10 +82,7 @@ const API_STOP_MS = 5000;
 /** Stops an API server: running calls may end for a while, then what is left is closed. */
 export async function stopServer(server: { stop(closeActive?: boolean): Promise<void> }): Promise<void> {
   const finished = server.stop(false);
-  const late = Promise.withResolvers<void>();
-  const timer = setTimeout(late.resolve, API_STOP_MS);
-  await Promise.race([finished, late.promise]);
-  clearTimeout(timer);
+  await within(API_STOP_MS, finished);
   await server.stop(true);
 }
 

@@ -5,6 +5,7 @@
 import { decodeJwt, errors } from "jose";
 import { Failure } from "../../shared/failure.ts";
 import { verifyJwt } from "../../shared/protocol/jwt.ts";
+import { Recent } from "../../shared/runtime/recent.ts";
 
 /** What counts of a genuine token. */
 interface Bearer {
@@ -21,39 +22,22 @@ export interface Bearers {
   admit(circuitId: string, authorization: string | null): undefined | Promise<void>;
 }
 
-/** Tokens of a generation; about 1.5 KB each. */
+/** Twice as many at most; about 1.5 KB each. */
 const MAX_KNOWN = 10_000;
 /** As for all JWTs: clocks differ. Seconds. */
 const CLOCK_TOLERANCE = 5;
 
 /** `now` gives epoch milliseconds. */
 export function createBearers(jwtSecret: string, now: () => number): Bearers {
-  /** Genuine tokens seen lately, in two generations, so that the busy ones stay. */
-  let known = new Map<string, Bearer>();
-  let knownBefore = new Map<string, Bearer>();
-
-  function recall(token: string): Bearer | undefined {
-    const bearer = known.get(token);
-    if (bearer !== undefined) return bearer;
-    const old = knownBefore.get(token);
-    if (old !== undefined) remember(token, old);
-    return old;
-  }
-
-  function remember(token: string, bearer: Bearer): void {
-    if (known.size >= MAX_KNOWN) {
-      knownBefore = known;
-      known = new Map();
-    }
-    known.set(token, bearer);
-  }
+  /** Genuine tokens seen lately: the busy ones stay. */
+  const known = new Recent<Bearer>(MAX_KNOWN);
 
   async function learn(token: string): Promise<Bearer> {
     const claims = await verifyJwt(token, jwtSecret, ["exp"], now).catch((error: unknown) => {
       throw invalid(why(error));
     });
     const bearer = { circuitId: String(claims["id"]).toLowerCase(), exp: claims.exp ?? 0 };
-    remember(token, bearer);
+    known.set(token, bearer);
     return bearer;
   }
 
@@ -67,7 +51,7 @@ export function createBearers(jwtSecret: string, now: () => number): Bearers {
   return {
     admit(circuitId, authorization) {
       const token = tokenOf(authorization);
-      const bearer = recall(token);
+      const bearer = known.get(token);
       if (bearer !== undefined) return check(bearer, circuitId);
       return learn(token).then((fresh) => check(fresh, circuitId));
     },

@@ -7,6 +7,7 @@
  */
 import { createHash, createHmac } from "node:crypto";
 import { isRecord } from "../../shared/values.ts";
+import { Recent } from "../../shared/runtime/recent.ts";
 import { sameSecret } from "../../shared/runtime/secrets.ts";
 import { authorityTag, readStamp, sealPermit, unsealPermit, type PermitStamp } from "./compact-permit.ts";
 
@@ -55,9 +56,8 @@ export class PermitAuthority {
   readonly #tag: number;
   readonly #compact: boolean;
   readonly #legacy: PermitSettings;
-  /** Genuine permits seen lately, in two generations: a page makes a hundred requests with the same one. */
-  #verified = new Map<string, PermitClaims>();
-  #verifiedBefore = new Map<string, PermitClaims>();
+  /** Genuine permits seen lately: a page makes a hundred requests with the same one. */
+  readonly #verified = new Recent<PermitClaims>(MAX_VERIFIED);
 
   constructor(settings: PermitSettings, issue: PermitIssue = { authority: "", compact: true }) {
     const secrets = [settings.secret, ...settings.previous_secrets];
@@ -82,15 +82,9 @@ export class PermitAuthority {
   /** The claims of a genuine permit of this person and circuit, whatever its age; null for anything else. */
   read(permit: string, uid: string, cid: string): PermitClaims | null {
     const known = this.#verified.get(permit);
-    if (known !== undefined) return known.uid === uid && known.cid === cid ? known : null;
-    const before = this.#verifiedBefore.get(permit);
-    const claims = before ?? this.#verify(permit, uid, cid);
+    const claims = known ?? this.#verify(permit, uid, cid);
     if (claims?.uid !== uid || claims.cid !== cid) return null;
-    if (this.#verified.size >= MAX_VERIFIED) {
-      this.#verifiedBefore = this.#verified;
-      this.#verified = new Map();
-    }
-    this.#verified.set(permit, claims);
+    if (known === undefined) this.#verified.set(permit, claims);
     return claims;
   }
 
@@ -144,7 +138,7 @@ export function issueOf(permit: string): PermitStamp | null {
 // --- internal ---
 
 const MAX_SEALED = 4096;
-/** Permits of a generation: more than a worker has users at a time. About 400 bytes each. */
+/** More than a worker has users at a time; twice as many at most. About 400 bytes each. */
 const MAX_VERIFIED = 20_000;
 
 function keyId(secret: string): string {

@@ -3,6 +3,7 @@
  * connections, or some seconds. Meanwhile the browser shows the page that it has, without a flash, and the address keeps
  * its `#fragment`. Who else comes is answered at once.
  */
+import { within } from "../../shared/runtime/deadline.ts";
 import type { RequestHead } from "../seam/engine.ts";
 import type { Entry } from "../circuits/table.ts";
 import { troubleOf, type Trouble } from "../circuits/trouble.ts";
@@ -34,11 +35,8 @@ export function createHold({ reach, now }: HoldDeps): Hold {
     while (performance.now() < end && entry.trouble === trouble && entry.pool.answers === trouble.answers) {
       const upstreams = entry.pool.upstreams.slice(0, MAX_LOOKS).map(({ route }) => route);
       const looks = upstreams.map(({ kernel_host: host, kernel_port: port }) => reach(host, port));
-      const found = await Promise.race([
-        Promise.all(looks),
-        Bun.sleep(end - performance.now()).then((): boolean[] => []),
-      ]);
-      if (found.includes(true)) return;
+      const found = await within(end - performance.now(), Promise.all(looks));
+      if (found?.includes(true) === true) return;
       await Bun.sleep(LOOK_MS);
     }
   }

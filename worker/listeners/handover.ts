@@ -3,6 +3,7 @@
  * connections go there from now on, and this one keeps its listener until its queue has been taken and clients on idle
  * connections had the time to hear that they should come back.
  */
+import { within } from "../../shared/runtime/deadline.ts";
 import { UNSHARED, type Claim } from "./claim-port.ts";
 import type { Sharing } from "./types.ts";
 import { ListenerOrder } from "./order.ts";
@@ -120,7 +121,7 @@ export class HandOver {
   }
 
   async #wait(ms: number): Promise<void> {
-    await Promise.race([Bun.sleep(ms), this.#cut.promise]);
+    await within(ms, this.#cut.promise);
   }
 
   #steer(at: number): boolean {
