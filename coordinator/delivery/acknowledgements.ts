@@ -4,6 +4,7 @@
  */
 import type { CircuitAdded } from "../../shared/protocol/events.ts";
 import { reason } from "../../shared/failure.ts";
+import { Later } from "../../shared/runtime/later.ts";
 import { markAcknowledged, type CircuitRow } from "../store/circuits.ts";
 import type { Deps } from "../deps.ts";
 
@@ -64,36 +65,22 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
   const waiting = new Map<string, Wait>();
   /** What the database does not know yet. */
   const unnoted = new Map<string, Acknowledged>();
-  let failed = false;
-  let noteTimer: ReturnType<typeof setTimeout> | null = null;
-  let noting: Promise<void> | null = null;
+  const notes = new Later({ work: note, isDue: () => unnoted.size > 0, afterMs: NOTE_AFTER_MS, retryMs: RETRY_MS });
   let stopped = false;
 
-  function noteIn(ms: number): void {
-    noteTimer ??= setTimeout(() => {
-      noteTimer = null;
-      noting = note().finally(() => {
-        noting = null;
-        if (unnoted.size > 0 && !stopped) noteIn(failed ? RETRY_MS : NOTE_AFTER_MS);
-      });
-    }, ms);
-  }
-
-  /** Never rejects. */
-  async function note(): Promise<void> {
+  async function note(): Promise<boolean> {
     const all = new Map(unnoted);
-    if (all.size === 0) return;
-    failed = false;
     try {
       await database.transaction({ requestId: null, now }, (tx) => markAcknowledged(tx, all));
       // Who has read a circuit just before the commit looks here within this turn.
       await Bun.sleep(0);
       for (const [id, noted] of all) if (unnoted.get(id) === noted) unnoted.delete(id);
+      return true;
     } catch (error) {
       // The disk may be full, or the database locked. Until it is noted it counts from memory: what people use must not be
       // taken back.
-      failed = true;
       log.warn({ reason: reason(error) }, "cannot note acknowledgements; trying again");
+      return false;
     }
   }
 
@@ -150,15 +137,12 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
         const wait = waiting.get(id);
         if (wait !== undefined && covers(acknowledged, wait.row)) wait.settle("acknowledged");
       }
-      if (noting === null) noteIn(NOTE_AFTER_MS);
+      notes.soon();
     },
     async stop() {
       stopped = true;
       for (const { settle } of waiting.values()) settle("late");
-      if (noteTimer !== null) clearTimeout(noteTimer);
-      noteTimer = null;
-      await noting;
-      await note();
+      await notes.stop();
     },
   };
 }

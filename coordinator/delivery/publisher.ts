@@ -5,6 +5,7 @@
 import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import { reason } from "../../shared/failure.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
+import { Later } from "../../shared/runtime/later.ts";
 import { countUnpublished, notePublished, selectUnpublished, type RecordedChange } from "../store/changes.ts";
 import type { Deps } from "../deps.ts";
 
@@ -36,8 +37,7 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
   let stopped = false;
   let wake: ReturnType<typeof setTimeout> | null = null;
   let unnoted: number[] = [];
-  let noteTimer: ReturnType<typeof setTimeout> | null = null;
-  let noting: Promise<void> | null = null;
+  const notes = new Later({ work: note, isDue: () => unnoted.length > 0, afterMs: NOTE_AFTER_MS, retryMs: RETRY_MS });
 
   async function drain(): Promise<void> {
     while (!stopped) {
@@ -49,34 +49,24 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
         away = false;
         for (const { change } of some) unnoted.push(change.id);
         last = some.at(-1)?.change.id ?? last;
-        if (noting === null) noteIn(NOTE_AFTER_MS);
+        notes.soon();
       }
       if (rows.length === 0 && !again) return;
     }
   }
 
-  function noteIn(ms: number): void {
-    noteTimer ??= setTimeout(() => {
-      noteTimer = null;
-      noting = note().finally(() => {
-        noting = null;
-        if (unnoted.length > 0 && !stopped) noteIn(RETRY_MS);
-      });
-    }, ms);
-  }
-
-  /** Never rejects. */
-  async function note(): Promise<void> {
+  async function note(): Promise<boolean> {
     const ids = unnoted;
     unnoted = [];
-    if (ids.length === 0) return;
     try {
       await database.transaction({ requestId: null, now }, (tx) => notePublished(tx, ids, tx.cause.now));
+      return true;
     } catch (error) {
       // The disk may be full, or the database locked. Unnoted ones are published once more at the next start, which harms
       // nobody.
       unnoted = [...ids, ...unnoted];
       log.warn({ reason: reason(error) }, "cannot note published changes");
+      return false;
     }
   }
 
@@ -114,10 +104,7 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
       stopped = true;
       if (wake !== null) clearTimeout(wake);
       await running;
-      if (noteTimer !== null) clearTimeout(noteTimer);
-      noteTimer = null;
-      await noting;
-      await note();
+      await notes.stop();
     },
   };
 }
