@@ -47,7 +47,7 @@ async function startWorker(verify: boolean) {
 
 test("it is refused, and the log says why", async () => {
   const worker = await startWorker(true);
-  const { reason } = await worker.said("no help from the coordinator; going on with what is known");
+  const { reason } = await worker.said("coordinator unreachable; serving the last known circuits");
   expect(reason).toMatch(/self.signed certificate/i);
 });
 

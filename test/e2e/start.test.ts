@@ -149,10 +149,10 @@ describe("a start", () => {
       }),
     );
     const service = spawnService("worker/main.ts", ["--config", lost]);
-    await service.said("no help from the coordinator; going on with what is known");
+    await service.said("coordinator unreachable; serving the last known circuits");
     const status = async (path: string) => (await fetch(`http://127.0.0.1:${api}${path}`)).status;
     expect([await status("/health/livez"), await status("/health/readyz")]).toEqual([200, 503]);
-    const [complaint] = service.lines.filter((line) => String(line["msg"]).startsWith("no help from the coordinator"));
+    const [complaint] = service.lines.filter((line) => String(line["msg"]).startsWith("coordinator unreachable"));
     expect(complaint).toMatchObject({ worker: "worker-1", reason: "PUT http://127.0.0.1:1/api/worker: ECONNREFUSED" });
     expect(await service.stop()).toBe(0);
   });

@@ -101,10 +101,10 @@ export function createSync(deps: SyncDeps): Sync {
       await beat({ ...deps, contact, replica });
       complaint = null;
     } catch (error) {
-      complain(reason(error));
-      beats.within(Math.min(period, RETRY_MS));
       // One that refuses this worker is not away.
       const isRefused = error instanceof Failure && error.kind === "appproxy/worker-registration-error";
+      complain(isRefused ? "coordinator refuses this worker" : "coordinator unreachable", reason(error));
+      beats.within(Math.min(period, RETRY_MS));
       if (!isRefused) await restore.away();
       // A port that another program had comes free also while the coordinator is away.
       await replica.retryPorts();
@@ -112,10 +112,10 @@ export function createSync(deps: SyncDeps): Sync {
   }
 
   /** One line a kind of trouble, not one a second. */
-  function complain(why: string): void {
+  function complain(what: string, why: string): void {
     if (why === complaint) return;
     complaint = why;
-    log.warn({ reason: why }, "no help from the coordinator; going on with what is known");
+    log.warn({ reason: why }, `${what}; serving the last known circuits`);
   }
 
   async function poll(): Promise<void> {

@@ -5,13 +5,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sql } from "drizzle-orm";
 import { Redis } from "ioredis";
+import { pino } from "pino";
 import { loadCoordinatorConfig } from "../../../coordinator/config.ts";
 import { startCoordinator } from "../../../coordinator/coordinator.ts";
 import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
 import type { AppProxyEvent } from "../../../shared/protocol/events.ts";
-import { silentLog } from "../../../shared/runtime/log.ts";
+import { silentLog, type Log } from "../../../shared/runtime/log.ts";
 import { redisMessengers } from "../../../shared/redis/messengers.ts";
 import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
 import { loadWorkerConfig } from "../../../worker/config.ts";
@@ -93,12 +94,17 @@ interface Node extends Worker {
   health(path?: string): Promise<[status: number, body: Record<string, unknown>]>;
 }
 
-function node(heartbeat: number, endpoint = manager.baseUrl, more: Record<string, unknown> = {}): Node {
+function node(
+  heartbeat: number,
+  endpoint = manager.baseUrl,
+  more: Record<string, unknown> = {},
+  log: Log = silentLog(),
+): Node {
   const settings = { redisPort: redis.port, worker: { heartbeat_period: heartbeat, ...more } };
   const config = loadWorkerConfig("test", workerToml(endpoint, low, PORTS, settings), {}).values;
   const messengers = redisMessengers(config.redis, codec, silentLog());
   const { bus, live } = messengers;
-  const worker = startWorker({ config, engine: bunEngine, bus, live, log: silentLog(), now: Date.now, newId });
+  const worker = startWorker({ config, engine: bunEngine, bus, live, log, now: Date.now, newId });
   let stopping: Promise<void> | null = null;
   const stop = () => (stopping ??= worker.stop());
   stops.push(() => messengers.close(), stop);
@@ -508,7 +514,10 @@ describe("a start while the coordinator is away", () => {
     await bothGone();
     const strict = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(null, { status: 401 }) });
     stops.push(() => strict.stop(true));
-    const refused = node(NEVER, `http://127.0.0.1:${strict.port}`, kept());
+    const lines: string[] = [];
+    const log = pino({}, { write: (line) => void lines.push(line) });
+    const refused = node(NEVER, `http://127.0.0.1:${strict.port}`, kept(), log);
+    await until(() => lines.some((line) => line.includes("coordinator refuses this worker; serving the last known")));
     await Bun.sleep(500);
     expect(refused.state().ready).toBe(false);
   });
