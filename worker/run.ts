@@ -55,7 +55,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   if (config.proxy_worker.share_ports && sharing === null)
     log.warn("proxy_worker.share_ports has no effect: connections can't be steered on this system");
   if (sharing !== null && sharing.predecessor !== null)
-    log.info({ predecessor: sharing.predecessor }, "sharing the ports of the older worker");
+    log.info({ predecessor: sharing.predecessor }, "sharing ports with the old worker process");
   const messengers = redisMessengers(
     config.redis,
     createCodec(config.secrets.api_secret, config.events.accept_unsigned, COORDINATOR_EVENTS),

@@ -127,8 +127,7 @@ export function createCollector(
       } catch (error) {
         seen = new Map();
         // One line an outage.
-        if (!isAway)
-          log.warn({ reason: reason(error) }, "it is not known which circuits are in use; none is collected");
+        if (!isAway) log.warn({ reason: reason(error) }, "use of circuits is unknown; none is collected");
         isAway = true;
       }
     },

@@ -53,17 +53,14 @@ export function createPositions({ database, now, log }: Deps): Positions {
         );
         while (!(await database.read((q) => wanted.every(([id, revision]) => isAt(q, id, revision))))) {
           if (performance.now() > end) {
-            log.warn(
-              { workers: wanted.length },
-              "not all nodes have said that they know of circuits that lost their way",
-            );
+            log.warn({ workers: wanted.length }, "not all nodes have confirmed that ended routes are gone");
             return;
           }
           await Bun.sleep(LOOK_MS);
         }
       } catch (error) {
         // It is done already; only the certainty is missing.
-        log.warn({ reason: reason(error) }, "cannot find out whether nodes know of circuits that lost their way");
+        log.warn({ reason: reason(error) }, "cannot find out whether ended routes are gone at all nodes");
       }
     },
   };

@@ -79,7 +79,7 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
       .catch((error: unknown) => {
         if (!stopped) wake = setTimeout(kick, RETRY_MS);
         // One line an outage: the connection's own lines say when Redis is back.
-        if (!away) log.warn({ reason: reason(error) }, "cannot publish changes; trying until it works");
+        if (!away) log.warn({ reason: reason(error) }, "cannot publish changes; trying again");
         away = true;
       })
       .finally(() => {

@@ -49,7 +49,10 @@ export function startPeriodic(
   function look(): void {
     const hearing = listening.look();
     if (hearing === "even") return;
-    log.warn({ hearing }, "this coordinator was away or its clock was set: what it did not hear does not count");
+    log.warn(
+      { hearing },
+      "this coordinator stood still or its clock was set: silence of workers and circuits meanwhile does not count",
+    );
     collector.forget(hearing === "clock was set");
   }
 
@@ -82,7 +85,7 @@ export function startPeriodic(
       failing = false;
     } catch (error) {
       // One line an outage.
-      if (!failing) log.error({ reason: reason(error) }, "periodic work fails; it is tried until it works");
+      if (!failing) log.error({ reason: reason(error) }, "periodic work failed; trying again");
       failing = true;
       // Heartbeats could not be noted either: nobody is lost for that.
       listening.lapsed();
@@ -104,7 +107,7 @@ export function startPeriodic(
       try {
         await lease.release();
       } catch (error) {
-        log.debug({ reason: reason(error) }, "cannot give up the lease; it runs out by itself");
+        log.debug({ reason: reason(error) }, "cannot release the lease; it expires by itself");
       }
     },
   };

@@ -50,9 +50,8 @@ export function createPlatformService({ database, bus, log }: Deps, commit: Comm
   function complain(why: string, concerns = false): void {
     if (complaints.has(why)) return;
     complaints.add(why);
-    if (concerns)
-      log.warn({ why }, "ends of sessions can't be read: the platform says them in a form that is not known");
-    else log.debug({ why }, "a message of the platform is ignored; no more lines about such ones");
+    if (concerns) log.warn({ why }, "ends of sessions can't be read: the platform's messages have an unknown form");
+    else log.debug({ why }, "message of the platform ignored; the next ones like it are not logged");
   }
 
   function later(ms: number): void {

@@ -54,7 +54,7 @@ export function announce(redis: Redis, { group, name, address }: Announced, log:
       clearInterval(timer);
       redis.off("ready", write);
       await redis.eval(REMOVE, 1, key, registered).catch((error: unknown) => {
-        log.debug({ reason: reason(error) }, "cannot take this service's entry away; it runs out by itself");
+        log.debug({ reason: reason(error) }, "cannot remove this service's discovery entry; it expires by itself");
       });
       redis.disconnect();
     },

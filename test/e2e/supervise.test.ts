@@ -27,7 +27,7 @@ describe("a signal", () => {
     const open = () => talk(`${origin.replace("http", "ws")}/ws`, { headers: { cookie, origin } });
     const sockets = await Promise.all([open(), open(), open()]);
     worker.service.process.kill("SIGHUP");
-    await says(worker, "the successor serves; the older worker leaves");
+    await says(worker, "new worker process is ready; the old one drains");
     // Later than what counts as the same signal.
     await Bun.sleep(1200);
     expect(await worker.service.stop()).toBe(0);
@@ -75,7 +75,7 @@ describe("a reload", () => {
     const good = readFileSync(worker.file, "utf8");
     writeFileSync(worker.file, good.replace(`127.0.0.1:${worker.apiPort}`, `127.0.0.1:${await freePort()}`));
     worker.service.process.kill("SIGHUP");
-    await says(worker, "the successor has ended before it served; the older worker goes on");
+    await says(worker, "new worker process ended before it was ready; the old one goes on");
     expect(await statusOf(entered)).toBe(200);
     expect(await worker.service.stop()).toBe(0);
     expect(await worker.service.stderr).toContain(
@@ -92,7 +92,7 @@ describe("a reload", () => {
     await reload(worker);
     expect(await statusOf(entered)).toBe(200);
     expect(worker.service.lines.filter(({ msg }) => String(msg).startsWith("Cannot open"))).toEqual([]);
-    expect(told(worker, "sharing the ports of the older worker").length).toBe(1);
+    expect(told(worker, "sharing ports with the old worker process").length).toBe(1);
     other.stop(true);
     expect(await worker.service.stop()).toBe(0);
   });
@@ -123,7 +123,7 @@ describe("a reload", () => {
     worker.service.process.kill("SIGHUP");
     await until(() => told(worker, "worker is up").length === 2);
     expect(await served()).toEqual(["second"]);
-    await says(worker, "the successor has ended before it served; the older worker goes on");
+    await says(worker, "new worker process ended before it was ready; the old one goes on");
     expect(await served()).toEqual(["second"]);
     expect(await worker.service.stop()).toBe(0);
   });
@@ -143,7 +143,7 @@ describe("an older worker that drains", () => {
     expect(await Promise.all(kept.map((one) => one.ask(Number(port), head)))).toEqual(kept.map(() => null));
     expect(await api.ask(worker.apiPort, "Host: worker\r\n")).toBeNull();
     worker.service.process.kill("SIGHUP");
-    await says(worker, "the successor serves; the older worker leaves");
+    await says(worker, "new worker process is ready; the old one drains");
     await until(async () => (await site.nodesOf(worker.authority)) === 1);
 
     const { token, sessionId } = await site.manager.conf(site.kernel());
@@ -159,7 +159,7 @@ describe("an older worker that drains", () => {
       await Bun.sleep(20);
     }
     expect(answer).not.toBeNull();
-    expect(told(worker, "the older worker has ended")).toEqual([]);
+    expect(told(worker, "old worker process has ended")).toEqual([]);
     expect(await worker.service.stop()).toBe(0);
   });
 });

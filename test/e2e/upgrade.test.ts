@@ -158,20 +158,20 @@ describe("a successor", () => {
 
     writeFileSync(worker.file, good.replace("heartbeat_period = 1", 'heartbeat_period = "now and then"'));
     worker.service.process.kill("SIGHUP");
-    await worker.service.said("the successor has ended before it served; the older worker goes on");
+    await worker.service.said("new worker process ended before it was ready; the old one goes on");
     expect(await served()).toBe(200);
 
     writeFileSync(worker.file, good.replace(site.manager.baseUrl, "http://127.0.0.1:1"));
     worker.service.process.kill("SIGHUP");
-    expect(await worker.service.said("the successor does not serve in time and is ended")).toMatchObject({ within_ms: 4000 }); // prettier-ignore
-    await until(() => told(worker, "the successor has ended before it served; the older worker goes on").length === 2);
+    expect(await worker.service.said("new worker process was not ready in time and is stopped")).toMatchObject({ within_ms: 4000 }); // prettier-ignore
+    await until(() => told(worker, "new worker process ended before it was ready; the old one goes on").length === 2);
     expect(await served()).toBe(200);
-    expect(told(worker, "the older worker has ended")).toEqual([]);
+    expect(told(worker, "old worker process has ended")).toEqual([]);
 
     writeFileSync(worker.file, good);
     await reload(worker);
     expect(await served()).toBe(200);
-    expect(told(worker, "the successor serves; the older worker leaves")).toMatchObject([{ predecessor: pid }]);
+    expect(told(worker, "new worker process is ready; the old one drains")).toMatchObject([{ predecessor: pid }]);
     expect(await worker.service.stop()).toBe(0);
   });
 

@@ -114,8 +114,8 @@ export class Site {
 
 /** Replaces the worker; resolves when the old one has ended. */
 export async function reload(supervised: Supervised): Promise<void> {
-  const before = told(supervised, "the older worker has ended").length;
+  const before = told(supervised, "old worker process has ended").length;
   supervised.service.process.kill("SIGHUP");
-  const ended = await until(() => told(supervised, "the older worker has ended")[before], RELOAD_MS);
+  const ended = await until(() => told(supervised, "old worker process has ended")[before], RELOAD_MS);
   expect(ended).toMatchObject({ code: 0 });
 }

@@ -44,7 +44,10 @@ export function createFirstUses(live: LiveData, log: Log, now: () => number): Fi
       const told = await live.claim(id, written(mine), SAME_CLIENT_SECONDS);
       return told === null ? mine : read(told);
     } catch (error) {
-      log.warn({ reason: reason(error) }, "who used a link first is remembered only by this node: live data is away");
+      log.warn(
+        { reason: reason(error) },
+        "live data is away: the first use of a setup link is remembered by this node only",
+      );
       return mine;
     }
   }
@@ -66,7 +69,7 @@ export function createFirstUses(live: LiveData, log: Log, now: () => number): Fi
         const told = await live.claimed(id);
         return told === null ? null : read(told);
       } catch (error) {
-        log.warn({ reason: reason(error) }, "cannot ask who used a link first: live data is away");
+        log.warn({ reason: reason(error) }, "live data is away: cannot look up who used a setup link first");
         return null;
       }
     },

@@ -27,7 +27,7 @@ export function createBurner(live: LiveData, log: Log, now: () => number): Burne
       try {
         return await live.burn(id, ms / 1000);
       } catch (error) {
-        log.warn({ reason: reason(error) }, "a single-use token is remembered only by this node: live data is away");
+        log.warn({ reason: reason(error) }, "live data is away: a used ticket is remembered by this node only");
         return true;
       }
     },

@@ -37,7 +37,10 @@ export function createKnocks(live: LiveData, log: Log, now: () => number): Knock
     try {
       return await live.hasKnocked(key);
     } catch (error) {
-      log.warn({ reason: reason(error) }, "cannot ask for knocks at other nodes: live data is away");
+      log.warn(
+        { reason: reason(error) },
+        "live data is away: cannot look up which addresses passed /setup at other nodes",
+      );
       return false;
     }
   }
@@ -46,7 +49,10 @@ export function createKnocks(live: LiveData, log: Log, now: () => number): Knock
     async note(circuitId, address) {
       remember(keyOf(circuitId, address));
       await live.noteKnock(keyOf(circuitId, address), KNOCK_SECONDS).catch((error: unknown) => {
-        log.warn({ reason: reason(error) }, "a knock is remembered only by this node: live data is away");
+        log.warn(
+          { reason: reason(error) },
+          "live data is away: an address that passed /setup is remembered by this node only",
+        );
       });
     },
     async knows(circuitId, address) {

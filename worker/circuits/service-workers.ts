@@ -47,10 +47,10 @@ export function createServiceWorkerNotes({ tell, log }: NotesDeps): ServiceWorke
     try {
       const isTaken = await tell(batch.map(([, slot]) => slot));
       retry = isTaken ? RETRY_MS : Math.min(retry * 2, LONGEST_RETRY_MS);
-      if (!isTaken) return log.debug("the coordinator takes no service workers now");
+      if (!isTaken) return log.debug("the coordinator accepts no reports of service workers now");
       for (const [key, slot] of batch) if (pending.get(key) === slot) pending.delete(key);
     } catch (error) {
-      log.debug({ reason: reason(error) }, "cannot tell of service workers; tried again");
+      log.debug({ reason: reason(error) }, "cannot report service workers; trying again");
     }
   }
 

@@ -96,7 +96,7 @@ export function createUsage(live: LiveData, log: Log, now: () => number, { openC
       delayed = false;
     } catch (error) {
       delayed = true;
-      log.debug({ reason: reason(error) }, "usage kept for later: live data is away");
+      log.debug({ reason: reason(error) }, "live data is away: usage is kept in memory and written later");
       putBack(batch);
     }
   }

@@ -26,7 +26,7 @@ export function createCircuits({ config, live, log, now }: Parts): Circuits {
       const { kernel_host: host, kernel_port: port } = upstream.route;
       log.warn(
         { route: upstream.route.route_id, kernel: hostPort({ host, port }) },
-        "a route is left out: it refuses connections",
+        "route is left out: its kernel refuses connections",
       );
       prober.watch(pool, upstream);
     },

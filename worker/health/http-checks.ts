@@ -118,7 +118,7 @@ export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): 
   }
 
   function well(entry: Entry, upstream: Upstream): void {
-    if (upstream.status === "unhealthy") log.info(about(entry, upstream), "a kernel is well again");
+    if (upstream.status === "unhealthy") log.info(about(entry, upstream), "kernel passes its health check again");
     upstream.misses = 0;
     entry.pool.judge(upstream, "healthy");
     // It has accepted a connection.
@@ -132,7 +132,7 @@ export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): 
     if (upstream.misses <= check.max_retries || upstream.status === "unhealthy") return;
     log.warn(
       { ...about(entry, upstream), failures: upstream.misses, reason: fault },
-      "a kernel is left out: it is not well",
+      "kernel is left out: its health check fails",
     );
     entry.pool.judge(upstream, "unhealthy");
   }

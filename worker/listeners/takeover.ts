@@ -37,7 +37,7 @@ export async function takeOver({ kin, frontends, retry, log }: TakeOverDeps): Pr
   for (;;) {
     const missing = frontends.failed().filter((port) => kin.serves(port));
     if (missing.length === 0) return;
-    if (!told) log.warn({ ports: missing }, "the older worker has ports that can't be opened here; trying again");
+    if (!told) log.warn({ ports: missing }, "ports of the old worker process can't be opened here yet; trying again");
     told = true;
     await Bun.sleep(RETRY_MS);
   }

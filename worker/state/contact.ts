@@ -88,7 +88,7 @@ export function createContact({ registration, nodeId, coordinator, log, told }: 
     async deregister() {
       if (state.workerId === null) return;
       await coordinator.deregister(state.workerId, nodeId).catch((error: unknown) => {
-        log.warn({ reason: reason(error) }, "cannot deregister; the lease will run out");
+        log.warn({ reason: reason(error) }, "cannot deregister; the lease will expire");
       });
     },
   };

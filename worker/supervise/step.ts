@@ -146,7 +146,7 @@ function unstartable(state: State, error: unknown, limits: Limits): Step {
   const why = reason(error);
   const next = { ...state, starting: null };
   if (state.starting === "successor")
-    return only(next, log("error", { reason: why }, "the successor can't be started; the older worker goes on"));
+    return only(next, log("error", { reason: why }, "new worker process can't be started; the old one goes on"));
   const about = { reason: why, again_in_ms: state.pause };
   return startLater(next, log("error", about, "the worker can't be started; trying it again"), limits);
 }
@@ -169,7 +169,7 @@ function serves(state: State, { id, stopMs }: { id: number; stopMs: number }, { 
 function takeOver(state: State, process: Process, graceMs: number): Step {
   const { current: older } = state;
   const about = { pid: process.pid, predecessor: older?.pid };
-  const said = log("info", about, "the successor serves; the older worker leaves");
+  const said = log("info", about, "new worker process is ready; the old one drains");
   const next = { ...state, current: process, successor: null };
   const unlimited: Effect = { kind: "limit", id: process.id, ms: null };
   if (older === null) return only(next, unlimited, said);
@@ -195,10 +195,10 @@ function ended(state: State, { id, code }: { id: number; code: number }, limits:
   const about = { pid: process.pid, code };
   if (state.stopping) return endedAtStop(without(state, id), process, code);
   if (id === state.leaving?.id) {
-    return goOn(without(state, id), log("info", about, "the older worker has ended"));
+    return goOn(without(state, id), log("info", about, "old worker process has ended"));
   }
   if (id === state.successor?.id) {
-    const said = log("error", about, "the successor has ended before it served; the older worker goes on");
+    const said = log("error", about, "new worker process ended before it was ready; the old one goes on");
     return goOn(without(state, id), said);
   }
   return died(without(state, id), about, limits);
@@ -226,7 +226,7 @@ function goOn(state: State, said: Effect): Step {
 function died(state: State, about: { pid: number; code: number }, limits: Limits): Step {
   const { successor } = state;
   if (successor !== null && successor.leavesIn === null) {
-    const said = log("error", about, "the worker has ended by itself; its successor goes on");
+    const said = log("error", about, "worker process ended by itself; the new one goes on");
     return only({ ...state, current: successor, successor: null }, { kind: "limit", id: successor.id, ms: null }, said);
   }
   if (!state.hasServed) return only(state, { kind: "done", code: about.code });
@@ -237,10 +237,11 @@ function died(state: State, about: { pid: number; code: number }, limits: Limits
 function replace(state: State): Step {
   const { current, successor, leaving, stopping } = state;
   if (stopping) return only(state);
-  if (current === null) return only(state, log("info", {}, "the worker is about to be started again anyway"));
+  if (current === null)
+    return only(state, log("info", {}, "reload not needed: the worker process is being started again"));
   if (successor === null && leaving === null)
     return only({ ...state, wanted: false, starting: "successor" }, { kind: "start", predecessor: current.pid });
-  const message = "a worker is being replaced; the next one follows when the older one has ended";
+  const message = "replacement under way; the next one begins when the old worker process has ended";
   return only({ ...state, wanted: true }, log("info", {}, message));
 }
 
@@ -253,7 +254,7 @@ function late(state: State, id: number, { readyMs }: Limits): Step {
     return only(state, said, { kind: "signal", id, signal: "SIGKILL" });
   }
   if (id !== state.successor?.id) return only(state);
-  const said = log("error", { pid, within_ms: readyMs }, "the successor does not serve in time and is ended");
+  const said = log("error", { pid, within_ms: readyMs }, "new worker process was not ready in time and is stopped");
   const { process: given, effects } = sendAway(process, KILL_MS);
   return only({ ...state, successor: given }, said, ...effects);
 }

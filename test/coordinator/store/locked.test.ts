@@ -121,7 +121,7 @@ describe("while the lock is held", () => {
     lock = await holdLock(stage.database);
     // The token is over by then, and its worker silent.
     stage.later(700);
-    await until(() => stage.lines.some(({ msg }) => msg === "periodic work fails; it is tried until it works"));
+    await until(() => stage.lines.some(({ msg }) => msg === "periodic work failed; trying again"));
     expect(await worker.heartbeat()).toBe(503);
     await lock.release();
     const sqlite = new Database(stage.database, { readonly: true });

@@ -87,8 +87,8 @@ describe("while Redis is away", () => {
     expect([(await first.find("a"))?.by, await first.find("b")]).toEqual([ME, null]);
     expect(performance.now() - start).toBeLessThan(owed(5000));
     expect(said).toEqual([
-      "who used a link first is remembered only by this node: live data is away",
-      "cannot ask who used a link first: live data is away",
+      "live data is away: the first use of a setup link is remembered by this node only",
+      "live data is away: cannot look up who used a setup link first",
     ]);
   });
 

@@ -52,7 +52,7 @@ async function written(): Promise<Record<string, string | null>> {
 }
 
 const requests = async (id = CIRCUIT) => Number(await client.get(`circuit.${id}.requests`));
-const keptForLater = () => said.filter((line) => line.includes("usage kept for later")).length;
+const keptForLater = () => said.filter((line) => line.includes("usage is kept in memory")).length;
 const batches = async () => Number(/cmdstat_exec:calls=(\d+)/.exec(await client.info("commandstats"))?.[1] ?? 0);
 
 describe("use of circuits", () => {

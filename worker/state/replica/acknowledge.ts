@@ -57,7 +57,9 @@ export function createAcknowledger({ authority, nodeId, bus, frontends, log }: A
       const payload = { target_worker_authority: authority, circuits: batch, node_id: nodeId, reason };
       bus
         .publish({ name: "appproxy_worker_circuit_refused_event", source: "appproxy-worker", payload, requestId })
-        .catch((error: unknown) => log.debug({ reason: reasonOf(error) }, "cannot say that circuits can't be served"));
+        .catch((error: unknown) =>
+          log.debug({ reason: reasonOf(error) }, "cannot tell the coordinator that circuits can't be served"),
+        );
     }
   }
 
