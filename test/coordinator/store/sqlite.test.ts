@@ -117,6 +117,17 @@ test("while another connection has the lock transactions wait in order; after th
   other.close();
 });
 
+test("no more wait than there is room for: the next one is refused at once", async () => {
+  const other = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
+  other.db.run("BEGIN IMMEDIATE");
+  const waiting = Array.from({ length: 10_000 }, (_, at) => store.transaction(cause, () => at));
+  const refused: unknown = await store.transaction(cause, () => "one more").catch((error: unknown) => error);
+  expect(refused).toMatchObject({ kind: "service-unavailable" });
+  other.db.run("ROLLBACK");
+  expect(await Promise.all(waiting)).toEqual(Array.from({ length: 10_000 }, (_, at) => at));
+  other.close();
+});
+
 test("who waits when the store is closed is refused", async () => {
   const path = join(directory, "another.sqlite3");
   const [one, other] = [openDb(path, () => "x"), openDb(path, () => "x")];
