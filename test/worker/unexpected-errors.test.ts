@@ -117,6 +117,21 @@ test("and of an answer to a failure that fails itself", async () => {
   expect(toldOf(lines, answer)).toEqual(expect.objectContaining({ cause: "the head is broken", status: 500 }));
 });
 
+test("and of a decision that cannot be carried out", async () => {
+  const answer = { status: 200, headers: [["bad header", "x"]] as [string, string][], body: "" };
+  const engine = withCore((core) => ({ ...core, decide: () => ({ kind: "answer", answer }) }));
+  const { lines, port } = await start(engine, "http");
+  const answered = await fetch(`http://127.0.0.1:${port}/x`);
+  expect([answered.status, ((await answered.json()) as { msg: string }).msg]).toEqual([500, DETAILS]);
+  expect(toldOf(lines, answered)).toEqual(
+    expect.objectContaining({
+      url: "/x",
+      cause: expect.stringContaining("bad header") as string,
+      stack: expect.stringContaining("worker/engine/bun/engine.ts") as string,
+    }),
+  );
+});
+
 test("and of a TCP connection", async () => {
   const peer = () => {
     throw new Error("the arrival is broken");

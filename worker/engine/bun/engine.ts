@@ -86,7 +86,23 @@ function left(): Response {
 /** Undefined when the client has become a WebSocket. */
 type Answering = Response | Promise<Response | undefined>;
 
+/** Never throws: Bun's own hook for errors has neither the request nor a log. */
 function act<C>(decision: Decision<C>, request: Request, server: Server, head: RequestHead, core: Core<C>): Answering {
+  try {
+    return carryOut(decision, request, server, head, core);
+  } catch (error) {
+    const circuit = decision.kind === "answer" ? null : decision.circuit;
+    return toResponse(core.failed(toFailure(error), head, circuit));
+  }
+}
+
+function carryOut<C>(
+  decision: Decision<C>,
+  request: Request,
+  server: Server,
+  head: RequestHead,
+  core: Core<C>,
+): Answering {
   switch (decision.kind) {
     case "refuse":
       return toResponse(core.failed(decision.failure, head, decision.circuit));
