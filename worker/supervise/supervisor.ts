@@ -4,7 +4,8 @@
  * Processes and log are handed in by supervise.ts.
  */
 import type { Log } from "../../shared/runtime/log.ts";
-import { initial, step, type Effect, type Input, type Limits, type State } from "./step.ts";
+import { initial, type Effect, type Input, type Limits, type State } from "./state.ts";
+import { step } from "./step.ts";
 
 /** A worker's process. */
 export interface Child {

@@ -1,7 +1,8 @@
 /** The supervisor's machine by itself: in whatever order workers serve, fail and end, somebody serves or is about to. */
 import { describe, expect, test } from "bun:test";
 import * as fc from "fast-check";
-import { initial, step, type Effect, type Input, type Limits, type State } from "../../../worker/supervise/step.ts";
+import { initial, type Effect, type Input, type Limits, type State } from "../../../worker/supervise/state.ts";
+import { step } from "../../../worker/supervise/step.ts";
 
 const LIMITS: Limits = { readyMs: 60_000, pause: { first: 1000, most: 3000 }, graceMs: 500 };
 
