@@ -5,6 +5,7 @@
 import { reason } from "../../shared/failure.ts";
 import { canonicalAddress } from "../../shared/http/addresses.ts";
 import type { LiveData } from "../../shared/live/live.ts";
+import { Expiring } from "../../shared/runtime/expiring.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 
 export interface FirstUse {
@@ -28,16 +29,8 @@ export const SAME_CLIENT_SECONDS = 600;
 const MAX_USES = 100_000;
 
 export function createFirstUses(live: LiveData, log: Log, now: () => number): FirstUses {
-  /** Insertion order is expiry order: all live equally long. A promise, so that two uses at one moment ask once. */
-  const known = new Map<string, { until: number; use: Promise<FirstUse> }>();
-
-  function recall(id: string): Promise<FirstUse> | undefined {
-    for (const [old, { until }] of known) {
-      if (until > now() && known.size < MAX_USES) break;
-      known.delete(old);
-    }
-    return known.get(id)?.use;
-  }
+  /** Promises, so that two uses at one moment ask once. */
+  const known = new Expiring<Promise<FirstUse>>(MAX_USES, now);
 
   async function ask(id: string, mine: FirstUse): Promise<FirstUse> {
     try {
@@ -54,16 +47,16 @@ export function createFirstUses(live: LiveData, log: Log, now: () => number): Fi
 
   return {
     async claim(id, client) {
-      const here = recall(id);
+      const here = known.get(id);
       if (here !== undefined) return here;
       const mine = { by: canonicalAddress(client), at: now() };
       const use = ask(id, mine);
-      known.set(id, { until: mine.at + SAME_CLIENT_SECONDS * 1000, use });
+      known.set(id, use, SAME_CLIENT_SECONDS * 1000);
       const first = await use;
       return first === mine ? null : first;
     },
     async find(id) {
-      const here = recall(id);
+      const here = known.get(id);
       if (here !== undefined) return here;
       try {
         const told = await live.claimed(id);

@@ -1,6 +1,7 @@
 /** Single-use ids of tickets: remembered in Redis for all nodes, and here for when Redis is away. */
 import { reason } from "../../shared/failure.ts";
 import type { LiveData } from "../../shared/live/live.ts";
+import { Expiring } from "../../shared/runtime/expiring.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 
 export interface Burner {
@@ -8,22 +9,16 @@ export interface Burner {
   burn(id: string, ms: number): Promise<boolean>;
 }
 
-export function createBurner(live: LiveData, log: Log, now: () => number): Burner {
-  /** Id → when it can be forgotten. Insertion order is nearly expiry order: lifetimes are about equal. */
-  const used = new Map<string, number>();
+/** Ids remembered here; the rest is in Redis. */
+const MAX_USED = 100_000;
 
-  function forgetOld(): void {
-    for (const [id, until] of used) {
-      if (until > now()) return;
-      used.delete(id);
-    }
-  }
+export function createBurner(live: LiveData, log: Log, now: () => number): Burner {
+  const used = new Expiring<true>(MAX_USED, now);
 
   return {
     async burn(id, ms) {
-      forgetOld();
-      if (used.has(id)) return false;
-      used.set(id, now() + ms);
+      if (used.get(id) === true) return false;
+      used.set(id, true, ms);
       try {
         return await live.burn(id, ms / 1000);
       } catch (error) {

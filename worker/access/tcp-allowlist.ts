@@ -5,6 +5,7 @@
 import { reason } from "../../shared/failure.ts";
 import { canonicalAddress } from "../../shared/http/addresses.ts";
 import type { LiveData } from "../../shared/live/live.ts";
+import { Expiring } from "../../shared/runtime/expiring.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 
 export interface Knocks {
@@ -19,19 +20,9 @@ export const KNOCK_SECONDS = 12 * 3600;
 const MAX_KNOCKS = 100_000;
 
 export function createKnocks(live: LiveData, log: Log, now: () => number): Knocks {
-  /** Insertion order is expiry order: all live equally long. */
-  const until = new Map<string, number>();
+  const known = new Expiring<true>(MAX_KNOCKS, now);
   /** Questions to the other nodes that are under way: a hundred connections at once ask one. */
   const asking = new Map<string, Promise<boolean>>();
-
-  function remember(key: string): void {
-    until.delete(key);
-    until.set(key, now() + KNOCK_SECONDS * 1000);
-    for (const [old, end] of until) {
-      if (end > now() && until.size <= MAX_KNOCKS) break;
-      until.delete(old);
-    }
-  }
 
   async function ask(key: string): Promise<boolean> {
     try {
@@ -47,7 +38,7 @@ export function createKnocks(live: LiveData, log: Log, now: () => number): Knock
 
   return {
     async note(circuitId, address) {
-      remember(keyOf(circuitId, address));
+      known.set(keyOf(circuitId, address), true, KNOCK_SECONDS * 1000);
       await live.noteKnock(keyOf(circuitId, address), KNOCK_SECONDS).catch((error: unknown) => {
         log.warn(
           { reason: reason(error) },
@@ -57,7 +48,7 @@ export function createKnocks(live: LiveData, log: Log, now: () => number): Knock
     },
     async knows(circuitId, address) {
       const key = keyOf(circuitId, address);
-      if ((until.get(key) ?? 0) > now()) return true;
+      if (known.get(key) === true) return true;
       const asked = asking.get(key) ?? ask(key).finally(() => asking.delete(key));
       asking.set(key, asked);
       return asked;
