@@ -34,7 +34,7 @@ export async function wrk(peer: Peer, load: WrkLoad): Promise<WrkFigures> {
   writeFileSync(script, lua(load));
   const look = () => (peer.pid === null ? null : { ...costOf(peer.pid), core: workedSeconds(CORES.proxy) });
   const before = look();
-  const output = await runBeside(command(peer, load, script), (load.seconds + 15) * 1000);
+  const output = await runBeside(command(peer, load, script), (load.seconds + PATIENCE) * 1000);
   const after = look();
   rmSync(directory, { recursive: true });
   const told = JSON.parse(output.slice(output.indexOf("{"))) as Told;
@@ -54,6 +54,9 @@ export async function wrk(peer: Peer, load: WrkLoad): Promise<WrkFigures> {
 }
 
 // --- internal ---
+
+/** A busy machine starts it late. Seconds. */
+const PATIENCE = 60;
 
 interface Told {
   requests: number;
