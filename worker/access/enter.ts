@@ -15,6 +15,7 @@ import { heldPermit, type Held } from "./held-permit.ts";
 import { legacyLines } from "./permit-cookie.ts";
 import { freshPermit } from "./permit-jar.ts";
 import { TICKET_LIFETIME, type PermitClaims, type TicketClaims } from "./permit.ts";
+import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { Entry } from "../circuits/table.ts";
 import { unseen, UNSEEN_HEADERS } from "./unseen.ts";
 
@@ -38,24 +39,36 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
   const { circuit } = entry;
   const ticket = readTicket(head, circuit.id, settings);
   const isYoung = ticket !== null && ticket.exp * 1000 > settings.now();
-  const needsCookie = settings.sameSite === "lax" && !circuit.open_to_public;
-  if (isYoung && needsCookie && isForeignFrame(head)) throw needsTab(ticket, settings);
+  if (isYoung && !canKeep(circuit, head, settings)) throw needsTab(ticket, settings);
   const fresh = isYoung && (await burner.burn(ticket.jti, BURNT_SECONDS * 1000));
   const path = redirectPath(ticket?.path ?? "") ?? "/";
+  if (fresh) return welcome(entry, head, ticket, path, settings);
   const held = heldPermit(circuit, head.header("cookie"), settings);
-  if (fresh) {
-    const lines = cookies(ticket, head, settings);
-    if (!mayHoldLeavings(circuit, permitIn(held))) return goTo(path, lines);
-    lines.push(...expireCookies(circuit, head.header("cookie")));
-    if (isTrustworthy(settings.secure, head.authority)) return goTo(path, [...CLEARING, ...lines]);
-    return clearingPage(path, [...PRIVATE_HEADERS, ...lines], languageOf(head.header("accept-language")));
-  }
-  if (held.kind === "permit" || held.kind === "legacy" || circuit.open_to_public) return goTo(path, []);
+  if (circuit.open_to_public || MAY_STAY.has(held.kind)) return goTo(path, []);
   const msg = "This link was used already or has expired; open the app again";
   throw new Failure("invalid-credentials", { msg, page: isYoung ? "link-used" : "link-expired" });
 }
 
 // --- internal ---
+
+/** Gives the permit; where another user's app may have left something in the browser, it is cleared on the way. */
+function welcome(
+  { circuit }: Entry,
+  head: RequestHead,
+  ticket: TicketClaims,
+  path: string,
+  settings: AdmitSettings,
+): Answer {
+  const cookie = head.header("cookie");
+  const lines = cookies(ticket, head, settings);
+  if (!mayHoldLeavings(circuit, permitIn(heldPermit(circuit, cookie, settings)))) return goTo(path, lines);
+  lines.push(...expireCookies(circuit, cookie));
+  if (isTrustworthy(settings.secure, head.authority)) return goTo(path, [...CLEARING, ...lines]);
+  return clearingPage(path, [...PRIVATE_HEADERS, ...lines], languageOf(head.header("accept-language")));
+}
+
+/** Who is in goes on, whatever became of the ticket. */
+const MAY_STAY: ReadonlySet<Held["kind"]> = new Set(["permit", "legacy"]);
 
 /** Somebody reads the page in the frame first. Seconds. */
 const TAB_TICKET_LIFETIME = 600;
@@ -65,10 +78,10 @@ const TAB_TICKET_LIFETIME = 600;
  */
 const BURNT_SECONDS = TICKET_LIFETIME + TAB_TICKET_LIFETIME + 60;
 
-/** A page of another site shows this in a frame: a cookie that is `SameSite=Lax` would not be kept. */
-function isForeignFrame(head: RequestHead): boolean {
+/** A page of another site that shows this in a frame would not have a cookie kept that is `SameSite=Lax`. */
+function canKeep({ open_to_public: isPublic }: Circuit, head: RequestHead, { sameSite }: AdmitSettings): boolean {
   const header = (name: string) => head.header(name);
-  return isFramed(header) && header("sec-fetch-site") === "cross-site";
+  return isPublic || sameSite !== "lax" || !isFramed(header) || header("sec-fetch-site") !== "cross-site";
 }
 
 /** Uses nothing up: the ticket goes on to the tab, still good for one use. One that has gone on already lives no longer by it. */

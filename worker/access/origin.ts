@@ -21,7 +21,7 @@ export interface Own {
  * over another origin; never on a WebSocket's handshake, nor on plain http elsewhere. There Origin decides.
  */
 export function checkOrigin(head: RequestHead, client: Client, own: () => Own): void {
-  if (!head.upgrade && (head.method === "GET" || head.method === "HEAD" || head.method === "OPTIONS")) return;
+  if (!head.upgrade && SAFE.has(head.method)) return;
   const site = head.header("sec-fetch-site");
   if (site === "same-origin" || site === "none") return;
   const origin = head.header("origin");
@@ -39,6 +39,9 @@ export function checkOrigin(head: RequestHead, client: Client, own: () => Own): 
 }
 
 // --- internal ---
+
+/** RFC 9110 §9.2.1, less TRACE. */
+const SAFE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /**
  * Where TLS is known of, a page without it is another one: whoever sits in the line can write it. Where it is not, it may

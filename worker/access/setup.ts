@@ -69,26 +69,46 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   if (entry === undefined) throw use === "another" ? alreadyUsed(claims.home) : ended(claims.home);
   const { circuit } = entry;
   if (use !== "another" && claims.home !== undefined) deps.homes.opened(circuit, claims.home);
-  if (circuit.app_mode === "inference")
-    throw new Failure("generic-bad-request", {
-      msg: "E20011: Not supported for inference apps",
-      page: "not-for-browsers",
-    });
-  if (circuit.protocol === "tcp") {
-    if (use === "another") throw alreadyUsed(claims.home);
-    const uri = await tcpSetup(entry, token ?? "", client, deps);
-    const goes = claims.redirect !== "" && query.get("do-not-redirect") !== "true";
-    return goes ? goTo(uri, []) : Response.json({ redirect: uri, redirectURI: uri }, { headers: PRIVATE_HEADERS });
-  }
-  if (circuit.protocol !== "http")
-    throw new Failure("generic-bad-request", {
-      msg: "E20002: Protocol not available as interactive app",
-      page: "not-for-browsers",
-    });
+  refuseOthers(circuit);
+  const visit = { header, claims, client, use, token: token ?? "", query };
+  return circuit.protocol === "tcp" ? openTcp(entry, visit, deps) : openHttp(entry, visit, deps);
+}
+
+// --- internal ---
+
+/** Somebody who has come with a genuine token. */
+interface Visit {
+  header: (name: string) => string | null;
+  claims: Claims;
+  /** The client's address. */
+  client: string;
+  use: Use;
+  token: string;
+  query: URLSearchParams;
+}
+
+/** Throws for circuits that nobody opens in a browser. */
+function refuseOthers({ app_mode: mode, protocol }: Circuit): void {
+  const page = "not-for-browsers";
+  if (mode === "inference")
+    throw new Failure("generic-bad-request", { msg: "E20011: Not supported for inference apps", page });
+  if (protocol !== "http" && protocol !== "tcp")
+    throw new Failure("generic-bad-request", { msg: "E20002: Protocol not available as interactive app", page });
+}
+
+async function openTcp(entry: Entry, { claims, client, use, token, query }: Visit, deps: SetupDeps): Promise<Response> {
+  if (use === "another") throw alreadyUsed(claims.home);
+  const uri = await tcpSetup(entry, token, client, deps);
+  const goes = claims.redirect !== "" && query.get("do-not-redirect") !== "true";
+  return goes ? goTo(uri, []) : Response.json({ redirect: uri, redirectURI: uri }, { headers: PRIVATE_HEADERS });
+}
+
+function openHttp(entry: Entry, visit: Visit, deps: SetupDeps): Response {
+  const { header, claims, use } = visit;
+  const { circuit } = entry;
   const path = redirectPath(claims.redirect);
   if (path === null) throw badLink("redirect: wanted a path that starts with a single /");
   const origin = deps.origin(entry);
-  const { permits, now } = deps.admission;
   const mayHold = mayHoldLeavings(circuit, clearedBy(circuit, header("cookie"), deps.admission));
   // To a public one anybody may go, and by this way only to be cleared of what another's app has left there.
   if (circuit.open_to_public && !mayHold) return goTo(origin + path, []);
@@ -97,13 +117,11 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
     if (holdsPermit(circuit, header("cookie"), deps.admission)) return goTo(origin + path, []);
     throw alreadyUsed(claims.home);
   }
+  const { permits, now } = deps.admission;
   const uid = permitUser(circuit) ?? "";
   const ticket = permits.ticket({ uid, cid: circuit.id, jti: deps.newId(), path }, Math.floor(now() / 1000));
-  const name = permitCookieName(circuit.id, deps.admission.secure);
-  const tidied = deps.admission.jar.tidy(header("cookie"), name);
-  // Programs that know only the original take its cookie from this answer.
-  const lines = [...tidied, ...mark(circuit, deps.admission), ...legacyLines(uid, deps.admission)];
   const onward = `${origin}${ENTER_PATH}?t=${ticket}`;
+  const lines = cookieLines(circuit, uid, header("cookie"), deps.admission);
   // Another user's service worker, of which nobody knows, may answer the navigation itself. Service workers are only where
   // browsers say how they ask.
   if (!mayHold || header("sec-fetch-mode") !== "navigate") return goTo(onward, lines);
@@ -112,7 +130,16 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   return new Response(body, { status, headers });
 }
 
-// --- internal ---
+/** Programs that know only the original take its cookie from this answer. */
+function cookieLines(
+  circuit: Circuit,
+  uid: string,
+  cookie: string | null,
+  settings: AdmitSettings,
+): [string, string][] {
+  const tidied = settings.jar.tidy(cookie, permitCookieName(circuit.id, settings.secure));
+  return [...tidied, ...mark(circuit, settings), ...legacyLines(uid, settings)];
+}
 
 /** Judges who comes with a genuine token, and when. Throws when its time is over. */
 async function useOf({ jti, exp }: Claims, client: string, { firstUses, admission }: SetupDeps): Promise<Use> {

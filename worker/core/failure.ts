@@ -23,7 +23,7 @@ export interface FailureDeps {
 
 /** The answer for a failure; its error id is also in the log. */
 export function answerFor(failure: Failure, head: RequestHead, entry: Entry | null, deps: FailureDeps): Answer {
-  const { homes, log, domain, now } = deps;
+  const { log, now } = deps;
   // An error of ours is not the app's, and who meets it may not have been let in.
   const isApps = failure.httpStatus >= 500 && failure.kind !== "internal-server-error";
   const met = isApps && entry !== null ? meet(entry, pageOf(failure), now()) : null;
@@ -33,22 +33,17 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | nu
     const { method, target: url } = head;
     reportFailure(log, failure, { error_id: errorId, circuit: entry?.circuit.id, method, url });
   }
-  // RFC 9110 §11.6.1: a 401 says which credential is wanted. A browser's page would ask for no token, so only here.
-  const wantsToken = failure.httpStatus === 401 && entry?.circuit.app_mode === "inference";
-  const isStarting = failure.kind === "appproxy/container-starting";
-  const isModel = entry?.circuit.app_mode === "inference";
   const form = wantsPage((name) => head.header(name)) ? "html" : "json";
   const answer = failureAnswer(failure, form, {
     errorId,
-    ...(isModel ? { more: { error: modelError(failure) } } : {}),
-    ...(form === "html" ? readerOf((name) => head.header(name)) : {}),
-    ...(wantsToken ? { page: "service-token" as const } : {}),
-    home: form === "html" ? homes.of(slotAsked(head, domain), entry?.circuit.id) : null,
+    ...aboutModel(failure, entry),
+    ...(form === "html" ? aboutReader(head, entry, deps) : {}),
     // Who was not let in learns nothing of the app.
     ...(met === null ? {} : aboutApp(failure, head, met.trouble, entry?.circuit.app, now())),
   });
-  if (isStarting) return { ...answer, headers: [...answer.headers, ["Retry-After", "1"]] };
-  return wantsToken ? { ...answer, headers: [...answer.headers, ["WWW-Authenticate", "Bearer"]] } : answer;
+  if (failure.kind === "appproxy/container-starting") answer.headers.push(["Retry-After", "1"]);
+  if (wantsToken(failure, entry)) answer.headers.push(["WWW-Authenticate", "Bearer"]);
+  return answer;
 }
 
 /** What an upstream fault means to the client. A client that has left is no fault: the engine sees that first. */
@@ -73,6 +68,23 @@ export function upstreamFault(fault: UpstreamFault, to: Attempt): Failure {
 }
 
 // --- internal ---
+
+/** RFC 9110 §11.6.1: a 401 says which credential is wanted. A browser's page would ask for no token, so only here. */
+function wantsToken(failure: Failure, entry: Entry | null): boolean {
+  return failure.httpStatus === 401 && entry?.circuit.app_mode === "inference";
+}
+
+/** Who reads a page, and where they open apps. */
+function aboutReader(head: RequestHead, entry: Entry | null, { homes, domain }: FailureDeps): About {
+  return { ...readerOf((name) => head.header(name)), home: homes.of(slotAsked(head, domain), entry?.circuit.id) };
+}
+
+/** Clients of a model service read its errors in the form of OpenAI's. */
+function aboutModel(failure: Failure, entry: Entry | null): About {
+  if (entry?.circuit.app_mode !== "inference") return {};
+  const page = wantsToken(failure, entry) ? { page: "service-token" as const } : {};
+  return { more: { error: modelError(failure) }, ...page };
+}
 
 /** What a page says of an app to who was let in, and when it looks again: soon, and slower the longer there is nothing. */
 function aboutApp(failure: Failure, head: RequestHead, trouble: Trouble, app: string | undefined, now: number): About {

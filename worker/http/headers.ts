@@ -61,8 +61,7 @@ export function requestEdits(head: RequestHead, by: ForwardedBy, wishes: Request
   const set = forwardedHeaders(by);
   for (const name of head.names()) {
     const lower = name.toLowerCase();
-    if (isHopByHop(lower) || dropped?.has(lower) === true) remove.push(lower);
-    else if (WAY.has(lower) || (lower.includes("_") && isDisguised(lower))) remove.push(lower);
+    if (isOurs(lower) || dropped?.has(lower) === true) remove.push(lower);
     else if (head.upgrade && HANDSHAKE.has(lower)) remove.push(lower);
     else if (lower === "authorization" && !authorization) remove.push(lower);
   }
@@ -103,6 +102,11 @@ export function guardSetCookie(line: string): string | null {
 // --- internal ---
 
 const NOTHING: HeaderEdits["add"] = [];
+
+/** Hop-by-hop, or a word on the way that is ours to give: never passed as it came. */
+function isOurs(lower: string): boolean {
+  return isHopByHop(lower) || WAY.has(lower) || (lower.includes("_") && isDisguised(lower));
+}
 
 function wantsTrailers(te: string | null): boolean {
   return te !== null && te.split(",").some((one) => one.trim().toLowerCase() === "trailers");
