@@ -9,11 +9,9 @@ export interface Burner {
   burn(id: string, ms: number): Promise<boolean>;
 }
 
-/** Ids remembered here; the rest is in Redis. */
-const MAX_USED = 100_000;
-
 export function createBurner(live: LiveData, log: Log, now: () => number): Burner {
-  const used = new Expiring<true>(MAX_USED, now);
+  // As many as come: one that is forgotten before its time would let somebody in twice while Redis is away.
+  const used = new Expiring<true>(Infinity, now);
 
   return {
     async burn(id, ms) {

@@ -85,6 +85,14 @@ describe("while Redis is away", () => {
   });
 });
 
+test("a node forgets none, however many are used after it while Redis is away", async () => {
+  await redis.stop();
+  await first.burn("a", 60_000);
+  for (let batch = 0; batch < 101; batch++)
+    await Promise.all(Array.from({ length: 1000 }, (_, at) => first.burn(`${batch} ${at}`, 60_000)));
+  expect(await first.burn("a", 60_000)).toBeFalse();
+});
+
 describe("when Redis is back, empty", () => {
   test("a node still refuses what it took before and meanwhile, and new ids are shared again", async () => {
     await first.burn("before", 60_000);
