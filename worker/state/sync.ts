@@ -86,6 +86,8 @@ export function createSync(deps: SyncDeps): Sync {
   const failed = (error: unknown) => log.error({ reason: reason(error) }, "cannot open ports or serve saved circuits");
   const beats = createTicker({ period, work: beatOnce, failed });
   const polls = createTicker({ period: POLL_MS, work: poll, failed });
+  /** When ports that could not be opened are tried again. */
+  let portsAt = -Infinity;
   let isReady = false;
   let complaint: string | null = null;
   let left: Promise<void> | null = null;
@@ -122,8 +124,11 @@ export function createSync(deps: SyncDeps): Sync {
     const was = contact.state().reachable;
     try {
       await replica.look();
-      // Somebody may wait for a port that is free again.
-      await replica.retryPorts();
+      // Somebody may wait for a port that is free again. Polls that come early, one an ending, do not try them each time.
+      if (performance.now() >= portsAt) {
+        portsAt = performance.now() + POLL_MS;
+        await replica.retryPorts();
+      }
       // It was away: this node's lease may have run out.
       if (!was && contact.state().reachable) beats.within(0);
     } catch (error) {
