@@ -84,8 +84,10 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
       await platform.stop();
       await periodic.stop();
       services.serving.stop();
-      await acknowledgements.stop();
+      // Calls that wait end with it, and new ones are not taken meanwhile.
+      const noted = acknowledgements.stop();
       if (app.server !== null) await stopServer(app.server);
+      await noted;
       await publisher.stop();
       log.info("coordinator is down");
     },
