@@ -40,7 +40,8 @@ export function startPeriodic(
   let collecting: Promise<void> | null = null;
   let sweeping: Promise<void> | null = null;
   let wasMine = false;
-  let failing = false;
+  /** Parts that have failed at their last try. */
+  const failing = new Set<string>();
   let stopped = false;
   let forgetAt = 0;
   let collectAt = performance.now() + COLLECT_MS;
@@ -56,46 +57,67 @@ export function startPeriodic(
     collector.forget(hearing === "clock was set");
   }
 
-  async function sweep(): Promise<void> {
+  /** Whether the work is done here, and then what can't wait: who is silent, and what is unpublished. */
+  async function watch(): Promise<boolean> {
     // The others may be at work meanwhile.
     const isMine = await lease.hold();
     if (isMine !== wasMine)
       log.info(isMine ? "periodic work is done here" : "periodic work is done by another coordinator");
     wasMine = isMine;
-    if (!isMine) return collector.forget(false);
+    if (!isMine) {
+      collector.forget(false);
+      return false;
+    }
     await workers.sweep();
     // What another coordinator has recorded and, gone before it could, has not published.
     publisher.kick();
+    return true;
+  }
+
+  async function forgetOld(): Promise<void> {
     const isTime = performance.now() >= forgetAt;
+    if (isTime) forgetAt = performance.now() + FORGET_MS;
     await database.transaction({ requestId: null, now }, (tx) => {
       deleteExpired(tx, tx.cause.now);
       deleteOldChanges(tx, tx.cause.now - CHANGES_KEPT_MS);
       if (isTime) forgetNames(tx, tx.cause.now);
     });
-    if (isTime) forgetAt = performance.now() + FORGET_MS;
+  }
+
+  function collect(): void {
     if (performance.now() < collectAt || collecting !== null || stopped) return;
     collectAt = performance.now() + COLLECT_MS;
     collecting = collector.pass().finally(() => (collecting = null));
   }
 
-  /** Never rejects. */
-  async function trySweep(): Promise<void> {
+  /** What `work` gives; null when it has failed. Never rejects. */
+  async function tried<T>(part: string, work: () => Promise<T>): Promise<T | null> {
     try {
-      await sweep();
-      failing = false;
+      const result = await work();
+      failing.delete(part);
+      return result;
     } catch (error) {
       // One line an outage.
-      if (!failing) log.error({ reason: reason(error) }, "periodic work failed; trying again");
-      failing = true;
-      // Heartbeats could not be noted either: nobody is lost for that.
-      listening.lapsed();
+      if (!failing.has(part)) log.error({ part, reason: reason(error) }, "periodic work failed; trying again");
+      failing.add(part);
+      return null;
     }
+  }
+
+  /** Never rejects. What one part can't do keeps none of the others. */
+  async function sweep(): Promise<void> {
+    const isMine = await tried("watching workers", watch);
+    // Heartbeats could not be noted either: nobody is lost for that.
+    if (isMine === null) listening.lapsed();
+    if (isMine !== true) return;
+    await tried("forgetting what is old", forgetOld);
+    collect();
   }
 
   const timer = setInterval(() => {
     look();
     // It may wait for the database.
-    sweeping ??= trySweep().finally(() => (sweeping = null));
+    sweeping ??= sweep().finally(() => (sweeping = null));
   }, LOOK_MS);
 
   return {

@@ -9,7 +9,7 @@ import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { createLease, LEASE_MS, type Lease } from "../../../coordinator/periodic/lease.ts";
 import { createListening, LOOK_MS } from "../../../coordinator/observation.ts";
-import { upsertWorker } from "../../../coordinator/store/workers.ts";
+import { getWorker, upsertWorker } from "../../../coordinator/store/workers.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
 import type { AppProxyEvent } from "../../../shared/protocol/events.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
@@ -117,6 +117,24 @@ test("listening begins anew when what was heard could not be written down", () =
   passes(LOOK_MS);
   listening.lapsed();
   expect([listening.since(), listening.look()]).toEqual([NOW + LOOK_MS, "even"]);
+});
+
+test("workers are called LOST also where what is old can't be forgotten", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "app-proxy-periodic-"));
+  const newId = () => crypto.randomUUID();
+  const database = openDb(join(directory, "c.sqlite3"), newId);
+  const messengers = memoryMessengers(silentLog())(createCodec(API_KEY, false));
+  const settings = '[proxy_coordinator]\nbind_addr = "127.0.0.1:0"\nworker_heartbeat_timeout = 1\n';
+  const config = coordinatorConfig(settings).values;
+  database.db.run("DROP TABLE used_slots");
+  write(database, (tx) => upsertWorker(tx, portRegistration("w"), WORKER, Date.now()));
+  const deps = { config, database, ...messengers, log: silentLog(), now: Date.now, newId };
+  const coordinator = await startCoordinator(deps);
+  await until(() => database.readNow((q) => getWorker(q, WORKER))?.status === "LOST");
+  await coordinator.stop();
+  await messengers.close();
+  database.close();
+  rmSync(directory, { recursive: true });
 });
 
 test("what a coordinator that is gone has recorded is published by another one", async () => {
