@@ -124,7 +124,8 @@ test("workers are called LOST also where what is old can't be forgotten", async 
   const newId = () => crypto.randomUUID();
   const database = openDb(join(directory, "c.sqlite3"), newId);
   const messengers = memoryMessengers(silentLog())(createCodec(API_KEY, false));
-  const settings = '[proxy_coordinator]\nbind_addr = "127.0.0.1:0"\nworker_heartbeat_timeout = 1\n';
+  // Longer than from one look to the next.
+  const settings = '[proxy_coordinator]\nbind_addr = "127.0.0.1:0"\nworker_heartbeat_timeout = 3\n';
   const config = coordinatorConfig(settings).values;
   database.db.run("DROP TABLE used_slots");
   write(database, (tx) => upsertWorker(tx, portRegistration("w"), WORKER, Date.now()));
