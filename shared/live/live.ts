@@ -26,7 +26,7 @@ export interface LiveData {
   /** When bytes last moved over each of these circuits, epoch seconds; null where that is not known. In one round trip. */
   lastAccesses(circuitIds: readonly string[]): Promise<(number | null)[]>;
   /** True for the first caller with this id within `seconds`: single-use tickets. */
-  burn(id: string, seconds: number): Promise<boolean>;
+  consume(id: string, seconds: number): Promise<boolean>;
   /** Remembers for `seconds` what the first caller says of itself; gives what an earlier one said, null to the first. */
   claim(id: string, by: string, seconds: number): Promise<string | null>;
   /** What the first caller of `claim` said of itself; null when none is remembered. */
@@ -46,6 +46,6 @@ export const liveKeys = {
   circuitRequests: (id: string) => `circuit.${id}.requests`,
   sessionAccess: (id: string) => `session.${id}.last_access`,
   workers: "proxy-worker.last_seen",
-  burned: (id: string) => `appproxy.used.${id}`,
+  used: (id: string) => `appproxy.used.${id}`,
   knock: (key: string) => `appproxy.knock.${key}`,
 };

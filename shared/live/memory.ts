@@ -6,7 +6,7 @@ export function createMemoryLive(now: () => number): LiveData {
   const circuits = new Map<string, CircuitUse>();
   const sessions = new Map<string, number>();
   const workers = new Map<string, number>();
-  const burned = new Map<string, number>();
+  const used = new Map<string, number>();
   const claims = new Map<string, { by: string; until: number }>();
   const knocks = new Map<string, number>();
 
@@ -41,10 +41,10 @@ export function createMemoryLive(now: () => number): LiveData {
     async lastAccesses(ids) {
       return ids.map((id) => circuits.get(id)?.lastAccess ?? null);
     },
-    async burn(id, seconds) {
-      for (const [old, until] of burned) if (until <= now()) burned.delete(old);
-      if (burned.has(id)) return false;
-      burned.set(id, now() + seconds * 1000);
+    async consume(id, seconds) {
+      for (const [old, until] of used) if (until <= now()) used.delete(old);
+      if (used.has(id)) return false;
+      used.set(id, now() + seconds * 1000);
       return true;
     },
     async claim(id, by, seconds) {
@@ -64,7 +64,7 @@ export function createMemoryLive(now: () => number): LiveData {
     },
     healthy: () => true,
     async close() {
-      burned.clear();
+      used.clear();
       claims.clear();
       knocks.clear();
     },

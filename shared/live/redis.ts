@@ -58,15 +58,15 @@ export function createRedisLive(redis: Redis): LiveData {
       const told = await redis.mget(ids.map((id) => liveKeys.circuitAccess(id)));
       return told.map(access);
     },
-    async burn(id, ttl) {
-      return (await redis.set(liveKeys.burned(id), "1", "EX", Math.max(1, Math.ceil(ttl)), "NX")) === "OK";
+    async consume(id, ttl) {
+      return (await redis.set(liveKeys.used(id), "1", "EX", Math.max(1, Math.ceil(ttl)), "NX")) === "OK";
     },
     async claim(id, by, ttl) {
-      const before: unknown = await redis.eval(CLAIM, 1, liveKeys.burned(id), by, ttl);
+      const before: unknown = await redis.eval(CLAIM, 1, liveKeys.used(id), by, ttl);
       return typeof before === "string" ? before : null;
     },
     async claimed(id) {
-      return redis.get(liveKeys.burned(id));
+      return redis.get(liveKeys.used(id));
     },
     async noteKnock(key, ttl) {
       await redis.set(liveKeys.knock(key), "1", "EX", ttl);

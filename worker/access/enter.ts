@@ -8,7 +8,7 @@ import { languageOf } from "../../shared/pages/language.ts";
 import { isFramed } from "../../shared/pages/reader.ts";
 import { redirectPath } from "../../shared/http/redirect.ts";
 import type { AdmitSettings } from "./authorize.ts";
-import type { Burner } from "./single-use.ts";
+import type { SingleUse } from "./single-use.ts";
 import type { RequestHead } from "../seam/engine.ts";
 import { CLEARING, clearingPage, expireCookies, isTrustworthy, mayHoldLeavings } from "./leavings.ts";
 import { heldPermit, type Held } from "./held-permit.ts";
@@ -32,7 +32,12 @@ export function isEnter(target: string): boolean {
 }
 
 /** Lets the holder of a fresh ticket in. A reload with a valid permit simply goes on. Throws the failure. */
-export async function enter(entry: Entry, head: RequestHead, settings: AdmitSettings, burner: Burner): Promise<Answer> {
+export async function enter(
+  entry: Entry,
+  head: RequestHead,
+  settings: AdmitSettings,
+  singleUse: SingleUse,
+): Promise<Answer> {
   const quiet = unseen(head.method, (name) => head.header(name));
   if (quiet !== null) return { status: quiet.status, headers: quietHeaders(entry, head, settings), body: "" };
   if (head.method !== "GET") throw new Failure("method-not-allowed", `${head.method} ${ENTER_PATH}: wanted GET`);
@@ -40,7 +45,7 @@ export async function enter(entry: Entry, head: RequestHead, settings: AdmitSett
   const ticket = readTicket(head, circuit.id, settings);
   const isYoung = ticket !== null && ticket.exp * 1000 > settings.now();
   if (isYoung && !canKeep(circuit, head, settings)) throw needsTab(ticket, settings);
-  const fresh = isYoung && (await burner.burn(ticket.jti, BURNT_SECONDS * 1000));
+  const fresh = isYoung && (await singleUse.consume(ticket.jti, USED_SECONDS * 1000));
   const path = redirectPath(ticket?.path ?? "") ?? "/";
   if (fresh) return welcome(entry, head, ticket, path, settings);
   const held = heldPermit(circuit, head.header("cookie"), settings);
@@ -76,7 +81,7 @@ const TAB_TICKET_LIFETIME = 600;
  * Longer than any ticket of one origin can live: a tab's may be made in the last moment of a used one, and is used after both
  * otherwise. Clocks of two nodes may differ by some seconds.
  */
-const BURNT_SECONDS = TICKET_LIFETIME + TAB_TICKET_LIFETIME + 60;
+const USED_SECONDS = TICKET_LIFETIME + TAB_TICKET_LIFETIME + 60;
 
 /** A page of another site that shows this in a frame would not have a cookie kept that is `SameSite=Lax`. */
 function canKeep({ open_to_public: isPublic }: Circuit, head: RequestHead, { sameSite }: AdmitSettings): boolean {

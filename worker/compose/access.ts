@@ -6,7 +6,7 @@ import { createListed, type Listed } from "../access/cors.ts";
 import { createFirstUses, type FirstUses } from "../access/first-use.ts";
 import { createPermitJar } from "../access/permit-jar.ts";
 import { PermitAuthority } from "../access/permit.ts";
-import { createBurner, type Burner } from "../access/single-use.ts";
+import { createSingleUse, type SingleUse } from "../access/single-use.ts";
 import { createKnocks, type Knocks } from "../access/tcp-allowlist.ts";
 import { Homes } from "../circuits/homes.ts";
 import type { Entry, Table } from "../circuits/table.ts";
@@ -23,7 +23,7 @@ export interface Access {
   proxies: Proxies;
   homes: Homes;
   knocks: Knocks;
-  burner: Burner;
+  singleUse: SingleUse;
   firstUses: FirstUses;
 }
 
@@ -60,7 +60,7 @@ export function createAccess({ config, live, log, now }: Parts, deps: AccessDeps
     proxies: { trusted: addressMatcher(own.trusted_proxies), secure },
     homes: new Homes(own.home_url),
     knocks: createKnocks(live, log, now),
-    burner: createBurner(live, log, now),
+    singleUse: createSingleUse(live, log, now),
     firstUses: createFirstUses(live, log, now),
   };
 }

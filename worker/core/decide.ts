@@ -10,7 +10,7 @@ import { failureAnswer, type Answer } from "../../shared/http/page.ts";
 import { answerEdits } from "../http/answer-edits.ts";
 import { ANSWER_RULES } from "../http/answer-rules.ts";
 import { admit, checkAddress, type AdmitSettings } from "../access/authorize.ts";
-import type { Burner } from "../access/single-use.ts";
+import type { SingleUse } from "../access/single-use.ts";
 import { isOurs } from "../access/bearer.ts";
 import { clientOf, hasNoPort, withPort, type Client, type Proxies } from "../http/client-address.ts";
 import { corsLines, readable, type Listed } from "../access/cors.ts";
@@ -35,7 +35,7 @@ export interface DecideDeps {
   /** False until circuits are known for the first time. */
   isReady: () => boolean;
   usage: Usage;
-  burner: Burner;
+  singleUse: SingleUse;
   serviceWorkers: Pick<ServiceWorkerNotes, "fetched">;
   log: Log;
   admission: AdmitSettings;
@@ -92,7 +92,7 @@ function decide(head: RequestHead, deps: DecideDeps, hold: Hold | null): Decided
 }
 
 function walk(head: RequestHead, entry: Entry | null, deps: DecideDeps, hold: Hold | null): Decided | Promise<Decided> {
-  const { isReady, burner, admission, proxies, domain, log } = deps;
+  const { isReady, singleUse, admission, proxies, domain, log } = deps;
   if (head.method === "CONNECT" || head.method === "TRACE")
     throw new Failure("method-not-allowed", `${head.method} is not proxied`);
   // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
@@ -104,7 +104,7 @@ function walk(head: RequestHead, entry: Entry | null, deps: DecideDeps, hold: Ho
   checkAddress(entry, client.address);
   if (isPreflight(head, entry, deps.listed)) return { kind: "answer", answer: preflightAnswer(head, entry) };
   if (isEnter(head.target)) {
-    return enter(entry, head, admission, burner).then(
+    return enter(entry, head, admission, singleUse).then(
       (answer): Decided => ({ kind: "answer", answer }),
       (error: unknown) => refusal(error, entry),
     );

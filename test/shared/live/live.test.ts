@@ -85,10 +85,10 @@ describe.each([
     expect(await live.circuitUse(CIRCUIT)).toBeNull();
   });
 
-  test("burns an id for the first caller only, and each id for itself", async () => {
-    const first = await Promise.all(Array.from({ length: 10 }, () => live.burn("a", 60)));
+  test("consumes an id for the first caller only, and each id for itself", async () => {
+    const first = await Promise.all(Array.from({ length: 10 }, () => live.consume("a", 60)));
     expect(first).toEqual([true, ...Array.from({ length: 9 }, () => false)]);
-    expect([await live.burn("a", 60), await live.burn("b", 60)]).toEqual([false, true]);
+    expect([await live.consume("a", 60), await live.consume("b", 60)]).toEqual([false, true]);
   });
 
   test("remembers what the first caller of an id says of itself, and tells the others", async () => {
@@ -109,7 +109,7 @@ describe.each([
     expect(await live.hasKnocked(`${CIRCUIT} 203.0.113.7`)).toBeTrue();
     expect(await live.hasKnocked(`${CIRCUIT} 2001:db8::1`)).toBeTrue();
     expect(await live.hasKnocked(`${OTHER} 203.0.113.7`)).toBeFalse();
-    expect(await live.burn(`${CIRCUIT} 203.0.113.7`, 60)).toBeTrue();
+    expect(await live.consume(`${CIRCUIT} 203.0.113.7`, 60)).toBeTrue();
   });
 
   test("takes note of a worker that was heard of", async () => {
@@ -125,12 +125,12 @@ describe("in memory", () => {
     live = createMemoryLive(() => now);
   });
 
-  test("a burned id is free again when its time is over, and not before", async () => {
-    await live.burn("a", 60);
+  test("a used id is free again when its time is over, and not before", async () => {
+    await live.consume("a", 60);
     now += 59_999;
-    expect(await live.burn("a", 60)).toBeFalse();
+    expect(await live.consume("a", 60)).toBeFalse();
     now += 1;
-    expect(await live.burn("a", 60)).toBeTrue();
+    expect(await live.consume("a", 60)).toBeTrue();
   });
 
   test("a first caller is forgotten when its time is over, and not before", async () => {
@@ -211,17 +211,17 @@ describe("on Redis", () => {
     [60, 60],
     [0.2, 1],
     [59.1, 60],
-  ])("a burned id of %p seconds is kept for %p", async (seconds, ttl) => {
-    await live.burn("a", seconds);
+  ])("a used id of %p seconds is kept for %p", async (seconds, ttl) => {
+    await live.consume("a", seconds);
     expect(await everything()).toEqual([["appproxy.used.a", "1", ttl]]);
   });
 
-  test("a first caller stands under a burned id's key, so that nodes of both kinds take a token once", async () => {
+  test("a first caller stands under a used id's key, so that nodes of both kinds take a token once", async () => {
     await live.claim("a", "one", 600);
     await live.claim("a", "two", 60);
     expect(await everything()).toEqual([["appproxy.used.a", "one", 600]]);
-    expect(await live.burn("a", 60)).toBeFalse();
-    await live.burn("b", 60);
+    expect(await live.consume("a", 60)).toBeFalse();
+    await live.consume("b", 60);
     expect(await live.claim("b", "one", 600)).toBe("1");
   });
 
@@ -247,7 +247,7 @@ describe("on Redis", () => {
     const start = performance.now();
     const calls = [
       live.record(use(3, AT)),
-      live.burn("a", 60),
+      live.consume("a", 60),
       live.circuitUse(CIRCUIT),
       live.workerSeen("w", AT),
       live.noteKnock("a", 60),

@@ -73,7 +73,7 @@ describe("two nodes of one worker", () => {
   });
 
   test("count a use that an older version has noted without a name as somebody else's", async () => {
-    await lives[0]?.burn("a", 60);
+    await lives[0]?.consume("a", 60);
     const noted = await first.claim("a", ME);
     expect(noted).toEqual({ by: null, at: Infinity });
   });

@@ -128,7 +128,7 @@ describe("a link to an app", () => {
     const age = 5 * MINUTE;
     const statusAfter = async (noted: string, from: string, age = 0) => {
       const jti = crypto.randomUUID();
-      await client.set(liveKeys.burned(jti), noted);
+      await client.set(liveKeys.used(jti), noted);
       return statusOf(get(await link(shared, to, "/lab", { jti, age }), from));
     };
     for (const old of [0, age]) {
@@ -140,8 +140,8 @@ describe("a link to an app", () => {
     expect(await statusAfter(`${Date.now() - 11 * MINUTE} ${ME}`, ME, age)).toBe(401);
     const jti = crypto.randomUUID();
     await get(await link(shared, to, "/lab", { jti }), ME);
-    expect((await client.get(liveKeys.burned(jti)))?.split(" ")[1]).toBe(ME);
-    expect(await client.ttl(liveKeys.burned(jti))).toBeWithin(500, 601);
+    expect((await client.get(liveKeys.used(jti)))?.split(" ")[1]).toBe(ME);
+    expect(await client.ttl(liveKeys.used(jti))).toBeWithin(500, 601);
     client.disconnect();
     await shared.stop();
   });

@@ -4,7 +4,7 @@ import { Failure } from "../../../shared/failure.ts";
 import { createMemoryLive } from "../../../shared/live/memory.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import { createBearers } from "../../../worker/access/bearer.ts";
-import { createBurner } from "../../../worker/access/single-use.ts";
+import { createSingleUse } from "../../../worker/access/single-use.ts";
 import { enter, ENTER_PATH } from "../../../worker/access/enter.ts";
 import { createPermitJar } from "../../../worker/access/permit-jar.ts";
 import { PermitAuthority } from "../../../worker/access/permit.ts";
@@ -32,9 +32,9 @@ function worker() {
     lifetime: 43_200,
     now,
   };
-  const burner = createBurner(createMemoryLive(now), silentLog(), now);
+  const singleUse = createSingleUse(createMemoryLive(now), silentLog(), now);
   const ask = (ticket: string, headers: [string, string][]) =>
-    enter(entry(), head({ target: `${ENTER_PATH}?t=${ticket}`, headers: [["Host", "apps.example:10205"], ...headers] }), settings, burner); // prettier-ignore
+    enter(entry(), head({ target: `${ENTER_PATH}?t=${ticket}`, headers: [["Host", "apps.example:10205"], ...headers] }), settings, singleUse); // prettier-ignore
   return {
     ticket: permits.ticket({ uid: USER, cid: CIRCUIT, jti: "one", path: "/lab" }, START),
     wait: (seconds: number) => void (at += seconds),
