@@ -31,9 +31,9 @@ export interface LiveData {
   claim(id: string, by: string, seconds: number): Promise<string | null>;
   /** What the first caller of `claim` said of itself; null when none is remembered. */
   claimed(id: string): Promise<string | null>;
-  /** Remembers a knock (a circuit and an address) for `seconds`. */
-  noteKnock(key: string, seconds: number): Promise<void>;
-  hasKnocked(key: string): Promise<boolean>;
+  /** Remembers that an address was let in to a circuit for `seconds`. */
+  noteAllowed(key: string, seconds: number): Promise<void>;
+  isAllowed(key: string): Promise<boolean>;
   healthy(): boolean;
   close(): Promise<void>;
 }
@@ -47,5 +47,5 @@ export const liveKeys = {
   sessionAccess: (id: string) => `session.${id}.last_access`,
   workers: "proxy-worker.last_seen",
   used: (id: string) => `appproxy.used.${id}`,
-  knock: (key: string) => `appproxy.knock.${key}`,
+  allowed: (key: string) => `appproxy.knock.${key}`,
 };

@@ -8,7 +8,7 @@ export function createMemoryLive(now: () => number): LiveData {
   const workers = new Map<string, number>();
   const used = new Map<string, number>();
   const claims = new Map<string, { by: string; until: number }>();
-  const knocks = new Map<string, number>();
+  const allowed = new Map<string, number>();
 
   function forgetOld(): void {
     const oldest = now() / 1000 - LIVE_TTL;
@@ -55,18 +55,18 @@ export function createMemoryLive(now: () => number): LiveData {
     async claimed(id) {
       return claimed(id);
     },
-    async noteKnock(key, seconds) {
-      for (const [old, until] of knocks) if (until <= now()) knocks.delete(old);
-      knocks.set(key, now() + seconds * 1000);
+    async noteAllowed(key, seconds) {
+      for (const [old, until] of allowed) if (until <= now()) allowed.delete(old);
+      allowed.set(key, now() + seconds * 1000);
     },
-    async hasKnocked(key) {
-      return (knocks.get(key) ?? 0) > now();
+    async isAllowed(key) {
+      return (allowed.get(key) ?? 0) > now();
     },
     healthy: () => true,
     async close() {
       used.clear();
       claims.clear();
-      knocks.clear();
+      allowed.clear();
     },
   };
 }

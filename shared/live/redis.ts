@@ -68,11 +68,11 @@ export function createRedisLive(redis: Redis): LiveData {
     async claimed(id) {
       return redis.get(liveKeys.used(id));
     },
-    async noteKnock(key, ttl) {
-      await redis.set(liveKeys.knock(key), "1", "EX", ttl);
+    async noteAllowed(key, ttl) {
+      await redis.set(liveKeys.allowed(key), "1", "EX", ttl);
     },
-    async hasKnocked(key) {
-      return (await redis.exists(liveKeys.knock(key))) === 1;
+    async isAllowed(key) {
+      return (await redis.exists(liveKeys.allowed(key))) === 1;
     },
     healthy: () => redis.status === "ready",
     async close() {

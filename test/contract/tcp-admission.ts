@@ -34,7 +34,7 @@ export function greeter(): Upstream {
 }
 
 /** What `/setup` answers to a person with the coordinator's token for a circuit. */
-export async function knock(stage: Stage, { circuit }: Opened, query = "", redirect = ""): Promise<Response> {
+export async function letIn(stage: Stage, { circuit }: Opened, query = "", redirect = ""): Promise<Response> {
   const claims = { id: crypto.randomUUID(), circuit: circuit.id, redirect };
   const token = await mintSetupToken(claims, JWT_SECRET, crypto.randomUUID(), Date.now());
   return fetch(`http://127.0.0.1:${stage.apiPort()}/setup?token=${token}${query}`, { redirect: "manual" });
@@ -44,7 +44,7 @@ export async function knock(stage: Stage, { circuit }: Opened, query = "", redir
 export function tcpAdmissionSuite(shape: Shape, open: () => Stage): void {
   const line = linesOf(shape);
 
-  describe("TCP with knocks", () => {
+  describe("TCP with an allowlist", () => {
     const stage = useStage(shape, { worker: { protocol: "tcp" } });
 
     line("T2", "an address that has not passed /setup is closed at once, and the app sees nothing", async () => {
@@ -57,42 +57,38 @@ export function tcpAdmissionSuite(shape: Shape, open: () => Stage): void {
     line("T2", "an address that has passed /setup may use that circuit, and no other", async () => {
       const app = greeter();
       const [to, other] = [await stage().open(tcp(app)), await stage().open(tcp(app))];
-      const said = await knock(stage(), to);
+      const said = await letIn(stage(), to);
       const { redirectURI } = (await said.json()) as { redirectURI: string };
       expect(new URL(redirectURI).searchParams.get("gateway")).toBe(`tcp://127.0.0.1:${to.port}`);
       expect([await isLetIn(to.port), await isLetIn(to.port), await isLetIn(other.port)]).toEqual([true, true, false]);
       expect(app.wires.length).toBe(2);
     });
 
-    line("T2", "a knock for a circuit whose address list does not hold the address is refused", async () => {
+    line("T2", "an address that the list of the circuit does not hold is not let in", async () => {
       const app = greeter();
       const to = await stage().open(tcp(app, { allowedClientIps: "10.0.0.0/8" }));
-      expect((await knock(stage(), to)).status).toBe(403);
+      expect((await letIn(stage(), to)).status).toBe(403);
       expect(await isLetIn(to.port)).toBe(false);
       expect(app.wires).toEqual([]);
     });
 
-    line(
-      "T2",
-      "the address list comes before the knock: one that has knocked is out when the list changes",
-      async () => {
-        const app = greeter();
-        const to = await stage().open(tcp(app));
-        await knock(stage(), to);
-        expect(await isLetIn(to.port)).toBe(true);
-        await stage().coordinator.put({ ...to.circuit, allowed_client_ips: "10.0.0.0/8" });
-        expect(await isLetIn(to.port)).toBe(false);
-        expect(app.wires.length).toBe(1);
-      },
-    );
+    line("T2", "the address list comes before the allowlist: who was let in is out when the list changes", async () => {
+      const app = greeter();
+      const to = await stage().open(tcp(app));
+      await letIn(stage(), to);
+      expect(await isLetIn(to.port)).toBe(true);
+      await stage().coordinator.put({ ...to.circuit, allowed_client_ips: "10.0.0.0/8" });
+      expect(await isLetIn(to.port)).toBe(false);
+      expect(app.wires.length).toBe(1);
+    });
 
-    line("T2", "a public circuit needs no knock", async () => {
+    line("T2", "a public circuit needs no allowlist", async () => {
       const to = await stage().open(tcp(greeter(), { public: true }));
       expect(await isLetIn(to.port)).toBe(true);
     });
   });
 
-  describe("TCP with knocks at another node", () => {
+  describe("TCP with the allowlist of another node", () => {
     const stage = useStage(shape, { redis: true, worker: { protocol: "tcp" } });
 
     line(
@@ -102,7 +98,7 @@ export function tcpAdmissionSuite(shape: Shape, open: () => Stage): void {
         const app = greeter();
         const to = await stage().open(tcp(app));
         const client = new Redis(stage().redis?.port ?? 0, "127.0.0.1", { db: LIVE_DB });
-        await client.set(liveKeys.knock(`${to.circuit.id} 127.0.0.1`), "1");
+        await client.set(liveKeys.allowed(`${to.circuit.id} 127.0.0.1`), "1");
         const before = stage().fds();
         atEnd(() => stage().redis?.signal("SIGCONT"));
         stage().redis?.signal("SIGSTOP");
@@ -117,7 +113,7 @@ export function tcpAdmissionSuite(shape: Shape, open: () => Stage): void {
     );
   });
 
-  describe("TCP without knocks", () => {
+  describe("TCP without an allowlist", () => {
     line("T2", "tcp_auth none lets every address in", async () => {
       expect(await isLetIn((await open().open(tcp(greeter()))).port)).toBe(true);
     });

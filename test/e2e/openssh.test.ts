@@ -25,14 +25,14 @@ beforeAll(async () => {
 
 afterAll(() => stack.disposeAsync());
 
-/** Asks for a circuit as a client program does; `knock` lets its address in and gives the circuit's address. */
-async function openCircuit(): Promise<{ knock: () => Promise<URL> }> {
+/** Asks for a circuit as a client program does; `letIn` lets its address in and gives the circuit's address. */
+async function openCircuit(): Promise<{ letIn: () => Promise<URL> }> {
   const { manager } = cluster;
   const { token, sessionId } = await manager.conf({ kernel_port: sshd.port });
   const opened = await manager.auth(token, sessionId, { app: "sshd", protocol: "tcp" });
   expect([opened.status, opened.body]).toEqual([200, expect.objectContaining({ redirect_url: expect.any(String) })]);
   return {
-    async knock() {
+    async letIn() {
       const setup = await fetch(String(opened.body["redirect_url"]), { redirect: "manual" });
       const { redirectURI } = (await setup.json()) as { redirectURI: string };
       return new URL(new URL(redirectURI).searchParams.get("gateway") ?? "");
@@ -41,15 +41,15 @@ async function openCircuit(): Promise<{ knock: () => Promise<URL> }> {
 }
 
 test("ssh runs a command, and its output, errors and exit code come back", async () => {
-  const { knock } = await openCircuit();
-  const gateway = await knock();
+  const { letIn } = await openCircuit();
+  const gateway = await letIn();
   expect([gateway.protocol, gateway.hostname]).toEqual(["tcp:", "127.0.0.1"]);
   const answer = await sshd.ssh(Number(gateway.port), "echo $((6*7)); echo oops >&2; exit 3");
   expect(answer).toEqual({ code: 3, stdout: "42\n", stderr: "oops\n" });
 });
 
 test("the login shell reads no start-up file of the person who runs the tests", async () => {
-  const gateway = await (await openCircuit()).knock();
+  const gateway = await (await openCircuit()).letIn();
   writeFileSync(join(directory, ".bashrc"), "echo read\n");
   const answer = await sshd.ssh(Number(gateway.port), 'echo "$HOME"');
   rmSync(join(directory, ".bashrc"));
@@ -57,10 +57,10 @@ test("the login shell reads no start-up file of the person who runs the tests", 
 });
 
 test("ssh is turned away until its address has come in by the circuit's own link", async () => {
-  const { knock } = await openCircuit();
+  const { letIn } = await openCircuit();
   const ports = Array.from({ length: cluster.ports[1] - cluster.ports[0] + 1 }, (_, index) => cluster.ports[0] + index);
   const early = await Promise.all(ports.map((port) => sshd.ssh(port, "true")));
-  const gateway = await knock();
+  const gateway = await letIn();
   expect(early[ports.indexOf(Number(gateway.port))]?.code).toBe(255);
   expect(await sshd.ssh(Number(gateway.port), "true")).toEqual({ code: 0, stdout: "", stderr: "" });
 });
@@ -68,8 +68,8 @@ test("ssh is turned away until its address has come in by the circuit's own link
 test(
   "scp carries 200 MB there and back, byte by byte the same",
   async () => {
-    const { knock } = await openCircuit();
-    const port = Number((await knock()).port);
+    const { letIn } = await openCircuit();
+    const port = Number((await letIn()).port);
     const [source, there, back] = [join(directory, "source"), join(directory, "there"), join(directory, "back")];
     writeBigFile(source);
     const wanted = await hashOf(source);

@@ -17,7 +17,7 @@ import { ENTER_PATH, PRIVATE_HEADERS } from "./enter.ts";
 import { isOver, isSameClient, SAME_CLIENT_SECONDS, type FirstUses } from "./first-use.ts";
 import type { Homes } from "../circuits/homes.ts";
 import { clearingFromOutside, mayHoldLeavings } from "./leavings.ts";
-import type { Knocks } from "./tcp-allowlist.ts";
+import type { TcpAllowlist } from "./tcp-allowlist.ts";
 import { heldPermit, holdsPermit, permitUser, validPermitOf } from "./held-permit.ts";
 import { legacyLines, permitCookieName, permitLine } from "./permit-cookie.ts";
 import type { PermitClaims } from "./permit.ts";
@@ -29,7 +29,7 @@ export interface SetupDeps {
   firstUses: FirstUses;
   admission: AdmitSettings;
   jwtSecret: string;
-  knocks: Knocks;
+  allowlist: TcpAllowlist;
   proxies: Proxies;
   /** Where browsers find a circuit. */
   origin: (entry: Entry) => string;
@@ -161,7 +161,7 @@ async function useOf({ jti, exp }: Claims, client: string, { firstUses, admissio
 async function tcpSetup(entry: Entry, token: string, address: string, deps: SetupDeps): Promise<string> {
   const { circuit } = entry;
   checkAddress(entry, address);
-  await deps.knocks.note(circuit.id, address);
+  await deps.allowlist.note(circuit.id, address);
   // An origin is without its port where that is the scheme's own.
   const { hostname } = new URL(deps.origin(entry));
   const gateway = encodeURIComponent(`tcp://${hostname}:${circuit.port ?? 0}`);

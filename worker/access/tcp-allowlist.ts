@@ -1,5 +1,5 @@
 /**
- * Knocks: which client addresses have passed `/setup` for a TCP circuit (security 6). Raw TCP carries no credential,
+ * Which client addresses have passed `/setup` for a TCP circuit (security 6). Raw TCP carries no credential,
  * so this is what lets a connection in. Remembered for all nodes of an authority, and here for when Redis is away.
  */
 import { reason } from "../../shared/failure.ts";
@@ -8,25 +8,25 @@ import type { LiveData } from "../../shared/live/live.ts";
 import { Expiring } from "../../shared/runtime/expiring.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 
-export interface Knocks {
+export interface TcpAllowlist {
   /** The address may use the circuit for 12 hours. Resolves when the other nodes know it too, or can't be told. */
   note(circuitId: string, address: string): Promise<void>;
-  /** True when it has knocked, at this node or another. */
+  /** True when it was let in, at this node or another. */
   knows(circuitId: string, address: string): Promise<boolean>;
 }
 
-export const KNOCK_SECONDS = 12 * 3600;
-/** Knocks remembered here; the rest is in Redis. */
-const MAX_KNOCKS = 100_000;
+export const ALLOWED_SECONDS = 12 * 3600;
+/** Addresses remembered here; the rest is in Redis. */
+const MAX_ADDRESSES = 100_000;
 
-export function createKnocks(live: LiveData, log: Log, now: () => number): Knocks {
-  const known = new Expiring<true>(MAX_KNOCKS, now);
+export function createTcpAllowlist(live: LiveData, log: Log, now: () => number): TcpAllowlist {
+  const known = new Expiring<true>(MAX_ADDRESSES, now);
   /** Questions to the other nodes that are under way: a hundred connections at once ask one. */
   const asking = new Map<string, Promise<boolean>>();
 
   async function ask(key: string): Promise<boolean> {
     try {
-      return await live.hasKnocked(key);
+      return await live.isAllowed(key);
     } catch (error) {
       log.warn(
         { reason: reason(error) },
@@ -38,8 +38,8 @@ export function createKnocks(live: LiveData, log: Log, now: () => number): Knock
 
   return {
     async note(circuitId, address) {
-      known.set(keyOf(circuitId, address), true, KNOCK_SECONDS * 1000);
-      await live.noteKnock(keyOf(circuitId, address), KNOCK_SECONDS).catch((error: unknown) => {
+      known.set(keyOf(circuitId, address), true, ALLOWED_SECONDS * 1000);
+      await live.noteAllowed(keyOf(circuitId, address), ALLOWED_SECONDS).catch((error: unknown) => {
         log.warn(
           { reason: reason(error) },
           "live data is away: an address that passed /setup is remembered by this node only",

@@ -7,7 +7,7 @@ import { createFirstUses, type FirstUses } from "../access/first-use.ts";
 import { createPermitJar } from "../access/permit-jar.ts";
 import { PermitAuthority } from "../access/permit.ts";
 import { createSingleUse, type SingleUse } from "../access/single-use.ts";
-import { createKnocks, type Knocks } from "../access/tcp-allowlist.ts";
+import { createTcpAllowlist, type TcpAllowlist } from "../access/tcp-allowlist.ts";
 import { Homes } from "../circuits/homes.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 import type { Proxies } from "../http/client-address.ts";
@@ -22,7 +22,7 @@ export interface Access {
   listed: Listed;
   proxies: Proxies;
   homes: Homes;
-  knocks: Knocks;
+  allowlist: TcpAllowlist;
   singleUse: SingleUse;
   firstUses: FirstUses;
 }
@@ -59,7 +59,7 @@ export function createAccess({ config, live, log, now }: Parts, deps: AccessDeps
     listed,
     proxies: { trusted: addressMatcher(own.trusted_proxies), secure },
     homes: new Homes(own.home_url),
-    knocks: createKnocks(live, log, now),
+    allowlist: createTcpAllowlist(live, log, now),
     singleUse: createSingleUse(live, log, now),
     firstUses: createFirstUses(live, log, now),
   };

@@ -41,7 +41,7 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
   const { proxy_worker: own } = config;
   const { circuits, access, serviceWorkers, isReady } = deps;
   const { table, usage } = circuits;
-  const { knocks, proxies } = access;
+  const { allowlist, proxies } = access;
   const core = createCore({
     ...access,
     table,
@@ -51,7 +51,7 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
     log,
     advise: createAdvice(proxies, log),
     domain: own.wildcard_domain.domain,
-    tcp: { knocks: own.tcp_auth === "none" ? null : knocks, maxConnections: own.tcp_max_connections },
+    tcp: { allowlist: own.tcp_auth === "none" ? null : allowlist, maxConnections: own.tcp_max_connections },
     hold: createHold({ reach: accepts, now }),
     capabilities: parts.engine.capabilities,
   });

@@ -1,5 +1,5 @@
 /**
- * The walk of a TCP connection: find the circuit, check the address and the knock, pick a route (dataplane T2, T3).
+ * The walk of a TCP connection: find the circuit, check the address and the allowlist, pick a route (dataplane T2, T3).
  * A refused connection is closed at once; the log says why.
  */
 import { reportFailure } from "../../shared/runtime/report-failure.ts";
@@ -8,14 +8,14 @@ import type { Log } from "../../shared/runtime/log.ts";
 import type { Admission, Arrival } from "../seam/engine.ts";
 import { plainAddress } from "../http/client-address.ts";
 import { isAllowed } from "../access/authorize.ts";
-import type { Knocks } from "../access/tcp-allowlist.ts";
+import type { TcpAllowlist } from "../access/tcp-allowlist.ts";
 import { RouteAttempt } from "../upstreams/attempt.ts";
 import { useOf, type Entry, type Table } from "../circuits/table.ts";
 import type { Usage } from "../circuits/usage.ts";
 
 export interface TcpRules {
   /** Null when every address may come. */
-  knocks: Knocks | null;
+  allowlist: TcpAllowlist | null;
   /** Most connections of one circuit. */
   maxConnections: number;
 }
@@ -58,8 +58,8 @@ function admit(arrival: Arrival, deps: TcpDeps): Admitted | Promise<Admitted> {
   const refused = entry === null ? "no circuit has this port" : refusal(entry, address, tcp);
   if (entry === null || refused !== null) return refusedTcp(arrival, entry, refused ?? "", log);
   const { circuit } = entry;
-  if (circuit.open_to_public || tcp.knocks === null) return open(entry, arrival, deps);
-  return tcp.knocks.knows(circuit.id, address).then((known) => {
+  if (circuit.open_to_public || tcp.allowlist === null) return open(entry, arrival, deps);
+  return tcp.allowlist.knows(circuit.id, address).then((known) => {
     if (!known) return refusedTcp(arrival, entry, "its address has not passed /setup for this circuit", log);
     // Meanwhile the circuit may have gone, or others have come.
     const now = table.byId(circuit.id) ?? null;

@@ -102,13 +102,13 @@ describe.each([
     ]);
   });
 
-  test("knows those knocks that it was told of", async () => {
-    expect(await live.hasKnocked(`${CIRCUIT} 203.0.113.7`)).toBeFalse();
-    await live.noteKnock(`${CIRCUIT} 203.0.113.7`, 60);
-    await live.noteKnock(`${CIRCUIT} 2001:db8::1`, 60);
-    expect(await live.hasKnocked(`${CIRCUIT} 203.0.113.7`)).toBeTrue();
-    expect(await live.hasKnocked(`${CIRCUIT} 2001:db8::1`)).toBeTrue();
-    expect(await live.hasKnocked(`${OTHER} 203.0.113.7`)).toBeFalse();
+  test("knows the addresses that it was told of", async () => {
+    expect(await live.isAllowed(`${CIRCUIT} 203.0.113.7`)).toBeFalse();
+    await live.noteAllowed(`${CIRCUIT} 203.0.113.7`, 60);
+    await live.noteAllowed(`${CIRCUIT} 2001:db8::1`, 60);
+    expect(await live.isAllowed(`${CIRCUIT} 203.0.113.7`)).toBeTrue();
+    expect(await live.isAllowed(`${CIRCUIT} 2001:db8::1`)).toBeTrue();
+    expect(await live.isAllowed(`${OTHER} 203.0.113.7`)).toBeFalse();
     expect(await live.consume(`${CIRCUIT} 203.0.113.7`, 60)).toBeTrue();
   });
 
@@ -145,14 +145,14 @@ describe("in memory", () => {
     ]);
   });
 
-  test("a knock is forgotten when its time is over, and one that is repeated lasts from then on", async () => {
-    await live.noteKnock("a", 60);
-    await live.noteKnock("b", 60);
+  test("an address is forgotten when its time is over, and one that is let in again lasts from then on", async () => {
+    await live.noteAllowed("a", 60);
+    await live.noteAllowed("b", 60);
     now += 59_999;
-    await live.noteKnock("b", 60);
-    expect([await live.hasKnocked("a"), await live.hasKnocked("b")]).toEqual([true, true]);
+    await live.noteAllowed("b", 60);
+    expect([await live.isAllowed("a"), await live.isAllowed("b")]).toEqual([true, true]);
     now += 1;
-    expect([await live.hasKnocked("a"), await live.hasKnocked("b")]).toEqual([false, true]);
+    expect([await live.isAllowed("a"), await live.isAllowed("b")]).toEqual([false, true]);
   });
 
   test("use is forgotten after two days, at the next note", async () => {
@@ -225,11 +225,11 @@ describe("on Redis", () => {
     expect(await live.claim("b", "one", 600)).toBe("1");
   });
 
-  test("a knock is a key of its own that lives as long as it was told", async () => {
-    await live.noteKnock(`${CIRCUIT} 203.0.113.7`, 43_200);
+  test("an address is a key of its own that lives as long as it was told", async () => {
+    await live.noteAllowed(`${CIRCUIT} 203.0.113.7`, 43_200);
     expect(await everything()).toEqual([[`appproxy.knock.${CIRCUIT} 203.0.113.7`, "1", 43_200]]);
     await client.expire(`appproxy.knock.${CIRCUIT} 203.0.113.7`, 5);
-    await live.noteKnock(`${CIRCUIT} 203.0.113.7`, 43_200);
+    await live.noteAllowed(`${CIRCUIT} 203.0.113.7`, 43_200);
     expect(await everything()).toEqual([[`appproxy.knock.${CIRCUIT} 203.0.113.7`, "1", 43_200]]);
   });
 
@@ -250,8 +250,8 @@ describe("on Redis", () => {
       live.consume("a", 60),
       live.circuitUse(CIRCUIT),
       live.workerSeen("w", AT),
-      live.noteKnock("a", 60),
-      live.hasKnocked("a"),
+      live.noteAllowed("a", 60),
+      live.isAllowed("a"),
     ];
     expect((await Promise.allSettled(calls)).map(({ status }) => status)).toEqual(calls.map(() => "rejected"));
     expect(performance.now() - start).toBeLessThan(owed(1000));

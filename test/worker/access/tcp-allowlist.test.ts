@@ -1,4 +1,4 @@
-/** Knocks: remembered here and for the other nodes, for 12 hours, however an address is spelled. Real Redis. */
+/** Addresses that were let in: remembered here and for the other nodes, for 12 hours, however an address is spelled. Real Redis. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { Redis } from "ioredis";
 import { pino } from "pino";
@@ -6,7 +6,7 @@ import type { LiveData } from "../../../shared/live/live.ts";
 import { createRedisLive, LIVE_DB } from "../../../shared/live/redis.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import { connectRedis } from "../../../shared/redis/redis.ts";
-import { createKnocks, KNOCK_SECONDS, type Knocks } from "../../../worker/access/tcp-allowlist.ts";
+import { createTcpAllowlist, ALLOWED_SECONDS, type TcpAllowlist } from "../../../worker/access/tcp-allowlist.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 import { until } from "../../support/until.ts";
 import { CIRCUIT } from "../../support/values.ts";
@@ -20,8 +20,8 @@ let lives: LiveData[];
 let now: number;
 let said: string[];
 /** Two nodes of one authority. */
-let mine: Knocks;
-let theirs: Knocks;
+let mine: TcpAllowlist;
+let theirs: TcpAllowlist;
 
 beforeEach(async () => {
   redis = await startRedis();
@@ -33,7 +33,7 @@ beforeEach(async () => {
   lives = [1, 2].map(() => createRedisLive(connectRedis(settings, LIVE_DB, "live data", silentLog())));
   await until(() => lives.every((live) => live.healthy()));
   const log = pino({ level: "debug" }, { write: (line) => said.push(line) });
-  [mine, theirs] = lives.map((live) => createKnocks(live, log, () => now)) as [Knocks, Knocks];
+  [mine, theirs] = lives.map((live) => createTcpAllowlist(live, log, () => now)) as [TcpAllowlist, TcpAllowlist];
 });
 
 afterEach(async () => {
@@ -42,20 +42,23 @@ afterEach(async () => {
   await redis.stop();
 });
 
-describe("a knock", () => {
+describe("an address that was let in", () => {
   test("lets its address use its circuit, at every node, and nothing else", async () => {
     expect(await mine.knows(CIRCUIT, CLIENT)).toBe(false);
     await mine.note(CIRCUIT, CLIENT);
-    for (const knocks of [mine, theirs]) {
-      expect(await knocks.knows(CIRCUIT, CLIENT)).toBe(true);
-      expect(await knocks.knows(OTHER, CLIENT)).toBe(false);
-      expect(await knocks.knows(CIRCUIT, "203.0.113.8")).toBe(false);
+    for (const allowlist of [mine, theirs]) {
+      expect(await allowlist.knows(CIRCUIT, CLIENT)).toBe(true);
+      expect(await allowlist.knows(OTHER, CLIENT)).toBe(false);
+      expect(await allowlist.knows(CIRCUIT, "203.0.113.8")).toBe(false);
     }
   });
 
   test("is good for 12 hours, here and in Redis", async () => {
     await mine.note(CIRCUIT, CLIENT);
-    expect(await client.ttl(`appproxy.knock.${CIRCUIT} ${CLIENT}`)).toBeWithin(KNOCK_SECONDS - 5, KNOCK_SECONDS + 1);
+    expect(await client.ttl(`appproxy.knock.${CIRCUIT} ${CLIENT}`)).toBeWithin(
+      ALLOWED_SECONDS - 5,
+      ALLOWED_SECONDS + 1,
+    );
     await client.flushdb();
     now += 12 * 3600 * 1000 - 1;
     expect(await mine.knows(CIRCUIT, CLIENT)).toBe(true);
@@ -76,10 +79,10 @@ describe("a knock", () => {
     ["::ffff:203.0.113.7", "203.0.113.7"],
     ["2001:DB8:0:0:0:0:0:1", "2001:db8::1"],
     ["2001:db8::0001", "2001:db8::1"],
-  ])("from %s is one from %s", async (knocked, connected) => {
-    await mine.note(CIRCUIT, knocked);
+  ])("from %s is one from %s", async (noted, connected) => {
+    await mine.note(CIRCUIT, noted);
     expect([await mine.knows(CIRCUIT, connected), await theirs.knows(CIRCUIT, connected)]).toEqual([true, true]);
-    expect(await mine.knows(CIRCUIT, knocked)).toBe(true);
+    expect(await mine.knows(CIRCUIT, noted)).toBe(true);
   });
 
   test("is asked of Redis once for many connections that come at once", async () => {
@@ -87,7 +90,7 @@ describe("a knock", () => {
     const known = await Promise.all(Array.from({ length: 100 }, () => mine.knows(CIRCUIT, CLIENT)));
     expect(new Set(known)).toEqual(new Set([false]));
     expect((await calls()) - before).toBe(1);
-    // And again for the next ones: the address may have knocked elsewhere meanwhile.
+    // And again for the next ones: the address may have been let in elsewhere meanwhile.
     await theirs.note(CIRCUIT, CLIENT);
     expect(await mine.knows(CIRCUIT, CLIENT)).toBe(true);
   });

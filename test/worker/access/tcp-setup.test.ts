@@ -5,7 +5,7 @@ import { dial } from "../../contract/client.ts";
 import type { Shape } from "../../contract/shapes.ts";
 import { startStage, type Opened, type Stage, type Wish } from "../../contract/stage.ts";
 import { stopUpstreams } from "../../contract/upstreams.ts";
-import { greeter, isLetIn, knock } from "../../contract/tcp-admission.ts";
+import { greeter, isLetIn, letIn } from "../../contract/tcp-admission.ts";
 import { JWT_SECRET } from "../../support/manager.ts";
 import { freeRange } from "../../support/ports.ts";
 
@@ -26,7 +26,7 @@ describe("a worker without a proxy in front", () => {
 
   test("tells where to connect, in the form that the platform's clients read", async () => {
     const to = await open();
-    const answer = await knock(stage, to);
+    const answer = await letIn(stage, to);
     expect(answer.status).toBe(200);
     expect(answer.headers.get("cache-control")).toBe("no-store");
     expect(answer.headers.get("access-control-allow-origin")).toBe("*");
@@ -41,10 +41,10 @@ describe("a worker without a proxy in front", () => {
 
   test("sends a browser there when its token has a redirect, unless it says do-not-redirect", async () => {
     const to = await open();
-    const sent = await knock(stage, to, "", "/lab");
+    const sent = await letIn(stage, to, "", "/lab");
     expect([sent.status, sent.headers.get("cache-control")]).toEqual([302, "no-store"]);
     expect(sent.headers.get("location")).toStartWith("http://localhost:45678/start?directTCP=true&auth=");
-    const kept = await knock(stage, to, "&do-not-redirect=true", "/lab");
+    const kept = await letIn(stage, to, "&do-not-redirect=true", "/lab");
     expect(Object.keys(await told(kept))).toEqual(["redirect", "redirectURI"]);
     expect(await isLetIn(to.port)).toBe(true);
   });
@@ -60,7 +60,7 @@ describe("a worker without a proxy in front", () => {
 
   test("refuses inference circuits with 400", async () => {
     const to = await open({ appMode: "inference" });
-    expect((await knock(stage, to)).status).toBe(400);
+    expect((await letIn(stage, to)).status).toBe(400);
     expect(await isLetIn(to.port)).toBe(false);
   });
 
@@ -73,14 +73,14 @@ describe("a worker without a proxy in front", () => {
   test("lets in who comes right behind the answer", async () => {
     for (let at = 0; at < 10; at++) {
       const to = await open();
-      await knock(stage, to);
+      await letIn(stage, to);
       expect(await isLetIn(to.port)).toBe(true);
     }
   });
 
   test("a public circuit is told of in the same way", async () => {
     const to = await open({ public: true });
-    expect((await told(await knock(stage, to)))["redirect"]).toEndWith(`gateway=tcp%3A%2F%2F127.0.0.1%3A${to.port}`);
+    expect((await told(await letIn(stage, to)))["redirect"]).toEndWith(`gateway=tcp%3A%2F%2F127.0.0.1%3A${to.port}`);
   });
 });
 
@@ -106,8 +106,8 @@ describe("a worker behind a trusted proxy, with other ports outside", () => {
 
   test("tells of the port as it is outside, also when it is a scheme's own", async () => {
     const to = await open({ circuit: { port: 443 } });
-    expect((await told(await knock(stage, to)))["redirect"]).toEndWith("gateway=tcp%3A%2F%2Fapps.example%3A443");
-    // 127.0.0.1 is the proxy here; it has knocked by itself.
+    expect((await told(await letIn(stage, to)))["redirect"]).toEndWith("gateway=tcp%3A%2F%2Fapps.example%3A443");
+    // 127.0.0.1 is the proxy here; it was let in by itself.
     expect(await isLetIn(bound)).toBe(true);
   });
 

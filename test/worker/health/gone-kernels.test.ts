@@ -17,21 +17,21 @@ let table: Table;
 let refusals: Refusals;
 /** What comes of a connection to a port; others stay open-ended. */
 let answers: Map<number, ProbeResult>;
-let knocked: number[];
+let probed: number[];
 let reports: [string, RefusedReport][];
-/** Knocks that have no answer yet. */
+/** TcpAllowlist that have no answer yet. */
 let waiting: Map<number, (result: ProbeResult) => void>;
 let report: () => Promise<void>;
 
 beforeEach(() => {
   clock = OLD + 3_600_000;
   table = newTable({ now: () => clock });
-  [answers, knocked, reports, waiting] = [new Map(), [], [], new Map()];
+  [answers, probed, reports, waiting] = [new Map(), [], [], new Map()];
   report = async () => undefined;
   refusals = createRefusals({
     table,
     probe: async (_host, port) => {
-      knocked.push(port);
+      probed.push(port);
       return answers.get(port) ?? new Promise((resolve) => void waiting.set(port, resolve));
     },
     report: async (id, told) => {
@@ -62,26 +62,26 @@ async function settled(): Promise<void> {
 }
 
 describe("a kernel that may be gone", () => {
-  test.each<[ProbeResult, number]>([["refused", 1], ["accepted", 0], ["unknown", 0]])("and %s is told of %d times", async (knock, times) => {
-    answers.set(1, knock);
+  test.each<[ProbeResult, number]>([["refused", 1], ["accepted", 0], ["unknown", 0]])("and %s is told of %d times", async (result, times) => {
+    answers.set(1, result);
     refusals.probe(put(app(1, 1)));
-    await until(() => knocked.length === 1);
+    await until(() => probed.length === 1);
     await settled();
     expect(told()).toEqual(times === 0 ? [] : [[ID(1), 1, [1]]]);
   }); // prettier-ignore
 
   test("is looked at among the routes in question only, and told of with the table's revision", async () => {
-    for (const [port, knock] of [
+    for (const [port, result] of [
       [1, "refused"],
       [2, "accepted"],
       [3, "refused"],
     ] as const)
-      answers.set(port, knock);
+      answers.set(port, result);
     const routes = [to(1, { route_id: ID(11) }), to(2, { route_id: ID(12) }), to(3, { route_id: ID(13) })];
     put(model(7, routes));
     refusals.probe([{ ...model(6, routes.slice(0, 2)), id: ID(7) }]);
     await settled();
-    expect(knocked.filter((port) => port < 65_000)).toEqual([1, 2]);
+    expect(probed.filter((port) => port < 65_000)).toEqual([1, 2]);
     expect(reports).toEqual([[ID(7), { revision: 7, routes: [{ route_id: ID(11), session_id: to(1).session_id, kernel_host: "10.1.2.3", kernel_port: 1 }] }]]); // prettier-ignore
   });
 
@@ -89,7 +89,7 @@ describe("a kernel that may be gone", () => {
     put(app(1, 1));
     refusals.probe([app(2, 1), app(1, 2), { ...app(1, 1), route_info: [to(1, { session_id: ID(5) })] }]);
     await settled();
-    expect(knocked).toEqual([65_000]);
+    expect(probed).toEqual([65_000]);
   });
 
   test("is not told of when it went, or its circuit changed its kernel, while it was looked at", async () => {
@@ -156,7 +156,7 @@ describe("many", () => {
   test("are looked at 32 at a time, each once however often it is asked for", async () => {
     const all = put(...Array.from({ length: KERNELS }, (_, at) => app(at, at + 1)));
     for (let time = 0; time < 5; time++) refusals.probe(all);
-    await until(() => knocked.length === 32);
+    await until(() => probed.length === 32);
     for (let done = 0; done < KERNELS; done++) {
       const [port, answer] = await until(() => [...waiting][0]);
       waiting.delete(port);
@@ -164,7 +164,7 @@ describe("many", () => {
       expect(waiting.size).toBeLessThan(32);
     }
     await until(() => reports.length === KERNELS / 2);
-    expect([knocked.length, new Set(knocked).size]).toEqual([KERNELS, KERNELS]);
+    expect([probed.length, new Set(probed).size]).toEqual([KERNELS, KERNELS]);
   });
 
   test("may be asked for again after an answer that could not be told", async () => {
@@ -185,6 +185,6 @@ describe("many", () => {
     refusals.probe([app(1, 1)]);
     // Longer than all that is left to do takes.
     await new Promise((done) => setImmediate(done));
-    expect([knocked, reports]).toEqual([[1], []]);
+    expect([probed, reports]).toEqual([[1], []]);
   });
 });
