@@ -17,7 +17,7 @@ import { followSupervisor, predecessorOf, tellSupervisor } from "../shared/runti
 import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
 import { bunEngine } from "./engine/bun/engine.ts";
 import { ephemeralWarning } from "./listeners/linux-ephemeral.ts";
-import { findKin } from "./listeners/sibling.ts";
+import { findSibling } from "./listeners/sibling.ts";
 import { startWorker, type WorkerDeps } from "./worker.ts";
 
 /** Reads the arguments and starts; `fitted` may put other parts in the place of the real ones. Rejects when it can't start. */
@@ -51,7 +51,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 
-  const sharing = await findKin(config.proxy_worker, predecessorOf(process.env));
+  const sharing = await findSibling(config.proxy_worker, predecessorOf(process.env));
   if (config.proxy_worker.share_ports && sharing === null)
     log.warn("proxy_worker.share_ports has no effect: connections can't be steered on this system");
   if (sharing !== null && sharing.predecessor !== null)

@@ -95,7 +95,7 @@ export function startWorker(deps: WorkerDeps): Worker {
   const { frontends } = dataPlane;
   return {
     apiPort: api.port,
-    ready: control.ready.then(() => takeOver({ kin: sharing, frontends, retry: () => control.retryPorts(), log })),
+    ready: control.ready.then(() => takeOver({ sibling: sharing, frontends, retry: () => control.retryPorts(), log })),
     state: sync,
     stop: () => shutdown.run(),
   };

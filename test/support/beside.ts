@@ -61,11 +61,11 @@ export function startBeside(): Beside {
 }
 
 /** What a process knows of the other one. */
-export function sharingWith(pid: number, side: "elder" | "successor"): Sharing {
+export function sharingWith(pid: number, side: "old" | "successor"): Sharing {
   return {
-    sideOf: (inode) => (socketsOf(pid).has(inode) ? side : "stranger"),
-    isHeir: () => side === "elder",
-    hasKin: () => true,
+    sideOf: (inode) => (socketsOf(pid).has(inode) ? side : "foreign"),
+    isNew: () => side === "old",
+    hasSibling: () => true,
     alone: new Promise(() => undefined),
   };
 }
@@ -73,7 +73,7 @@ export function sharingWith(pid: number, side: "elder" | "successor"): Sharing {
 // --- internal ---
 
 if (import.meta.main) {
-  const sharing = sharingWith(process.ppid, "elder");
+  const sharing = sharingWith(process.ppid, "old");
   const listeners = new Map<number, Listener>();
   const act = async (order: Order): Promise<string> => {
     if ("open" in order) listeners.set(order.open, openNamed(order.name, order.open, sharing));

@@ -13,7 +13,7 @@ import { VERSION } from "../../shared/runtime/version.ts";
 import { openAlone, openClaimed, type Claimed } from "../listeners/claim-port.ts";
 import type { Clock } from "../state/clock.ts";
 import { Succession } from "../listeners/generations.ts";
-import type { Kin } from "../listeners/sibling.ts";
+import type { Sibling } from "../listeners/sibling.ts";
 import type { SyncState } from "../state/sync.ts";
 import type { Metrics } from "../metrics.ts";
 import { setup, type SetupDeps } from "../access/setup.ts";
@@ -23,7 +23,7 @@ export interface ApiDeps {
   port: number;
   tls: TlsPair | null;
   /** Null: nobody else may listen on its port. */
-  sharing: Kin | null;
+  sharing: Sibling | null;
   log: Log;
   setup: SetupDeps;
   state: () => SyncState & { circuits: number; events: boolean };

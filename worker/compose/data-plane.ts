@@ -88,7 +88,7 @@ function openPorts({ engine, config, sharing, log }: Parts, core: Core<Entry>, d
     bindPort: (port) => bindPort(port, config),
     isFree: (port) => isPortFree(hostname, port),
     changed: deps.portsChanged,
-    hasKin: () => sharing?.hasKin() ?? false,
+    hasSibling: () => sharing?.hasSibling() ?? false,
     // Raw TCP is the app's own from the first byte on: it has no TLS of ours.
     listen: (port, seenAs) =>
       protocol === "tcp"

@@ -3,7 +3,7 @@ import type { Bus } from "../../shared/bus/bus.ts";
 import type { LiveData } from "../../shared/live/live.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import type { WorkerConfig } from "../config.ts";
-import type { Kin } from "../listeners/sibling.ts";
+import type { Sibling } from "../listeners/sibling.ts";
 import type { Engine } from "../seam/engine.ts";
 import { createClock, type Clock } from "../state/clock.ts";
 
@@ -11,7 +11,7 @@ export interface WorkerDeps {
   config: WorkerConfig;
   engine: Engine;
   /** Who may share this worker's ports; nobody without it. */
-  sharing?: Kin | null;
+  sharing?: Sibling | null;
   bus: Bus;
   live: LiveData;
   log: Log;
@@ -21,7 +21,7 @@ export interface WorkerDeps {
 }
 
 export interface Parts extends WorkerDeps {
-  sharing: Kin | null;
+  sharing: Sibling | null;
   /** Says of which worker each line is. */
   log: Log;
   clock: Clock;

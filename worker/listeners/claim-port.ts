@@ -40,7 +40,7 @@ const COLLISION_MS = 30;
 export function openClaimed<S>(place: Place, open: () => S): Claimed<S> {
   const { port, sharing } = place;
   const end = performance.now() + COLLISION_MS;
-  let strangers: readonly number[] = [];
+  let foreign: readonly number[] = [];
   for (;;) {
     try {
       return openNow(place, open);
@@ -48,10 +48,10 @@ export function openClaimed<S>(place: Place, open: () => S): Claimed<S> {
       if (!isTaken(error)) throw error;
       const there = sharing === null ? [] : strangersAt(place, sharing);
       // The other process's look at a free port is over by then; who is still there is a stranger.
-      const stays = there.some((inode) => strangers.includes(inode));
-      if (sharing === null || stays || performance.now() > end || !sharing.hasKin())
+      const stays = there.some((inode) => foreign.includes(inode));
+      if (sharing === null || stays || performance.now() > end || !sharing.hasSibling())
         throw new Error(`port ${port} is in use by another process`, { cause: error });
-      strangers = there;
+      foreign = there;
     }
     Bun.sleepSync(1);
   }
@@ -69,7 +69,7 @@ function openNow<S>(place: Place, open: () => S): Claimed<S> {
   const found = kinAt(place);
   const { listener, socket } = openNoted(open);
   // Both may have found the port free at the same time: the tables say who was first.
-  const others = found.length === 0 && sharing?.hasKin() === true ? listenersBefore(socket.inode) : found;
+  const others = found.length === 0 && sharing?.hasSibling() === true ? listenersBefore(socket.inode) : found;
   return { listener, socket, claim: { others, sharing } };
 }
 
@@ -77,9 +77,9 @@ function openNow<S>(place: Place, open: () => S): Claimed<S> {
 function kinAt(place: Place): readonly number[] {
   const { hostname, port, sharing } = place;
   // A successor opens all circuits' ports in one turn; that they are taken is known.
-  if (sharing?.isHeir() === true) {
+  if (sharing?.isNew() === true) {
     const there = listenersAt(hostname, port);
-    if (there.length > 0 && isAllKin(there, sharing)) return there;
+    if (there.length > 0 && areSiblings(there, sharing)) return there;
   }
   try {
     assertPortFree(hostname, port);
@@ -88,17 +88,17 @@ function kinAt(place: Place): readonly number[] {
     if (sharing === null || port === 0 || !isTaken(error)) throw error;
     forgetListening();
     const there = listenersAt(hostname, port);
-    if (there.length > 0 && isAllKin(there, sharing)) return there;
+    if (there.length > 0 && areSiblings(there, sharing)) return there;
     throw error;
   }
 }
 
-function isAllKin(there: readonly number[], sharing: Sharing): boolean {
-  return there.every((inode) => sharing.sideOf(inode) !== "stranger");
+function areSiblings(there: readonly number[], sharing: Sharing): boolean {
+  return there.every((inode) => sharing.sideOf(inode) !== "foreign");
 }
 
 function strangersAt({ hostname, port }: Place, sharing: Sharing): readonly number[] {
-  return listenersAt(hostname, port).filter((inode) => sharing.sideOf(inode) === "stranger");
+  return listenersAt(hostname, port).filter((inode) => sharing.sideOf(inode) === "foreign");
 }
 
 function isTaken(error: unknown): boolean {

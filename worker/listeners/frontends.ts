@@ -46,15 +46,15 @@ export interface PortSettings {
   /** There is one blocked port more, or one less. */
   changed: () => void;
   /** True while another process of this worker may be in the way for a moment: a port that it has is no stranger's. */
-  hasKin?: () => boolean;
+  hasSibling?: () => boolean;
 }
 
 /** Where two processes of a worker open a new circuit's port at once, one of them may fail at first. Milliseconds. */
-const KIN_MS = 250;
+const SIBLING_MS = 250;
 
 /** A listener for each port that carries a circuit. */
 export function createPortFrontends(settings: PortSettings): Frontends {
-  const { log, listen, bindPort, isFree, changed, hasKin = () => false } = settings;
+  const { log, listen, bindPort, isFree, changed, hasSibling = () => false } = settings;
   const listeners = new Map<number, { listener: Listener; circuitId: string }>();
   /** Circuits whose port could not be opened, and why. */
   const failed = new Map<string, { circuit: Circuit; why: string }>();
@@ -80,8 +80,8 @@ export function createPortFrontends(settings: PortSettings): Frontends {
     if (held?.circuitId === circuit.id) return !closing;
     if (held !== undefined) await closePort(port);
     if (closing) return false;
-    if (tryPort(circuit, port) || !hasKin()) return listeners.has(port);
-    await Bun.sleep(KIN_MS);
+    if (tryPort(circuit, port) || !hasSibling()) return listeners.has(port);
+    await Bun.sleep(SIBLING_MS);
     return !closing && tryPort(circuit, port);
   }
 

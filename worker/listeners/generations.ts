@@ -58,7 +58,7 @@ export class Succession<S extends Server> {
     };
     // Connections that stand in the old listener's queue would be reset with it: none may come there any more, and
     // those that are there have to be taken.
-    if (!this.#port.steerHere() && !this.#port.isHeir) return retire();
+    if (!this.#port.steerHere() && !this.#port.isNew) return retire();
     this.#later(retire);
     clearInterval(this.#watch);
     this.#watch = setInterval(() => this.#port.lookAndSteer(), WATCH_MS).unref();

@@ -31,8 +31,8 @@ export class HandOver {
    */
   constructor(first: OwnSocket, { others, sharing }: Claim = UNSHARED) {
     this.#sharing = sharing;
-    this.order = new ListenerOrder(first, others, (inode) => sharing?.sideOf(inode) ?? "stranger");
-    if (sharing?.isHeir() !== true) this.steerHere();
+    this.order = new ListenerOrder(first, others, (inode) => sharing?.sideOf(inode) ?? "foreign");
+    if (sharing?.isNew() !== true) this.steerHere();
     // The kernel still sends connections to where the successor stood beside its predecessor: that would be the place of
     // our own successor.
     else void sharing.alone.then(() => this.lookAndSteer());
@@ -44,7 +44,7 @@ export class HandOver {
   }
 
   /** True while the process that is taken over from listens: where new connections go is its affair. */
-  get isHeir(): boolean {
+  get isNew(): boolean {
     return this.order.elderListens;
   }
 
@@ -54,7 +54,7 @@ export class HandOver {
    */
   steerHere(): boolean {
     if (this.#handed) return this.#steer(this.order.successor);
-    return !this.isHeir && this.#steer(this.order.newest);
+    return !this.isNew && this.#steer(this.order.newest);
   }
 
   /** The same after a look: others that come or go may have changed the places. */
@@ -113,7 +113,7 @@ export class HandOver {
   async #canBegin(ms: number): Promise<boolean> {
     const end = performance.now() + ms;
     while (!this.begin()) {
-      const mayCome = this.#sharing?.isHeir() === false && this.#sharing.hasKin();
+      const mayCome = this.#sharing?.isNew() === false && this.#sharing.hasSibling();
       if (this.#over || !mayCome || performance.now() > end) return false;
       await this.#wait(LATE_LOOK_MS);
     }

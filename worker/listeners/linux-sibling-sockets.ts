@@ -17,7 +17,7 @@ export class KinSockets {
   readonly #port: number;
   #predecessor: number | null;
   /** Kept for a turn of the event loop: a successor opens all circuits' ports in one. */
-  #sockets: { elder: ReadonlySet<number>; successor: ReadonlySet<number>; strangers: Set<number> } | null = null;
+  #sockets: { old: ReadonlySet<number>; successor: ReadonlySet<number>; foreign: Set<number> } | null = null;
   /** Going through all processes takes long: it is done anew when other sockets listen at the API address. */
   #api: { inodes: string; successors: readonly number[] } | null = null;
 
@@ -33,8 +33,8 @@ export class KinSockets {
     // It may be younger than what was read; once a turn for one that stays a stranger.
     this.#read();
     const now = this.#look(inode);
-    if (now === null) this.#sockets?.strangers.add(inode);
-    return now ?? "stranger";
+    if (now === null) this.#sockets?.foreign.add(inode);
+    return now ?? "foreign";
   }
 
   /** Its process id may be another's from now on. */
@@ -50,18 +50,18 @@ export class KinSockets {
   // --- internal ---
 
   #look(inode: number): Side | null {
-    const { elder, successor, strangers } = this.#sockets ?? this.#read();
-    if (elder.has(inode)) return "elder";
+    const { old, successor, foreign } = this.#sockets ?? this.#read();
+    if (old.has(inode)) return "old";
     if (successor.has(inode)) return "successor";
-    return strangers.has(inode) ? "stranger" : null;
+    return foreign.has(inode) ? "foreign" : null;
   }
 
   #read() {
     if (this.#sockets === null) setImmediate(() => (this.#sockets = null));
     return (this.#sockets = {
-      elder: this.#predecessor === null ? new Set<number>() : socketsOf(this.#predecessor),
+      old: this.#predecessor === null ? new Set<number>() : socketsOf(this.#predecessor),
       successor: new Set(this.#successors().flatMap((pid) => [...socketsOf(pid)])),
-      strangers: this.#sockets?.strangers ?? new Set<number>(),
+      foreign: this.#sockets?.foreign ?? new Set<number>(),
     });
   }
 

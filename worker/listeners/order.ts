@@ -12,7 +12,7 @@ export class ListenerOrder<S extends object> {
   readonly #sides = new Map<number, Side>();
 
   /** `others` listened before `first` did, in this order. */
-  constructor(first: S, others: readonly number[] = [], sideOf: (inode: number) => Side = () => "stranger") {
+  constructor(first: S, others: readonly number[] = [], sideOf: (inode: number) => Side = () => "foreign") {
     this.#all = [...others, first];
     this.#newest = first;
     this.#sideOf = sideOf;
@@ -52,7 +52,7 @@ export class ListenerOrder<S extends object> {
 
   /** True while the process that is taken over from listens: it has the connections. */
   get elderListens(): boolean {
-    return this.#all.some((one) => this.#isOf(one, "elder"));
+    return this.#all.some((one) => this.#isOf(one, "old"));
   }
 
   /** Ours that listen. */
@@ -67,7 +67,7 @@ export class ListenerOrder<S extends object> {
     for (const one of this.#all) {
       if (typeof one !== "number" || this.#sides.has(one)) continue;
       const side = this.#sideOf(one);
-      if (side !== "stranger") this.#sides.set(one, side);
+      if (side !== "foreign") this.#sides.set(one, side);
     }
   }
 

@@ -1,7 +1,7 @@
 /**
  * The other process of this worker: a second one with the same authority and the same ports, which takes over from the
- * first. Who listens on our API port, and says there that it is of our authority, is kin; anybody else on a port of ours
- * is a stranger. At most two are there at once: so the order of listeners on a port can be known.
+ * first. Who listens on our API port, and says there that it is of our authority, is the sibling; anybody else on a port of ours
+ * is foreign. At most two are there at once: so the order of listeners on a port can be known.
  */
 import { readFileSync } from "node:fs";
 import { hostPort, isRecord } from "../../shared/values.ts";
@@ -19,7 +19,7 @@ const LOOK_MS = 100;
 const BUSY_MS = 5000;
 
 /** With whom a worker shares its ports. */
-export interface Kin extends Sharing {
+export interface Sibling extends Sharing {
   /** The process that is taken over from; null when there was none. */
   readonly predecessor: number | null;
   /** True when the process that is taken over from listens on a port, at whatever address. */
@@ -40,7 +40,7 @@ export interface OwnAddress {
  * Null when nobody may share the ports. Rejects when the API address is taken by a stranger, or by two processes of this
  * worker already, or when the process that a supervisor wants to be replaced, `wanted`, listens at another address.
  */
-export async function findKin(own: OwnAddress, wanted: number | null): Promise<Kin | null> {
+export async function findSibling(own: OwnAddress, wanted: number | null): Promise<Sibling | null> {
   if (!own.share_ports || !canSteer()) return null;
   const { host, port } = own.api_bind_addr;
   const cannot = `Cannot listen on ${hostPort(own.api_bind_addr)} (proxy_worker.api_bind_addr)`;
@@ -48,7 +48,7 @@ export async function findKin(own: OwnAddress, wanted: number | null): Promise<K
     // Without the same address it would not be known, and neither of the two would be let in to the other's ports.
     if (wanted !== null && bornAt(wanted) !== null)
       throw new Error(`${cannot}: the running worker listens at another address; a change of it needs a restart`);
-    return kinOf(host, port, null);
+    return siblingOf(host, port, null);
   }
   const fault = await strangeness(own);
   if (fault !== null) throw new Error(`${cannot}: ${fault}`);
@@ -60,21 +60,21 @@ export async function findKin(own: OwnAddress, wanted: number | null): Promise<K
     throw new Error(
       `${cannot}: worker "${own.authority}" is being taken over already; wait until the older process has ended`,
     );
-  return kinOf(host, port, predecessor);
+  return siblingOf(host, port, predecessor);
 }
 
 // --- internal ---
 
-function kinOf(host: string, port: number, predecessor: number | null): Kin {
+function siblingOf(host: string, port: number, predecessor: number | null): Sibling {
   const sockets = new KinSockets(host, port, predecessor);
   const { promise: alone, resolve } = Promise.withResolvers<void>();
-  let isHeir = predecessor !== null;
-  let busy = isHeir;
+  let isNew = predecessor !== null;
+  let busy = isNew;
   const born = predecessor === null ? null : bornAt(predecessor);
   const look = () => {
     if (predecessor !== null && born !== null && bornAt(predecessor) === born) return;
     clearInterval(timer);
-    isHeir = false;
+    isNew = false;
     sockets.elderHasEnded();
     resolve();
     // Whoever waits for it has steered by then.
@@ -82,21 +82,21 @@ function kinOf(host: string, port: number, predecessor: number | null): Kin {
   };
   const timer = setInterval(look, LOOK_MS);
   timer.unref();
-  if (!isHeir) look();
+  if (!isNew) look();
   let [lookedAt, hadSuccessor] = [-Infinity, false];
   // It is asked for each port that is opened, and reading the tables of thousands of ports takes milliseconds.
-  const hasKin = () => {
-    if (!isHeir && performance.now() - lookedAt > LOOK_MS)
+  const hasSibling = () => {
+    if (!isNew && performance.now() - lookedAt > LOOK_MS)
       [lookedAt, hadSuccessor] = [performance.now(), sockets.hasSuccessor()];
-    return isHeir || hadSuccessor;
+    return isNew || hadSuccessor;
   };
   return {
     predecessor,
     alone,
-    isHeir: () => isHeir,
-    hasKin,
+    isNew: () => isNew,
+    hasSibling,
     sideOf: (inode) => sockets.sideOf(inode),
-    serves: (taken) => isHeir && listening().some((one) => one.port === taken && sockets.sideOf(one.inode) === "elder"),
+    serves: (taken) => isNew && listening().some((one) => one.port === taken && sockets.sideOf(one.inode) === "old"),
     takeover: () => (busy ? "busy" : "open"),
   };
 }

@@ -5,10 +5,10 @@
 import { reason } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import type { Frontends } from "./frontends.ts";
-import type { Kin } from "./sibling.ts";
+import type { Sibling } from "./sibling.ts";
 
 export interface TakeOverDeps {
-  kin: Pick<Kin, "isHeir" | "hasKin" | "serves" | "alone"> | null;
+  sibling: Pick<Sibling, "isNew" | "hasSibling" | "serves" | "alone"> | null;
   frontends: Pick<Frontends, "failed">;
   /** Tries again what could not be opened. */
   retry: () => Promise<void>;
@@ -24,18 +24,18 @@ const TRIES_ALONE = 20;
  * Resolves when every port that the process serves that is taken over from is served here too. Also the older of two
  * processes tries again what it could not open: one may be in the way of the other at a new circuit's port.
  */
-export async function takeOver({ kin, frontends, retry, log }: TakeOverDeps): Promise<void> {
-  if (kin === null) return;
+export async function takeOver({ sibling, frontends, retry, log }: TakeOverDeps): Promise<void> {
+  if (sibling === null) return;
   setInterval(() => {
-    if (frontends.failed().length > 0 && kin.hasKin()) void again();
+    if (frontends.failed().length > 0 && sibling.hasSibling()) void again();
   }, RETRY_MS).unref();
-  void kin.alone.then(async () => {
+  void sibling.alone.then(async () => {
     // What the other one had in its way is free now.
     for (let tries = 0; tries < TRIES_ALONE && (await again()); tries++) await Bun.sleep(RETRY_MS);
   });
   let told = false;
   for (;;) {
-    const missing = frontends.failed().filter((port) => kin.serves(port));
+    const missing = frontends.failed().filter((port) => sibling.serves(port));
     if (missing.length === 0) return;
     if (!told) log.warn({ ports: missing }, "ports of the old worker process can't be opened here yet; trying again");
     told = true;

@@ -5,16 +5,16 @@
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 
 /** Whose a listener on a port of ours is: of the process that is taken over from, of one that takes over from us, or neither's. */
-export type Side = "elder" | "successor" | "stranger";
+export type Side = "old" | "successor" | "foreign";
 
 /** With what other process of the same authority ports are shared: how one takes over from the other. */
 export interface Sharing {
   /** Whose a listener is, by inode. */
   sideOf(inode: number): Side;
   /** True while the process that is taken over from runs. */
-  isHeir(): boolean;
+  isNew(): boolean;
   /** True while another process of this worker runs. */
-  hasKin(): boolean;
+  hasSibling(): boolean;
   /** Resolves when the process that is taken over from has ended. */
   alone: Promise<void>;
 }

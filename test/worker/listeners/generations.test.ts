@@ -86,7 +86,7 @@ test("a stop ends them all, also those that are on their way out", async () => {
 
 test("another process that comes just before a new server is opened gets none of its connections", async () => {
   servers.renew(() => {
-    const options = `{ hostname: "127.0.0.1", port: ${port}, reusePort: true, fetch: () => new Response("stranger") }`;
+    const options = `{ hostname: "127.0.0.1", port: ${port}, reusePort: true, fetch: () => new Response("foreign") }`;
     const other = Bun.spawn([process.execPath, "-e", `Bun.serve(${options})`]);
     atEnd(() => other.kill());
     for (let waited = 0; listeners() < 2; waited++) {

@@ -11,7 +11,7 @@ import { atEnd } from "../../support/at-end.ts";
 
 let beside: Beside;
 let port: number;
-let elder: Listener | null = null;
+let old: Listener | null = null;
 
 beforeEach(async () => {
   beside = startBeside();
@@ -19,11 +19,11 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all([beside.kill(), elder?.close("now")]);
-  elder = null;
+  await Promise.all([beside.kill(), old?.close("now")]);
+  old = null;
 });
 
-const openElder = (name: string) => (elder = openNamed(name, port, sharingWith(beside.pid, "successor")));
+const openOld = (name: string) => (old = openNamed(name, port, sharingWith(beside.pid, "successor")));
 const ask = async () => (await fetch(`http://127.0.0.1:${port}/`, { keepalive: false })).text();
 
 /** Who answers fifty connections. */
@@ -34,9 +34,9 @@ async function who(): Promise<string> {
 
 describe.skipIf(!canSteer())("a port that two processes share", () => {
   test("is the older one's until it hands over, and the younger one's from then on", async () => {
-    const listener = openElder("elder");
+    const listener = openOld("old");
     await beside.open(port, "successor");
-    expect(await who()).toBe("elder");
+    expect(await who()).toBe("old");
     const closed = listener.close("finish", 100);
     expect(await who()).toBe("successor");
     await closed;
@@ -44,7 +44,7 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
   });
 
   test("and that the younger one opens anew for another circuit, while the older one drains, is the younger one's", async () => {
-    const listener = openElder("elder, first circuit");
+    const listener = openOld("old, first circuit");
     await beside.open(port, "successor, first circuit");
     const closed = listener.close("finish", 5000);
     expect(await who()).toBe("successor, first circuit");
@@ -58,8 +58,8 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
 
   test("and that both open at once for a new circuit is the older one's, though the younger one was faster", async () => {
     await beside.open(port, "successor");
-    const listener = openElder("elder");
-    expect(await who()).toBe("elder");
+    const listener = openOld("old");
+    expect(await who()).toBe("old");
     const closed = listener.close("finish", 100);
     expect(await who()).toBe("successor");
     await closed;
@@ -67,9 +67,9 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
   });
 
   test("and that the younger one opens only a moment after the older one wanted to hand over, is never closed", async () => {
-    const listener = openElder("elder");
+    const listener = openOld("old");
     const closed = listener.close("finish", 1000);
-    for (let round = 0; round < 10; round++) expect(await ask()).toBe("elder");
+    for (let round = 0; round < 10; round++) expect(await ask()).toBe("old");
     await beside.open(port, "successor");
     await until(async () => (await who()) === "successor");
     await closed;
@@ -81,9 +81,9 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
       port = await freePort();
       const opened = beside.open(port, "successor");
       if (round % 2 === 0) await Bun.sleep(0);
-      const listener = openElder("elder");
+      const listener = openOld("old");
       await opened;
-      expect(await who()).toBe("elder");
+      expect(await who()).toBe("old");
       const closed = listener.close("finish", 50);
       expect(await who()).toBe("successor");
       await closed;
@@ -94,13 +94,13 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
   test("is not opened on a stranger's, who listens at the same address, and is when his is another one", async () => {
     const listen = (hostname: string) => Bun.listen({ hostname, port, socket: { data: () => undefined } });
     const stranger = listen("127.0.0.1");
-    expect(() => openElder("elder")).toThrow(`port ${port} is in use by another process`);
+    expect(() => openOld("old")).toThrow(`port ${port} is in use by another process`);
     stranger.stop(true);
     const elsewhere = listen("127.0.0.9");
     atEnd(() => elsewhere.stop(true));
-    openElder("elder");
+    openOld("old");
     await beside.open(port, "successor");
-    expect(await who()).toBe("elder");
+    expect(await who()).toBe("old");
   });
 });
 

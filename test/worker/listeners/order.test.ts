@@ -7,8 +7,8 @@ import { canSteer, openNoted, steer, type OwnSocket } from "../../../worker/list
 
 const [a, b, c] = [{ name: "a" }, { name: "b" }, { name: "c" }];
 
-/** The other processes' listeners of the tests: the elder's are 4xx, the successor's 5xx. */
-const sideOf = (inode: number): Side => (inode < 500 ? "elder" : inode < 600 ? "successor" : "stranger");
+/** The other processes' listeners of the tests: the old process's are 4xx, the successor's 5xx. */
+const sideOf = (inode: number): Side => (inode < 500 ? "old" : inode < 600 ? "successor" : "foreign");
 const orderOf = (first: object, others: readonly number[] = []) => new ListenerOrder(first, others, sideOf);
 
 describe("ours", () => {
@@ -86,7 +86,7 @@ describe("another process's", () => {
   });
 
   test("has its place, but is no successor when it is a stranger's, until it says that it is none", () => {
-    let side: Side = "stranger";
+    let side: Side = "foreign";
     const order = new ListenerOrder(a, [], () => side);
     order.seen([700]);
     order.joined(b);

@@ -4,21 +4,21 @@ import { silentLog } from "../../../shared/runtime/log.ts";
 import { takeOver } from "../../../worker/listeners/takeover.ts";
 import { until } from "../../support/until.ts";
 
-function stage(failed: number[], elder: number[]) {
+function stage(failed: number[], old: number[]) {
   const { promise: alone, resolve } = Promise.withResolvers<void>();
-  const set = { failed, elder, isHeir: true, tries: 0, done: false };
-  const kin = {
+  const set = { failed, old, isNew: true, tries: 0, done: false };
+  const sibling = {
     alone,
-    isHeir: () => set.isHeir,
-    hasKin: () => set.isHeir,
-    serves: (port: number) => set.isHeir && set.elder.includes(port),
+    isNew: () => set.isNew,
+    hasSibling: () => set.isNew,
+    serves: (port: number) => set.isNew && set.old.includes(port),
   };
   const retry = async () => void set.tries++;
-  void takeOver({ kin, frontends: { failed: () => set.failed }, retry, log: silentLog() }).then(
+  void takeOver({ sibling, frontends: { failed: () => set.failed }, retry, log: silentLog() }).then(
     () => (set.done = true),
   );
   const ends = () => {
-    set.isHeir = false;
+    set.isNew = false;
     resolve();
   };
   return { set, ends };
@@ -51,6 +51,6 @@ test("what is missing when the older process ends is tried again then", async ()
 test("and without another process there is nothing to wait for", async () => {
   let tries = 0;
   const retry = async () => void tries++;
-  await takeOver({ kin: null, frontends: { failed: () => [7] }, retry, log: silentLog() });
+  await takeOver({ sibling: null, frontends: { failed: () => [7] }, retry, log: silentLog() });
   expect(tries).toBe(0);
 });
