@@ -36,7 +36,7 @@ import { createReadiness, metricsRoutes, statusRoutes } from "./self/api.ts";
 import { swaggerRoutes } from "./http/openapi.ts";
 import { v1Routes } from "./v1/api.ts";
 import { workerRoutes } from "./workers/api.ts";
-import { createPositions, type Positions } from "./delivery/node-revisions.ts";
+import { createNodeRevisions, type NodeRevisions } from "./delivery/node-revisions.ts";
 import { createWorkerService, type WorkerService } from "./workers/service.ts";
 
 export interface Coordinator {
@@ -102,7 +102,7 @@ interface Services {
   serving: Serving;
   refusals: Refusals;
   listening: Listening;
-  positions: Positions;
+  nodeRevisions: NodeRevisions;
   workers: WorkerService;
   collector: Collector;
   lease: Lease;
@@ -112,14 +112,25 @@ export function createServices(deps: Deps): Services {
   const publisher = createPublisher(deps);
   const acknowledgements = createAcknowledgements(deps);
   const listening = deps.listening ?? createListening(deps.now);
-  const positions = createPositions(deps);
-  const commit = createCommit(deps, { publisher, acknowledgements, positions });
+  const nodeRevisions = createNodeRevisions(deps);
+  const commit = createCommit(deps, { publisher, acknowledgements, nodeRevisions });
   const serving = createServing(deps, { publisher, acknowledgements, commit });
   const refusals = createRefusals(deps, acknowledgements);
-  const workers = createWorkerService(deps, listening, positions, refusals);
+  const workers = createWorkerService(deps, listening, nodeRevisions, refusals);
   const collector = createCollector(deps, { commit });
   const lease = createLease(deps.database, "periodic", deps.newId(), deps.now);
-  return { publisher, acknowledgements, commit, serving, refusals, listening, positions, workers, collector, lease };
+  return {
+    publisher,
+    acknowledgements,
+    commit,
+    serving,
+    refusals,
+    listening,
+    nodeRevisions,
+    workers,
+    collector,
+    lease,
+  };
 }
 
 /** The routes of a coordinator, for the server and for the OpenAPI document. */

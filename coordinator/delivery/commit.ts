@@ -8,7 +8,7 @@ import type { EndReason, Recorded } from "../store/recorded.ts";
 import type { Query, Tx } from "../store/store.ts";
 import { getWorker } from "../store/workers.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
-import type { Positions } from "./node-revisions.ts";
+import type { NodeRevisions } from "./node-revisions.ts";
 import type { Publisher } from "./publisher.ts";
 
 export interface Committed<T> {
@@ -26,12 +26,12 @@ export type Commit = <T>(requestId: string | null, work: (tx: Tx) => T) => Promi
 interface Services {
   publisher: Pick<Publisher, "kick">;
   acknowledgements: Pick<Acknowledgements, "forget">;
-  positions: Pick<Positions, "settled">;
+  nodeRevisions: Pick<NodeRevisions, "settled">;
 }
 
 export function createCommit(
   { database, now, log }: Pick<Deps, "database" | "now" | "log">,
-  { publisher, acknowledgements, positions }: Services,
+  { publisher, acknowledgements, nodeRevisions }: Services,
 ): Commit {
   return async (requestId, work) => {
     const { result, recorded, lines } = await database.transaction({ requestId, now }, (tx) => {
@@ -42,7 +42,7 @@ export function createCommit(
     for (const one of recorded)
       if (one.kind === "removed") acknowledgements.forget(one.row.id, one.why === "withdrawn" ? "late" : "superseded");
     for (const { level, about, text } of lines) log[level](about, text);
-    return { result, settled: () => positions.settled(recorded.filter(isReassigned)) };
+    return { result, settled: () => nodeRevisions.settled(recorded.filter(isReassigned)) };
   };
 }
 

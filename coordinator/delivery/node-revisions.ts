@@ -9,7 +9,7 @@ import type { Query } from "../store/store.ts";
 import type { CircuitRow } from "../store/circuits.ts";
 import { getWorker, livingNodes } from "../store/workers.ts";
 
-export interface Positions {
+export interface NodeRevisions {
   /** A node has this revision of its worker. */
   note(workerId: string, nodeId: string, revision: number): void;
   /**
@@ -25,7 +25,7 @@ const LOOK_MS = 20;
 /** Of one worker: nodes come with a new id at each start. */
 const MAX_NODES = 256;
 
-export function createPositions({ database, now, log }: Deps): Positions {
+export function createNodeRevisions({ database, now, log }: Deps): NodeRevisions {
   const known = new Map<string, Map<string, number>>();
 
   function isAt(q: Query, workerId: string, revision: number): boolean {

@@ -15,7 +15,7 @@ import type { Query, Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
 import { circuitsFor, type Position } from "../store/changes-since.ts";
 import type { Listening } from "../observation.ts";
-import type { Positions } from "../delivery/node-revisions.ts";
+import type { NodeRevisions } from "../delivery/node-revisions.ts";
 import { registrationFault } from "./registration.ts";
 import { slotsOf } from "../store/slots.ts";
 import type { Refusals } from "../circuits/refusals.ts";
@@ -43,7 +43,7 @@ export interface WorkerService {
 export function createWorkerService(
   deps: Deps,
   listening: Pick<Listening, "since">,
-  positions: Positions,
+  nodeRevisions: NodeRevisions,
   refusals: Pick<Refusals, "told" | "left">,
 ): WorkerService {
   const { database, config, now, newId, log } = deps;
@@ -78,7 +78,7 @@ export function createWorkerService(
     noteSeen(row);
     if (row.status === "LOST") log.info({ worker: row.authority }, "lost worker is back");
     if (agrees === false) log.warn({ worker: row.authority, node: nodeId, revision }, "a node's circuits differ");
-    if (nodeId != null && revision !== null) positions.note(id, nodeId, revision);
+    if (nodeId != null && revision !== null) nodeRevisions.note(id, nodeId, revision);
     if (nodeId != null && beat.blocked_ports != null) await refusals.told(id, nodeId, beat.blocked_ports);
     const answer = beat.slots === false ? store.toBriefWorker : store.toWorker;
     return { ...(await database.read((q) => answer(q, known(q, id), now()))), ...told };
@@ -117,7 +117,7 @@ export function createWorkerService(
     get: (id) => database.read((q) => store.toWorker(q, known(q, id), now())),
     list: () => database.read((q) => store.listWorkers(q).map((row) => store.toWorker(q, row, now()))),
     circuits(id, have, nodeId) {
-      if (have?.epoch === database.epoch && nodeId !== undefined) positions.note(id, nodeId, have.since);
+      if (have?.epoch === database.epoch && nodeId !== undefined) nodeRevisions.note(id, nodeId, have.since);
       // One state of the database, so that the circuits and the revision belong together.
       return database.read((q) => circuitsFor(q, known(q, id), database.epoch, have));
     },

@@ -6,7 +6,7 @@ import { openDb } from "../../coordinator/store/open.ts";
 import type { Deps } from "../../coordinator/deps.ts";
 import { place } from "../../coordinator/placement/placement.ts";
 import { createCommit } from "../../coordinator/delivery/commit.ts";
-import { createPositions } from "../../coordinator/delivery/node-revisions.ts";
+import { createNodeRevisions } from "../../coordinator/delivery/node-revisions.ts";
 import { createPublisher } from "../../coordinator/delivery/publisher.ts";
 import { candidates } from "../../coordinator/store/workers.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
@@ -61,8 +61,10 @@ export async function stepInside(sheet: Sheet, site: Site): Promise<void> {
   const config = loadCoordinatorConfig("bench", coordinatorToml(site.path, {}), {}).values;
   const { bus, live } = site.messengers;
   const deps: Deps = { config, database, bus, live, log: silentLog(), now: Date.now, newId: () => crypto.randomUUID() };
-  const [publisher, acknowledgements, positions] = [createPublisher(deps), createAcknowledgements(deps), createPositions(deps)]; // prettier-ignore
-  const collector = createCollector(deps, { commit: createCommit(deps, { publisher, acknowledgements, positions }) });
+  const [publisher, acknowledgements, nodeRevisions] = [createPublisher(deps), createAcknowledgements(deps), createNodeRevisions(deps)]; // prettier-ignore
+  const collector = createCollector(deps, {
+    commit: createCommit(deps, { publisher, acknowledgements, nodeRevisions }),
+  });
   try {
     const found = read(database, (q) => candidates(q, Date.now()));
     const wish = { protocol: "http", mode: "interactive", facts: {}, port: null } as const;

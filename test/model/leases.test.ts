@@ -6,7 +6,7 @@ import { afterAll, test } from "bun:test";
 import * as fc from "fast-check";
 import { createLease, LEASE_MS } from "../../coordinator/periodic/lease.ts";
 import { createListening } from "../../coordinator/observation.ts";
-import { createPositions } from "../../coordinator/delivery/node-revisions.ts";
+import { createNodeRevisions } from "../../coordinator/delivery/node-revisions.ts";
 import { createWorkerService, type WorkerService } from "../../coordinator/workers/service.ts";
 import { getWorker, liveNodes, upsertWorker } from "../../coordinator/store/workers.ts";
 import { createCodec } from "../../shared/protocol/envelope.ts";
@@ -209,7 +209,7 @@ const { bus, live } = memoryMessengers(silentLog())(createCodec(API_KEY, false))
 function startService(now: () => number, steady: () => number): { service: WorkerService; look: () => Promise<void> } {
   const listening = createListening(now, steady);
   const deps = { config, database: store, bus, live, log: silentLog(), now, newId: () => crypto.randomUUID() };
-  const service = createWorkerService(deps, listening, createPositions(deps), {
+  const service = createWorkerService(deps, listening, createNodeRevisions(deps), {
     told: () => Promise.resolve(),
     left: () => undefined,
   });

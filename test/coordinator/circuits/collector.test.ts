@@ -13,7 +13,7 @@ import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { circuits, workers } from "../../../coordinator/store/schema.ts";
 import { createCommit } from "../../../coordinator/delivery/commit.ts";
-import { createPositions } from "../../../coordinator/delivery/node-revisions.ts";
+import { createNodeRevisions } from "../../../coordinator/delivery/node-revisions.ts";
 import { createPublisher } from "../../../coordinator/delivery/publisher.ts";
 import { renewLease, upsertWorker } from "../../../coordinator/store/workers.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
@@ -69,7 +69,7 @@ afterEach(async () => {
 function start(): Collector {
   const config = coordinatorConfig(`[proxy_coordinator]\nunused_circuit_collection_timeout = ${TIMEOUT}\n`).values;
   const deps = { config, database, ...messengers, log: silentLog(), now: () => now, newId: () => crypto.randomUUID() };
-  const services = { publisher: createPublisher(deps), acknowledgements: createAcknowledgements(deps), positions: createPositions(deps) }; // prettier-ignore
+  const services = { publisher: createPublisher(deps), acknowledgements: createAcknowledgements(deps), nodeRevisions: createNodeRevisions(deps) }; // prettier-ignore
   return createCollector(deps, { commit: createCommit(deps, services), steady: () => steady });
 }
 

@@ -35,7 +35,7 @@ beforeEach(() => {
     {
       publisher: { kick: () => done.push("published") },
       acknowledgements: { forget: (id, outcome) => done.push(`forgot ${id} ${outcome}`) },
-      positions: { settled: (ended) => Promise.resolve(void done.push(`settled ${ended.length}`)) },
+      nodeRevisions: { settled: (ended) => Promise.resolve(void done.push(`settled ${ended.length}`)) },
     },
   );
 });

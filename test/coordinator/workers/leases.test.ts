@@ -7,7 +7,7 @@ import { loadCoordinatorConfig } from "../../../coordinator/config.ts";
 import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { createListening } from "../../../coordinator/observation.ts";
-import { createPositions } from "../../../coordinator/delivery/node-revisions.ts";
+import { createNodeRevisions } from "../../../coordinator/delivery/node-revisions.ts";
 import { createWorkerService, type WorkerService } from "../../../coordinator/workers/service.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
@@ -33,7 +33,7 @@ function start(): WorkerService {
   const { bus, live } = memoryMessengers(silentLog())(createCodec(API_SECRET, false));
   const newId = () => crypto.randomUUID();
   const deps = { config, database, bus, live, log: silentLog(), now: () => now, newId };
-  return createWorkerService(deps, createListening(deps.now), createPositions(deps), noRefusals);
+  return createWorkerService(deps, createListening(deps.now), createNodeRevisions(deps), noRefusals);
 }
 
 beforeEach(async () => {
