@@ -39,7 +39,7 @@ export function insertCircuit(tx: Tx, fresh: NewCircuit): CircuitRow {
   const row: CircuitRow = { ...fresh, ...occupy(tx, fresh, fresh.userId), revision };
   insertRow(tx).run(row);
   for (const leads of leadsOf(row).values()) insertRoute(tx).run(leads);
-  putIn(tx, row);
+  toggleDigest(tx, row);
   takePort(tx, row);
   recordChange(tx, row, "created");
   tx.recorded.push({ kind: "created", requestId: tx.cause.requestId, row });
@@ -50,7 +50,7 @@ export function insertCircuit(tx: Tx, fresh: NewCircuit): CircuitRow {
 export function removeCircuit(tx: Tx, row: CircuitRow, why: EndReason): void {
   const removed = { ...row, revision: nextRevision(tx, row.workerId) };
   recordChange(tx, removed, why === "withdrawn" ? "withdrawn" : "removed");
-  takeOut(tx, row);
+  toggleDigest(tx, row);
   deleteRow(tx).run({ id: row.id });
   releasePort(tx, row);
   tx.recorded.push({ kind: "removed", requestId: tx.cause.requestId, row, why });
@@ -68,7 +68,7 @@ export function moveCircuit(
 ): CircuitRow {
   const { requestId, now } = tx.cause;
   recordChange(tx, { ...row, revision: nextRevision(tx, row.workerId) }, "removed");
-  takeOut(tx, row);
+  toggleDigest(tx, row);
   const revision = nextRevision(tx, slot.workerId);
   const before = occupy(tx, slot, row.userId);
   const moved = updateSlot(tx).get({
@@ -83,7 +83,7 @@ export function moveCircuit(
     acknowledgedAt: served ? (row.acknowledgedAt ?? now) : null,
     updatedAt: now,
   });
-  putIn(tx, moved);
+  toggleDigest(tx, moved);
   releasePort(tx, row);
   takePort(tx, moved);
   recordChange(tx, moved, "created");
@@ -127,8 +127,8 @@ export function updateCircuit(
     allowedOrigins: updated.allowedOrigins,
     healthCheck: updated.healthCheck === null ? null : JSON.stringify(updated.healthCheck),
   });
-  takeOut(tx, row);
-  putIn(tx, updated);
+  toggleDigest(tx, row);
+  toggleDigest(tx, updated);
   if (change.routeInfo !== undefined) moveRoutes(tx, row, updated);
   recordChange(tx, updated, "routes");
   tx.recorded.push({ kind: "updated", requestId, row, now: updated, why });
@@ -224,13 +224,10 @@ function recordChange(tx: Tx, row: CircuitRow, kind: ChangeKind): void {
   });
 }
 
-/** The circuit as it is now counts in its worker's digest. */
-function putIn(tx: Tx, { id, workerId, revision, updatedAt }: CircuitRow): void {
+/** Puts a circuit's state into its worker's digest, or takes it out: the same operation (XOR). */
+function toggleDigest(tx: Tx, { id, workerId, revision, updatedAt }: CircuitRow): void {
   mixDigest(tx).run({ workerId, hash: circuitHash({ id, revision, updated_at: isoTime(updatedAt) }) });
 }
-
-/** The circuit as it was counts no more. */
-const takeOut = putIn;
 
 /** Where a circuit leads to, each once. */
 function leadsOf({ id: circuitId, routeInfo }: CircuitRow): Map<string, typeof circuitRoutes.$inferSelect> {
