@@ -7,7 +7,7 @@ import { mintSetupToken } from "../../shared/protocol/jwt.ts";
 import { placementProtocol, type Route } from "../../shared/protocol/schema/circuit.ts";
 import type { ProxyRequest, ProxyWish } from "../../shared/protocol/schema/api.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
-import { claimKernels, rivals } from "../circuits/end-routes.ts";
+import { claimKernels, circuitsOfOthers } from "../circuits/end-routes.ts";
 import type { Commit, Committed } from "../delivery/commit.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../delivery/confirm.ts";
 import { circuitsOfSession, findReusable, getCircuit } from "../store/circuit-queries.ts";
@@ -170,7 +170,7 @@ export function createProxyService(deps: Deps, { conf, commit, acknowledgements,
    * keeps it, and so does one that took it while this request waited: two requests never undo each other in turn.
    */
   function claim(tx: Tx, token: TokenRow, route: Route, hadIt: boolean): void {
-    const others = rivals(tx, [route]);
+    const others = circuitsOfOthers(tx, [route]);
     if (others.length === 0) return;
     if (hadIt || others.some((row) => isNewer(tx, row, token))) {
       throw recycled();

@@ -7,11 +7,11 @@ import type { EndReason } from "../store/recorded.ts";
 import type { Query, Tx } from "../store/store.ts";
 import { deleteOfSessions } from "../store/tokens.ts";
 import { circuitsOfSession } from "../store/circuit-queries.ts";
-import { selectRivals } from "../store/circuit-statements.ts";
+import { selectOthers } from "../store/circuit-statements.ts";
 import { removeCircuit, updateRoutes, type CircuitRow } from "../store/circuits.ts";
 
 /** A session's way to a kernel. */
-export type Lead = Pick<Route, "session_id" | "kernel_host" | "kernel_port">;
+export type KernelLink = Pick<Route, "session_id" | "kernel_host" | "kernel_port">;
 
 /** A circuit that has lost routes. */
 export interface Ended {
@@ -47,24 +47,24 @@ export function endSessions(tx: Tx, sessionIds: readonly string[]): { ended: End
 }
 
 /** The circuits of other sessions that lead to these kernels. 5,000 routes take 15 ms. */
-export function rivals(q: Query, routes: readonly Lead[]): CircuitRow[] {
+export function circuitsOfOthers(q: Query, routes: readonly KernelLink[]): CircuitRow[] {
   if (routes.length === 0) return [];
   const leads = routes.map(({ session_id: session, kernel_host: host, kernel_port: port }) => [host, port, session]);
-  return selectRivals(q).all({ leads: JSON.stringify(leads) });
+  return selectOthers(q).all({ leads: JSON.stringify(leads) });
 }
 
 /** The kernels of these routes are these sessions' from now on: circuits of other sessions lose their way to them. */
 export function claimKernels(
   tx: Tx,
-  routes: readonly Lead[],
-  others: readonly CircuitRow[] = rivals(tx, routes),
+  routes: readonly KernelLink[],
+  others: readonly CircuitRow[] = circuitsOfOthers(tx, routes),
 ): Ended[] {
   const owners = ownersOf(routes);
   return endRoutes(tx, others, (route) => isOfAnother(route, owners), "kernel-reassigned");
 }
 
 /** Whose each kernel is. Where two sessions name one, the later route counts. */
-export function ownersOf(routes: readonly Lead[]): ReadonlyMap<string, string> {
+export function ownersOf(routes: readonly KernelLink[]): ReadonlyMap<string, string> {
   return new Map(routes.map((route) => [kernelOf(route), route.session_id]));
 }
 
@@ -75,6 +75,6 @@ export function isOfAnother(route: Route, owners: ReadonlyMap<string, string>): 
 
 // --- internal ---
 
-function kernelOf({ kernel_host: host, kernel_port: port }: Lead): string {
+function kernelOf({ kernel_host: host, kernel_port: port }: KernelLink): string {
   return `${host} ${port}`;
 }

@@ -5,7 +5,7 @@
  * Nothing is ended only because the original lacks it by now.
  */
 import { createHash } from "node:crypto";
-import { claimKernels, isOfAnother, ownersOf, rivals } from "../circuits/end-routes.ts";
+import { claimKernels, isOfAnother, ownersOf, circuitsOfOthers } from "../circuits/end-routes.ts";
 import { circuitOfEndpoint, getCircuit } from "../store/circuit-queries.ts";
 import { fits } from "../delivery/confirm.ts";
 import { insertCircuit, removeCircuit, updateCircuit, type CircuitRow } from "../store/circuits.ts";
@@ -123,7 +123,7 @@ class TakeOver {
     };
     const obstacle = this.#obstacle({ ...fresh, revision: 0, recycledAt: null, blocksServiceWorkers: false }, worker);
     if (obstacle !== null) return this.#tell(circuit, "skipped", obstacle);
-    claimKernels(this.#tx, routeInfo, this.#stale(rivals(this.#tx, routeInfo)));
+    claimKernels(this.#tx, routeInfo, this.#stale(circuitsOfOthers(this.#tx, routeInfo)));
     const row = insertCircuit(this.#tx, fresh);
     remember(this.#tx, row.id, { content, revision: row.revision });
     return this.#tell(circuit, "taken over", this.#place(row));
@@ -131,8 +131,8 @@ class TakeOver {
 
   /** The routes whose kernel is no other session's here by now. */
   #ownRoutes(circuit: OriginalCircuit): OriginalCircuit["routeInfo"] {
-    const stale = new Set(this.#stale(rivals(this.#tx, circuit.routeInfo)).map(({ id }) => id));
-    const others = rivals(this.#tx, circuit.routeInfo).filter(({ id }) => !stale.has(id));
+    const stale = new Set(this.#stale(circuitsOfOthers(this.#tx, circuit.routeInfo)).map(({ id }) => id));
+    const others = circuitsOfOthers(this.#tx, circuit.routeInfo).filter(({ id }) => !stale.has(id));
     const owners = ownersOf(others.flatMap((row) => row.routeInfo));
     return circuit.routeInfo.filter((route) => {
       const { session_id: sessionId, kernel_host: kernelHost, kernel_port: kernelPort } = route;

@@ -62,7 +62,7 @@ export const updateUsed = preparedWrite((db) =>
     .prepare(),
 );
 /** The circuits that lead to kernels for other sessions than these: `leads` is a JSON list of [host, port, session]. */
-export const selectRivals = prepared((db) =>
+export const selectOthers = prepared((db) =>
   db
     .select()
     .from(circuits)

@@ -1,5 +1,5 @@
 /** `POST /v2/conf`: the Manager names a kernel and gets a token with which a person may open circuits to it. */
-import { claimKernels, type Lead } from "../circuits/end-routes.ts";
+import { claimKernels, type KernelLink } from "../circuits/end-routes.ts";
 import type { Commit } from "../delivery/commit.ts";
 import type { Query } from "../store/store.ts";
 import { Failure } from "../../shared/failure.ts";
@@ -78,7 +78,7 @@ function kernelOf({
   sessionId,
   kernelHost,
   kernelPort,
-}: Pick<TokenRow, "sessionId" | "kernelHost" | "kernelPort">): Lead {
+}: Pick<TokenRow, "sessionId" | "kernelHost" | "kernelPort">): KernelLink {
   return { session_id: sessionId, kernel_host: kernelHost, kernel_port: kernelPort };
 }
 
