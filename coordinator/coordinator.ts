@@ -68,7 +68,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
     askAll,
     (error: unknown) => log.error({ reason: reason(error) }, "cannot listen to events"),
   );
-  publisher.kick();
+  publisher.wake();
   const askLate = () => void askAgain(deps, publisher, acknowledgements.due(), "ours");
   const asking = setInterval(askLate, ASK_MS);
   const platform = createPlatformService(deps, services.commit);

@@ -24,7 +24,7 @@ export interface Committed<T> {
 export type Commit = <T>(requestId: string | null, work: (tx: Tx) => T) => Promise<Committed<T>>;
 
 interface Services {
-  publisher: Pick<Publisher, "kick">;
+  publisher: Pick<Publisher, "wake">;
   acknowledgements: Pick<Acknowledgements, "forget">;
   nodeRevisions: Pick<NodeRevisions, "settled">;
 }
@@ -38,7 +38,7 @@ export function createCommit(
       const result = work(tx);
       return { result, recorded: tx.recorded, lines: linesOf(tx.recorded, tx.cause.now, authorities(tx)) };
     });
-    if (recorded.length > 0) publisher.kick();
+    if (recorded.length > 0) publisher.wake();
     for (const one of recorded)
       if (one.kind === "removed") acknowledgements.forget(one.row.id, one.why === "withdrawn" ? "late" : "superseded");
     for (const { level, about, text } of lines) log[level](about, text);

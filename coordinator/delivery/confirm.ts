@@ -61,7 +61,7 @@ export function createServing(
       return "served";
     if (state === "replaced" || (state === "as before" && !isAwaited(row))) {
       // Perhaps changed before a restart and never acknowledged: its event may be long gone.
-      publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.kick());
+      publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.wake());
     }
     const outcome = await acknowledgements.wait(row);
     if (outcome === "superseded") return "superseded";

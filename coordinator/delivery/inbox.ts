@@ -40,7 +40,7 @@ export async function askAgain(
   waited: readonly string[],
   whom: "all" | "ours" = "all",
 ): Promise<void> {
-  if (waited.length > 0 || whom === "all") publisher.kick();
+  if (waited.length > 0 || whom === "all") publisher.wake();
   if (waited.length === 0) return;
   try {
     const found = await database.read((q) => waited.flatMap((id) => toldOf(q, id, whom)));

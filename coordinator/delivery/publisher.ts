@@ -11,7 +11,7 @@ import type { Deps } from "../deps.ts";
 
 export interface Publisher {
   /** There may be something new. */
-  kick(): void;
+  wake(): void;
   /** Tells a circuit's worker of it once more, for a creation that was never acknowledged. */
   repeat(circuit: Circuit, authority: string, requestId: string | null): Promise<void>;
   /** Changes that have not reached Redis yet. */
@@ -35,7 +35,7 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
   let again = false;
   let away = false;
   let stopped = false;
-  let wake: ReturnType<typeof setTimeout> | null = null;
+  let retry: ReturnType<typeof setTimeout> | null = null;
   let unnoted: number[] = [];
   const notes = new Later({ work: note, isDue: () => unnoted.length > 0, afterMs: NOTE_AFTER_MS, retryMs: RETRY_MS });
 
@@ -70,26 +70,26 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
     }
   }
 
-  function kick(): void {
+  function wake(): void {
     again = true;
     if (running !== null || stopped) return;
-    if (wake !== null) clearTimeout(wake);
-    wake = null;
+    if (retry !== null) clearTimeout(retry);
+    retry = null;
     running = drain()
       .catch((error: unknown) => {
-        if (!stopped) wake = setTimeout(kick, RETRY_MS);
+        if (!stopped) retry = setTimeout(wake, RETRY_MS);
         // One line an outage: the connection's own lines say when Redis is back.
         if (!away) log.warn({ reason: reason(error) }, "cannot publish changes; trying again");
         away = true;
       })
       .finally(() => {
         running = null;
-        if (again && wake === null) kick();
+        if (again && retry === null) wake();
       });
   }
 
   return {
-    kick,
+    wake,
     pending: () => database.read((q) => countUnpublished(q, last)),
     async repeat(circuit, authority, requestId) {
       const payload = {
@@ -102,7 +102,7 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
     },
     async stop() {
       stopped = true;
-      if (wake !== null) clearTimeout(wake);
+      if (retry !== null) clearTimeout(retry);
       await running;
       await notes.stop();
     },

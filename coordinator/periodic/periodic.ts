@@ -70,7 +70,7 @@ export function startPeriodic(
     }
     await workers.sweep();
     // What another coordinator has recorded and, gone before it could, has not published.
-    publisher.kick();
+    publisher.wake();
     return true;
   }
 

@@ -33,7 +33,7 @@ beforeEach(() => {
   commit = createCommit(
     { database: store, now: () => NOW + 60_000, log },
     {
-      publisher: { kick: () => done.push("published") },
+      publisher: { wake: () => done.push("published") },
       acknowledgements: { forget: (id, outcome) => done.push(`forgot ${id} ${outcome}`) },
       nodeRevisions: { settled: (ended) => Promise.resolve(void done.push(`settled ${ended.length}`)) },
     },

@@ -104,7 +104,7 @@ describe("changes", () => {
     const cause = { requestId: "req-route" };
     const moved = write(database, (tx) => updateRoutes(tx, row, [route({ kernel_port: 9 })]), cause);
     remove(row, "req-remove");
-    made.kick();
+    made.wake();
     await until(() => heard.length === 3);
     const where = { target_worker_authority: "w1", epoch: database.epoch };
     const last = { ...toCircuit(moved), revision: 3 };
@@ -122,7 +122,7 @@ describe("changes", () => {
       create(10_205 + at);
       create(10_205 + at, null, "w2");
     }
-    made.kick();
+    made.wake();
     await until(() => heard.length === 2);
     expect(heard.map(({ payload: { target_worker_authority: who, first_revision: first, revision } }) => [who, first, revision])).toEqual([["w1", 1, 3], ["w2", 1, 3]]); // prettier-ignore
     expect(revisions()).toEqual([1, 2, 3, 1, 2, 3]);
@@ -134,7 +134,7 @@ describe("changes", () => {
     for (const row of rows) write(database, (tx) => updateRoutes(tx, row, []), { requestId: "b" });
     for (const row of rows) remove(row, "c");
     create(10_208, "c");
-    made.kick();
+    made.wake();
     await until(() => heard.length === 7);
     expect(heard.map(({ name, requestId, payload }) => [name.split("_").at(-2), requestId, payload.first_revision, payload.revision])).toEqual([
       ["created", "a", 1, 2],
@@ -156,7 +156,7 @@ describe("changes", () => {
     const many = Array.from({ length: 9000 }, () => route());
     const rows = upTo(5).map((at) => create(10_204 + at));
     for (const row of rows) write(database, (tx) => updateRoutes(tx, row, many));
-    made.kick();
+    made.wake();
     await until(() => heard.length === 6);
     expect([revisions(), trips]).toEqual([upTo(10), [3, 2, 1]]);
   });
@@ -169,9 +169,9 @@ describe("changes", () => {
         throw new Error("rolled back");
       });
     expect(failing).toThrow("rolled back");
-    made.kick();
+    made.wake();
     create(10_206, "committed");
-    made.kick();
+    made.wake();
     await until(() => heard.length >= 1);
     expect(heard.map(({ requestId, payload }) => [requestId, payload.revision])).toEqual([["committed", 1]]);
   });
@@ -180,7 +180,7 @@ describe("changes", () => {
     const made = publisher(await inMemory());
     for (const at of upTo(450)) {
       create(10_204 + at);
-      if (at % 10 === 0) made.kick();
+      if (at % 10 === 0) made.wake();
     }
     await until(async () => (await made.pending()) === 0 && revisions().length >= 450);
     expect(revisions()).toEqual(upTo(450));
@@ -189,12 +189,12 @@ describe("changes", () => {
   test("are marked as published shortly after, or at the latest by the stop", async () => {
     const made = publisher(await inMemory());
     create(10_205);
-    made.kick();
+    made.wake();
     await until(() => heard.length === 1);
     await until(async () => (await unpublished()) === 0);
     expect(database.db.all(sql`SELECT published_at AS at FROM changes`)).toEqual([{ at: NOW + 5 }]);
     create(10_206);
-    made.kick();
+    made.wake();
     await made.stop();
     expect(await unpublished()).toBe(0);
     await until(() => heard.length === 2);
@@ -204,7 +204,7 @@ describe("changes", () => {
     const made = publisher(await inMemory());
     create(10_205);
     database.db.run(sql`PRAGMA query_only = ON`);
-    made.kick();
+    made.wake();
     await until(() => heard.length === 1);
     // The first attempt to mark it has failed by then.
     await Bun.sleep(100);
@@ -218,9 +218,9 @@ describe("changes", () => {
     const first = publisher(messengers);
     await first.stop();
     create(10_205);
-    first.kick();
+    first.wake();
     expect([await unpublished(), await first.pending(), heard]).toEqual([1, 1, []]);
-    publisher(messengers).kick();
+    publisher(messengers).wake();
     await until(() => heard.length === 1);
     expect(revisions()).toEqual([1]);
   });
@@ -254,16 +254,16 @@ describe("on Redis", () => {
     const before = await service();
     const first = publisher(before);
     create(10_205);
-    first.kick();
+    first.wake();
     await until(async () => (await unpublished()) === 0);
-    // Committed, and gone before the publication: nobody kicks.
+    // Committed, and gone before the publication: nobody wakes the publisher.
     for (const at of upTo(3)) create(10_205 + at);
     await before.close();
     reopen();
     heard = [];
     const second = publisher(await service());
     expect(await second.pending()).toBe(3);
-    second.kick();
+    second.wake();
     await until(() => revisions().length >= 3);
     expect([revisions(), await second.pending()]).toEqual([[2, 3, 4], 0]);
     await until(async () => (await unpublished()) === 0);
@@ -273,13 +273,13 @@ describe("on Redis", () => {
     const messengers = await service();
     const made = publisher(messengers);
     create(10_205);
-    made.kick();
+    made.wake();
     await until(() => heard.length === 1);
     await redis.stop();
     await until(() => !messengers.bus.healthy());
     for (const at of upTo(250)) {
       create(10_205 + at);
-      made.kick();
+      made.wake();
     }
     expect(await made.pending()).toBe(250);
     await redis.start();
