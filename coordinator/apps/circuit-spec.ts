@@ -4,15 +4,15 @@ import { isRecord } from "../../shared/values.ts";
 import { Failure } from "../../shared/failure.ts";
 import { readOrigins } from "../../shared/http/origins.ts";
 import { redirectPath } from "../../shared/http/redirect.ts";
-import type { ProxyWish } from "../../shared/protocol/schema/api.ts";
+import type { CircuitSpec } from "../../shared/protocol/schema/api.ts";
 import { placementProtocol, type Route } from "../../shared/protocol/schema/circuit.ts";
 import type { ReuseKey } from "../store/circuit-queries.ts";
 import type { CircuitRow, Content } from "../store/circuits.ts";
 import type { TokenRow } from "../store/tokens.ts";
-import type { SlotWish } from "../placement/slot.ts";
+import type { SlotRequest } from "../placement/slot.ts";
 
 /** Checks what the schema can't. Throws invalid-api-params. */
-export function check(wish: ProxyWish): void {
+export function check(wish: CircuitSpec): void {
   envsOf(wish);
   const bad = invalidEntries(wish.allowed_client_ips ?? "");
   if (bad.length > 0) {
@@ -37,7 +37,7 @@ export function check(wish: ProxyWish): void {
 }
 
 /** The app's environment; it may come as JSON text. Throws invalid-api-params. */
-export function envsOf({ envs }: ProxyWish): Record<string, unknown> {
+export function envsOf({ envs }: CircuitSpec): Record<string, unknown> {
   if (typeof envs !== "string") return envs ?? {};
   const value = envs.trim() === "" ? {} : parseJson(envs);
   if (isRecord(value)) return value;
@@ -46,7 +46,7 @@ export function envsOf({ envs }: ProxyWish): Record<string, unknown> {
 }
 
 /** What circuits must share to be one. */
-export function reuseKey(wish: ProxyWish, token: TokenRow): ReuseKey {
+export function reuseKey(wish: CircuitSpec, token: TokenRow): ReuseKey {
   return {
     sessionId: token.sessionId,
     app: wish.app,
@@ -57,7 +57,7 @@ export function reuseKey(wish: ProxyWish, token: TokenRow): ReuseKey {
 }
 
 /** Where the circuit may be. */
-export function slotWish(wish: ProxyWish, token: TokenRow): SlotWish {
+export function slotRequest(wish: CircuitSpec, token: TokenRow): SlotRequest {
   return {
     protocol: wish.protocol,
     mode: "interactive",
@@ -75,24 +75,24 @@ export function slotWish(wish: ProxyWish, token: TokenRow): SlotWish {
 }
 
 /** No list and an empty one are the same. */
-export function allowList(wish: ProxyWish): string | null {
+export function allowList(wish: CircuitSpec): string | null {
   return (wish.allowed_client_ips ?? "").trim() === "" ? null : (wish.allowed_client_ips ?? null);
 }
 
-/** What a wish changes of a circuit that is there already; null for nothing. */
-export function changeOf(wish: ProxyWish, { allowedOrigins: before }: CircuitRow): Partial<Content> | null {
+/** What a spec changes of a circuit that is there already; null for nothing. */
+export function changeOf(wish: CircuitSpec, { allowedOrigins: before }: CircuitRow): Partial<Content> | null {
   if (wish.allowed_origins === undefined || wish.allowed_origins === null) return null;
   const allowedOrigins = originList(wish);
   return allowedOrigins === before ? null : { allowedOrigins };
 }
 
 /** As it is stored: in browsers' spelling. */
-export function originList(wish: ProxyWish): string | null {
+export function originList(wish: CircuitSpec): string | null {
   return readOrigins(wish.allowed_origins ?? "").origins.join(",") || null;
 }
 
 /** The way to the token's kernel. */
-export function routeTo(token: TokenRow, wish: ProxyWish): Route {
+export function routeTo(token: TokenRow, wish: CircuitSpec): Route {
   return {
     route_id: null,
     session_id: token.sessionId,

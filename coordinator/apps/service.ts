@@ -5,7 +5,7 @@
 import { Failure } from "../../shared/failure.ts";
 import { mintSetupToken } from "../../shared/protocol/jwt.ts";
 import { placementProtocol, type Route } from "../../shared/protocol/schema/circuit.ts";
-import type { ProxyRequest, ProxyWish } from "../../shared/protocol/schema/api.ts";
+import type { ProxyRequest, CircuitSpec } from "../../shared/protocol/schema/api.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
 import { claimKernels, circuitsOfOthers } from "../circuits/end-routes.ts";
 import type { Commit, Committed } from "../delivery/commit.ts";
@@ -28,7 +28,7 @@ import {
   reuseKey,
   routeTo,
   sameKernel,
-  slotWish,
+  slotRequest,
 } from "./circuit-spec.ts";
 
 export interface Opened {
@@ -44,8 +44,8 @@ export interface ProxyService {
    * site that the person comes from.
    */
   open(request: ProxyRequest, requestId: string | null, from: string | null): Promise<Opened>;
-  /** Checks a wish as `open` would, without a circuit. Throws the failure. */
-  check(wish: ProxyWish): void;
+  /** Checks a spec as `open` would, without a circuit. Throws the failure. */
+  check(wish: CircuitSpec): void;
   /** Closes the session's circuits of an app. Gives how many there were. */
   close(tokenId: string, sessionId: string, app: string, requestId: string | null): Promise<number>;
 }
@@ -190,7 +190,7 @@ export function createProxyService(deps: Deps, { conf, commit, acknowledgements,
   }
 
   function move(tx: Tx, existing: circuits.CircuitRow, request: ProxyRequest, token: TokenRow, route: Route): Found {
-    const { authority: _authority, ...slot } = new SlotChooser(tx, newId).choose(slotWish(request, token));
+    const { authority: _authority, ...slot } = new SlotChooser(tx, newId).choose(slotRequest(request, token));
     const change = changeOf(request, existing);
     const stays = sameKernel(existing.routeInfo, route) && change === null;
     const current = stays ? existing : circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] });
@@ -200,7 +200,7 @@ export function createProxyService(deps: Deps, { conf, commit, acknowledgements,
 
   function create(tx: Tx, request: ProxyRequest, token: TokenRow, route: Route): Found {
     const { cause } = tx;
-    const { authority: _authority, ...slot } = new SlotChooser(tx, newId).choose(slotWish(request, token));
+    const { authority: _authority, ...slot } = new SlotChooser(tx, newId).choose(slotRequest(request, token));
     const row = circuits.insertCircuit(tx, {
       id: newId(),
       ...slot,

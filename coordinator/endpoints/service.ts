@@ -4,7 +4,7 @@
  */
 import { Failure, notFound } from "../../shared/failure.ts";
 import type { EndpointRequest } from "../../shared/protocol/schema/endpoint.ts";
-import { healthCheckOf, type HealthCheckWish } from "../../shared/protocol/schema/health-check.ts";
+import { healthCheckOf, type HealthCheckSpec } from "../../shared/protocol/schema/health-check.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../delivery/confirm.ts";
 import { circuitOfEndpoint, getCircuit } from "../store/circuit-queries.ts";
@@ -36,7 +36,7 @@ export interface EndpointService {
   /** Removes endpoints with their circuits; those that are gone already are as good as removed. */
   remove(ids: readonly string[], requestId: string | null): Promise<void>;
   /** Rejects with object-not-found. */
-  setHealthCheck(id: string, wish: HealthCheckWish | null, requestId: string | null): Promise<void>;
+  setHealthCheck(id: string, wish: HealthCheckSpec | null, requestId: string | null): Promise<void>;
 }
 
 interface Services {

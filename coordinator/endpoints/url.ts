@@ -1,7 +1,7 @@
 /** URLs of model services: the one that a circuit has, and what an old one says about where its circuit was. Pure. */
 import { Failure } from "../../shared/failure.ts";
 import type { CircuitRow } from "../store/circuits.ts";
-import type { SlotWish } from "../placement/slot.ts";
+import type { SlotRequest } from "../placement/slot.ts";
 import type { LivingWorker, WorkerRow } from "../store/workers.ts";
 
 /** Where clients of a model service send their requests; ends with a slash, as the original's does. */
@@ -19,7 +19,7 @@ export function endpointUrl(row: CircuitRow, worker: WorkerRow): string {
 export function slotOfUrl(
   url: string,
   workers: readonly LivingWorker[],
-): { worker: LivingWorker; slot: Pick<SlotWish, "port" | "subdomain" | "isLabel"> } | null {
+): { worker: LivingWorker; slot: Pick<SlotRequest, "port" | "subdomain" | "isLabel"> } | null {
   const { hostname, port: given, protocol } = parse(url);
   const carrying = workers.filter((one) => one.protocol === "http" && one.acceptedTraffics.includes("inference"));
   const dot = hostname.indexOf(".");

@@ -18,7 +18,7 @@ import {
   placementProtocol,
   type Route,
 } from "../../shared/protocol/schema/circuit.ts";
-import { healthCheckOf, HealthCheckWish, type HealthCheck } from "../../shared/protocol/schema/health-check.ts";
+import { healthCheckOf, HealthCheckSpec, type HealthCheck } from "../../shared/protocol/schema/health-check.ts";
 import "../../shared/protocol/schema/formats.ts";
 import { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import type { NewCircuit } from "../store/circuits.ts";
@@ -186,7 +186,7 @@ const WORKER = TypeCompiler.Compile(WorkerRegistration);
 const CIRCUIT = TypeCompiler.Compile(Circuit);
 const ROUTE = TypeCompiler.Compile(RouteRow);
 const TOKEN = TypeCompiler.Compile(Token);
-const HEALTH = TypeCompiler.Compile(HealthCheckWish);
+const HEALTH = TypeCompiler.Compile(HealthCheckSpec);
 const ID = TypeCompiler.Compile(Uuid);
 
 /** Members of the original's enums whose values are not their names in lower case. */

@@ -1,11 +1,11 @@
-/** Which worker carries a new circuit. Pure: candidates and a wish in, a worker out. Called by slot.ts. */
+/** Which worker carries a new circuit. Pure: candidates and a request in, a worker out. Called by slot.ts. */
 import { Failure } from "../../shared/failure.ts";
 import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
 import { placementProtocol, type AppMode } from "../../shared/protocol/schema/circuit.ts";
 import type { FilterKey } from "../../shared/protocol/schema/worker.ts";
 import type { Candidate } from "../store/workers.ts";
 
-export interface Wish {
+export interface PlacementRequest {
   protocol: ProxyProtocol;
   mode: AppMode;
   /** What filters can match. */
@@ -21,7 +21,7 @@ export interface Wish {
  * Chooses a worker. Throws `appproxy/worker-not-available` when none fits, and `appproxy/port-not-available`
  * when a port is wanted that no fitting worker has.
  */
-export function place(candidates: readonly Candidate[], wish: Wish): Candidate {
+export function place(candidates: readonly Candidate[], wish: PlacementRequest): Candidate {
   const protocol = placementProtocol(wish.protocol);
   const speaking = candidates.filter(
     (one) => one.status === "ALIVE" && one.protocol === protocol && one.acceptedTraffics.includes(wish.mode),
@@ -41,14 +41,14 @@ export function place(candidates: readonly Candidate[], wish: Wish): Candidate {
 // --- internal ---
 
 /** A worker whose filter matches takes precedence over all others; one that takes only filtered apps gets no other. */
-function byFilters(workers: Candidate[], facts: Wish["facts"]): Candidate[] {
+function byFilters(workers: Candidate[], facts: PlacementRequest["facts"]): Candidate[] {
   const known: Record<string, string | undefined> = facts;
   const named = workers.filter((one) => one.filters.some(({ key, value }) => known[key] === value));
   return named.length > 0 ? named : workers.filter((one) => !one.filteredAppsOnly);
 }
 
 /** A worker that has the port free, else one that has it at all: its slot's owner then answers 409. */
-function placeAtPort(workers: Candidate[], port: number, isFree: Wish["portIsFree"]): Candidate {
+function placeAtPort(workers: Candidate[], port: number, isFree: PlacementRequest["portIsFree"]): Candidate {
   const inRange = workers
     .filter(({ portLow, portHigh }) => portLow !== null && portHigh !== null && portLow <= port && port <= portHigh)
     .toSorted(byMostFree);
@@ -71,7 +71,7 @@ function explain(
   all: readonly Candidate[],
   speaking: Candidate[],
   fitting: Candidate[],
-  wish: Wish,
+  wish: PlacementRequest,
   protocol: ProxyProtocol,
 ): string {
   if (all.every((one) => one.status !== "ALIVE")) return "No worker is alive";

@@ -5,12 +5,12 @@ import { isSetAside, oldestFreePort, ripestPort, setAside } from "../store/occup
 import { isFreePort, subdomainTaken } from "../store/circuits.ts";
 import { generatedLabel, toLabel, variantOf } from "./subdomain.ts";
 import type { Tx } from "../store/store.ts";
-import { place, type Wish } from "./placement.ts";
+import { place, type PlacementRequest } from "./placement.ts";
 import type { Candidate } from "../store/workers.ts";
 import { blockedAt } from "../store/blocked-ports.ts";
 import * as workers from "../store/workers.ts";
 
-export interface SlotWish extends Omit<Wish, "portIsFree" | "usable"> {
+export interface SlotRequest extends Omit<PlacementRequest, "portIsFree" | "usable"> {
   /** Whose circuit it is: some slots are kept from others. */
   userId: string | null;
   subdomain: string | null;
@@ -18,8 +18,8 @@ export interface SlotWish extends Omit<Wish, "portIsFree" | "usable"> {
   isLabel?: boolean;
 }
 
-/** What of a wish counts when its worker is chosen. */
-export type At = Pick<SlotWish, "port" | "subdomain" | "isLabel" | "userId">;
+/** What of a request counts when its worker is chosen. */
+export type At = Pick<SlotRequest, "port" | "subdomain" | "isLabel" | "userId">;
 
 export interface ChosenSlot {
   workerId: string;
@@ -48,7 +48,7 @@ export class SlotChooser {
   }
 
   /** Throws worker-not-available or port-not-available. The slot has to be taken before the next choice. */
-  choose(wish: SlotWish): ChosenSlot {
+  choose(wish: SlotRequest): ChosenSlot {
     const worker = this.#place(wish);
     return this.chooseAt(worker, wish);
   }
@@ -66,7 +66,7 @@ export class SlotChooser {
   }
 
   /** Ports that are kept from this person come last, and those of any worker after all others of all workers. */
-  #place(wish: SlotWish): Candidate {
+  #place(wish: SlotRequest): Candidate {
     const kept = setAside(this.#tx, wish.userId, this.#now);
     const among = (isLastResort: boolean) =>
       place(this.candidates, {

@@ -31,7 +31,7 @@ export type Input<O extends Operation> = { [Name in Parameter<O["path"]>]: strin
   (O["body"] extends TSchema ? { body: Static<O["body"]> } : unknown);
 
 const Anything = Type.Object({}, { additionalProperties: Type.Unknown() });
-const { ConfRequest, ConfAnswer, ProxyRequest, ProxyAnswer, ProxyWish, AddAnswer, Success } = api;
+const { ConfRequest, ConfAnswer, ProxyRequest, ProxyAnswer, CircuitSpec, AddAnswer, Success } = api;
 
 export const operations = {
   hello: op("GET", "/", { answer: Anything }),
@@ -41,7 +41,7 @@ export const operations = {
   isReady: op("GET", "/health/readyz", { answer: Anything }),
 
   configure: op("POST", "/v2/conf", { body: ConfRequest, answer: ConfAnswer }),
-  whereToOpen: op("GET", "/v2/proxy/{token}/{session_id}/add", { query: ProxyWish, answer: AddAnswer }),
+  whereToOpen: op("GET", "/v2/proxy/{token}/{session_id}/add", { query: CircuitSpec, answer: AddAnswer }),
   open: op("POST", "/v2/proxy/auth", { body: ProxyRequest, answer: ProxyAnswer }),
   openByQuery: op("GET", "/v2/proxy/auth", { query: ProxyRequest, answer: ProxyAnswer }),
   close: op("GET", "/v2/proxy/{token}/{session_id}/delete", { query: api.CloseQuery, answer: Success }),

@@ -4,7 +4,7 @@
  */
 import { test } from "bun:test";
 import * as fc from "fast-check";
-import { place, type Wish } from "../../coordinator/placement/placement.ts";
+import { place, type PlacementRequest } from "../../coordinator/placement/placement.ts";
 import type { Candidate } from "../../coordinator/store/workers.ts";
 import { Failure } from "../../shared/failure.ts";
 import { PROTOCOLS } from "../../shared/protocol/schema/basics.ts";
@@ -12,7 +12,7 @@ import { runs, same, stepsOf, TIMEOUT_MS } from "./runs.ts";
 
 const PORTS = [100, 101, 102];
 type Step =
-  | { kind: "place"; wish: Omit<Wish, "portIsFree"> }
+  | { kind: "place"; wish: Omit<PlacementRequest, "portIsFree"> }
   | { kind: "leave"; worker: number; port: number }
   | { kind: "status"; worker: number; status: Candidate["status"] };
 
@@ -39,7 +39,7 @@ const worker = fc.record({
 const wish = fc.record({
   protocol: fc.constantFrom(...PROTOCOLS),
   mode: fc.constantFrom("interactive" as const, "inference" as const),
-  facts: fc.constantFrom<Wish["facts"][]>({}, { "session.id": "u" }, { "session.user_uuid": "v" }),
+  facts: fc.constantFrom<PlacementRequest["facts"][]>({}, { "session.id": "u" }, { "session.user_uuid": "v" }),
   port: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: fc.constantFrom(...PORTS) }),
 });
 const steps = stepsOf<Step>(
@@ -63,7 +63,10 @@ function best(sites: readonly Site[], of: (site: Site) => number): string | unde
 }
 
 /** A worker's id, or which failure. */
-function byTheRules(sites: readonly Site[], { protocol, mode, facts, port }: Omit<Wish, "portIsFree">): string {
+function byTheRules(
+  sites: readonly Site[],
+  { protocol, mode, facts, port }: Omit<PlacementRequest, "portIsFree">,
+): string {
   const transport = TRANSPORT[protocol] ?? protocol;
   const may = sites.filter(({ worker: { status, protocol: spoken, acceptedTraffics } }) => {
     return status === "ALIVE" && spoken === transport && acceptedTraffics.includes(mode);
@@ -106,7 +109,7 @@ function play(
   }
 }
 
-function placed(sites: readonly Site[], wish: Omit<Wish, "portIsFree">): string {
+function placed(sites: readonly Site[], wish: Omit<PlacementRequest, "portIsFree">): string {
   const candidates = sites.map((site) => ({ ...site.worker, available: freeOf(site).length, occupied: site.taken.size })); // prettier-ignore
   const portIsFree = (id: string) => sites.find(({ worker }) => worker.id === id)?.taken.has(wish.port ?? 0) === false;
   try {

@@ -42,7 +42,7 @@ export type ConfRequest = Static<typeof ConfRequest>;
 export const ConfAnswer = Type.Object({ token: Uuid });
 
 /** What a person may ask of a circuit. */
-export const ProxyWish = Type.Object({
+export const CircuitSpec = Type.Object({
   app: Text,
   protocol: Protocol,
   envs: Type.Optional(
@@ -71,10 +71,10 @@ export const ProxyWish = Type.Object({
   port: Type.Optional(nullable(PortNumber)),
   subdomain: Type.Optional(nullable(Type.String({ maxLength: 255 }))),
 });
-export type ProxyWish = Static<typeof ProxyWish>;
+export type CircuitSpec = Static<typeof CircuitSpec>;
 
 /** Query or body of `/v2/proxy/auth`. */
-export const ProxyRequest = Type.Composite([ProxyWish, Type.Object({ token: Uuid, session_id: Uuid })], {
+export const ProxyRequest = Type.Composite([CircuitSpec, Type.Object({ token: Uuid, session_id: Uuid })], {
   example: {
     token: "8d2a9f3e-7a61-4b6e-9f5d-1b1c8b7a6d5e",
     session_id: SESSION_ID,

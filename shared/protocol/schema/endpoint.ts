@@ -4,7 +4,7 @@
  */
 import { Kind, Type, TypeRegistry, type Static, type TSchema } from "@sinclair/typebox";
 import { nullable, optional, PortNumber, Uuid } from "./basics.ts";
-import { HealthCheckWish } from "./health-check.ts";
+import { HealthCheckSpec } from "./health-check.ts";
 
 const Name = Type.String({ minLength: 1, maxLength: 255 });
 const DEPLOYMENT_ID = "9d3a6b1c-4f0e-4a7d-8c52-1e6f7a8b9c0d";
@@ -37,7 +37,7 @@ export const EndpointRequest = Type.Object(
     open_to_public: optional(Type.Boolean({ description: "Let everybody in, without a token." })),
     port: optional(PortNumber),
     subdomain: optional(Type.String({ maxLength: 255 })),
-    health_check: optional(HealthCheckWish),
+    health_check: optional(HealthCheckSpec),
   },
   {
     example: {
@@ -155,8 +155,8 @@ export const BulkUnregistered = Type.Object({ endpoints: Type.Array(Unregistered
 
 /** Body of `PUT /v2/endpoints/{id}/health-check`. */
 export const HealthCheckRequest = Type.Object(
-  { health_check: nullable(HealthCheckWish) },
-  { example: { health_check: HealthCheckWish["example"] as object } },
+  { health_check: nullable(HealthCheckSpec) },
+  { example: { health_check: HealthCheckSpec["example"] as object } },
 );
 export type HealthCheckRequest = Static<typeof HealthCheckRequest>;
 

@@ -6,7 +6,7 @@ import { optional } from "./basics.ts";
  * How a model service is asked whether it is well, as its owner wrote it. What is left out has a default, and what is out of
  * range is brought into it: the Manager passes on what users write, many endpoints in one call.
  */
-export const HealthCheckWish = Type.Object(
+export const HealthCheckSpec = Type.Object(
   {
     enable: optional(Type.Boolean()),
     interval: optional(Type.Number({ description: "Seconds between probes, from 1; default 10." })),
@@ -20,7 +20,7 @@ export const HealthCheckWish = Type.Object(
   },
   { example: { enable: true, interval: 10, path: "/health", max_retries: 3, expected_status_code: 200 } },
 );
-export type HealthCheckWish = Static<typeof HealthCheckWish>;
+export type HealthCheckSpec = Static<typeof HealthCheckSpec>;
 
 /** The same with its defaults filled in: a part of the circuit. Times in seconds. */
 export const HealthCheck = Type.Object({
@@ -34,7 +34,7 @@ export const HealthCheck = Type.Object({
 export type HealthCheck = Static<typeof HealthCheck>;
 
 /** The check to make; null for none (`enable: false` is none). */
-export function healthCheckOf(wish: HealthCheckWish | null | undefined): HealthCheck | null {
+export function healthCheckOf(wish: HealthCheckSpec | null | undefined): HealthCheck | null {
   if (wish == null || wish.enable === false) return null;
   return {
     interval: within(wish.interval ?? 10, 1, DAY),

@@ -1,6 +1,6 @@
 /** How kernels of a model service are probed: `PUT /v2/endpoints/{id}/health-check`, and `health_check` of the other calls. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
-import type { HealthCheckWish } from "../../../shared/protocol/schema/health-check.ts";
+import type { HealthCheckSpec } from "../../../shared/protocol/schema/health-check.ts";
 import { refusal, service, startStage, type Stage } from "../../support/model-service.ts";
 import { until } from "../../support/until.ts";
 
@@ -23,7 +23,7 @@ async function start(): Promise<void> {
   await stage.client.syncEndpoint({ endpoint_id: ID, body: service() });
 }
 
-const put = (health_check: HealthCheckWish | null, headers: Record<string, string> = {}) =>
+const put = (health_check: HealthCheckSpec | null, headers: Record<string, string> = {}) =>
   stage.client.setHealthCheck({ endpoint_id: ID, body: { health_check } }, headers);
 
 const checkOf = async () => (await stage.circuitOf(ID))?.health_check;
@@ -33,7 +33,7 @@ describe("a health check", () => {
   beforeEach(start);
   afterEach(() => stage.stop());
 
-  test.each<[string, HealthCheckWish, object]>([
+  test.each<[string, HealthCheckSpec, object]>([
     ["nothing", {}, {}],
     ["only that there is one", { enable: true }, {}],
     ["null for everything", { enable: null, interval: null, path: null, max_retries: null, max_wait_time: null, expected_status_code: null, initial_delay: null }, {}],
@@ -47,7 +47,7 @@ describe("a health check", () => {
   }); // prettier-ignore
 
   // One endpoint's odd value must not fail a call for a thousand, as the original's Manager makes it.
-  test.each<[HealthCheckWish, object]>([
+  test.each<[HealthCheckSpec, object]>([
     [{ interval: 0 }, { interval: 1 }],
     [{ interval: -5 }, { interval: 1 }],
     [{ interval: 1e9 }, { interval: 86_400 }],
@@ -70,7 +70,7 @@ describe("a health check", () => {
     expect(await checkOf()).toEqual({ ...DEFAULTS, ...said });
   });
 
-  test.each<[string, HealthCheckWish | null]>([
+  test.each<[string, HealthCheckSpec | null]>([
     ["null", null],
     ["one that is not enabled", { enable: false, path: "/up" }],
   ])("is ended by %s", async (_what, wish) => {

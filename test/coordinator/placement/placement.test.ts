@@ -1,6 +1,6 @@
 /** Which worker carries a new circuit. */
 import { describe, expect, test } from "bun:test";
-import { place, type Wish } from "../../../coordinator/placement/placement.ts";
+import { place, type PlacementRequest } from "../../../coordinator/placement/placement.ts";
 import type { Candidate } from "../../../coordinator/store/workers.ts";
 import { PROTOCOLS, type ProxyProtocol } from "../../../shared/protocol/schema/basics.ts";
 import { placementProtocol } from "../../../shared/protocol/schema/circuit.ts";
@@ -28,15 +28,15 @@ function onPorts(id: string, over: Partial<Candidate> = {}): Candidate {
 const wildcard = (id: string, over: Partial<Candidate> = {}) =>
   onPorts(id, { frontendMode: "wildcard", portLow: null, portHigh: null, available: -1, ...over });
 
-const wish = (over: Partial<Wish> = {}): Wish => ({
+const wish = (over: Partial<PlacementRequest> = {}): PlacementRequest => ({
   protocol: "http",
   mode: "interactive",
   facts: {},
   port: null,
   ...over,
 });
-const chosen = (workers: Candidate[], over: Partial<Wish> = {}) => place(workers, wish(over)).id;
-const none = (workers: Candidate[], over: Partial<Wish> = {}) => refused(() => place(workers, wish(over)));
+const chosen = (workers: Candidate[], over: Partial<PlacementRequest> = {}) => place(workers, wish(over)).id;
+const none = (workers: Candidate[], over: Partial<PlacementRequest> = {}) => refused(() => place(workers, wish(over)));
 const FOR_U: Pick<Candidate, "filters"> = { filters: [{ key: "session.user_uuid", value: "u" }] };
 
 describe("a worker is not chosen", () => {
@@ -185,7 +185,7 @@ describe("when no worker fits, 503 says why", () => {
       "The living workers take only filtered apps, and no filter matches this one",
     ],
     ["all are full", [onPorts("a", { available: 0 })], {}, "All ports of the fitting workers are taken"],
-  ] as [string, Candidate[], Partial<Wish>, string][])("%s", async (_why, workers, over, msg) => {
+  ] as [string, Candidate[], Partial<PlacementRequest>, string][])("%s", async (_why, workers, over, msg) => {
     expect(await none(workers, over)).toEqual({ kind: "appproxy/worker-not-available", msg });
   });
 });

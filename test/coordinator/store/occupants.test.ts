@@ -8,7 +8,7 @@ import { insertCircuit, moveCircuit, removeCircuit, toCircuit, type CircuitRow }
 import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import type { Tx } from "../../../coordinator/store/store.ts";
-import { SlotChooser, type SlotWish } from "../../../coordinator/placement/slot.ts";
+import { SlotChooser, type SlotRequest } from "../../../coordinator/placement/slot.ts";
 import { getWorker, upsertWorker } from "../../../coordinator/store/workers.ts";
 import { slotsOf } from "../../../coordinator/store/slots.ts";
 import { NOW, newCircuit, portRegistration } from "../../support/rows.ts";
@@ -39,7 +39,7 @@ function addWildcard(): void {
 }
 
 /** Opens a circuit as a request of this person does. */
-function open(userId: string | null, over: Partial<SlotWish> = {}, now = NOW): CircuitRow {
+function open(userId: string | null, over: Partial<SlotRequest> = {}, now = NOW): CircuitRow {
   const work = (tx: Tx) => {
     const wish = { protocol: "http" as const, mode: "interactive" as const, facts: {}, port: null, subdomain: null, userId, ...over }; // prettier-ignore
     const { authority: _authority, ...slot } = new SlotChooser(tx, () => crypto.randomUUID()).choose(wish);

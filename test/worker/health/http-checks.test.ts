@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from "bun:test";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import type { Circuit, Route } from "../../../shared/protocol/schema/circuit.ts";
-import { healthCheckOf, type HealthCheckWish } from "../../../shared/protocol/schema/health-check.ts";
+import { healthCheckOf, type HealthCheckSpec } from "../../../shared/protocol/schema/health-check.ts";
 import { createHealthChecks, reportRoutes, type HealthChecks } from "../../../worker/health/http-checks.ts";
 import type { Table } from "../../../worker/circuits/table.ts";
 import { circuit, CIRCUIT, newTable, route } from "../../support/values.ts";
@@ -40,13 +40,13 @@ afterEach(() => {
 const kernel = (id: string, port: number): Route => route({ route_id: id, kernel_port: port });
 const both = [kernel(A, 1), kernel(B, 2)];
 
-function put(wish: HealthCheckWish | null, routes: Route[] = both, over: Partial<Circuit> = {}): void {
+function put(wish: HealthCheckSpec | null, routes: Route[] = both, over: Partial<Circuit> = {}): void {
   const check = wish === null ? null : healthCheckOf({ initial_delay: 0, ...wish });
   table.put(circuit({ app_mode: "inference", route_info: routes, health_check: check, ...over }));
 }
 
 /** One of several model services. */
-function service(at: number, wish: HealthCheckWish, routes: Route[]): void {
+function service(at: number, wish: HealthCheckSpec, routes: Route[]): void {
   put(wish, routes, { id: `c1c1c1c1-0000-4000-8000-0000000000${10 + at}`, port: 10_205 + at });
 }
 
