@@ -6,8 +6,8 @@ import type { Deps } from "../deps.ts";
 import type { Authenticator } from "./auth.ts";
 import { readBody } from "./body.ts";
 import { answerFailure } from "./errors.ts";
-import { overridden } from "./method-override.ts";
-import { inPlaceOf } from "./peer.ts";
+import { effectiveRequest } from "./method-override.ts";
+import { inheritPeer } from "./peer.ts";
 
 /** An app without routes. `answered` is told of each call: its method, the pattern of its route, its status. */
 export function createHttpApp(
@@ -36,9 +36,9 @@ export function createHttpApp(
     return request.method === "OPTIONS" ? preflight() : undefined;
   });
   app.onRequest(async ({ request, server }) => {
-    const meant = await overridden(request, authenticator);
+    const meant = await effectiveRequest(request, authenticator);
     if (meant === null) return undefined;
-    inPlaceOf(meant, request, server);
+    inheritPeer(meant, request, server);
     return app.handle(meant);
   });
   const isTrusted = (request: Request) =>

@@ -10,7 +10,7 @@ const HEADER = "x-method-override";
 const METHODS = new Set(["GET", "PUT", "PATCH", "DELETE"]);
 
 /** The request that is meant, when the header says that it is another one. Rejects with auth-failed or generic-bad-request. */
-export async function overridden(request: Request, authenticator: Authenticator): Promise<Request | null> {
+export async function effectiveRequest(request: Request, authenticator: Authenticator): Promise<Request | null> {
   const given = request.method === "POST" ? request.headers.get(HEADER) : null;
   if (given === null) return null;
   await authenticator.api(request.headers);

@@ -10,7 +10,7 @@ export function peerOf(request: Request, server: PeerSource | null): string | nu
 }
 
 /** `meant` is answered in the place of `request`. */
-export function inPlaceOf(meant: Request, request: Request, server: PeerSource | null): void {
+export function inheritPeer(meant: Request, request: Request, server: PeerSource | null): void {
   const address = peerOf(request, server);
   if (address !== null) addresses.set(meant, address);
 }
