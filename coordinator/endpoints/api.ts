@@ -33,9 +33,9 @@ function routesOfMany({ endpoints, routes }: EndpointServices): Route[] {
         keepsRequestId: true,
       },
       async ({ body, requestId }) => {
-        const judged = items.judgeEndpoints(renamed(body));
-        const outcomes = await endpoints.sync(judged, requestId);
-        return { endpoints: outcomes.map((outcome, at) => created(judged[at]?.id ?? "", outcome)) };
+        const validated = items.validateEndpoints(renamed(body));
+        const outcomes = await endpoints.sync(validated, requestId);
+        return { endpoints: outcomes.map((outcome, at) => created(validated[at]?.id ?? "", outcome)) };
       },
     ),
     route(
@@ -48,7 +48,7 @@ function routesOfMany({ endpoints, routes }: EndpointServices): Route[] {
         keepsRequestId: true,
       },
       async ({ body, requestId }) => {
-        const ids = items.judgeDeletions(renamed(body)).map(({ id }) => id);
+        const ids = items.validateDeletions(renamed(body)).map(({ id }) => id);
         await endpoints.remove(ids, requestId);
         return { endpoints: ids.map((id) => ({ deployment_id: id, success: true, error: null })) };
       },
@@ -63,7 +63,7 @@ function routesOfMany({ endpoints, routes }: EndpointServices): Route[] {
         keepsRequestId: true,
       },
       async ({ body, requestId }) => ({
-        endpoints: await routes.replace(items.judgeRoutes(renamed(body)), requestId),
+        endpoints: await routes.replace(items.validateRoutes(renamed(body)), requestId),
       }),
     ),
     route(
@@ -76,14 +76,14 @@ function routesOfMany({ endpoints, routes }: EndpointServices): Route[] {
         keepsRequestId: true,
       },
       async ({ body, requestId }) => ({
-        endpoints: await routes.register(items.judgeRoutes(renamed(body)), requestId),
+        endpoints: await routes.register(items.validateRoutes(renamed(body)), requestId),
       }),
     ),
     route(
       operations.unregisterRoutes,
       { access: "api", summary: "Take routes from many", failures: [400, 401, 413], keepsRequestId: true },
       async ({ body, requestId }) => ({
-        endpoints: await routes.unregister(items.judgeUnregistrations(renamed(body)), requestId),
+        endpoints: await routes.unregister(items.validateUnregistrations(renamed(body)), requestId),
       }),
     ),
   ];

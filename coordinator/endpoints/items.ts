@@ -1,4 +1,4 @@
-/** Entries of a call about many: each is judged on its own, and its faults become its own failure. Pure. */
+/** Entries of a call about many: each is validated on its own, and its faults become its own failure. Pure. */
 import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Failure } from "../../shared/failure.ts";
@@ -21,10 +21,10 @@ export type Judged<T> = { id: string } & ({ item: T } | { failure: Failure });
 /** Throws invalid-api-params for entries that can't be answered, because they name no deployment. */
 export type Judge<T> = (body: BulkBody) => Judged<T>[];
 
-export const judgeEndpoints = judge(EndpointItem);
-export const judgeDeletions = judge(DeleteItem);
-export const judgeRoutes = judge(RoutesItem);
-export const judgeUnregistrations = judge(UnregisterItem);
+export const validateEndpoints = validator(EndpointItem);
+export const validateDeletions = validator(DeleteItem);
+export const validateRoutes = validator(RoutesItem);
+export const validateUnregistrations = validator(UnregisterItem);
 
 /** The routes of an entry, the last of those with one id. Throws invalid-api-params for a host that no kernel can have. */
 export function toRoutes(entries: readonly RouteEntry[]): Route[] {
@@ -50,7 +50,7 @@ export function toRoutes(entries: readonly RouteEntry[]): Route[] {
 
 // --- internal ---
 
-function judge<T extends TSchema>(schema: T): Judge<Static<T>> {
+function validator<T extends TSchema>(schema: T): Judge<Static<T>> {
   const check = TypeCompiler.Compile(schema);
   const named = TypeCompiler.Compile(DeleteItem);
   return ({ endpoints }) =>
