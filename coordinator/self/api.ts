@@ -4,7 +4,7 @@ import { connectivity, type Part } from "../../shared/compat/connectivity.ts";
 import { operations } from "../../shared/protocol/operations.ts";
 import { VERSION } from "../../shared/runtime/version.ts";
 import type { Deps } from "../deps.ts";
-import { agreement } from "../store/convergence.ts";
+import { convergence } from "../store/convergence.ts";
 import { workerStatuses } from "../store/workers.ts";
 import type { AccessPlugin } from "../http/access.ts";
 import { peerOf } from "../http/peer.ts";
@@ -28,7 +28,7 @@ export function createReadiness(
 ): () => Promise<Readiness> {
   return async () => {
     const { nodes, workers, statuses } = await database.read((q) => ({
-      ...agreement(q, now()),
+      ...convergence(q, now()),
       statuses: workerStatuses(q),
     }));
     const unpublished = await publisher.pending();

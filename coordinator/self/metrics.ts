@@ -8,7 +8,7 @@ import type { Collector } from "../circuits/collector.ts";
 import type { Publisher } from "../delivery/publisher.ts";
 import type { Deps } from "../deps.ts";
 import type { Lease } from "../periodic/lease.ts";
-import { agreement, type WorkerPosition } from "../store/convergence.ts";
+import { convergence, type WorkerPosition } from "../store/convergence.ts";
 import { blockedOf } from "../store/blocked-ports.ts";
 import { listWorkers, workerStatuses } from "../store/workers.ts";
 
@@ -42,7 +42,7 @@ export function createMetrics(
   gauge(registry, "appproxy_coordinator_unpublished_changes", "Changes that workers have not been told of.", () =>
     publisher.pending(),
   );
-  gauges(registry, "appproxy_coordinator_nodes", "Living nodes, by how far they were at their last heartbeat.", "state", async () => (await database.read((q) => agreement(q, now()))).nodes); // prettier-ignore
+  gauges(registry, "appproxy_coordinator_nodes", "Living nodes, by how far they were at their last heartbeat.", "state", async () => (await database.read((q) => convergence(q, now()))).nodes); // prettier-ignore
   byWorker("appproxy_coordinator_worker_revision", "Grows with each change of its circuits.", (one) => one.revision);
   byWorker("appproxy_coordinator_worker_lag", "Revisions that its hindmost node lacked.", (one) => one.lag);
   byWorker("appproxy_coordinator_worker_silent_seconds", "Since its last heartbeat.", (one) => (now() - one.heardAt) / 1000); // prettier-ignore
@@ -75,7 +75,7 @@ export function createMetrics(
   }
   function byWorker(name: string, help: string, read: (one: WorkerPosition) => number | null): void {
     gauges(registry, name, help, "worker", async () => {
-      const { workers } = await database.read((q) => agreement(q, now()));
+      const { workers } = await database.read((q) => convergence(q, now()));
       const all = [...workers].flatMap(([worker, position]) => {
         const figure = read(position);
         return figure === null ? [] : [[worker, figure] as const];

@@ -22,7 +22,7 @@ export interface Agreement {
 }
 
 /** `now`: epoch milliseconds. */
-export function agreement(q: Query, now: number): Agreement {
+export function convergence(q: Query, now: number): Agreement {
   const states: Agreement["nodes"] = { equal: 0, behind: 0, different: 0, unknown: 0 };
   const known = readerOf(q).select().from(workers).where(eq(workers.status, "ALIVE")).all();
   // Not all columns: what nodes report of kernels is megabytes.
