@@ -54,7 +54,7 @@ export const selectInteractive = prepared((db) =>
     .limit(arg("limit"))
     .prepare(),
 );
-export const updateUsed = preparedWrite((db) =>
+export const touchUsed = preparedWrite((db) =>
   db
     .update(circuits)
     .set({ usedAt: sql`${arg("now")}` })
@@ -90,7 +90,7 @@ export const selectHold = prepared((db) => {
     .limit(1)
     .prepare();
 });
-export const updateUse = preparedWrite((db) =>
+export const recordUse = preparedWrite((db) =>
   db
     .update(circuits)
     .set({ usedAt: sql`${arg("now")}`, lastAccess: sql`${arg("lastAccess")}` })

@@ -25,8 +25,8 @@ import {
   updateAcknowledged,
   updateContent,
   updateSlot,
-  updateUsed,
-  updateUse,
+  touchUsed,
+  recordUse,
 } from "./circuit-statements.ts";
 
 export type CircuitRow = typeof circuits.$inferSelect;
@@ -137,12 +137,12 @@ export function updateCircuit(
 
 /** Notes that circuits are in use, with what Redis says of it; nobody has to be told of that. */
 export function noteUses(tx: Tx, uses: readonly Use[]): void {
-  for (const use of uses) updateUse(tx).run({ ...use, now: tx.cause.now });
+  for (const use of uses) recordUse(tx).run({ ...use, now: tx.cause.now });
 }
 
 /** Notes that circuits are asked for. */
 export function touchAll(tx: Tx, ids: readonly string[]): void {
-  updateUsed(tx).run({ ids: JSON.stringify(ids), now: tx.cause.now });
+  touchUsed(tx).run({ ids: JSON.stringify(ids), now: tx.cause.now });
 }
 
 export function subdomainTaken(q: Query, workerId: string, subdomain: string): boolean {
