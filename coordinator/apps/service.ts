@@ -7,7 +7,7 @@ import { mintSetupToken } from "../../shared/protocol/jwt.ts";
 import { placementProtocol, type Route } from "../../shared/protocol/schema/circuit.ts";
 import type { ProxyRequest, CircuitSpec } from "../../shared/protocol/schema/api.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
-import { claimKernels, circuitsOfOthers } from "../circuits/end-routes.ts";
+import { takeOverKernels, circuitsOfOthers } from "../circuits/end-routes.ts";
 import type { Commit, Committed } from "../delivery/commit.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../delivery/confirm.ts";
 import { circuitsOfSession, findReusable, getCircuit } from "../store/circuit-queries.ts";
@@ -175,7 +175,7 @@ export function createProxyService(deps: Deps, { conf, commit, acknowledgements,
     if (hadIt || others.some((row) => isNewer(tx, row, token))) {
       throw recycled();
     }
-    claimKernels(tx, [route], others);
+    takeOverKernels(tx, [route], others);
   }
 
   function findExisting(

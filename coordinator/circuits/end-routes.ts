@@ -54,7 +54,7 @@ export function circuitsOfOthers(q: Query, routes: readonly KernelLink[]): Circu
 }
 
 /** The kernels of these routes are these sessions' from now on: circuits of other sessions lose their way to them. */
-export function claimKernels(
+export function takeOverKernels(
   tx: Tx,
   routes: readonly KernelLink[],
   others: readonly CircuitRow[] = circuitsOfOthers(tx, routes),

@@ -12,7 +12,7 @@ import type {
   UnregisterItem,
 } from "../../shared/protocol/schema/endpoint.ts";
 import type { Commit } from "../delivery/commit.ts";
-import { claimKernels, isOfAnother, ownersOf } from "../circuits/end-routes.ts";
+import { takeOverKernels, isOfAnother, ownersOf } from "../circuits/end-routes.ts";
 import type { Serving } from "../delivery/confirm.ts";
 import { circuitOfEndpoint } from "../store/circuit-queries.ts";
 import * as circuits from "../store/circuits.ts";
@@ -61,7 +61,7 @@ export function createRouteService({ commit, serving }: { commit: Commit; servin
       // Of two sessions that name one kernel the later entry's has it: so the same call again changes nothing.
       const owners = ownersOf(wanted);
       const mine = (route: Route) => !isOfAnother(route, owners);
-      for (const { left } of claimKernels(tx, wanted.filter(mine))) if (left !== null) changed.set(left.id, left);
+      for (const { left } of takeOverKernels(tx, wanted.filter(mine))) if (left !== null) changed.set(left.id, left);
       return entries.map((entry) => {
         const row = circuitOfEndpoint(tx, entry.id);
         if ("error" in entry || row === undefined) {

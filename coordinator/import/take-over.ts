@@ -5,7 +5,7 @@
  * Nothing is ended only because the original lacks it by now.
  */
 import { createHash } from "node:crypto";
-import { claimKernels, isOfAnother, ownersOf, circuitsOfOthers } from "../circuits/end-routes.ts";
+import { takeOverKernels, isOfAnother, ownersOf, circuitsOfOthers } from "../circuits/end-routes.ts";
 import { circuitOfEndpoint, getCircuit } from "../store/circuit-queries.ts";
 import { fits } from "../delivery/confirm.ts";
 import { insertCircuit, removeCircuit, updateCircuit, type CircuitRow } from "../store/circuits.ts";
@@ -123,7 +123,7 @@ class TakeOver {
     };
     const obstacle = this.#obstacle({ ...fresh, revision: 0, recycledAt: null, blocksServiceWorkers: false }, worker);
     if (obstacle !== null) return this.#tell(circuit, "skipped", obstacle);
-    claimKernels(this.#tx, routeInfo, this.#stale(circuitsOfOthers(this.#tx, routeInfo)));
+    takeOverKernels(this.#tx, routeInfo, this.#stale(circuitsOfOthers(this.#tx, routeInfo)));
     const row = insertCircuit(this.#tx, fresh);
     remember(this.#tx, row.id, { content, revision: row.revision });
     return this.#tell(circuit, "taken over", this.#place(row));

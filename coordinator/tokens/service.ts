@@ -1,5 +1,5 @@
 /** `POST /v2/conf`: the Manager names a kernel and gets a token with which a person may open circuits to it. */
-import { claimKernels, type KernelLink } from "../circuits/end-routes.ts";
+import { takeOverKernels, type KernelLink } from "../circuits/end-routes.ts";
 import type { Commit } from "../delivery/commit.ts";
 import type { Query } from "../store/store.ts";
 import { Failure } from "../../shared/failure.ts";
@@ -51,7 +51,7 @@ export function createConfService({ config, database, now, newId, log }: Deps, c
       const { settled } = await commit(requestId, (tx) => {
         const createdAt = tx.cause.now;
         insertToken(tx, { id, ...known, createdAt, expiresAt: createdAt + lifetime });
-        claimKernels(tx, [kernelOf(known)]);
+        takeOverKernels(tx, [kernelOf(known)]);
       });
       await settled();
       log.info({ session: session.id, origin_request_id: requestId }, "token issued");

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
-import { claimKernels, circuitsOfOthers } from "../../../coordinator/circuits/end-routes.ts";
+import { takeOverKernels, circuitsOfOthers } from "../../../coordinator/circuits/end-routes.ts";
 import { createCommit, type Commit } from "../../../coordinator/delivery/commit.ts";
 import { insertCircuit, moveCircuit, removeCircuit, updateCircuit, updateRoutes } from "../../../coordinator/store/circuits.ts"; // prettier-ignore
 import type { CircuitRow } from "../../../coordinator/store/circuits.ts";
@@ -89,7 +89,7 @@ describe("a circuit that ends", () => {
   test("because its kernel is another session's is waited for at the nodes", async () => {
     const row = made();
     const other = { ...route(), session_id: crypto.randomUUID() };
-    const { settled } = await commit("req-1", (tx) => claimKernels(tx, [other], circuitsOfOthers(tx, [other])));
+    const { settled } = await commit("req-1", (tx) => takeOverKernels(tx, [other], circuitsOfOthers(tx, [other])));
     await settled();
     const msg = "circuit closed: its kernel is another session's by now";
     const line = { level: 30, ...about(row), request_id: "req-1", msg };
