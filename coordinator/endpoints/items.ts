@@ -19,7 +19,7 @@ import { describeErrors } from "../http/validation.ts";
 export type Judged<T> = { id: string } & ({ item: T } | { failure: Failure });
 
 /** Throws invalid-api-params for entries that can't be answered, because they name no deployment. */
-export type Judge<T> = (body: BulkBody) => Judged<T>[];
+export type Validator<T> = (body: BulkBody) => Judged<T>[];
 
 export const validateEndpoints = validator(EndpointItem);
 export const validateDeletions = validator(DeleteItem);
@@ -50,7 +50,7 @@ export function toRoutes(entries: readonly RouteEntry[]): Route[] {
 
 // --- internal ---
 
-function validator<T extends TSchema>(schema: T): Judge<Static<T>> {
+function validator<T extends TSchema>(schema: T): Validator<Static<T>> {
   const check = TypeCompiler.Compile(schema);
   const named = TypeCompiler.Compile(DeleteItem);
   return ({ endpoints }) =>
