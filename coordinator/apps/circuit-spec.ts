@@ -6,29 +6,30 @@ import { readOrigins } from "../../shared/http/origins.ts";
 import { redirectPath } from "../../shared/http/redirect.ts";
 import type { CircuitSpec } from "../../shared/protocol/schema/api.ts";
 import { placementProtocol, type Route } from "../../shared/protocol/schema/circuit.ts";
+import type { Purpose } from "../circuits/create.ts";
 import type { ReuseKey } from "../store/circuit-queries.ts";
 import type { CircuitRow, Content } from "../store/circuits.ts";
 import type { TokenRow } from "../store/tokens.ts";
 import type { SlotRequest } from "../placement/slot.ts";
 
 /** Checks what the schema can't. Throws invalid-api-params. */
-export function check(wish: CircuitSpec): void {
-  envsOf(wish);
-  const bad = invalidEntries(wish.allowed_client_ips ?? "");
+export function check(spec: CircuitSpec): void {
+  envsOf(spec);
+  const bad = invalidEntries(spec.allowed_client_ips ?? "");
   if (bad.length > 0) {
     throw new Failure(
       "invalid-api-params",
       `allowed_client_ips: wanted addresses or CIDR ranges, got ${JSON.stringify(bad[0])}`,
     );
   }
-  const [stray] = readOrigins(wish.allowed_origins ?? "").bad;
+  const [stray] = readOrigins(spec.allowed_origins ?? "").bad;
   if (stray !== undefined) {
     throw new Failure(
       "invalid-api-params",
       `allowed_origins: wanted origins such as https://apps.example.com:10206, got ${JSON.stringify(stray)}`,
     );
   }
-  if ((wish.redirect ?? "") !== "" && redirectPath(wish.redirect ?? "") === null) {
+  if ((spec.redirect ?? "") !== "" && redirectPath(spec.redirect ?? "") === null) {
     throw new Failure(
       "invalid-api-params",
       "redirect: wanted a path that starts with a single / and has no backslash or control character",
@@ -46,20 +47,20 @@ export function envsOf({ envs }: CircuitSpec): Record<string, unknown> {
 }
 
 /** What circuits must share to be one. */
-export function reuseKey(wish: CircuitSpec, token: TokenRow): ReuseKey {
+export function reuseKey(spec: CircuitSpec, token: TokenRow): ReuseKey {
   return {
     sessionId: token.sessionId,
-    app: wish.app,
-    protocol: placementProtocol(wish.protocol),
-    openToPublic: wish.open_to_public ?? false,
-    allowedClientIps: allowList(wish),
+    app: spec.app,
+    protocol: placementProtocol(spec.protocol),
+    openToPublic: spec.open_to_public ?? false,
+    allowedClientIps: allowList(spec),
   };
 }
 
 /** Where the circuit may be. */
-export function slotRequest(wish: CircuitSpec, token: TokenRow): SlotRequest {
+export function slotRequest(spec: CircuitSpec, token: TokenRow): SlotRequest {
   return {
-    protocol: wish.protocol,
+    protocol: spec.protocol,
     mode: "interactive",
     userId: token.userId,
     facts: {
@@ -69,37 +70,43 @@ export function slotRequest(wish: CircuitSpec, token: TokenRow): SlotRequest {
       ...(token.projectId === null ? {} : { "session.project_id": token.projectId }),
       ...(token.domainName === null ? {} : { "session.domain_name": token.domainName }),
     },
-    port: wish.port ?? null,
-    subdomain: wish.subdomain ?? null,
+    port: spec.port ?? null,
+    subdomain: spec.subdomain ?? null,
   };
 }
 
-/** No list and an empty one are the same. */
-export function allowList(wish: CircuitSpec): string | null {
-  return (wish.allowed_client_ips ?? "").trim() === "" ? null : (wish.allowed_client_ips ?? null);
+/** What the circuit is to be. */
+export function purposeOf(spec: CircuitSpec, token: TokenRow): Purpose {
+  return {
+    app: spec.app,
+    protocol: placementProtocol(spec.protocol),
+    appMode: "interactive",
+    envs: envsOf(spec),
+    arguments: spec.args ?? null,
+    openToPublic: spec.open_to_public ?? false,
+    allowedClientIps: allowList(spec),
+    allowedOrigins: originList(spec),
+    userId: token.userId,
+    routeInfo: [routeTo(token, spec)],
+  };
 }
 
 /** What a spec changes of a circuit that is there already; null for nothing. */
-export function changeOf(wish: CircuitSpec, { allowedOrigins: before }: CircuitRow): Partial<Content> | null {
-  if (wish.allowed_origins === undefined || wish.allowed_origins === null) return null;
-  const allowedOrigins = originList(wish);
+export function changeOf(spec: CircuitSpec, { allowedOrigins: before }: CircuitRow): Partial<Content> | null {
+  if (spec.allowed_origins === undefined || spec.allowed_origins === null) return null;
+  const allowedOrigins = originList(spec);
   return allowedOrigins === before ? null : { allowedOrigins };
 }
 
-/** As it is stored: in browsers' spelling. */
-export function originList(wish: CircuitSpec): string | null {
-  return readOrigins(wish.allowed_origins ?? "").origins.join(",") || null;
-}
-
 /** The way to the token's kernel. */
-export function routeTo(token: TokenRow, wish: CircuitSpec): Route {
+export function routeTo(token: TokenRow, spec: CircuitSpec): Route {
   return {
     route_id: null,
     session_id: token.sessionId,
     session_name: null,
     kernel_host: token.kernelHost,
     kernel_port: token.kernelPort,
-    protocol: placementProtocol(wish.protocol),
+    protocol: placementProtocol(spec.protocol),
     traffic_ratio: 1,
   };
 }
@@ -112,6 +119,16 @@ export function sameKernel(routes: readonly Route[], route: Route): boolean {
 }
 
 // --- internal ---
+
+/** No list and an empty one are the same. */
+function allowList(spec: CircuitSpec): string | null {
+  return (spec.allowed_client_ips ?? "").trim() === "" ? null : (spec.allowed_client_ips ?? null);
+}
+
+/** As it is stored: in browsers' spelling. */
+function originList(spec: CircuitSpec): string | null {
+  return readOrigins(spec.allowed_origins ?? "").origins.join(",") || null;
+}
 
 function parseJson(text: string): unknown {
   try {

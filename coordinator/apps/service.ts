@@ -4,9 +4,9 @@
  */
 import { Failure } from "../../shared/failure.ts";
 import { mintSetupToken } from "../../shared/protocol/jwt.ts";
-import { placementProtocol, type Route } from "../../shared/protocol/schema/circuit.ts";
 import type { ProxyRequest, CircuitSpec } from "../../shared/protocol/schema/api.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
+import { createCircuit } from "../circuits/create.ts";
 import { takeOverKernels, circuitsOfOthers } from "../circuits/end-routes.ts";
 import type { Commit, Committed } from "../delivery/commit.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../delivery/confirm.ts";
@@ -19,17 +19,8 @@ import type { Query, Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
 import { SlotChooser } from "../placement/slot.ts";
 import * as workers from "../store/workers.ts";
-import {
-  allowList,
-  changeOf,
-  check,
-  originList,
-  envsOf,
-  reuseKey,
-  routeTo,
-  sameKernel,
-  slotRequest,
-} from "./circuit-spec.ts";
+import { changeOf, check, purposeOf, reuseKey, routeTo, sameKernel, slotRequest } from "./circuit-spec.ts";
+import { planOpen, type Plan } from "./plan.ts";
 
 export interface Opened {
   redirectUrl: string;
@@ -45,7 +36,7 @@ export interface ProxyService {
    */
   open(request: ProxyRequest, requestId: string | null, from: string | null): Promise<Opened>;
   /** Checks a spec as `open` would, without a circuit. Throws the failure. */
-  check(wish: CircuitSpec): void;
+  check(spec: CircuitSpec): void;
   /** Closes the session's circuits of an app. Gives how many there were. */
   close(tokenId: string, sessionId: string, app: string, requestId: string | null): Promise<number>;
 }
@@ -129,53 +120,59 @@ export function createProxyService(deps: Deps, { conf, commit, acknowledgements,
   }
 
   function isHopeless(row: circuits.CircuitRow): Promise<boolean> {
-    return database.read((q) => mustFind(q, row.workerId).status !== "ALIVE" || !isAtEase(q, row, now()));
+    return database.read((q) => !canStay(q, row, null, now()));
   }
 
-  function isAtEase(q: Query, row: circuits.CircuitRow, at: number, wanted: number | null = null): boolean {
-    // A wanted port that some node can open is what was asked for.
-    const isWanted = wanted !== null && wanted === row.port;
-    return !mustLeave(q, row, isWanted || acknowledgements.everServed(row), at);
+  /** Whether a circuit can be served where it is. A wanted port that some node can open is what was asked for. */
+  function canStay(q: Query, row: circuits.CircuitRow, wantedPort: number | null, at: number): boolean {
+    const worker = mustFind(q, row.workerId);
+    const isWanted = wantedPort !== null && wantedPort === row.port;
+    const mayBeUsed = isWanted || acknowledgements.everServed(row);
+    return worker.status === "ALIVE" && fits(row, worker) && !mustLeave(q, row, mayBeUsed, at);
   }
 
   function findOrCreate(tx: Tx, request: ProxyRequest, token: TokenRow, before: Found | null): Found {
     // Its session may have ended since it was redeemed, also unheard.
-    conf.confirm(tx, token);
-    const { cause } = tx;
-    const route = routeTo(token, request);
-    const existing = findExisting(tx, request, token, before);
+    conf.revalidate(tx, token);
+    const row = findExisting(tx, request, token, before);
     // So that it is not collected while its user is on the way; a commit each time would be another wait for the disk.
-    if (existing !== undefined && cause.now - existing.usedAt > TOUCH_MS) circuits.touchAll(tx, [existing.id]);
-    const isThere = existing !== undefined && sameKernel(existing.routeInfo, route);
-    const worker = existing === undefined ? undefined : mustFind(tx, existing.workerId);
-    const stays =
-      existing !== undefined &&
-      worker?.status === "ALIVE" &&
-      fits(existing, worker) &&
-      isAtEase(tx, existing, cause.now, request.port);
-    const change = existing === undefined || before !== null ? null : changeOf(request, existing);
-    if (stays && (isThere || before !== null)) {
-      if (change === null) return { row: existing, worker, reuse: true, state: "as before" };
-      return { row: circuits.updateCircuit(tx, existing, change), worker, reuse: true, state: "rerouted" };
-    }
-    if (!isThere) claim(tx, token, route, before !== null);
-    if (existing === undefined) return create(tx, request, token, route);
-    if (!stays) return move(tx, existing, request, token, route);
-    const row = circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] });
-    return { row, worker, reuse: true, state: "rerouted" };
+    if (row !== undefined && tx.cause.now - row.usedAt > TOUCH_MS) circuits.touchAll(tx, [row.id]);
+    const route = routeTo(token, request);
+    const leadsThere = row !== undefined && sameKernel(row.routeInfo, route);
+    const rivals = leadsThere ? [] : circuitsOfOthers(tx, [route]);
+    const plan = planOpen({
+      existing:
+        row === undefined
+          ? null
+          : {
+              row,
+              leadsThere,
+              canStay: canStay(tx, row, request.port ?? null, tx.cause.now),
+              change: changeOf(request, row),
+            },
+      route,
+      again: before !== null,
+      rivals: rivals.length === 0 ? "none" : rivals.some((one) => isNewer(tx, one, token)) ? "newer" : "older",
+    });
+    if (plan.kind === "refuse") throw recycled();
+    if (plan.takesOver) takeOverKernels(tx, [route], rivals);
+    return carryOut(tx, plan, request, token);
   }
 
-  /**
-   * Takes the kernel from other sessions, before the slot is chosen: theirs is free again then. One that heard of it later
-   * keeps it, and so does one that took it while this request waited: two requests never undo each other in turn.
-   */
-  function claim(tx: Tx, token: TokenRow, route: Route, hadIt: boolean): void {
-    const others = circuitsOfOthers(tx, [route]);
-    if (others.length === 0) return;
-    if (hadIt || others.some((row) => isNewer(tx, row, token))) {
-      throw recycled();
+  function carryOut(tx: Tx, plan: Exclude<Plan, { kind: "refuse" }>, request: ProxyRequest, token: TokenRow): Found {
+    const choose = () => new SlotChooser(tx, newId).choose(slotRequest(request, token));
+    switch (plan.kind) {
+      case "create":
+        return at(tx, createCircuit(tx, newId(), purposeOf(request, token), choose()), "new", false);
+      case "reuse":
+        return at(tx, plan.row, "as before");
+      case "change":
+        return at(tx, circuits.updateCircuit(tx, plan.row, plan.change), "rerouted");
+      case "move": {
+        const row = plan.change === null ? plan.row : circuits.updateCircuit(tx, plan.row, plan.change);
+        return at(tx, circuits.moveCircuit(tx, row, choose(), false), "new");
+      }
     }
-    takeOverKernels(tx, [route], others);
   }
 
   function findExisting(
@@ -187,45 +184,6 @@ export function createProxyService(deps: Deps, { conf, commit, acknowledgements,
     const mine = before === null ? undefined : getCircuit(q, before.row.id);
     if (mine !== undefined || request.no_reuse === true) return mine;
     return findReusable(q, reuseKey(request, token));
-  }
-
-  function move(tx: Tx, existing: circuits.CircuitRow, request: ProxyRequest, token: TokenRow, route: Route): Found {
-    const { authority: _authority, ...slot } = new SlotChooser(tx, newId).choose(slotRequest(request, token));
-    const change = changeOf(request, existing);
-    const stays = sameKernel(existing.routeInfo, route) && change === null;
-    const current = stays ? existing : circuits.updateCircuit(tx, existing, { ...change, routeInfo: [route] });
-    const row = circuits.moveCircuit(tx, current, slot, false);
-    return { row, worker: mustFind(tx, slot.workerId), reuse: true, state: "new" };
-  }
-
-  function create(tx: Tx, request: ProxyRequest, token: TokenRow, route: Route): Found {
-    const { cause } = tx;
-    const { authority: _authority, ...slot } = new SlotChooser(tx, newId).choose(slotRequest(request, token));
-    const row = circuits.insertCircuit(tx, {
-      id: newId(),
-      ...slot,
-      app: request.app,
-      protocol: placementProtocol(request.protocol),
-      appMode: "interactive",
-      envs: envsOf(request),
-      arguments: request.args ?? null,
-      openToPublic: request.open_to_public ?? false,
-      allowedClientIps: allowList(request),
-      allowedOrigins: originList(request),
-      userId: token.userId,
-      endpointId: null,
-      runtimeVariant: null,
-      healthCheck: null,
-      acknowledgedAt: null,
-      acknowledgedRevision: null,
-      routeInfo: [route],
-      originRequestId: cause.requestId,
-      usedAt: cause.now,
-      lastAccess: null,
-      createdAt: cause.now,
-      updatedAt: cause.now,
-    });
-    return { row, worker: mustFind(tx, row.workerId), reuse: false, state: "new" };
   }
 
   return {
@@ -244,6 +202,10 @@ export function createProxyService(deps: Deps, { conf, commit, acknowledgements,
 }
 
 // --- internal ---
+
+function at(q: Query, row: circuits.CircuitRow, state: Found["state"], reuse = true): Found {
+  return { row, worker: mustFind(q, row.workerId), reuse, state };
+}
 
 /**
  * Whether the platform has named the kernel for this circuit's session later than it issued the token. All tokens live

@@ -1,4 +1,4 @@
-/** Reading and deleting circuits. Creation is in apps/service.ts. */
+/** Reading and deleting circuits. Creation is in create.ts. */
 import { Failure, notFound } from "../../shared/failure.ts";
 import type { CircuitStatistics, RefusedReport } from "../../shared/protocol/schema/api.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";

@@ -8,6 +8,7 @@ import { healthCheckOf, type HealthCheckSpec } from "../../shared/protocol/schem
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
 import { fits, mustFind, notResponding, type Found, type Serving } from "../delivery/confirm.ts";
 import { circuitOfEndpoint, getCircuit } from "../store/circuit-queries.ts";
+import { createCircuit, type Purpose } from "../circuits/create.ts";
 import { mustLeave } from "../circuits/refusals.ts";
 import * as circuits from "../store/circuits.ts";
 import type { Query, Tx } from "../store/store.ts";
@@ -18,6 +19,7 @@ import { SlotChooser, type ChosenSlot } from "../placement/slot.ts";
 import { blockedAt } from "../store/blocked-ports.ts";
 import type { Judged } from "./items.ts";
 import { choose, chooseOrNull } from "./place.ts";
+import { planEndpoint, type Facts, type Stay } from "./plan.ts";
 import { endpointUrl } from "./url.ts";
 
 export interface Synced {
@@ -122,79 +124,51 @@ export function createEndpointService(
   }
 
   function placeOne(tx: Tx, chooser: SlotChooser, { id, item, again }: Wish): Placed {
-    const { cause } = tx;
-    const existing = circuitOfEndpoint(tx, id);
-    if (existing === undefined) return create(tx, chooser, id, item);
-    const worker = mustFind(tx, existing.workerId);
-    const isAway = worker.status !== "ALIVE";
-    const isGone = isAway && cause.now - Math.max(worker.lastSeenAt, listening.since()) > relocation * 1000;
-    // A URL that clients have is worth more than a port that is another process's for a while.
-    const isNew = !acknowledgements.everServed(existing);
-    const isRefused =
-      !isAway && mustLeave(tx, existing, !isNew, cause.now) && (isNew || isLong(tx, existing, cause.now));
-    const isMisplaced = !isAway && (!fits(existing, worker) || isRefused);
-    // As it wished: nobody knows its URL yet.
-    if (again === true && isNew && (isAway || isRefused)) return moveTo(tx, existing, choose(chooser, id, item), item);
-    if (isGone || isMisplaced) {
-      const moved = move(tx, chooser, existing, item);
-      if (moved !== null) return moved;
+    const row = circuitOfEndpoint(tx, id);
+    const plan = planEndpoint(row === undefined ? null : factsOf(tx, row, item, again === true));
+    switch (plan.kind) {
+      case "create": {
+        const made = createCircuit(tx, newId(), purposeOf(id, item), choose(chooser, id, item));
+        return { ...placedAt(tx, made, "new"), reuse: false };
+      }
+      case "stay":
+        return stay(tx, plan);
+      case "move":
+        return moveTo(tx, plan.facts, choose(chooser, id, item));
+      case "move if possible": {
+        const slot = chooseOrNull(chooser, plan.facts.row, item);
+        return slot === null ? stay(tx, plan.otherwise) : moveTo(tx, plan.facts, slot);
+      }
     }
-    const place = { worker, reuse: true, absent: isAway, ...(isMisplaced ? { failure: misplaced() } : {}) };
-    // What another request has made of it meanwhile is accepted, so that two never undo each other in turn.
-    const change = again ? null : changed(existing, item);
-    if (change === null) return { ...place, row: existing, state: "as before" };
-    const row = circuits.updateCircuit(tx, existing, change);
-    // Of a change of routes the original's workers take nothing but the routes.
-    const isNewToOriginal = worker.isOriginal && row.openToPublic !== existing.openToPublic;
-    return { ...place, row, state: isNewToOriginal ? "replaced" : "rerouted" };
   }
 
-  function create(tx: Tx, chooser: SlotChooser, id: string, item: EndpointRequest): Placed {
-    const { cause } = tx;
-    const { authority: _authority, ...slot } = choose(chooser, id, item);
-    const row = circuits.insertCircuit(tx, {
-      id: newId(),
-      ...slot,
-      app: item.service_name,
-      protocol: "http",
-      appMode: "inference",
-      envs: {},
-      arguments: null,
-      openToPublic: item.open_to_public ?? false,
-      allowedClientIps: null,
-      allowedOrigins: null,
-      userId: item.tags.session.user_uuid.toLowerCase(),
-      endpointId: id,
-      runtimeVariant: item.tags.endpoint.runtime_variant ?? null,
-      healthCheck: healthCheckOf(item.health_check),
-      acknowledgedAt: null,
-      acknowledgedRevision: null,
-      routeInfo: [],
-      originRequestId: cause.requestId,
-      usedAt: cause.now,
-      lastAccess: null,
-      createdAt: cause.now,
-      updatedAt: cause.now,
-    });
-    return { row, worker: mustFind(tx, row.workerId), reuse: false, state: "new", absent: false };
+  function factsOf(tx: Tx, row: circuits.CircuitRow, item: EndpointRequest, again: boolean): Facts {
+    const worker = mustFind(tx, row.workerId);
+    const { now } = tx.cause;
+    const isAlive = worker.status === "ALIVE";
+    const isGone = now - Math.max(worker.lastSeenAt, listening.since()) > relocation * 1000;
+    const everServed = acknowledgements.everServed(row);
+    // A URL that clients have is worth more than a port that is another process's for a while.
+    const isRefused = isAlive && mustLeave(tx, row, everServed, now) && (!everServed || isLong(tx, row, now));
+    return {
+      row,
+      worker: isAlive ? "alive" : isGone ? "gone" : "away",
+      slot: isRefused ? "refused" : fits(row, worker) ? "its own" : "lost",
+      everServed,
+      again,
+      change: changeOf(row, item),
+      isOriginal: worker.isOriginal,
+    };
   }
 
-  /** To a living worker; null when none can take it. */
-  function move(tx: Tx, chooser: SlotChooser, existing: circuits.CircuitRow, item: EndpointRequest): Placed | null {
-    const chosen = chooseOrNull(chooser, existing, item);
-    return chosen === null ? null : moveTo(tx, existing, chosen, item);
+  function stay(tx: Tx, { row, change, state, absent, misplaced }: Stay): Placed {
+    const current = change === null ? row : circuits.updateCircuit(tx, row, change);
+    return { ...placedAt(tx, current, state), absent, ...(misplaced ? { failure: lostItsSlot() } : {}) };
   }
 
-  function moveTo(
-    tx: Tx,
-    existing: circuits.CircuitRow,
-    { authority: _authority, ...slot }: ChosenSlot,
-    item: EndpointRequest,
-  ): Placed {
-    const change = changed(existing, item);
-    const current = change === null ? existing : circuits.updateCircuit(tx, existing, change);
-    const row = circuits.moveCircuit(tx, current, slot, acknowledgements.everServed(existing));
-    return { row, worker: mustFind(tx, slot.workerId), reuse: true, state: "new", absent: false };
+  function moveTo(tx: Tx, { row, change, everServed }: Facts, slot: ChosenSlot): Placed {
+    const current = change === null ? row : circuits.updateCircuit(tx, row, change);
+    return placedAt(tx, circuits.moveCircuit(tx, current, slot, everServed), "new");
   }
 
   /** Whether no node has been able to open its port for as long as a worker may be away. */
@@ -243,6 +217,10 @@ export function createEndpointService(
 
 // --- internal ---
 
+function placedAt(q: Query, row: circuits.CircuitRow, state: Found["state"]): Placed {
+  return { row, worker: mustFind(q, row.workerId), reuse: true, state, absent: false };
+}
+
 /** It serves again when its worker is back, or not at all: there is nobody to wait for. */
 function isSettled({ absent, failure }: Placed): boolean {
   return absent || failure !== undefined;
@@ -252,34 +230,46 @@ function isSettled({ absent, failure }: Placed): boolean {
 function refused(q: Query, { id, failure }: { id: string; failure: Failure }): Outcome<Placed> {
   const row = circuitOfEndpoint(q, id);
   if (row === undefined) return failure;
-  return { row, worker: mustFind(q, row.workerId), reuse: true, state: "as before", absent: false, failure };
+  return { ...placedAt(q, row, "as before"), failure };
 }
 
 function answerOf({ row, worker }: Placed): Synced {
   return { url: endpointUrl(row, worker), healthCheckEnabled: row.healthCheck !== null };
 }
 
-function misplaced(): Failure {
+function lostItsSlot(): Failure {
   return new Failure(
     "appproxy/worker-not-available",
     "Its worker does not have its slot any more, and no other can take it",
   );
 }
 
+/** What a new circuit of a model service is to be. */
+function purposeOf(id: string, item: EndpointRequest): Purpose {
+  return {
+    app: item.service_name,
+    protocol: "http",
+    appMode: "inference",
+    openToPublic: item.open_to_public ?? false,
+    userId: item.tags.session.user_uuid.toLowerCase(),
+    endpointId: id,
+    runtimeVariant: item.tags.endpoint.runtime_variant ?? null,
+    healthCheck: healthCheckOf(item.health_check),
+    routeInfo: [],
+  };
+}
+
 /** What the Manager's newest word changes of a circuit; null for nothing. */
-function changed(row: circuits.CircuitRow, item: EndpointRequest): Partial<circuits.Content> | null {
+function changeOf(
+  { openToPublic, runtimeVariant, healthCheck }: circuits.CircuitRow,
+  item: EndpointRequest,
+): Partial<circuits.Content> | null {
   const wanted = {
     openToPublic: item.open_to_public ?? false,
-    runtimeVariant: item.tags.endpoint.runtime_variant ?? row.runtimeVariant,
+    runtimeVariant: item.tags.endpoint.runtime_variant ?? runtimeVariant,
     healthCheck: healthCheckOf(item.health_check),
   };
-  return same(wanted, {
-    openToPublic: row.openToPublic,
-    runtimeVariant: row.runtimeVariant,
-    healthCheck: row.healthCheck,
-  })
-    ? null
-    : wanted;
+  return same(wanted, { openToPublic, runtimeVariant, healthCheck }) ? null : wanted;
 }
 
 /** Of plain values whose keys have one order. */

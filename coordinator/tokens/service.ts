@@ -20,7 +20,7 @@ export interface ConfService {
    * Throws, as `redeem` does, when the token was taken away since (its session has ended), and when its kernel's address
    * was given to another session since.
    */
-  confirm(q: Query, token: TokenRow): void;
+  revalidate(q: Query, token: TokenRow): void;
 }
 
 export function createConfService({ config, database, now, newId, log }: Deps, commit: Commit): ConfService {
@@ -65,7 +65,7 @@ export function createConfService({ config, database, now, newId, log }: Deps, c
         throw new Failure("invalid-credentials", { msg: "E20007: Session ID mismatch", page: "other-session" });
       return token;
     },
-    confirm(q, token) {
+    revalidate(q, token) {
       if (getToken(q, token.id) === undefined) throw unknownToken();
       if (isOutdated(q, token)) throw recycled();
     },

@@ -1,5 +1,5 @@
 /** What a coordinator's database is filled with: a worker's registration, a circuit before it has a revision. */
-import type { NewCircuit } from "../../coordinator/store/circuits.ts";
+import type { CircuitRow, NewCircuit } from "../../coordinator/store/circuits.ts";
 import type { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import { route, USER, WORKER } from "./values.ts";
 
@@ -52,4 +52,9 @@ export function newCircuit(over: Partial<NewCircuit> = {}): NewCircuit {
     updatedAt: NOW,
     ...over,
   };
+}
+
+/** A circuit as the database has it. */
+export function circuitRow(over: Partial<CircuitRow> = {}): CircuitRow {
+  return { ...newCircuit(), revision: 1, recycledAt: null, blocksServiceWorkers: false, ...over };
 }
