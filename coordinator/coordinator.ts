@@ -13,7 +13,7 @@ import { askAgain, hear } from "./delivery/inbox.ts";
 import { circuitRoutes } from "./circuits/api.ts";
 import { createCollector, type Collector } from "./circuits/collector.ts";
 import { createRefusals, type Refusals } from "./circuits/refusals.ts";
-import { createServing, type Serving } from "./delivery/confirm.ts";
+import { createConfirmations, type Confirmations } from "./delivery/confirm.ts";
 import { createCircuitService } from "./circuits/service.ts";
 import { confRoutes } from "./tokens/api.ts";
 import { createConfService } from "./tokens/service.ts";
@@ -83,7 +83,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
       clearInterval(asking);
       await platform.stop();
       await periodic.stop();
-      services.serving.stop();
+      services.confirmations.stop();
       // Calls that wait end with it, and new ones are not taken meanwhile.
       const noted = acknowledgements.stop();
       if (app.server !== null) await stopServer(app.server);
@@ -99,7 +99,7 @@ interface Services {
   publisher: Publisher;
   acknowledgements: Acknowledgements;
   commit: Commit;
-  serving: Serving;
+  confirmations: Confirmations;
   refusals: Refusals;
   listening: Listening;
   nodeRevisions: NodeRevisions;
@@ -114,7 +114,7 @@ export function createServices(deps: Deps): Services {
   const listening = deps.listening ?? createListening(deps.now);
   const nodeRevisions = createNodeRevisions(deps);
   const commit = createCommit(deps, { publisher, acknowledgements, nodeRevisions });
-  const serving = createServing(deps, { publisher, acknowledgements, commit });
+  const confirmations = createConfirmations(deps, { publisher, acknowledgements, commit });
   const refusals = createRefusals(deps, acknowledgements);
   const workers = createWorkerService(deps, listening, nodeRevisions, refusals);
   const collector = createCollector(deps, { commit });
@@ -123,7 +123,7 @@ export function createServices(deps: Deps): Services {
     publisher,
     acknowledgements,
     commit,
-    serving,
+    confirmations,
     refusals,
     listening,
     nodeRevisions,

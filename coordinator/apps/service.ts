@@ -9,7 +9,7 @@ import type { Acknowledgements } from "../delivery/acknowledgements.ts";
 import { createCircuit } from "../circuits/create.ts";
 import { takeOverKernels, circuitsOfOthers } from "../circuits/end-routes.ts";
 import type { Commit, Committed } from "../delivery/commit.ts";
-import { fits, mustFind, notResponding, type Found, type Serving } from "../delivery/confirm.ts";
+import { fits, mustFind, notResponding, type Found, type Confirmations } from "../delivery/confirm.ts";
 import { circuitsOfSession, findReusable, getCircuit } from "../store/circuit-queries.ts";
 import { mustLeave } from "../circuits/refusals.ts";
 import * as circuits from "../store/circuits.ts";
@@ -45,7 +45,7 @@ interface Services {
   conf: ConfService;
   commit: Commit;
   acknowledgements: Pick<Acknowledgements, "everServed">;
-  serving: Serving;
+  confirmations: Confirmations;
 }
 
 /** How exact it is noted when a circuit was asked for. Milliseconds; collection is after seconds at the very least. */
@@ -53,7 +53,10 @@ const TOUCH_MS = 500;
 /** Between two looks at a circuit that one node of its worker refuses and another has not said that it serves. */
 const AGAIN_MS = 100;
 
-export function createProxyService(deps: Deps, { conf, commit, acknowledgements, serving }: Services): ProxyService {
+export function createProxyService(
+  deps: Deps,
+  { conf, commit, acknowledgements, confirmations }: Services,
+): ProxyService {
   const { config, database, now, newId, log } = deps;
 
   async function open(request: ProxyRequest, ownRequestId: string | null, from: string | null): Promise<Opened> {
@@ -93,9 +96,9 @@ export function createProxyService(deps: Deps, { conf, commit, acknowledgements,
       const last: Found | null = before;
       const { result, settled } = await findOrGiveUp(request, token, requestId, last);
       const found: Found = { ...result, reuse: result.reuse && last?.reuse !== false };
-      const [outcome] = await Promise.all([serving.wait(found, requestId), settled()]);
+      const [outcome] = await Promise.all([confirmations.wait(found, requestId), settled()]);
       if (outcome === "served") return found;
-      if (outcome === "refused" && performance.now() > end) await serving.takeBack(found.row, requestId);
+      if (outcome === "refused" && performance.now() > end) await confirmations.takeBack(found.row, requestId);
       if (outcome === "late" || performance.now() > end) throw notResponding();
       // Events and other requests have their turn before the next look, and the other nodes of a worker of which one refuses.
       await Bun.sleep(outcome === "refused" && last?.row.port === found.row.port ? AGAIN_MS : 0);
@@ -114,7 +117,7 @@ export function createProxyService(deps: Deps, { conf, commit, acknowledgements,
       return await commit(requestId, (tx) => findOrCreate(tx, request, token, before));
     } catch (error) {
       if (before !== null && error instanceof Failure && (await isHopeless(before.row)))
-        await serving.takeBack(before.row, requestId);
+        await confirmations.takeBack(before.row, requestId);
       throw error;
     }
   }

@@ -32,6 +32,8 @@ export interface Acknowledgements {
   everServed(row: CircuitRow): boolean;
   /** Ends the wait for a circuit that is gone. Its waiters look anew, or hear that no worker serves it. */
   forget(circuitId: string, outcome?: Exclude<Outcome, "acknowledged">): void;
+  /** True when somebody waits for the circuit as it is. */
+  isAwaited(row: CircuitRow): boolean;
   /** The state of a circuit that someone waits for. */
   awaitedRow(circuitId: string): CircuitRow | undefined;
   /** The states of circuits at a worker that someone waits for. */
@@ -109,6 +111,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
     has,
     everServed: (row) => row.acknowledgedAt !== null || unnoted.get(row.id)?.workerId === row.workerId,
     forget: (id, outcome = "superseded") => waiting.get(id)?.settle(outcome),
+    isAwaited: (row) => isSame(waiting.get(row.id)?.row, row),
     awaitedRow: (id) => waiting.get(id)?.row,
     awaitedAt: (workerId) => [...waiting.values()].flatMap(({ row }) => (row.workerId === workerId ? [row] : [])),
     wait(row, isBrief = false) {

@@ -2,7 +2,7 @@
  * Whether a worker serves a circuit as it is now: the wait after a commit that creation, reuse and endpoint calls share.
  * What no worker acknowledges in time is taken back, so that nothing is left behind.
  */
-import { Failure, reason } from "../../shared/failure.ts";
+import { Failure } from "../../shared/failure.ts";
 import { within } from "../../shared/runtime/deadline.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Query } from "../store/store.ts";
@@ -12,31 +12,27 @@ import type { Publisher } from "./publisher.ts";
 import { getWorker, type WorkerRow } from "../store/workers.ts";
 import { getCircuit } from "../store/circuit-queries.ts";
 import * as store from "../store/circuits.ts";
+import { afterWaiting, beforeWaiting, type Confirmation, type State } from "./confirm-table.ts";
+import { createWithdrawals, type Withdrawals } from "./withdrawals.ts";
 
 /** A circuit as a request has found or made it. */
 export interface Found {
   row: store.CircuitRow;
   worker: WorkerRow;
   reuse: boolean;
-  /** What this request has done to it; the event of a change is on its way with the commit. */
-  state: "new" | "rerouted" | "replaced" | "as before";
+  /** What this request has done to it. */
+  state: State;
 }
 
-/**
- * `superseded`: it was moved, changed or removed meanwhile. `late`: no worker said that it serves it. `refused`: its worker
- * said that it can't.
- */
-export type Served = "served" | "superseded" | "late" | "refused";
-
-export interface Serving {
+export interface Confirmations {
   /** Waits until a worker serves the circuit as found. One that is late is taken back, unless it served before. */
-  wait(found: Found, requestId: string | null): Promise<Served>;
-  /** Takes a circuit back that nobody can serve, unless it was served before or was changed meanwhile. */
-  takeBack(row: store.CircuitRow, requestId: string | null): Promise<void>;
+  wait(found: Found, requestId: string | null): Promise<Confirmation>;
   /** Resolves when the circuits' workers do as these rows say, a second later at the latest: who is late does so soon. */
   applied(rows: readonly store.CircuitRow[]): Promise<void>;
+  /** Takes a circuit back that nobody can serve, unless it was served before or was changed meanwhile. */
+  takeBack: Withdrawals["takeBack"];
   /** Does not try again what could not be taken back. */
-  stop(): void;
+  stop: Withdrawals["stop"];
 }
 
 interface Services {
@@ -46,114 +42,48 @@ interface Services {
 }
 
 const SETTLE_MS = 1000;
-/** Between two tries to take back what could not be taken back. Milliseconds. */
-const RETRY_MS = 500;
 
-export function createServing(
+export function createConfirmations(
   { database, log, bus }: Deps,
   { publisher, acknowledgements, commit }: Services,
-): Serving {
-  async function wait({ row, worker, state }: Found, requestId: string | null): Promise<Served> {
-    // An old worker's acknowledgement names no revision: one of a moment ago may be of what this replaces.
-    if (state !== "replaced" && acknowledgements.has(row)) return "served";
-    // The original's workers acknowledge what is new to them, and no change of routes.
-    if (worker.isOriginal && (state === "rerouted" || (state === "as before" && acknowledgements.everServed(row))))
-      return "served";
-    if (state === "replaced" || (state === "as before" && !isAwaited(row))) {
-      // Perhaps changed before a restart and never acknowledged: its event may be long gone.
+): Confirmations {
+  const withdrawals = createWithdrawals({ log }, { acknowledgements, commit });
+
+  async function wait({ row, worker, state }: Found, requestId: string | null): Promise<Confirmation> {
+    const first = beforeWaiting({
+      state,
+      isOriginal: worker.isOriginal,
+      isAcknowledged: acknowledgements.has(row),
+      everServed: acknowledgements.everServed(row),
+      isAwaited: acknowledgements.isAwaited(row),
+    });
+    if (first === "served") return "served";
+    if (first === "publish and wait")
       publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.wake());
-    }
-    const outcome = await acknowledgements.wait(row);
-    if (outcome === "superseded") return "superseded";
-    // Removed while its acknowledgement was on its way: there is nothing to send anybody to.
-    if (outcome === "acknowledged") return (await isStillAt(row)) ? "served" : "superseded";
-    if (outcome === "late") await takeBack(row, requestId);
-    // Acknowledged at the last moment, it was not; or another node can what one could not.
-    if (await isServed(row.id)) return "served";
-    if (outcome === "refused") return "refused";
-    log.warn(
-      {
-        circuit: row.id,
-        worker: worker.authority,
-        origin_request_id: row.originRequestId,
-        events: bus.healthy() ? "connected" : "away",
-      },
-      "no worker acknowledged the circuit; it is taken back unless it served before",
-    );
-    return "late";
+    const heard = await acknowledgements.wait(row);
+    if (heard === "late") await withdrawals.takeBack(row, requestId);
+    const confirmation = afterWaiting(heard, await stateNow(row));
+    if (confirmation === "late")
+      log.warn(
+        {
+          circuit: row.id,
+          worker: worker.authority,
+          origin_request_id: row.originRequestId,
+          events: bus.healthy() ? "connected" : "away",
+        },
+        "no worker acknowledged the circuit; it is taken back unless it served before",
+      );
+    return confirmation;
   }
 
-  function isStillAt({ id, workerId }: store.CircuitRow): Promise<boolean> {
-    return database.read((q) => getCircuit(q, id)?.workerId === workerId);
-  }
-
-  /** As it is now. Memory and database are asked together: an acknowledgement goes from one to the other. */
-  function isServed(id: string): Promise<boolean> {
+  /** Memory and database are asked together: an acknowledgement goes from one to the other. */
+  function stateNow({ id, workerId }: store.CircuitRow): Promise<Parameters<typeof afterWaiting>[1]> {
     return database.read((q) => {
       const row = getCircuit(q, id);
-      return row !== undefined && acknowledgements.has(row);
-    });
-  }
-
-  function isAwaited({ id, workerId, revision }: store.CircuitRow): boolean {
-    const awaited = acknowledgements.awaitedRow(id);
-    return awaited?.workerId === workerId && awaited.revision === revision;
-  }
-
-  /** Circuits that are to be taken back with the next commit: thousands of a call are late together. */
-  let late: Late[] = [];
-  let takingBack: Promise<void> | null = null;
-  /** Those that could not be taken back. */
-  let left: Late[] = [];
-  let retry: ReturnType<typeof setTimeout> | null = null;
-  let isStopped = false;
-
-  function takeBack(row: store.CircuitRow, requestId: string | null): Promise<void> {
-    late.push({ row, requestId });
-    return (takingBack ??= Bun.sleep(0).then(takeAllBack));
-  }
-
-  async function takeAllBack(): Promise<void> {
-    const all = late;
-    late = [];
-    takingBack = null;
-    try {
-      await withdraw(all);
-    } catch (error) {
-      log.warn({ circuits: all.length, reason: reason(error) }, "cannot take circuits back; trying until it works");
-      tryAgain(all);
-      throw error;
-    }
-  }
-
-  /** Whoever asked has heard of the failure; what is left behind must go all the same. */
-  function tryAgain(all: readonly Late[]): void {
-    left = left.concat(all);
-    if (!isStopped && left.length > 0) retry ??= setTimeout(() => void withdrawLeft(), RETRY_MS);
-  }
-
-  async function withdrawLeft(): Promise<void> {
-    retry = null;
-    // Where somebody waits anew, it is served, or late once more.
-    const { waited = [], free = [] } = Object.groupBy(left, ({ row }) => (isAwaited(row) ? "waited" : "free"));
-    left = [];
-    try {
-      await withdraw(free);
-      tryAgain(waited);
-    } catch (error) {
-      log.debug({ circuits: free.length, reason: reason(error) }, "cannot take circuits back yet");
-      tryAgain([...waited, ...free]);
-    }
-  }
-
-  /** Forgets those that never served, unless they were moved, changed or acknowledged meanwhile. */
-  async function withdraw(all: readonly Late[]): Promise<void> {
-    await commit(null, (tx) => {
-      for (const { row: given, requestId } of all) {
-        const row = getCircuit(tx, given.id);
-        if (row?.workerId !== given.workerId || row.revision !== given.revision) continue;
-        if (!acknowledgements.everServed(row)) store.removeCircuit(tx.onBehalfOf(requestId), row, "withdrawn");
-      }
+      return {
+        isThere: row?.workerId === workerId,
+        isAcknowledged: row !== undefined && acknowledgements.has(row),
+      };
     });
   }
 
@@ -172,15 +102,7 @@ export function createServing(
     }
   }
 
-  return {
-    wait,
-    takeBack,
-    applied,
-    stop() {
-      isStopped = true;
-      if (retry !== null) clearTimeout(retry);
-    },
-  };
+  return { wait, applied, takeBack: withdrawals.takeBack, stop: withdrawals.stop };
 }
 
 /** No worker has said in time that it serves a circuit. */
@@ -202,12 +124,6 @@ export function fits({ frontendMode, port }: store.CircuitRow, worker: WorkerRow
 }
 
 // --- internal ---
-
-interface Late {
-  row: store.CircuitRow;
-  /** That which waited for it. */
-  requestId: string | null;
-}
 
 /** Tells of rows whose worker is alive and says when it has changed a circuit. */
 function answersTo(q: Query): (row: store.CircuitRow) => boolean {

@@ -13,7 +13,7 @@ import type {
 } from "../../shared/protocol/schema/endpoint.ts";
 import type { Commit } from "../delivery/commit.ts";
 import { takeOverKernels, isOfAnother, ownersOf } from "../circuits/end-routes.ts";
-import type { Serving } from "../delivery/confirm.ts";
+import type { Confirmations } from "../delivery/confirm.ts";
 import { circuitOfEndpoint } from "../store/circuit-queries.ts";
 import * as circuits from "../store/circuits.ts";
 import type { Query } from "../store/store.ts";
@@ -47,7 +47,13 @@ interface Call<Item, Extra> {
 /** An entry as it was read: what it asks for, or why it can't be done. */
 type Read<Item> = { id: string } & ({ item: Item; asked: Route[] } | { error: string });
 
-export function createRouteService({ commit, serving }: { commit: Commit; serving: Serving }): RouteService {
+export function createRouteService({
+  commit,
+  confirmations,
+}: {
+  commit: Commit;
+  confirmations: Confirmations;
+}): RouteService {
   /** Decides every entry's new table in one transaction. */
   async function apply<Item, Extra extends object>(
     items: readonly Judged<Item>[],
@@ -77,7 +83,7 @@ export function createRouteService({ commit, serving }: { commit: Commit; servin
         return { deployment_id: entry.id, success: true, ...extra, error: null };
       });
     });
-    await Promise.all([serving.applied([...changed.values()]), settled()]);
+    await Promise.all([confirmations.applied([...changed.values()]), settled()]);
     return outcomes;
   }
 

@@ -6,7 +6,7 @@ import { Failure, notFound } from "../../shared/failure.ts";
 import type { EndpointRequest } from "../../shared/protocol/schema/endpoint.ts";
 import { healthCheckOf, type HealthCheckSpec } from "../../shared/protocol/schema/health-check.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
-import { fits, mustFind, notResponding, type Found, type Serving } from "../delivery/confirm.ts";
+import { fits, mustFind, notResponding, type Found, type Confirmations } from "../delivery/confirm.ts";
 import { circuitOfEndpoint, getCircuit } from "../store/circuit-queries.ts";
 import { createCircuit, type Purpose } from "../circuits/create.ts";
 import { mustLeave } from "../circuits/refusals.ts";
@@ -44,7 +44,7 @@ export interface EndpointService {
 interface Services {
   commit: Commit;
   acknowledgements: Pick<Acknowledgements, "has" | "everServed">;
-  serving: Serving;
+  confirmations: Confirmations;
   /** Nobody could be heard of before. */
   listening: Pick<Listening, "since">;
 }
@@ -67,7 +67,7 @@ interface Wish {
 
 export function createEndpointService(
   { config, database, newId, log }: Deps,
-  { commit, acknowledgements, serving, listening }: Services,
+  { commit, acknowledgements, confirmations, listening }: Services,
 ): EndpointService {
   const { circuit_ack_timeout: ackTimeout, endpoint_relocation_timeout: relocation } = config.proxy_coordinator;
 
@@ -109,12 +109,12 @@ export function createEndpointService(
           : tryToPlace(tx, new SlotChooser(tx, newId), { ...one, again: true }),
       );
       // Its worker can't serve it, and there is no other place: nothing is left of it.
-      if (next instanceof Failure && !(placed instanceof Failure)) await serving.takeBack(placed.row, requestId);
+      if (next instanceof Failure && !(placed instanceof Failure)) await confirmations.takeBack(placed.row, requestId);
       // Whoever deletes has the last word: it was there, and is not made again.
       if (next === null) return placed instanceof Failure ? placed : answerOf(placed);
       placed = next;
       if (performance.now() <= end || isServed(placed)) continue;
-      if (outcome === "refused" && !(placed instanceof Failure)) await serving.takeBack(placed.row, requestId);
+      if (outcome === "refused" && !(placed instanceof Failure)) await confirmations.takeBack(placed.row, requestId);
       return notResponding();
     }
   }
@@ -183,7 +183,7 @@ export function createEndpointService(
   ): Promise<Outcome<Synced> | "superseded" | "refused"> {
     if (placed instanceof Failure) return placed;
     const { row, worker, reuse, failure } = placed;
-    const outcome = isSettled(placed) ? "served" : await serving.wait(placed, requestId);
+    const outcome = isSettled(placed) ? "served" : await confirmations.wait(placed, requestId);
     if (outcome === "superseded" || outcome === "refused") return outcome;
     const isLate = outcome === "late";
     if (isLate && (await database.read((q) => getCircuit(q, row.id))) === undefined) return notResponding();
@@ -210,7 +210,7 @@ export function createEndpointService(
         if (same(row.healthCheck, healthCheck)) return [];
         return [circuits.updateCircuit(tx, row, { healthCheck })];
       });
-      await serving.applied(changed);
+      await confirmations.applied(changed);
     },
   };
 }
