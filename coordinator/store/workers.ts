@@ -71,16 +71,14 @@ export function upsertWorker(tx: Tx, wanted: WorkerRegistration, newId: string, 
 /** What a node says of itself with a heartbeat; see the table's columns. */
 export type Said = Pick<typeof nodes.$inferSelect, "revision" | "agrees" | "usageDelayed" | "routeReports">;
 
-/** Renews a node's lease, and with it the worker's life. */
+/** Renews a node's lease until `leaseUntil` (epoch milliseconds), and with it the worker's life. */
 export function renewLease(
   tx: Tx,
-  workerId: string,
-  nodeId: string,
-  said: Said,
+  { workerId, nodeId }: Pick<typeof nodes.$inferSelect, "workerId" | "nodeId">,
+  { revision, agrees, usageDelayed, routeReports }: Said,
   leaseUntil: number,
-  now: number,
 ): void {
-  const { revision, agrees, usageDelayed, routeReports } = said;
+  const { now } = tx.cause;
   upsertNode(tx).run({
     workerId,
     nodeId,

@@ -54,7 +54,7 @@ export function createWorkerService(
   const cause = { requestId: null, now };
 
   function renew(tx: Tx, id: string, nodeId: string | null | undefined, said: store.Said): void {
-    store.renewLease(tx, id, nodeId ?? store.NAMELESS_NODE, said, tx.cause.now + lease, tx.cause.now);
+    store.renewLease(tx, { workerId: id, nodeId: nodeId ?? store.NAMELESS_NODE }, said, tx.cause.now + lease);
   }
 
   function noteSeen({ authority }: store.WorkerRow): void {

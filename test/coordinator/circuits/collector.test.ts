@@ -211,7 +211,9 @@ test.each([
 /** A node's heartbeat. */
 function says(usageDelayed: boolean): void {
   const said = { revision: 1, agrees: true, usageDelayed, routeReports: null };
-  write(database, (tx) => renewLease(tx, WORKER, "n1", said, NOW + 100 * TIMEOUT * 1000, now));
+  write(database, (tx) => renewLease(tx, { workerId: WORKER, nodeId: "n1" }, said, NOW + 100 * TIMEOUT * 1000), {
+    now,
+  });
 }
 
 test("a clock that is set ahead makes nothing idle", async () => {

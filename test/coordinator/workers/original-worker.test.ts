@@ -31,7 +31,7 @@ const SILENT = { revision: null, agrees: null, usageDelayed: false, routeReports
 
 test("its lease may run out before it counts as lost: nobody waits for words that it does not know", () => {
   write(database, (tx) => upsertWorker(tx, REGISTRATION, WORKER, 1000));
-  write(database, (tx) => renewLease(tx, WORKER, NAMELESS_NODE, SILENT, 2000, 1000));
+  write(database, (tx) => renewLease(tx, { workerId: WORKER, nodeId: NAMELESS_NODE }, SILENT, 2000), { now: 1000 });
   write(database, (tx) => dropExpiredNodes(tx, 3000));
   expect([
     read(database, (q) => liveNodes(q, WORKER, 3000)),

@@ -36,24 +36,20 @@ export async function forward<C>(
     watch.add(exchange);
     try {
       const answer = await exchange.ask(target, to.edits);
-      exchange.connected = true;
-      attempt.connected();
-      attempt.moved();
+      exchange.answered();
       const { status, statusText } = answer;
-      if (status < 200 || status > 599) throw new Error(`Bun.serve cannot pass on the app's status ${status}`);
-      to.answered?.(status);
-      const headers = edit(answer.headers, to.answerEdits(answer.headers));
+      const headers = headersOf(answer, to);
       const reader = answer.body?.getReader();
       // Bun.serve completes a head only with the first byte of its body, so waiting for that byte costs nothing, and a
       // body that is whole by then keeps its Content-Length.
       const first = await reader?.read();
       if (first?.done === false) attempt.moved();
-      if (reader === undefined || first === undefined || first.done || isWhole(first.value, headers)) {
+      if (reader === undefined || isLast(first, headers)) {
         attempt.release();
         return new Response(first?.value ?? null, { status, statusText, headers });
       }
       exchange.guard();
-      return new Response(answerBody(first.value, reader, attempt, cut), { status, statusText, headers });
+      return new Response(answerBody(first?.value ?? null, reader, attempt, cut), { status, statusText, headers });
     } catch (error) {
       const fault = exchange.faultOf(error);
       exchange.abandon();
@@ -117,6 +113,13 @@ class Exchange implements Waiting {
     } as RequestInit);
   }
 
+  /** The app's head is here. */
+  answered(): void {
+    this.connected = true;
+    this.#attempt.connected();
+    this.#attempt.moved();
+  }
+
   guard(): void {
     if (this.#guarded) return;
     this.#guarded = true;
@@ -142,14 +145,29 @@ class Exchange implements Waiting {
   }
 }
 
-/** Without a Content-Type, Bun would invent one for bytes that it has at once. */
-function isWhole(bytes: Uint8Array, headers: Headers): boolean {
-  return headers.get("content-length") === String(bytes.byteLength) && headers.has("content-type");
+/** Throws for a status that can't be passed on. */
+function headersOf<C>({ status, headers }: Response, to: Forward<C>): Headers {
+  if (status < 200 || status > 599) throw new Error(`Bun.serve cannot pass on the app's status ${status}`);
+  to.answered?.(status);
+  return edit(headers, to.answerEdits(headers));
+}
+
+/**
+ * Whether nothing follows what was read first. Without a Content-Type, Bun would invent one for bytes that it has at once.
+ */
+function isLast(first: Read | undefined, headers: Headers): boolean {
+  if (first?.value === undefined) return true;
+  return headers.get("content-length") === String(first.value.byteLength) && headers.has("content-type");
+}
+
+interface Read {
+  done: boolean;
+  value?: Uint8Array | undefined;
 }
 
 /** Of `fetch` or of a stream of ours. */
 interface Reader {
-  read(): Promise<{ done: boolean; value?: Uint8Array | undefined }>;
+  read(): Promise<Read>;
   cancel(why?: unknown): Promise<void>;
 }
 
