@@ -136,7 +136,7 @@ test("wildcard mode with TLS, whose certificate is renewed meanwhile, and TCP: n
   };
   for (let round = 1; round <= RELOADS; round++) {
     const reloads = [reload(wild), reload(raw)];
-    // Both processes see them, the older one with its second listener on the port.
+    // Both processes see them, the old one with its second listener on the port.
     if (round < RELOADS) certificates.issue(`renewed ${round}`);
     await Promise.all(reloads);
   }
@@ -190,7 +190,7 @@ describe("a successor", () => {
     const second = await run();
     const third = spawnService("worker/main.ts", ["--config", file]);
     expect(await third.process.exited).toBe(1);
-    expect(await third.stderr).toContain(`worker "${authority}" is being taken over already; wait until the older process has ended`); // prettier-ignore
+    expect(await third.stderr).toContain(`worker "${authority}" is being taken over already; wait until the old process has ended`); // prettier-ignore
     expect(await first.stop()).toBe(0);
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
     await load.stop();
@@ -210,7 +210,7 @@ test("a supervisor that is killed takes its worker with it, in order", async () 
   expect(await site.nodesOf(worker.authority)).toBe(0);
 });
 
-describe("a stranger", () => {
+describe("a foreign process", () => {
   let worker: Supervised;
   beforeAll(async () => void (worker = await site.supervise("upgrade-host")));
   afterAll(async () => void (await worker.service.stop()));
@@ -221,15 +221,15 @@ describe("a stranger", () => {
   ])(
     "%s is refused the API port",
     async (_, change, reason) => {
-      const file = join(site.directory, "stranger.toml");
+      const file = join(site.directory, "foreign.toml");
       const own = { authority: worker.authority, api_bind_addr: `127.0.0.1:${worker.apiPort}`, ...change };
       writeFileSync(
         file,
         workerToml(site.manager.baseUrl, await freeRange(4), 4, { redisPort: site.redis.port, worker: own }),
       );
-      const stranger = spawnService("worker/main.ts", ["--config", file]);
-      expect(await stranger.process.exited).toBe(1);
-      const said = await stranger.stderr;
+      const foreign = spawnService("worker/main.ts", ["--config", file]);
+      expect(await foreign.process.exited).toBe(1);
+      const said = await foreign.stderr;
       expect(said).toContain(`Cannot listen on 127.0.0.1:${worker.apiPort} (proxy_worker.api_bind_addr)`);
       expect(said).toContain(reason);
     },
@@ -240,18 +240,18 @@ describe("a stranger", () => {
     const { origin, cookie } = await site.manager.enter(site.kernel());
     const port = Number(new URL(origin).port);
     const user_uuid = crypto.randomUUID();
-    const stranger = await site.supervise("upgrade-stranger", {
+    const foreign = await site.supervise("upgrade-foreign", {
       port_proxy: { bind_port_range: [port, port] },
       app_filters: [{ key: "session.user_uuid", value: user_uuid }],
     });
-    atEnd(() => stranger.service.stop());
+    atEnd(() => foreign.service.stop());
     const { token, sessionId } = await site.manager.conf({ ...site.kernel(), user_uuid });
     const asked = site.manager.auth(token, sessionId);
-    const refused = await stranger.service.said(`Cannot open port ${port} for a circuit; trying again every few seconds`); // prettier-ignore
+    const refused = await foreign.service.said(`Cannot open port ${port} for a circuit; trying again every few seconds`); // prettier-ignore
     expect(refused["reason"]).toBe(`port ${port} is in use by another process`);
     expect((await asked).status).toBe(503);
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
-    expect(await stranger.service.stop()).toBe(0);
+    expect(await foreign.service.stop()).toBe(0);
   });
 });
 

@@ -1,6 +1,6 @@
 /**
- * Opens listeners on ports that another process of this worker may have open too, and on no stranger's: he would silently
- * get some of our connections, or we his. Called by the Bun engine and the worker's API.
+ * Opens listeners on ports that another process of this worker may have open too, and on none of a foreign process: it would
+ * silently get some of our connections, or we its own. Called by the engines and the worker's API.
  */
 import { assertPortFree } from "../../shared/runtime/ports.ts";
 import type { Sharing } from "./types.ts";
@@ -36,7 +36,7 @@ interface Place {
  */
 const COLLISION_MS = 30;
 
-/** Opens a listener with SO_REUSEPORT on a port that is free or the other process's. Throws when a stranger has it. */
+/** Opens a listener with SO_REUSEPORT on a port that is free or the other process's. Throws when a foreign process has it. */
 export function openClaimed<S>(place: Place, open: () => S): Claimed<S> {
   const { port, sharing } = place;
   const end = performance.now() + COLLISION_MS;
@@ -46,8 +46,8 @@ export function openClaimed<S>(place: Place, open: () => S): Claimed<S> {
       return openNow(place, open);
     } catch (error) {
       if (!isTaken(error)) throw error;
-      const there = sharing === null ? [] : strangersAt(place, sharing);
-      // The other process's look at a free port is over by then; who is still there is a stranger.
+      const there = sharing === null ? [] : foreignAt(place, sharing);
+      // The other process's look at a free port is over by then; who is still there is foreign.
       const stays = there.some((inode) => foreign.includes(inode));
       if (sharing === null || stays || performance.now() > end || !sharing.hasSibling())
         throw new Error(`port ${port} is in use by another process`, { cause: error });
@@ -66,7 +66,7 @@ export function openAlone<S>(open: () => S): Claimed<S> {
 
 function openNow<S>(place: Place, open: () => S): Claimed<S> {
   const { sharing } = place;
-  const found = kinAt(place);
+  const found = siblingsAt(place);
   const { listener, socket } = openNoted(open);
   // Both may have found the port free at the same time: the tables say who was first.
   const others = found.length === 0 && sharing?.hasSibling() === true ? listenersBefore(socket.inode) : found;
@@ -74,7 +74,7 @@ function openNow<S>(place: Place, open: () => S): Claimed<S> {
 }
 
 /** Listeners of the other process there. Throws when the port is taken and not all are. */
-function kinAt(place: Place): readonly number[] {
+function siblingsAt(place: Place): readonly number[] {
   const { hostname, port, sharing } = place;
   // A successor opens all circuits' ports in one turn; that they are taken is known.
   if (sharing?.isNew() === true) {
@@ -97,7 +97,7 @@ function areSiblings(there: readonly number[], sharing: Sharing): boolean {
   return there.every((inode) => sharing.sideOf(inode) !== "foreign");
 }
 
-function strangersAt({ hostname, port }: Place, sharing: Sharing): readonly number[] {
+function foreignAt({ hostname, port }: Place, sharing: Sharing): readonly number[] {
   return listenersAt(hostname, port).filter((inode) => sharing.sideOf(inode) === "foreign");
 }
 

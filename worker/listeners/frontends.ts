@@ -45,7 +45,7 @@ export interface PortSettings {
   isFree: (bound: number) => boolean;
   /** There is one blocked port more, or one less. */
   changed: () => void;
-  /** True while another process of this worker may be in the way for a moment: a port that it has is no stranger's. */
+  /** True while another process of this worker may be in the way for a moment: a port that it has is not a foreign process's. */
   hasSibling?: () => boolean;
 }
 

@@ -45,12 +45,12 @@ export class HandOver {
 
   /** True while the process that is taken over from listens: where new connections go is its affair. */
   get isNew(): boolean {
-    return this.order.elderListens;
+    return this.order.oldListens;
   }
 
   /**
    * New connections go to the newest of ours, or where they were handed to. False when the system can't do that, or when
-   * they are the older process's.
+   * they are the old process's.
    */
   steerHere(): boolean {
     if (this.#handed) return this.#steer(this.order.successor);

@@ -12,7 +12,7 @@ export function holders(inodes: readonly number[]): number[] {
 }
 
 /** The sockets of the process that listened at the API address before this one, and of the one that does since. */
-export class KinSockets {
+export class SiblingSockets {
   readonly #host: string;
   readonly #port: number;
   #predecessor: number | null;
@@ -30,7 +30,7 @@ export class KinSockets {
   sideOf(inode: number): Side {
     const side = this.#look(inode);
     if (side !== null) return side;
-    // It may be younger than what was read; once a turn for one that stays a stranger.
+    // It may be younger than what was read; once a turn for one that stays foreign.
     this.#read();
     const now = this.#look(inode);
     if (now === null) this.#sockets?.foreign.add(inode);
@@ -38,7 +38,7 @@ export class KinSockets {
   }
 
   /** Its process id may be another's from now on. */
-  elderHasEnded(): void {
+  oldHasEnded(): void {
     this.#predecessor = null;
     this.#api = null;
   }

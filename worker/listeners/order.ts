@@ -51,7 +51,7 @@ export class ListenerOrder<S extends object> {
   }
 
   /** True while the process that is taken over from listens: it has the connections. */
-  get elderListens(): boolean {
+  get oldListens(): boolean {
     return this.#all.some((one) => this.#isOf(one, "old"));
   }
 
@@ -62,7 +62,7 @@ export class ListenerOrder<S extends object> {
 
   // --- internal ---
 
-  /** A stranger is asked about again: a process says only after a while that it is of this worker. */
+  /** A foreign process is asked about again: a process says only after a while that it is of this worker. */
   #learn(): void {
     for (const one of this.#all) {
       if (typeof one !== "number" || this.#sides.has(one)) continue;

@@ -10,7 +10,7 @@ import { assertPortFree } from "../../shared/runtime/ports.ts";
 import type { Sharing } from "./types.ts";
 import { forgetListening, listenersAt, listening } from "./linux-sockets.ts";
 import { canSteer } from "./linux-reuseport.ts";
-import { holders, KinSockets } from "./linux-sibling-sockets.ts";
+import { holders, SiblingSockets } from "./linux-sibling-sockets.ts";
 
 const ASK_MS = 3000;
 /** So often it is looked whether the predecessor has ended. Milliseconds. */
@@ -37,7 +37,7 @@ export interface OwnAddress {
 }
 
 /**
- * Null when nobody may share the ports. Rejects when the API address is taken by a stranger, or by two processes of this
+ * Null when nobody may share the ports. Rejects when the API address is taken by a foreign process, or by two processes of this
  * worker already, or when the process that a supervisor wants to be replaced, `wanted`, listens at another address.
  */
 export async function findSibling(own: OwnAddress, wanted: number | null): Promise<Sibling | null> {
@@ -50,7 +50,7 @@ export async function findSibling(own: OwnAddress, wanted: number | null): Promi
       throw new Error(`${cannot}: the running worker listens at another address; a change of it needs a restart`);
     return siblingOf(host, port, null);
   }
-  const fault = await strangeness(own);
+  const fault = await whyForeign(own);
   if (fault !== null) throw new Error(`${cannot}: ${fault}`);
   forgetListening();
   const [predecessor, other] = holders(listenersAt(host, port));
@@ -58,7 +58,7 @@ export async function findSibling(own: OwnAddress, wanted: number | null): Promi
     throw new Error(`${cannot}: its process can't be seen from here: it is another user's, or in another container`);
   if (other !== undefined)
     throw new Error(
-      `${cannot}: worker "${own.authority}" is being taken over already; wait until the older process has ended`,
+      `${cannot}: worker "${own.authority}" is being taken over already; wait until the old process has ended`,
     );
   return siblingOf(host, port, predecessor);
 }
@@ -66,7 +66,7 @@ export async function findSibling(own: OwnAddress, wanted: number | null): Promi
 // --- internal ---
 
 function siblingOf(host: string, port: number, predecessor: number | null): Sibling {
-  const sockets = new KinSockets(host, port, predecessor);
+  const sockets = new SiblingSockets(host, port, predecessor);
   const { promise: alone, resolve } = Promise.withResolvers<void>();
   let isNew = predecessor !== null;
   let busy = isNew;
@@ -75,7 +75,7 @@ function siblingOf(host: string, port: number, predecessor: number | null): Sibl
     if (predecessor !== null && born !== null && bornAt(predecessor) === born) return;
     clearInterval(timer);
     isNew = false;
-    sockets.elderHasEnded();
+    sockets.oldHasEnded();
     resolve();
     // Whoever waits for it has steered by then.
     setImmediate(() => (busy = false));
@@ -127,7 +127,7 @@ function isFree(host: string, port: number): boolean {
 }
 
 /** Why the port can't be shared with the one that has it; null when it can. */
-async function strangeness(own: OwnAddress): Promise<string | null> {
+async function whyForeign(own: OwnAddress): Promise<string | null> {
   const { authority } = own;
   const end = performance.now() + BUSY_MS;
   for (;;) {
@@ -139,7 +139,7 @@ async function strangeness(own: OwnAddress): Promise<string | null> {
     if (said["takeover"] !== "busy")
       return `worker "${authority}" runs already, without proxy_worker.share_ports; stop it first`;
     if (performance.now() > end)
-      return `worker "${authority}" is being taken over already; wait until the older process has ended`;
+      return `worker "${authority}" is being taken over already; wait until the old process has ended`;
     await Bun.sleep(LOOK_MS);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * When a worker may take over from another process: a port that only the older one serves would refuse connections from
+ * When a worker may take over from another process: a port that only the old one serves would refuse connections from
  * its end on, until the next heartbeat opens it. Called by worker.ts.
  */
 import { reason } from "../../shared/failure.ts";
@@ -17,11 +17,11 @@ export interface TakeOverDeps {
 
 /** Between tries to open a port. Milliseconds. */
 const RETRY_MS = 100;
-/** What could not be opened is tried so often once the older process has ended. */
+/** What could not be opened is tried so often once the old process has ended. */
 const TRIES_ALONE = 20;
 
 /**
- * Resolves when every port that the process serves that is taken over from is served here too. Also the older of two
+ * Resolves when every port that the process serves that is taken over from is served here too. Also the old one of the two
  * processes tries again what it could not open: one may be in the way of the other at a new circuit's port.
  */
 export async function takeOver({ sibling, frontends, retry, log }: TakeOverDeps): Promise<void> {

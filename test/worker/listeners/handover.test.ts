@@ -1,4 +1,4 @@
-/** Two processes on one port: which of them, and which of the listeners of the older one, has the new connections. */
+/** Two processes on one port: which of them, and which of the listeners of the old one, has the new connections. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { openAlone } from "../../../worker/listeners/claim-port.ts";
 import type { Listener } from "../../../worker/listeners/types.ts";
@@ -33,7 +33,7 @@ async function who(): Promise<string> {
 }
 
 describe.skipIf(!canSteer())("a port that two processes share", () => {
-  test("is the older one's until it hands over, and the younger one's from then on", async () => {
+  test("is the old one's until it hands over, and the new one's from then on", async () => {
     const listener = openOld("old");
     await beside.open(port, "successor");
     expect(await who()).toBe("old");
@@ -43,7 +43,7 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
     expect(await who()).toBe("successor");
   });
 
-  test("and that the younger one opens anew for another circuit, while the older one drains, is the younger one's", async () => {
+  test("and that the new one opens anew for another circuit, while the old one drains, is the new one's", async () => {
     const listener = openOld("old, first circuit");
     await beside.open(port, "successor, first circuit");
     const closed = listener.close("finish", 5000);
@@ -56,7 +56,7 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
     expect(await who()).toBe("successor, second circuit");
   });
 
-  test("and that both open at once for a new circuit is the older one's, though the younger one was faster", async () => {
+  test("and that both open at once for a new circuit is the old one's, though the new one was faster", async () => {
     await beside.open(port, "successor");
     const listener = openOld("old");
     expect(await who()).toBe("old");
@@ -66,7 +66,7 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
     expect(await who()).toBe("successor");
   });
 
-  test("and that the younger one opens only a moment after the older one wanted to hand over, is never closed", async () => {
+  test("and that the new one opens only a moment after the old one wanted to hand over, is never closed", async () => {
     const listener = openOld("old");
     const closed = listener.close("finish", 1000);
     for (let round = 0; round < 10; round++) expect(await ask()).toBe("old");
@@ -91,11 +91,11 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
     }
   });
 
-  test("is not opened on a stranger's, who listens at the same address, and is when his is another one", async () => {
+  test("is not opened on a foreign process's, which listens at the same address, and is when its own is another one", async () => {
     const listen = (hostname: string) => Bun.listen({ hostname, port, socket: { data: () => undefined } });
-    const stranger = listen("127.0.0.1");
+    const foreign = listen("127.0.0.1");
     expect(() => openOld("old")).toThrow(`port ${port} is in use by another process`);
-    stranger.stop(true);
+    foreign.stop(true);
     const elsewhere = listen("127.0.0.9");
     atEnd(() => elsewhere.stop(true));
     openOld("old");
@@ -104,7 +104,7 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
   });
 });
 
-describe.skipIf(!canSteer())("the older one's second listener, of a renewal", () => {
+describe.skipIf(!canSteer())("the old one's second listener, of a renewal", () => {
   let servers: Succession<Bun.Server<undefined>>;
   const serve = (name: string) =>
     Bun.serve({ hostname: "127.0.0.1", port, reusePort: true, fetch: () => new Response(name) });

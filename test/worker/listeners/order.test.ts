@@ -42,18 +42,18 @@ describe("another process's", () => {
     const order = orderOf(a);
     expect(order.successor).toBe(-1);
     order.seen([501]);
-    expect([order.successor, order.elderListens]).toEqual([1, false]);
+    expect([order.successor, order.oldListens]).toEqual([1, false]);
   });
 
   test("that was there before is none, and ours stands behind it", () => {
     const order = orderOf(a, [400]);
     order.seen([400]);
-    expect([order.newest, order.successor, order.elderListens]).toEqual([1, -1, true]);
+    expect([order.newest, order.successor, order.oldListens]).toEqual([1, -1, true]);
   });
 
   test("may be the successor's though it was there before: both have opened the port of a new circuit", () => {
     const order = orderOf(a, [501]);
-    expect([order.newest, order.successor, order.elderListens]).toEqual([1, 0, false]);
+    expect([order.newest, order.successor, order.oldListens]).toEqual([1, 0, false]);
   });
 
   test("that was there before may renew its certificate: its second listener is no successor", () => {
@@ -61,7 +61,7 @@ describe("another process's", () => {
     order.seen([400, 401]);
     expect([order.newest, order.successor]).toEqual([1, -1]);
     order.seen([401]);
-    expect([order.newest, order.successor, order.elderListens]).toEqual([1, -1, true]);
+    expect([order.newest, order.successor, order.oldListens]).toEqual([1, -1, true]);
     order.seen([]);
     order.seen([501]);
     expect([order.newest, order.successor]).toEqual([0, 1]);
@@ -70,7 +70,7 @@ describe("another process's", () => {
   test("that has gone leaves its place to ours", () => {
     const order = orderOf(a, [400]);
     order.seen([]);
-    expect([order.newest, order.elderListens]).toEqual([0, false]);
+    expect([order.newest, order.oldListens]).toEqual([0, false]);
     order.seen([502]);
     expect(order.successor).toBe(1);
   });
@@ -85,7 +85,7 @@ describe("another process's", () => {
     expect([order.newest, order.successor]).toEqual([2, 1]);
   });
 
-  test("has its place, but is no successor when it is a stranger's, until it says that it is none", () => {
+  test("has its place, but is no successor when it is a foreign process's, until it says that it is none", () => {
     let side: Side = "foreign";
     const order = new ListenerOrder(a, [], () => side);
     order.seen([700]);

@@ -24,7 +24,7 @@ function stage(failed: number[], old: number[]) {
   return { set, ends };
 }
 
-test("not before all ports are open that the older process serves", async () => {
+test("not before all ports are open that the old process serves", async () => {
   const { set } = stage([7, 8], [7, 9]);
   await until(() => set.tries >= 2);
   expect(set.done).toBe(false);
@@ -38,7 +38,7 @@ test("at once when nothing is missing, or only what somebody else has", async ()
   expect([set.done, set.tries]).toEqual([true, 0]);
 });
 
-test("what is missing when the older process ends is tried again then", async () => {
+test("what is missing when the old process ends is tried again then", async () => {
   const { set, ends } = stage([8], [7]);
   ends();
   await until(() => set.tries >= 2);
