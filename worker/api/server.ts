@@ -10,7 +10,7 @@ import { pathAndQuery, pathOf } from "../../shared/http/target.ts";
 import { stopServer } from "../../shared/runtime/process.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 import { VERSION } from "../../shared/runtime/version.ts";
-import { openAlone, openClaimed, type Claimed } from "../listeners/claim-port.ts";
+import { bindAlone, bindShared, type Bound } from "../listeners/bind-shared.ts";
 import type { Clock } from "../state/clock.ts";
 import { Succession } from "../listeners/generations.ts";
 import type { Sibling } from "../listeners/sibling.ts";
@@ -64,11 +64,11 @@ export function startApi(deps: ApiDeps): ApiServer {
 type Server = Bun.Server<undefined>;
 type Answerer = (request: Request, server: Server) => Promise<Response>;
 
-function openFirst(deps: ApiDeps, fetch: Answerer): Claimed<Server> {
+function openFirst(deps: ApiDeps, fetch: Answerer): Bound<Server> {
   const { hostname, port, tls, sharing } = deps;
   const open = () => serve(deps, fetch);
   try {
-    return tls === null && sharing === null ? openAlone(open) : openClaimed({ hostname, port, sharing }, open);
+    return tls === null && sharing === null ? bindAlone(open) : bindShared({ hostname, port, sharing }, open);
   } catch (error) {
     throw new Error(`Cannot listen on ${hostPort({ host: hostname, port })} (proxy_worker.api_bind_addr)`, {
       cause: error,

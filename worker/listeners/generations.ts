@@ -2,7 +2,7 @@
  * The servers that follow each other on one port: ours when its certificate changes (dataplane F3), because Bun takes no
  * new one for a running server; and the other process's that takes over. Used by the Bun engine and the worker's API.
  */
-import type { Claimed } from "./claim-port.ts";
+import type { Bound } from "./bind-shared.ts";
 import { HandOver } from "./handover.ts";
 import { openNoted, type OwnSocket } from "./linux-reuseport.ts";
 
@@ -33,11 +33,11 @@ export class Succession<S extends Server> {
   #socket: OwnSocket;
   #watch: ReturnType<typeof setInterval> | undefined;
 
-  constructor({ listener, socket, claim }: Claimed<S>, lingerMs = LINGER_MS) {
+  constructor({ listener, socket, neighbours }: Bound<S>, lingerMs = LINGER_MS) {
     this.#lingerMs = lingerMs;
     this.#current = listener;
     this.#socket = socket;
-    this.#port = new HandOver(socket, claim);
+    this.#port = new HandOver(socket, neighbours);
   }
 
   /** Opens the next server; new connections go there. Throws, and changes nothing, when it can't be opened. */

@@ -4,7 +4,7 @@
  * connections had the time to hear that they should come back.
  */
 import { within } from "../../shared/runtime/deadline.ts";
-import { UNSHARED, type Claim } from "./claim-port.ts";
+import { UNSHARED, type Neighbours } from "./bind-shared.ts";
 import type { Sharing } from "./types.ts";
 import { ListenerOrder } from "./order.ts";
 import { listenersBefore, listenersBeside } from "./linux-sockets.ts";
@@ -29,7 +29,7 @@ export class HandOver {
    * A successor steers nobody when it opens a port: one that fails has lost nobody's connections, and where it stands
    * alone, it has them all.
    */
-  constructor(first: OwnSocket, { others, sharing }: Claim = UNSHARED) {
+  constructor(first: OwnSocket, { others, sharing }: Neighbours = UNSHARED) {
     this.#sharing = sharing;
     this.order = new ListenerOrder(first, others, (inode) => sharing?.sideOf(inode) ?? "foreign");
     if (sharing?.isNew() !== true) this.steerHere();

@@ -1,6 +1,6 @@
 /** Servers that follow each other on one port: new connections go to the newest, the others serve what they have. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { openAlone } from "../../../worker/listeners/claim-port.ts";
+import { bindAlone } from "../../../worker/listeners/bind-shared.ts";
 import { forgetListening, listenersAt } from "../../../worker/listeners/linux-sockets.ts";
 import { Succession } from "../../../worker/listeners/generations.ts";
 import { atEnd } from "../../support/at-end.ts";
@@ -27,7 +27,7 @@ function serve(name: string): Server {
 beforeEach(() => {
   gate = Promise.withResolvers();
   port = 0;
-  const first = openAlone(() => serve("a"));
+  const first = bindAlone(() => serve("a"));
   port = first.listener.port ?? 0;
   servers = new Succession(first, 1000);
 });

@@ -1,6 +1,6 @@
 /** Two processes on one port: which of them, and which of the listeners of the old one, has the new connections. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { openAlone } from "../../../worker/listeners/claim-port.ts";
+import { bindAlone } from "../../../worker/listeners/bind-shared.ts";
 import type { Listener } from "../../../worker/listeners/types.ts";
 import { canSteer } from "../../../worker/listeners/linux-reuseport.ts";
 import { Succession } from "../../../worker/listeners/generations.ts";
@@ -111,8 +111,8 @@ describe.skipIf(!canSteer())("the old one's second listener, of a renewal", () =
   afterEach(() => servers.stop(true));
 
   function start(lingerMs?: number): void {
-    const claim = { others: [], sharing: sharingWith(beside.pid, "successor") };
-    servers = new Succession({ ...openAlone(() => serve("old")), claim }, lingerMs);
+    const neighbours = { others: [], sharing: sharingWith(beside.pid, "successor") };
+    servers = new Succession({ ...bindAlone(() => serve("old")), neighbours }, lingerMs);
   }
 
   test("keeps all connections when a successor comes, and when that fails", async () => {

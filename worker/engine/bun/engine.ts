@@ -9,7 +9,7 @@ import { BUN_CAPABILITIES } from "./capabilities.ts";
 import { Faulted, forward } from "./http.ts";
 import { listenTcp } from "./tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./websocket.ts";
-import { openAlone, openClaimed } from "../../listeners/claim-port.ts";
+import { bindAlone, bindShared } from "../../listeners/bind-shared.ts";
 import { Succession } from "../../listeners/generations.ts";
 import type { Listener } from "../../listeners/types.ts";
 import type { Core, Decision, Engine, Frontend, ListenOptions, RequestHead } from "../../seam/engine.ts";
@@ -23,7 +23,7 @@ export const bunEngine: Engine = { capabilities: BUN_CAPABILITIES, listen, liste
 function listen<C>(options: ListenOptions, core: Core<C>): Listener {
   const { tls, sharing } = options;
   const openFirst = () => open(options, core, farewell);
-  const first = tls === null && sharing === null ? openAlone(openFirst) : openClaimed(options, openFirst);
+  const first = tls === null && sharing === null ? bindAlone(openFirst) : bindShared(options, openFirst);
   const port = first.listener.port ?? options.port;
   const servers: Succession<Server> = new Succession(first);
   return {

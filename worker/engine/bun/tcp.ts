@@ -2,7 +2,7 @@
  * Raw TCP for the Bun engine: a client's connection and one to the app, byte for byte, with back-pressure, half-close
  * both ways, and resets that stay resets (dataplane T1–T3).
  */
-import { openAlone, openClaimed } from "../../listeners/claim-port.ts";
+import { bindAlone, bindShared } from "../../listeners/bind-shared.ts";
 import { dial } from "../../net/dial.ts";
 import { HandOver } from "../../listeners/handover.ts";
 import type { Listener } from "../../listeners/types.ts";
@@ -42,9 +42,9 @@ export function listenTcp<C>({ hostname, port, seenAs, sharing }: TcpListenOptio
     },
   };
   const openFirst = () => Bun.listen(options);
-  const { listener, socket, claim } =
-    sharing === null ? openAlone(openFirst) : openClaimed({ hostname, port, sharing }, openFirst);
-  const shared = new HandOver(socket, claim);
+  const { listener, socket, neighbours } =
+    sharing === null ? bindAlone(openFirst) : bindShared({ hostname, port, sharing }, openFirst);
+  const shared = new HandOver(socket, neighbours);
   return {
     port: listener.port,
     async close(how, idleMs = 0) {

@@ -7,8 +7,8 @@ import type { Sharing } from "./types.ts";
 import { forgetListening, listenersAt, listenersBefore } from "./linux-sockets.ts";
 import { openNoted, type OwnSocket } from "./linux-reuseport.ts";
 
-/** What was found on a port. */
-export interface Claim {
+/** Who else listens on a port. */
+export interface Neighbours {
   /** Listeners of the other process, as they came. */
   others: readonly number[];
   /** Null: nobody else may listen there. */
@@ -16,15 +16,15 @@ export interface Claim {
 }
 
 /** Of a port that nobody else listens on. */
-export const UNSHARED: Claim = { others: [], sharing: null };
+export const UNSHARED: Neighbours = { others: [], sharing: null };
 
-export interface Claimed<S> {
+export interface Bound<S> {
   listener: S;
   socket: OwnSocket;
-  claim: Claim;
+  neighbours: Neighbours;
 }
 
-interface Place {
+interface BindAddress {
   hostname: string;
   port: number;
   sharing: Sharing | null;
@@ -37,16 +37,16 @@ interface Place {
 const COLLISION_MS = 30;
 
 /** Opens a listener with SO_REUSEPORT on a port that is free or the other process's. Throws when a foreign process has it. */
-export function openClaimed<S>(place: Place, open: () => S): Claimed<S> {
-  const { port, sharing } = place;
+export function bindShared<S>(address: BindAddress, open: () => S): Bound<S> {
+  const { port, sharing } = address;
   const end = performance.now() + COLLISION_MS;
   let foreign: readonly number[] = [];
   for (;;) {
     try {
-      return openNow(place, open);
+      return openNow(address, open);
     } catch (error) {
       if (!isTaken(error)) throw error;
-      const there = sharing === null ? [] : foreignAt(place, sharing);
+      const there = sharing === null ? [] : foreignAt(address, sharing);
       // The other process's look at a free port is over by then; who is still there is foreign.
       const stays = there.some((inode) => foreign.includes(inode));
       if (sharing === null || stays || performance.now() > end || !sharing.hasSibling())
@@ -58,24 +58,24 @@ export function openClaimed<S>(place: Place, open: () => S): Claimed<S> {
 }
 
 /** Opens one that shares its port with nobody. */
-export function openAlone<S>(open: () => S): Claimed<S> {
-  return { ...openNoted(open), claim: UNSHARED };
+export function bindAlone<S>(open: () => S): Bound<S> {
+  return { ...openNoted(open), neighbours: UNSHARED };
 }
 
 // --- internal ---
 
-function openNow<S>(place: Place, open: () => S): Claimed<S> {
-  const { sharing } = place;
-  const found = siblingsAt(place);
+function openNow<S>(address: BindAddress, open: () => S): Bound<S> {
+  const { sharing } = address;
+  const found = siblingsAt(address);
   const { listener, socket } = openNoted(open);
   // Both may have found the port free at the same time: the tables say who was first.
   const others = found.length === 0 && sharing?.hasSibling() === true ? listenersBefore(socket.inode) : found;
-  return { listener, socket, claim: { others, sharing } };
+  return { listener, socket, neighbours: { others, sharing } };
 }
 
 /** Listeners of the other process there. Throws when the port is taken and not all are. */
-function siblingsAt(place: Place): readonly number[] {
-  const { hostname, port, sharing } = place;
+function siblingsAt(address: BindAddress): readonly number[] {
+  const { hostname, port, sharing } = address;
   // A successor opens all circuits' ports in one turn; that they are taken is known.
   if (sharing?.isNew() === true) {
     const there = listenersAt(hostname, port);
@@ -97,7 +97,7 @@ function areSiblings(there: readonly number[], sharing: Sharing): boolean {
   return there.every((inode) => sharing.sideOf(inode) !== "foreign");
 }
 
-function foreignAt({ hostname, port }: Place, sharing: Sharing): readonly number[] {
+function foreignAt({ hostname, port }: BindAddress, sharing: Sharing): readonly number[] {
   return listenersAt(hostname, port).filter((inode) => sharing.sideOf(inode) === "foreign");
 }
 
