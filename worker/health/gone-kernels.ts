@@ -8,7 +8,7 @@ import type { RefusedReport } from "../../shared/protocol/schema/api.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { ProbeResult } from "../net/probe-tcp.ts";
 import type { Entry, Table } from "../circuits/table.ts";
-import { createGate } from "./limiter.ts";
+import { createLimiter } from "./limiter.ts";
 import { keyOf, type Upstream } from "../upstreams/pool.ts";
 
 export interface Refusals {
@@ -32,7 +32,7 @@ interface RefusalDeps {
 const MAX_AT_ONCE = 32;
 
 export function createRefusals({ table, probe, report, log, now }: RefusalDeps): Refusals {
-  const turn = createGate(MAX_AT_ONCE);
+  const turn = createLimiter(MAX_AT_ONCE);
   /** Upstreams that are looked at, each once however often it is asked for: never more than the table has. */
   const underWay = new Set<Upstream>();
   let stopped = false;

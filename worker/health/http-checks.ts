@@ -7,7 +7,7 @@ import type { Log } from "../../shared/runtime/log.ts";
 import type { HealthCheck } from "../../shared/protocol/schema/health-check.ts";
 import type { RouteReport, RouteReports } from "../../shared/protocol/schema/health.ts";
 import type { Entry, Table } from "../circuits/table.ts";
-import { createGate, type Gate } from "./limiter.ts";
+import { createLimiter, type Limiter } from "./limiter.ts";
 import type { Upstream } from "../upstreams/pool.ts";
 
 export interface HealthChecks {
@@ -32,7 +32,7 @@ type Timer = ReturnType<typeof setTimeout>;
 interface Watch {
   check: HealthCheck;
   /** Its share of the probes at once: kernels that hang must not keep those of others waiting. */
-  share: Gate;
+  share: Limiter;
   /** The next probe of each upstream; null while one is under way. */
   timers: Map<Upstream, Timer | null>;
 }
@@ -46,7 +46,7 @@ const FIRST_WITHIN_MS = 1000;
 
 export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): HealthChecks {
   const watches = new Map<Entry, Watch>();
-  const turn = createGate(MAX_AT_ONCE);
+  const turn = createLimiter(MAX_AT_ONCE);
 
   function follow(entry: Entry): void {
     const check = entry.circuit.health_check ?? null;
@@ -61,7 +61,7 @@ export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): 
     }
     const watch = watches.get(entry) ?? {
       check,
-      share: createGate(MAX_OF_ONE),
+      share: createLimiter(MAX_OF_ONE),
       timers: new Map<Upstream, Timer | null>(),
     };
     watches.set(entry, watch);

@@ -1,10 +1,10 @@
-/** A gate for work on connections, so that looking at kernels never takes the sockets of the traffic. Used by probes. */
+/** A limit for work on connections, so that looking at kernels never takes the sockets of the traffic. Used by probes. */
 
 /** Runs pieces of work in order, only so many at once. */
-export type Gate = <T>(work: () => Promise<T>) => Promise<T>;
+export type Limiter = <T>(work: () => Promise<T>) => Promise<T>;
 
 /** `most` at once; who holds the work bounds how much waits. */
-export function createGate(most: number): Gate {
+export function createLimiter(most: number): Limiter {
   const waiting: (() => void)[] = [];
   let running = 0;
   return async (work) => {
