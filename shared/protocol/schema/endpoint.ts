@@ -92,16 +92,16 @@ export type UnregisterItem = Static<typeof UnregisterItem>;
 export const DeleteItem = Deployment;
 export type DeleteItem = Static<typeof DeleteItem>;
 
-const LATER = "JudgedLater";
+const DEFERRED = "Deferred";
 TypeRegistry.Set<TSchema>(
-  LATER,
+  DEFERRED,
   (_schema, value) => typeof value === "object" && value !== null && !Array.isArray(value),
 );
 
 /** OpenAPI shows the entry's schema; the list's check takes any object in its place. */
 function bulk<T extends TSchema>(item: T, example: object) {
-  const later = Type.Unsafe<Static<T>>({ ...item, [Kind]: LATER });
-  return Type.Object({ endpoints: Type.Array(later, { maxItems: 10_000 }) }, { example: { endpoints: [example] } });
+  const deferred = Type.Unsafe<Static<T>>({ ...item, [Kind]: DEFERRED });
+  return Type.Object({ endpoints: Type.Array(deferred, { maxItems: 10_000 }) }, { example: { endpoints: [example] } });
 }
 
 /** Bodies of the calls about many. */
