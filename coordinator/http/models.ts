@@ -7,7 +7,7 @@ import * as endpoint from "../../shared/protocol/schema/endpoint.ts";
 import * as health from "../../shared/protocol/schema/health.ts";
 import { SlotsV1, WorkersV1 } from "../../shared/protocol/schema/v1.ts";
 import {
-  BeatenWorker,
+  HeartbeatAnswer,
   Heartbeat,
   RegisteredWorker,
   ServiceWorkers,
@@ -37,7 +37,7 @@ const schemas = {
   WorkerList,
   WorkerCircuits,
   RegisteredWorker,
-  BeatenWorker,
+  HeartbeatAnswer,
   Heartbeat,
   EndpointRequest: endpoint.EndpointRequest,
   EndpointAnswer: endpoint.EndpointAnswer,

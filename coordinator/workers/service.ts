@@ -1,7 +1,7 @@
 /** Workers' lives: registration, heartbeats, leases, loss. */
 import { Failure, notFound, reason } from "../../shared/failure.ts";
 import type {
-  BeatenWorker,
+  HeartbeatAnswer,
   Heartbeat,
   RegisteredWorker,
   ServiceWorkers,
@@ -24,7 +24,7 @@ import * as store from "../store/workers.ts";
 export interface WorkerService {
   register(wanted: WorkerRegistration): Promise<RegisteredWorker>;
   /** Rejects with object-not-found when the worker must register again. */
-  heartbeat(id: string, beat: Heartbeat): Promise<BeatenWorker>;
+  heartbeat(id: string, beat: Heartbeat): Promise<HeartbeatAnswer>;
   /** A node leaves; with the last one the worker is TERMINATED. Its circuits stay for its return. */
   deregister(id: string, nodeId: string | null): Promise<void>;
   get(id: string): Promise<Worker>;
@@ -63,7 +63,7 @@ export function createWorkerService(
     });
   }
 
-  async function heartbeat(id: string, beat: Heartbeat): Promise<BeatenWorker> {
+  async function heartbeat(id: string, beat: Heartbeat): Promise<HeartbeatAnswer> {
     const { node_id: nodeId, revision = null, digest = null, usage_delayed: usageDelayed, routes } = beat;
     const { row, agrees } = await database.transaction(cause, (tx) => {
       const row = known(tx, id);

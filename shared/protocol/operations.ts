@@ -90,7 +90,7 @@ export const operations = {
     body: worker.ServiceWorkers,
     answer: Success,
   }),
-  heartbeat: op("PATCH", "/api/worker/{worker_id}", { body: worker.Heartbeat, answer: worker.BeatenWorker }),
+  heartbeat: op("PATCH", "/api/worker/{worker_id}", { body: worker.Heartbeat, answer: worker.HeartbeatAnswer }),
   deregisterWorker: op("DELETE", "/api/worker/{worker_id}", { query: worker.LeaveQuery, answer: Success }),
   listWorkers: op("GET", "/api/worker", { answer: worker.WorkerList }),
   getWorker: op("GET", "/api/worker/{worker_id}", { answer: worker.Worker }),

@@ -159,8 +159,8 @@ export const RegisteredWorker = Type.Object({ ...Worker.properties, ...told });
 export type RegisteredWorker = Static<typeof RegisteredWorker>;
 
 /** Answer of the heartbeat. */
-export const BeatenWorker = Type.Object({ ...Worker.properties, ...told, slots: Type.Optional(Type.Array(Slot)) });
-export type BeatenWorker = Static<typeof BeatenWorker>;
+export const HeartbeatAnswer = Type.Object({ ...Worker.properties, ...told, slots: Type.Optional(Type.Array(Slot)) });
+export type HeartbeatAnswer = Static<typeof HeartbeatAnswer>;
 
 /** Query of `GET /api/slots`. */
 export const SlotQuery = Type.Object({
