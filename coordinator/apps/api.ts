@@ -57,7 +57,7 @@ export function proxyRoutes(proxy: ProxyService, baseUrl: () => string): Route[]
         access: "public",
         summary: "Close an app",
         description: "Closes the session's circuits of that app; also a success when there are none.",
-        failures: [400, 401, 404],
+        failures: [400, 401, 404, 503],
       },
       async ({ params, query, requestId }) => {
         await proxy.close(params.token, params.session_id, query.app, requestId);

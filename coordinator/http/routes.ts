@@ -96,8 +96,10 @@ function callOf({ params, query, body, request, set }: Context, log: Log): Call<
   };
 }
 
-function hookOf({ path, query, body, answer }: Operation, about: About, tag: string) {
-  const { access, summary, description, failures = [], also = [], withoutBody } = about;
+function hookOf({ method, path, query, body, answer }: Operation, about: About, tag: string) {
+  const { access, summary, description, also = [], withoutBody } = about;
+  // What writes may find the database locked by another process for longer than it waits.
+  const failures = method === "GET" ? (about.failures ?? []) : [...new Set([...(about.failures ?? []), 503 as const])];
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => String(name));
   const isOptional = withoutBody === "allowed" || withoutBody === "an empty one";
   return {

@@ -93,6 +93,11 @@ describe.each(operations)("$name", ({ name, method, path, operation }) => {
     if (!PUBLIC.includes(name)) expect(Object.keys(operation.responses ?? {})).toContain("401");
   });
 
+  test("names 503 where it writes: the database may be another process's for a while", () => {
+    const writes = method !== "GET" || /^GET \/v2\/proxy\/(auth|.*\/delete)$/.test(name);
+    if (writes) expect(Object.keys(operation.responses ?? {})).toContain("503");
+  });
+
   test("has an example for its body", () => {
     const reference = operation.requestBody?.content["application/json"]?.schema.$ref;
     if (operation.requestBody === undefined) expect(reference).toBeUndefined();
