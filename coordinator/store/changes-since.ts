@@ -1,5 +1,6 @@
 /** What a worker's node gets when it asks for its circuits: all of them, or what has changed since a revision that it has. */
 import { and, asc, count, eq, gt, notExists, sql } from "drizzle-orm";
+import type { Revision } from "../../shared/protocol/revision.ts";
 import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
 import { circuitsOfWorker } from "./circuit-queries.ts";
 import { toCircuit } from "./circuits.ts";
@@ -8,22 +9,16 @@ import { prepared } from "./prepared.ts";
 import { changes, circuits } from "./schema.ts";
 import type { WorkerRow } from "./workers.ts";
 
-/** What a node has: a revision of a database. */
-export interface Position {
-  since: number;
-  epoch: string;
-}
-
 /**
  * The changes since `have`, when all of them are still recorded; else everything. Runs in a transaction, so that circuits,
  * revision and digest belong together.
  */
-export function circuitsFor(q: Query, worker: WorkerRow, epoch: string, have: Position | null): WorkerCircuits {
+export function circuitsFor(q: Query, worker: WorkerRow, epoch: string, have: Revision | null): WorkerCircuits {
   const { id, revision, digest } = worker;
   const now = { revision, epoch, digest };
   if (have === null || !isRecorded(q, worker, epoch, have))
     return { circuits: circuitsOfWorker(q, id).map(toCircuit), ...now };
-  const { since } = have;
+  const { number: since } = have;
   if (since === revision) return { circuits: [], removed: [], since, ...now };
   const changed = selectChanged(q).all({ id, since });
   const gone = selectGone(q).all({ id, since });
@@ -33,11 +28,11 @@ export function circuitsFor(q: Query, worker: WorkerRow, epoch: string, have: Po
 // --- internal ---
 
 /** Changes are numbered without gaps and forgotten from the oldest on: they are all there when their number is right. */
-function isRecorded(q: Query, worker: WorkerRow, epoch: string, have: Position): boolean {
-  if (have.epoch !== epoch || have.since > worker.revision) return false;
-  if (have.since === worker.revision) return true;
-  const recorded = countChanges(q).get({ id: worker.id, since: have.since });
-  return recorded?.changes === worker.revision - have.since;
+function isRecorded(q: Query, worker: WorkerRow, epoch: string, have: Revision): boolean {
+  if (have.epoch !== epoch || have.number > worker.revision) return false;
+  if (have.number === worker.revision) return true;
+  const recorded = countChanges(q).get({ id: worker.id, since: have.number });
+  return recorded?.changes === worker.revision - have.number;
 }
 
 const arg = sql.placeholder;

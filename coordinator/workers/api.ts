@@ -59,7 +59,7 @@ export function workerRoutes(workers: WorkerService): Route[] {
       ({ params, query: { since, epoch, node_id: nodeId } }) =>
         workers.circuits(
           params.worker_id.toLowerCase(),
-          since === undefined || epoch === undefined ? null : { since, epoch },
+          since === undefined || epoch === undefined ? null : { number: since, epoch },
           nodeId,
         ),
     ),

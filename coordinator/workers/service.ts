@@ -13,7 +13,8 @@ import type {
 import { noteServiceWorker } from "../store/occupants.ts";
 import type { Query, Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
-import { circuitsFor, type Position } from "../store/changes-since.ts";
+import { circuitsFor } from "../store/changes-since.ts";
+import type { Revision } from "../../shared/protocol/revision.ts";
 import type { Listening } from "../observation.ts";
 import type { NodeRevisions } from "../delivery/node-revisions.ts";
 import { registrationFault } from "./registration.ts";
@@ -30,7 +31,7 @@ export interface WorkerService {
   get(id: string): Promise<Worker>;
   list(): Promise<Worker[]>;
   /** All circuits of a worker, or what has changed since a node's revision. Rejects with object-not-found. */
-  circuits(id: string, known: Position | null, nodeId?: string): Promise<WorkerCircuits>;
+  circuits(id: string, have: Revision | null, nodeId?: string): Promise<WorkerCircuits>;
   /** Apps have had service workers' scripts fetched there: the slots go to nobody else. Rejects with object-not-found. */
   noteServiceWorkers(id: string, slots: ServiceWorkers["slots"]): Promise<void>;
   /** Slots of one worker (by authority or id) or of all; the used ones, or all. Rejects with object-not-found. */
@@ -117,7 +118,7 @@ export function createWorkerService(
     get: (id) => database.read((q) => store.toWorker(q, known(q, id), now())),
     list: () => database.read((q) => store.listWorkers(q).map((row) => store.toWorker(q, row, now()))),
     circuits(id, have, nodeId) {
-      if (have?.epoch === database.epoch && nodeId !== undefined) nodeRevisions.note(id, nodeId, have.since);
+      if (have?.epoch === database.epoch && nodeId !== undefined) nodeRevisions.note(id, nodeId, have.number);
       // One state of the database, so that the circuits and the revision belong together.
       return database.read((q) => circuitsFor(q, known(q, id), database.epoch, have));
     },

@@ -1,20 +1,20 @@
 /** The broadcast events of the App Proxy: names, payloads and who sends them. */
 import type { Circuit, Route } from "./schema/circuit.ts";
 
-/** Extra fields of our coordinator; older peers ignore them and do not send them. */
-interface Position {
+/** Which changes an event tells: fields of our coordinator, which older peers ignore and do not send. */
+interface Revisions {
   revision?: number;
   /** Where an event tells of several changes: the revision of the first; `revision` is that of the last. */
   first_revision?: number;
   epoch?: string;
 }
 
-interface CircuitsPayload extends Position {
+interface CircuitsPayload extends Revisions {
   target_worker_authority: string;
   circuits: Circuit[];
 }
 
-interface RoutePayload extends Position {
+interface RoutePayload extends Revisions {
   target_worker_authority: string;
   circuit: Circuit;
   routes: Route[];

@@ -3,7 +3,7 @@ import { digestOf } from "../../shared/protocol/digest.ts";
 import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
-import type { Known } from "../../worker/state/replica/state.ts";
+import type { Revision } from "../../shared/protocol/revision.ts";
 import { circuit, route } from "../support/values.ts";
 
 export const AUTHORITY = "model";
@@ -68,13 +68,13 @@ export class ModelCoordinator {
   }
 
   /** What it answers to a node that has this. */
-  answer(known: Known | null): WorkerCircuits {
+  answer(have: Revision | null): WorkerCircuits {
     const { revision, now: circuits } = this;
     const state = { revision, epoch: String(this.epoch), digest: digestOf(circuits) };
     const isTold =
-      known !== null && known.epoch === state.epoch && known.since >= this.recorded && known.since <= revision;
+      have !== null && have.epoch === state.epoch && have.number >= this.recorded && have.number <= revision;
     if (!isTold) return { circuits, ...state };
-    const { since } = known;
+    const { number: since } = have;
     const were = this.states.slice(since - this.oldest).flatMap((one) => one.map(({ id }) => id));
     const removed = [...new Set(were)].filter((id) => !circuits.some((one) => one.id === id));
     return { circuits: circuits.filter((one) => (one.revision ?? 0) > since), removed, since, ...state };

@@ -9,7 +9,7 @@ import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import { createMemoryBus, MemoryHub } from "../../shared/bus/memory.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
 import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
-import type { Known } from "../../worker/state/replica/state.ts";
+import type { Revision } from "../../shared/protocol/revision.ts";
 import type { Frontends } from "../../worker/listeners/frontends.ts";
 import { createReplica, type Replica } from "../../worker/state/replica/replica.ts";
 import type { Table } from "../../worker/circuits/table.ts";
@@ -24,7 +24,7 @@ const steps = stepsOf<CircuitStep | NodeStep>(...circuitSteps, ...nodeSteps);
 const pauses = fc.array(fc.nat(12), { minLength: STEPS, maxLength: STEPS });
 
 interface Asked {
-  known: Known | null;
+  have: Revision | null;
   /** What was true when it was asked for. */
   early: WorkerCircuits;
   settle: PromiseWithResolvers<WorkerCircuits>;
@@ -49,9 +49,9 @@ class World {
       log: silentLog(),
       failed: () => undefined,
       sleep: () => Promise.resolve(),
-      fetch: (known) => {
+      fetch: (have) => {
         const settle = Promise.withResolvers<WorkerCircuits>();
-        this.asked.push({ known, early: this.model.answer(known), settle });
+        this.asked.push({ have, early: this.model.answer(have), settle });
         return settle.promise;
       },
     });
@@ -102,7 +102,7 @@ class World {
       this.beat();
       void this.replica.look().catch(() => undefined);
       for (let turn = 0; turn < 20; turn++) {
-        for (const one of this.asked.splice(0)) one.settle.resolve(this.model.answer(one.known));
+        for (const one of this.asked.splice(0)) one.settle.resolve(this.model.answer(one.have));
         await Bun.sleep(0).then(() => undefined);
         if (this.asked.length === 0 && this.replica.state().known) break;
       }
@@ -140,7 +140,7 @@ class World {
     const [one] = this.asked.splice(at % Math.max(1, this.asked.length), 1);
     if (one === undefined) return;
     if (kind === "fail") one.settle.reject(new Error("the coordinator is away"));
-    else one.settle.resolve(kind === "answer" ? this.model.answer(one.known) : one.early);
+    else one.settle.resolve(kind === "answer" ? this.model.answer(one.have) : one.early);
   }
 }
 

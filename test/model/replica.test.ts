@@ -7,6 +7,7 @@ import { test } from "bun:test";
 import * as fc from "fast-check";
 import { digestOf } from "../../shared/protocol/digest.ts";
 import type { AppProxyEvent } from "../../shared/protocol/events.ts";
+import type { Revision } from "../../shared/protocol/revision.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
 import {
@@ -15,7 +16,6 @@ import {
   type Change,
   type Effect,
   type Input,
-  type Known,
   type State,
 } from "../../worker/state/replica/state.ts";
 import { step } from "../../worker/state/replica/step.ts";
@@ -33,7 +33,7 @@ const runnerSteps: fc.WeightedArbitrary<RunnerStep>[] = [
 const steps = stepsOf<CircuitStep | NodeStep | RunnerStep>(...circuitSteps, ...nodeSteps, ...runnerSteps);
 
 interface Asked {
-  known: Known | null;
+  have: Revision | null;
   /** A look, not a fetch. */
   isLook: boolean;
   /** What was true when it was asked for. */
@@ -112,8 +112,8 @@ class World {
   }
 
   look(): void {
-    const known = lookBasis(this.state);
-    if (known !== null) this.asked.push({ known, isLook: true, early: this.model.answer(known) });
+    const have = lookBasis(this.state);
+    if (have !== null) this.asked.push({ have, isLook: true, early: this.model.answer(have) });
   }
 
   wake(): void {
@@ -177,7 +177,7 @@ class World {
   #rest(): void {
     for (let turn = 0; turn < 200 && (this.asked.length > 0 || this.change !== null || this.waits > 0); turn++) {
       for (let one = this.asked.shift(); one !== undefined; one = this.asked.shift())
-        this.#tell(one, this.model.answer(one.known));
+        this.#tell(one, this.model.answer(one.have));
       this.finish(true);
       this.wake();
     }
@@ -213,8 +213,8 @@ class World {
         this.waits++;
         return;
       case "ask": {
-        const { known } = effect;
-        return void this.asked.push({ known, isLook: false, early: this.model.answer(known) });
+        const { have } = effect;
+        return void this.asked.push({ have, isLook: false, early: this.model.answer(have) });
       }
       case "known":
       case "restored":
@@ -235,12 +235,12 @@ class World {
   #answer(kind: "answer" | "answer late" | "fail", at: number): void {
     const [one] = this.asked.splice(at % Math.max(1, this.asked.length), 1);
     if (one === undefined) return;
-    if (kind !== "fail") return this.#tell(one, kind === "answer" ? this.model.answer(one.known) : one.early);
+    if (kind !== "fail") return this.#tell(one, kind === "answer" ? this.model.answer(one.have) : one.early);
     if (!one.isLook) this.send({ kind: "failed", error: new Error("the coordinator is away") });
   }
 
-  #tell({ isLook, known }: Asked, answer: WorkerCircuits): void {
-    if (isLook && known !== null) this.send({ kind: "looked", asked: known, answer, ticket: 0 });
+  #tell({ isLook, have }: Asked, answer: WorkerCircuits): void {
+    if (isLook && have !== null) this.send({ kind: "looked", asked: have, answer, ticket: 0 });
     else this.send({ kind: "answered", answer });
   }
 

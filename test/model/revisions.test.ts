@@ -152,14 +152,18 @@ function checkAnswers(model: Model, name: Worker): void {
   const row = rowOf(name);
   const now = shown(model.of(name));
   for (const [since, state] of model.states[name].entries()) {
-    const { circuits, removed, since: from } = read(opened, (q) => circuitsFor(q, row, epoch, { since, epoch }));
+    const {
+      circuits,
+      removed,
+      since: from,
+    } = read(opened, (q) => circuitsFor(q, row, epoch, { number: since, epoch }));
     const told = circuits.map((one): Known => ({ id: one.id, worker: name, port: one.port ?? 0, kernel: one.route_info[0]?.kernel_port ?? 0, revision: one.revision ?? 0 })); // prettier-ignore
     same(`changes since ${since} are told`, from, since >= model.forgotten[name] ? since : undefined);
     const kept = from === undefined ? [] : state.filter(({ id }) => removed?.includes(id) !== true);
     const after = new Map([...kept, ...told].map((one) => [one.id, one]));
     same(`the state after ${since}`, shown([...after.values()]), now);
   }
-  const other = read(opened, (q) => circuitsFor(q, row, epoch, { since: row.revision, epoch: "another" }));
+  const other = read(opened, (q) => circuitsFor(q, row, epoch, { number: row.revision, epoch: "another" }));
   same("another database's node gets everything", [other.since, other.circuits.length], [undefined, now.length]);
 }
 

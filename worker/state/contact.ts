@@ -6,7 +6,7 @@ import { Failure, reason } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import type { Heartbeat, WorkerCircuits, WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import type { CoordinatorClient, Registered } from "./coordinator-client.ts";
-import type { Known } from "./replica/state.ts";
+import type { Revision } from "../../shared/protocol/revision.ts";
 
 export interface ContactDeps {
   registration: WorkerRegistration;
@@ -35,7 +35,7 @@ export interface Contact {
   /** Rejects with object-not-found when this node must register again. */
   heartbeat(said: Omit<Heartbeat, "node_id" | "slots">): Promise<Registered>;
   /** All circuits, or what has changed since what is known. Rejects before the first registration. */
-  circuits(known: Known | null): Promise<WorkerCircuits>;
+  circuits(have: Revision | null): Promise<WorkerCircuits>;
   /** Registers no more from now on. */
   leave(): void;
   /** Says good-bye; when that fails, this node's lease runs out. */
@@ -78,9 +78,9 @@ export function createContact({ registration, nodeId, coordinator, log, told }: 
       state.latest = answer.revision ?? null;
       return answer;
     },
-    async circuits(known) {
+    async circuits(have) {
       const id = registered();
-      const answer = await call(() => coordinator.circuits(id, nodeId, known));
+      const answer = await call(() => coordinator.circuits(id, nodeId, have));
       state.latest = answer.revision ?? null;
       return answer;
     },

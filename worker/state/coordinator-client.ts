@@ -16,7 +16,7 @@ import {
   type ServiceWorkers,
   type WorkerRegistration,
 } from "../../shared/protocol/schema/worker.ts";
-import type { Known } from "./replica/state.ts";
+import type { Revision } from "../../shared/protocol/revision.ts";
 
 /** What the worker needs of a registration's answer; the original's has fewer fields than ours. */
 const Registered = Type.Object({
@@ -32,7 +32,7 @@ export interface CoordinatorClient {
   /** Throws object-not-found when the worker must register again. */
   heartbeat(workerId: string, beat: Heartbeat): Promise<Registered>;
   /** All circuits; of what is known already, only what has changed, when the coordinator can say so. */
-  circuits(workerId: string, nodeId: string, known: Known | null): Promise<WorkerCircuits>;
+  circuits(workerId: string, nodeId: string, have: Revision | null): Promise<WorkerCircuits>;
   deregister(workerId: string, nodeId: string): Promise<void>;
   /** Tells of kernels that refuse; of a circuit that is gone there is nothing to tell. */
   reportRefused(circuitId: string, report: RefusedReport): Promise<void>;
@@ -75,9 +75,12 @@ export function createCoordinatorClient(
         })
         .catch(refused);
     },
-    async circuits(id, nodeId, known) {
+    async circuits(id, nodeId, have) {
       const { digest, ...answer } = await client
-        .circuits({ worker_id: id, query: { ...known, node_id: nodeId } })
+        .circuits({
+          worker_id: id,
+          query: { ...(have === null ? {} : { since: have.number, epoch: have.epoch }), node_id: nodeId },
+        })
         .catch(refused);
       const readable = answer.circuits.filter((circuit) => isReadable(circuit, log));
       // Of circuits that are left out there is no digest.

@@ -137,10 +137,10 @@ export function createSnapshots({ path, authority, maxAge, table, state, log, no
 
 // --- internal ---
 
-type Position = ReturnType<SnapshotDeps["state"]>;
+type SavedState = ReturnType<SnapshotDeps["state"]>;
 
 /** The file's text. The circuits and where they stand were read at one moment; an entry is never changed in place. */
-async function toText({ revision, epoch, digest }: Position, circuits: readonly Circuit[], authority: string) {
+async function toText({ revision, epoch, digest }: SavedState, circuits: readonly Circuit[], authority: string) {
   const parts: string[] = [];
   let begun = performance.now();
   for (const circuit of circuits) {

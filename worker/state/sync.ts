@@ -11,7 +11,7 @@ import type { Table } from "../circuits/table.ts";
 import { createContact, type ContactDeps } from "./contact.ts";
 import { beat, type HeartbeatDeps } from "./heartbeat.ts";
 import { createReplica, type ReplicaState } from "./replica/replica.ts";
-import type { Known } from "./replica/state.ts";
+import type { Revision } from "../../shared/protocol/revision.ts";
 import { createRestore } from "./restore.ts";
 import { createTicker } from "./ticker.ts";
 
@@ -92,9 +92,9 @@ export function createSync(deps: SyncDeps): Sync {
   let complaint: string | null = null;
   let left: Promise<void> | null = null;
 
-  async function fetchCircuits(known: Known | null): Promise<WorkerCircuits> {
-    const answer = await contact.circuits(known);
-    if (answer.revision !== known?.since) polls.within(POLL_SOON_MS);
+  async function fetchCircuits(have: Revision | null): Promise<WorkerCircuits> {
+    const answer = await contact.circuits(have);
+    if (answer.revision !== have?.number) polls.within(POLL_SOON_MS);
     return answer;
   }
 

@@ -34,7 +34,7 @@ afterEach(() => {
 
 const workerIn = (q: Query, id = "w1") => getWorker(q, id) ?? expect.unreachable();
 const worker = (id = "w1") => read(opened, (q) => workerIn(q, id));
-const ask = (since: number, epoch = opened.epoch) => read(opened, (q) => circuitsFor(q, workerIn(q), epoch, { since, epoch: opened.epoch })); // prettier-ignore
+const ask = (since: number, epoch = opened.epoch) => read(opened, (q) => circuitsFor(q, workerIn(q), epoch, { number: since, epoch: opened.epoch })); // prettier-ignore
 const all = () => read(opened, (q) => circuitsFor(q, workerIn(q), opened.epoch, null));
 
 const create = (port: number, workerId = "w1") =>

@@ -38,9 +38,9 @@ export function run(state: State): Step {
 /** The pause before a fetch is over. */
 export function begin(state: State): Step {
   if (state.stopped) return endRun(state);
-  const known = basis(state);
+  const have = basis(state);
   const phase: Phase = { kind: "fetching", suspect: isSuspect(state.phase), missed: false };
-  return { state: { ...state, phase, begun: state.begun + 1 }, effects: [{ kind: "ask", known }] };
+  return { state: { ...state, phase, begun: state.begun + 1 }, effects: [{ kind: "ask", have }] };
 }
 
 /** A fetch and what it brought are over: the circuits are known, or there is another one after a pause. */

@@ -4,17 +4,18 @@
  * carries it out. ../sync.ts owns the registration around it.
  */
 import type { AppProxyEvent } from "../../../shared/protocol/events.ts";
+import type { Revision } from "../../../shared/protocol/revision.ts";
 import { reason } from "../../../shared/failure.ts";
 import type { WorkerCircuits } from "../../../shared/protocol/schema/worker.ts";
 import { createAcknowledger, type Acknowledger, type AcknowledgerDeps } from "./acknowledge.ts";
 import { createChanger } from "./changes.ts";
-import { INITIAL, lookBasis, type Change, type Effect, type Input, type Known, type State } from "./state.ts";
+import { INITIAL, lookBasis, type Change, type Effect, type Input, type State } from "./state.ts";
 import { step } from "./step.ts";
 import type { Table } from "../../circuits/table.ts";
 
 export interface ReplicaDeps extends AcknowledgerDeps {
   /** Fetches what has changed since what is known, or everything; rejects while the coordinator is away. */
-  fetch: (known: Known | null) => Promise<WorkerCircuits>;
+  fetch: (have: Revision | null) => Promise<WorkerCircuits>;
   /** A fetch has failed: try again soon. */
   failed: () => void;
   table: Table;
@@ -167,7 +168,7 @@ class Runner {
       case "wait":
         return this.#wait(effect.until);
       case "ask":
-        return void fetch(effect.known).then(
+        return void fetch(effect.have).then(
           (answer) => this.send({ kind: "answered", answer }),
           (error: unknown) => this.send({ kind: "failed", error }),
         );

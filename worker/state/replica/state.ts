@@ -3,14 +3,9 @@
  * (replica.ts) carries effects out and tells what came of them.
  */
 import type { AppProxyEvent } from "../../../shared/protocol/events.ts";
+import type { Revision } from "../../../shared/protocol/revision.ts";
 import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
 import type { WorkerCircuits } from "../../../shared/protocol/schema/worker.ts";
-
-/** The revision that a node has, and of which database. */
-export interface Known {
-  since: number;
-  epoch: string;
-}
 
 /** How far the table can be trusted. */
 export type Phase =
@@ -46,7 +41,7 @@ export type Item =
   /** A fetch's answer and what was heard meanwhile have been taken. */
   | { readonly kind: "end"; readonly at: number }
   /** What a look has found. */
-  | { readonly kind: "look"; readonly asked: Known; readonly answer: WorkerCircuits; readonly ticket: number }
+  | { readonly kind: "look"; readonly asked: Revision; readonly answer: WorkerCircuits; readonly ticket: number }
   | { readonly kind: "saved"; readonly saved: WorkerCircuits; readonly ticket: number }
   /** Circuits that have ended while this node leaves. */
   | { readonly kind: "removal"; readonly circuits: readonly Circuit[] };
@@ -134,7 +129,7 @@ export type Input =
   /** What an `ask` has brought. */
   | { readonly kind: "answered"; readonly answer: WorkerCircuits }
   | { readonly kind: "failed"; readonly error: unknown }
-  | { readonly kind: "looked"; readonly asked: Known; readonly answer: WorkerCircuits; readonly ticket: number }
+  | { readonly kind: "looked"; readonly asked: Revision; readonly answer: WorkerCircuits; readonly ticket: number }
   | { readonly kind: "restore"; readonly saved: WorkerCircuits; readonly ticket: number }
   /** The change that was under way is done, or has failed. */
   | { readonly kind: "changed"; readonly outcome: Outcome }
@@ -148,7 +143,7 @@ export type Effect =
   /** Say `waited` at this moment, at once when it has passed; performance.now() milliseconds. */
   | { readonly kind: "wait"; readonly until: number }
   /** Fetch what has changed since, or everything; then say `answered` or `failed`. */
-  | { readonly kind: "ask"; readonly known: Known | null }
+  | { readonly kind: "ask"; readonly have: Revision | null }
   /** The circuits are known, for the first time or again. */
   | { readonly kind: "known"; readonly revision: number | null }
   /** Saved circuits are served. */
@@ -177,11 +172,11 @@ export function isSuspect(phase: Phase): boolean {
 }
 
 /** What a fetch can build on; null: on nothing. */
-export function basis({ phase, revision, epoch }: State): Known | null {
-  return isSuspect(phase) || revision === null || epoch === undefined ? null : { since: revision, epoch };
+export function basis({ phase, revision, epoch }: State): Revision | null {
+  return isSuspect(phase) || revision === null || epoch === undefined ? null : { number: revision, epoch };
 }
 
 /** What a look asks with; null when there is nothing to be found out by one. */
-export function lookBasis(state: State): Known | null {
+export function lookBasis(state: State): Revision | null {
   return state.phase.kind === "synced" && state.tellsChanges ? basis(state) : null;
 }

@@ -109,7 +109,7 @@ function look(state: State, item: ItemOf<"look">): Step {
   if (answer.since !== undefined) return applyAnswer(state, item);
   // A version that does not know `since`, or changes that are not recorded any more. What was asked for counts: what is
   // here by now may have come with another fetch.
-  const tellsChanges = answer.epoch !== asked.epoch || answer.revision !== asked.since;
+  const tellsChanges = answer.epoch !== asked.epoch || answer.revision !== asked.number;
   const next = { ...state, tellsChanges };
   return andThen(tellsChanges ? lose(next) : only(next), (now) => finished(now, ticket));
 }

@@ -9,7 +9,7 @@ import { isPortFree } from "../../../../shared/runtime/ports.ts";
 import type { Circuit } from "../../../../shared/protocol/schema/circuit.ts";
 import type { WorkerCircuits } from "../../../../shared/protocol/schema/worker.ts";
 import { digestOf } from "../../../../shared/protocol/digest.ts";
-import type { Known } from "../../../../worker/state/replica/state.ts";
+import type { Revision } from "../../../../shared/protocol/revision.ts";
 import type { Core } from "../../../../worker/seam/engine.ts";
 import { bunEngine } from "../../../../worker/engine/bun/engine.ts";
 import { createPortFrontends, type Frontends } from "../../../../worker/listeners/frontends.ts";
@@ -25,7 +25,7 @@ let snapshot: WorkerCircuits;
 let answer: (() => Promise<WorkerCircuits>) | null;
 let fetches: number;
 /** What each fetch said that is known. */
-let asked: (Known | null)[];
+let asked: (Revision | null)[];
 let table: Table;
 let frontends: Frontends;
 let replica: Replica;
@@ -53,9 +53,9 @@ function newReplica(): Replica {
     changed: () => undefined,
   });
   const bus = createMemoryBus(new MemoryHub(), createCodec("replica-test-secret-01", false), silentLog());
-  const fetch = async (known: Known | null) => {
+  const fetch = async (have: Revision | null) => {
     fetches++;
-    asked.push(known);
+    asked.push(have);
     return answer === null ? snapshot : answer();
   };
   return createReplica({
@@ -217,7 +217,7 @@ describe("changes instead of everything", () => {
     snapshot = changes([one("b", 1, 5)], [one("a", 0, 4)], 3, 5);
     replica.lose();
     await settled();
-    expect([asked, ids(), replica.state().revision]).toEqual([[{ since: 3, epoch: "mine" }], ["b"], 5]);
+    expect([asked, ids(), replica.state().revision]).toEqual([[{ number: 3, epoch: "mine" }], ["b"], 5]);
     expect(replica.state().digest).toBe(digestOf([one("b", 1, 5)]));
   });
 
@@ -229,7 +229,7 @@ describe("changes instead of everything", () => {
     await until(() => fetches === 1);
     snapshot = { circuits: right, revision: 5, epoch: "mine", digest: digestOf(right) };
     await settled();
-    expect([asked.at(0), asked.at(-1), ids()]).toEqual([{ since: 3, epoch: "mine" }, null, ["a", "b", "c"]]);
+    expect([asked.at(0), asked.at(-1), ids()]).toEqual([{ number: 3, epoch: "mine" }, null, ["a", "b", "c"]]);
   });
 
   test("are found by a look though no event told of them, and nothing is fetched when there are none", async () => {

@@ -52,7 +52,7 @@ test("a first fetch asks for everything, applies it, and is over when that is do
   const { state, effects } = play(INITIAL, { kind: "refresh" }, { kind: "waited" }, answered(everything(3)), done());
   expect(effects).toEqual([
     [{ kind: "wait", until: -Infinity }],
-    [{ kind: "ask", known: null }],
+    [{ kind: "ask", have: null }],
     [{ kind: "change", change: { kind: "replace", circuits: [], afresh: true } }],
     [{ kind: "known", revision: 3 }, { kind: "settled" }],
   ]);
@@ -87,7 +87,7 @@ test("what is lost while a fetch is under way makes it fetch once more, from whe
     done(),
     { kind: "waited" },
   );
-  expect(effects.at(-1)).toEqual([{ kind: "ask", known: { since: 4, epoch: "e" } }]);
+  expect(effects.at(-1)).toEqual([{ kind: "ask", have: { number: 4, epoch: "e" } }]);
   expect(state.phase).toEqual({ kind: "fetching", suspect: false, missed: false });
 });
 
@@ -103,16 +103,16 @@ test("changes follow each other, and each is told with its request", () => {
 });
 
 test.each([
-  ["waits, and makes it fetch what is between", "e", { held: 1, next: { since: 3, epoch: "e" } }],
+  ["waits, and makes it fetch what is between", "e", { held: 1, next: { number: 3, epoch: "e" } }],
   [
     "of another database waits too, until a fetch has shown which one it is",
     "f",
-    { held: 1, next: { since: 3, epoch: "e" } },
+    { held: 1, next: { number: 3, epoch: "e" } },
   ],
 ])("an event that is not the next one %s", (_what, epoch, { held, next }) => {
   const { state, effects } = play(synced, hears(9, "created", epoch), { kind: "waited" });
   expect(logged(effects)).toEqual(["events were missed; fetching circuits"]);
-  expect([state.held.length, effects.at(-1)]).toEqual([held, [{ kind: "ask", known: next }]]);
+  expect([state.held.length, effects.at(-1)]).toEqual([held, [{ kind: "ask", have: next }]]);
   // It was not in the answer, though it was heard before that was asked for.
   const after = play(state, answered({ ...everything(3), since: 3 }), done());
   expect(logged(after.effects)).toEqual(["event dropped: it does not belong to the coordinator's database"]);
@@ -132,7 +132,7 @@ test("changes that do not lead to the coordinator's digest are not trusted", () 
   const told = answered({ ...everything(4, 5), since: 3 });
   const { state, effects } = play(synced, { kind: "lose" }, { kind: "waited" }, told, done({ digest: 6 }));
   expect(logged(effects)).toEqual(["the circuits differ from the coordinator's; fetching everything"]);
-  expect(play(state, { kind: "waited" }).effects).toEqual([[{ kind: "ask", known: null }]]);
+  expect(play(state, { kind: "waited" }).effects).toEqual([[{ kind: "ask", have: null }]]);
 });
 
 describe("too many events", () => {
@@ -160,7 +160,7 @@ describe("a change that fails", () => {
   test("makes it fetch everything", () => {
     const { state, effects } = play(synced, hears(4), broken, { kind: "waited" });
     expect(logged(effects)).toEqual(["cannot apply a change; fetching everything"]);
-    expect(effects.at(-1)).toEqual([{ kind: "ask", known: null }]);
+    expect(effects.at(-1)).toEqual([{ kind: "ask", have: null }]);
     expect(state.phase).toMatchObject({ kind: "fetching", suspect: true });
   });
 
@@ -187,7 +187,7 @@ describe("a change that fails", () => {
   });
 
   test("in a look is told to whoever looks, and makes it fetch everything", () => {
-    const asked = { since: 3, epoch: "e" };
+    const asked = { number: 3, epoch: "e" };
     const answer = { ...everything(4), since: 3 };
     const { state, effects } = play(synced, { kind: "looked", asked, answer, ticket: 7 }, broken);
     expect(effects.at(-1)).toEqual([
@@ -210,15 +210,15 @@ describe("saved circuits", () => {
   test("of which the digest is another one are not built on", () => {
     const asks = [{ kind: "refresh" }, { kind: "waited" }] as const;
     expect(play(INITIAL, restore(0), done(), ...asks).effects.at(-1)).toEqual([
-      { kind: "ask", known: { since: 3, epoch: "e" } },
+      { kind: "ask", have: { number: 3, epoch: "e" } },
     ]);
-    expect(play(INITIAL, restore(1), done(), ...asks).effects.at(-1)).toEqual([{ kind: "ask", known: null }]);
+    expect(play(INITIAL, restore(1), done(), ...asks).effects.at(-1)).toEqual([{ kind: "ask", have: null }]);
   });
 });
 
 describe("a look", () => {
   test("is only for a node that knows its circuits, at a coordinator that tells changes", () => {
-    expect(lookBasis(synced)).toEqual({ since: 3, epoch: "e" });
+    expect(lookBasis(synced)).toEqual({ number: 3, epoch: "e" });
     expect(lookBasis(INITIAL)).toBeNull();
     expect(lookBasis(play(synced, { kind: "lose" }).state)).toBeNull();
     expect(lookBasis({ ...synced, tellsChanges: false })).toBeNull();
