@@ -25,7 +25,7 @@ import { createEndpointTokens } from "./endpoints/token.ts";
 import { healthRoutes } from "./kernel-health/api.ts";
 import { createHealthService } from "./kernel-health/service.ts";
 import { createLease, type Lease } from "./periodic/lease.ts";
-import { createListening, type Listening } from "./observation.ts";
+import { createObservation, type Observation } from "./observation.ts";
 import { createMetrics } from "./self/metrics.ts";
 import { startPeriodic } from "./periodic/periodic.ts";
 import { createPlatformService } from "./platform/service.ts";
@@ -101,7 +101,7 @@ interface Services {
   commit: Commit;
   confirmations: Confirmations;
   refusals: Refusals;
-  listening: Listening;
+  observation: Observation;
   nodeRevisions: NodeRevisions;
   workers: WorkerService;
   collector: Collector;
@@ -111,12 +111,12 @@ interface Services {
 export function createServices(deps: Deps): Services {
   const publisher = createPublisher(deps);
   const acknowledgements = createAcknowledgements(deps);
-  const listening = deps.listening ?? createListening(deps.now);
+  const observation = deps.observation ?? createObservation(deps.now);
   const nodeRevisions = createNodeRevisions(deps);
   const commit = createCommit(deps, { publisher, acknowledgements, nodeRevisions });
   const confirmations = createConfirmations(deps, { publisher, acknowledgements, commit });
   const refusals = createRefusals(deps, acknowledgements);
-  const workers = createWorkerService(deps, listening, nodeRevisions, refusals);
+  const workers = createWorkerService(deps, observation, nodeRevisions, refusals);
   const collector = createCollector(deps, { commit });
   const lease = createLease(deps.database, "periodic", deps.newId(), deps.now);
   return {
@@ -125,7 +125,7 @@ export function createServices(deps: Deps): Services {
     commit,
     confirmations,
     refusals,
-    listening,
+    observation,
     nodeRevisions,
     workers,
     collector,

@@ -4,7 +4,7 @@ import type { LiveData } from "../shared/live/live.ts";
 import type { Log } from "../shared/runtime/log.ts";
 import type { CoordinatorConfig } from "./config.ts";
 import type { Store } from "./store/store.ts";
-import type { Listening } from "./observation.ts";
+import type { Observation } from "./observation.ts";
 
 /** The platform's broadcast channel. What is said during an outage is lost. */
 export interface PlatformChannel {
@@ -26,7 +26,7 @@ export interface Deps {
   /** Epoch milliseconds. */
   now: () => number;
   /** Since when anybody could be heard of; left out, it is reckoned from `now` and a clock that nobody sets. */
-  listening?: Listening;
+  observation?: Observation;
   /** A new random UUID. */
   newId: () => string;
 }

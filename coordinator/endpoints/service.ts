@@ -14,7 +14,7 @@ import * as circuits from "../store/circuits.ts";
 import type { Query, Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
 import type { Commit } from "../delivery/commit.ts";
-import type { Listening } from "../observation.ts";
+import type { Observation } from "../observation.ts";
 import { SlotChooser, type ChosenSlot } from "../placement/slot.ts";
 import { blockedAt } from "../store/blocked-ports.ts";
 import type { Judged } from "./items.ts";
@@ -46,7 +46,7 @@ interface Services {
   acknowledgements: Pick<Acknowledgements, "has" | "everServed">;
   confirmations: Confirmations;
   /** Nobody could be heard of before. */
-  listening: Pick<Listening, "since">;
+  observation: Pick<Observation, "since">;
 }
 
 const AGAIN_MS = 20;
@@ -67,7 +67,7 @@ interface Wish {
 
 export function createEndpointService(
   { config, database, newId, log }: Deps,
-  { commit, acknowledgements, confirmations, listening }: Services,
+  { commit, acknowledgements, confirmations, observation }: Services,
 ): EndpointService {
   const { circuit_ack_timeout: ackTimeout, endpoint_relocation_timeout: relocation } = config.proxy_coordinator;
 
@@ -146,7 +146,7 @@ export function createEndpointService(
     const worker = mustFind(tx, row.workerId);
     const { now } = tx.cause;
     const isAlive = worker.status === "ALIVE";
-    const isGone = now - Math.max(worker.lastSeenAt, listening.since()) > relocation * 1000;
+    const isGone = now - Math.max(worker.lastSeenAt, observation.since()) > relocation * 1000;
     const everServed = acknowledgements.everServed(row);
     // A URL that clients have is worth more than a port that is another process's for a while.
     const isRefused = isAlive && mustLeave(tx, row, everServed, now) && (!everServed || isLong(tx, row, now));

@@ -9,7 +9,7 @@ import { deleteExpired } from "../store/tokens.ts";
 import { deleteOldChanges } from "../store/changes.ts";
 import type { Deps } from "../deps.ts";
 import type { Lease } from "./lease.ts";
-import { LOOK_MS, type Listening } from "../observation.ts";
+import { CHECK_MS, type Observation } from "../observation.ts";
 import type { Publisher } from "../delivery/publisher.ts";
 import type { WorkerService } from "../workers/service.ts";
 
@@ -26,7 +26,7 @@ interface Services {
   workers: WorkerService;
   publisher: Publisher;
   collector: Collector;
-  listening: Listening;
+  observation: Observation;
   lease: Lease;
 }
 
@@ -35,7 +35,7 @@ const FORGET_MS = 3_600_000;
 
 export function startPeriodic(
   { database, now, log }: Deps,
-  { workers, publisher, collector, listening, lease }: Services,
+  { workers, publisher, collector, observation, lease }: Services,
 ): Periodic {
   let collecting: Promise<void> | null = null;
   let sweeping: Promise<void> | null = null;
@@ -47,8 +47,8 @@ export function startPeriodic(
   let collectAt = performance.now() + COLLECT_MS;
 
   /** In time, whatever else is under way. */
-  function look(): void {
-    const hearing = listening.look();
+  function checkObservation(): void {
+    const hearing = observation.check();
     if (hearing === "even") return;
     log.warn(
       { hearing },
@@ -108,17 +108,17 @@ export function startPeriodic(
   async function sweep(): Promise<void> {
     const isMine = await tried("watching workers", watch);
     // Heartbeats could not be noted either: nobody is lost for that.
-    if (isMine === null) listening.lapsed();
+    if (isMine === null) observation.lapsed();
     if (isMine !== true) return;
     await tried("forgetting what is old", forgetOld);
     collect();
   }
 
   const timer = setInterval(() => {
-    look();
+    checkObservation();
     // It may wait for the database.
     sweeping ??= sweep().finally(() => (sweeping = null));
-  }, LOOK_MS);
+  }, CHECK_MS);
 
   return {
     async stop() {

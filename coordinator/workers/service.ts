@@ -15,7 +15,7 @@ import type { Query, Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
 import { circuitsFor } from "../store/changes-since.ts";
 import type { Revision } from "../../shared/protocol/revision.ts";
-import type { Listening } from "../observation.ts";
+import type { Observation } from "../observation.ts";
 import type { NodeRevisions } from "../delivery/node-revisions.ts";
 import { registrationFault } from "./registration.ts";
 import { slotsOf } from "../store/slots.ts";
@@ -40,10 +40,10 @@ export interface WorkerService {
   sweep(): Promise<void>;
 }
 
-/** `listening`: since when a worker could be heard of. */
+/** `observation`: since when a worker could be heard of. */
 export function createWorkerService(
   deps: Deps,
-  listening: Pick<Listening, "since">,
+  observation: Pick<Observation, "since">,
   nodeRevisions: NodeRevisions,
   refusals: Pick<Refusals, "told" | "left">,
 ): WorkerService {
@@ -105,7 +105,7 @@ export function createWorkerService(
       const { row, left } = await database.transaction(cause, (tx) => {
         const row = known(tx, id);
         // Leases that ran out while there was no coordinator say nothing of their nodes.
-        const asOf = tx.cause.now - listening.since() < lease ? 0 : tx.cause.now;
+        const asOf = tx.cause.now - observation.since() < lease ? 0 : tx.cause.now;
         const left = store.endLease(tx, id, nodeId ?? store.NAMELESS_NODE, asOf);
         if (left === 0) store.setStatus(tx, id, "TERMINATED", tx.cause.now);
         return { row, left };
@@ -141,7 +141,7 @@ export function createWorkerService(
       const lost = await database.transaction(cause, (tx) => {
         const at = tx.cause.now;
         store.clampToNow(tx, at, lease);
-        if (at - listening.since() < timeout) return [];
+        if (at - observation.since() < timeout) return [];
         store.dropExpiredNodes(tx, at);
         // With what is read, in one transaction: another coordinator may hear of one of them right now.
         const silent = store.silentWorkers(tx, at - timeout);

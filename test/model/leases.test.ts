@@ -5,7 +5,7 @@
 import { afterAll, test } from "bun:test";
 import * as fc from "fast-check";
 import { createLease, LEASE_MS } from "../../coordinator/periodic/lease.ts";
-import { createListening } from "../../coordinator/observation.ts";
+import { createObservation } from "../../coordinator/observation.ts";
 import { createNodeRevisions } from "../../coordinator/delivery/node-revisions.ts";
 import { createWorkerService, type WorkerService } from "../../coordinator/workers/service.ts";
 import { getWorker, liveNodes, upsertWorker } from "../../coordinator/store/workers.ts";
@@ -207,16 +207,16 @@ const { bus, live } = memoryMessengers(silentLog())(createCodec(API_KEY, false))
 
 /** What starts with a coordinator; `look` is its periodic work. */
 function startService(now: () => number, steady: () => number): { service: WorkerService; look: () => Promise<void> } {
-  const listening = createListening(now, steady);
+  const observation = createObservation(now, steady);
   const deps = { config, database: store, bus, live, log: silentLog(), now, newId: () => crypto.randomUUID() };
-  const service = createWorkerService(deps, listening, createNodeRevisions(deps), {
+  const service = createWorkerService(deps, observation, createNodeRevisions(deps), {
     told: () => Promise.resolve(),
     left: () => undefined,
   });
   return {
     service,
     async look() {
-      listening.look();
+      observation.check();
       await service.sweep();
     },
   };

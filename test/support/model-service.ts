@@ -192,12 +192,12 @@ async function startOne(
   const platform = createPlatformChannel(config, silentLog());
   // The clock that is moved stands for time that passes.
   let heardSince = now();
-  const listening = {
+  const observation = {
     since: () => heardSince,
-    look: () => "even" as const,
+    check: () => "even" as const,
     lapsed: () => void (heardSince = now()),
   };
-  const deps = { config, database, bus, live, platform, log, now, newId, listening };
+  const deps = { config, database, bus, live, platform, log, now, newId, observation };
   const coordinator = await startCoordinator(deps);
   await until(() => bus.healthy() && platform.healthy());
   return {

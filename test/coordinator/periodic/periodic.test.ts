@@ -8,7 +8,7 @@ import { startCoordinator } from "../../../coordinator/coordinator.ts";
 import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { createLease, LEASE_MS, type Lease } from "../../../coordinator/periodic/lease.ts";
-import { createListening, LOOK_MS } from "../../../coordinator/observation.ts";
+import { createObservation, CHECK_MS } from "../../../coordinator/observation.ts";
 import { getWorker, upsertWorker } from "../../../coordinator/store/workers.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
 import type { AppProxyEvent } from "../../../shared/protocol/events.ts";
@@ -52,7 +52,7 @@ describe("the lease", () => {
   test("is one coordinator's for as long as it renews it", async () => {
     expect([await first.hold(), await second.hold()]).toEqual([true, false]);
     for (let at = 0; at < 20; at++) {
-      passes(LOOK_MS);
+      passes(CHECK_MS);
       expect([await second.hold(), await first.hold()]).toEqual([false, true]);
     }
   });
@@ -82,41 +82,41 @@ describe("the lease", () => {
   });
 });
 
-describe("listening", () => {
+describe("observation", () => {
   test("goes on while the process looks in time and the clock runs evenly", () => {
-    const listening = createListening(() => now, () => steady); // prettier-ignore
+    const observation = createObservation(() => now, () => steady); // prettier-ignore
     for (let at = 0; at < 100; at++) {
-      passes(LOOK_MS + (at % 7) * 500);
+      passes(CHECK_MS + (at % 7) * 500);
       // A clock that is slewed.
       now += 5;
-      expect(listening.look()).toBe("even");
+      expect(observation.check()).toBe("even");
     }
-    expect(listening.since()).toBe(NOW);
+    expect(observation.since()).toBe(NOW);
   });
 
   test.each([
     ["slept", 60_000, 60_000],
-    ["clock was set", 3_600_000, LOOK_MS],
-    ["clock was set", -3_600_000, LOOK_MS],
+    ["clock was set", 3_600_000, CHECK_MS],
+    ["clock was set", -3_600_000, CHECK_MS],
     // A suspended machine: its steady clock may stand still.
     ["clock was set", 60_000, 10],
   ] as const)("begins anew after an interruption: %s (%d ms, in truth %d)", (what, wall, real) => {
-    const listening = createListening(() => now, () => steady); // prettier-ignore
-    passes(LOOK_MS);
-    listening.look();
+    const observation = createObservation(() => now, () => steady); // prettier-ignore
+    passes(CHECK_MS);
+    observation.check();
     now += wall;
     steady += real;
-    expect([listening.look(), listening.since()]).toEqual([what, now]);
-    passes(LOOK_MS);
-    expect([listening.look(), listening.since()]).toEqual(["even", now - LOOK_MS]);
+    expect([observation.check(), observation.since()]).toEqual([what, now]);
+    passes(CHECK_MS);
+    expect([observation.check(), observation.since()]).toEqual(["even", now - CHECK_MS]);
   });
 });
 
-test("listening begins anew when what was heard could not be written down", () => {
-  const listening = createListening(() => now, () => steady); // prettier-ignore
-  passes(LOOK_MS);
-  listening.lapsed();
-  expect([listening.since(), listening.look()]).toEqual([NOW + LOOK_MS, "even"]);
+test("observation begins anew when what was heard could not be written down", () => {
+  const observation = createObservation(() => now, () => steady); // prettier-ignore
+  passes(CHECK_MS);
+  observation.lapsed();
+  expect([observation.since(), observation.check()]).toEqual([NOW + CHECK_MS, "even"]);
 });
 
 test("workers are called LOST also where what is old can't be forgotten", async () => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { loadCoordinatorConfig } from "../../../coordinator/config.ts";
 import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
-import { createListening } from "../../../coordinator/observation.ts";
+import { createObservation } from "../../../coordinator/observation.ts";
 import { createNodeRevisions } from "../../../coordinator/delivery/node-revisions.ts";
 import { createWorkerService, type WorkerService } from "../../../coordinator/workers/service.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
@@ -33,7 +33,7 @@ function start(): WorkerService {
   const { bus, live } = memoryMessengers(silentLog())(createCodec(API_SECRET, false));
   const newId = () => crypto.randomUUID();
   const deps = { config, database, bus, live, log: silentLog(), now: () => now, newId };
-  return createWorkerService(deps, createListening(deps.now), createNodeRevisions(deps), noRefusals);
+  return createWorkerService(deps, createObservation(deps.now), createNodeRevisions(deps), noRefusals);
 }
 
 beforeEach(async () => {
