@@ -6,7 +6,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readlinkSync, readSync } f
 import { tableAddress } from "../net/linux-syn-sent.ts";
 
 /** A listening socket, as the kernel's tables name it. */
-export interface Listening {
+export interface ListeningSocket {
   /** Address and port in the kernel's hexadecimal. */
   address: string;
   port: number;
@@ -14,7 +14,7 @@ export interface Listening {
 }
 
 /** The listening sockets of all processes; empty where the system doesn't tell. Those of one address as they came. */
-export function listening(): readonly Listening[] {
+export function listening(): readonly ListeningSocket[] {
   return look().all;
 }
 
@@ -69,8 +69,8 @@ export function inodeOf(fd: number): number {
 // --- internal ---
 
 interface View {
-  all: Listening[];
-  byPort: Map<number, Listening[]>;
+  all: ListeningSocket[];
+  byPort: Map<number, ListeningSocket[]>;
   /** By inode. */
   addresses: Map<number, string>;
 }
@@ -111,8 +111,8 @@ const LISTEN = "0A";
 const READ_BYTES = 65_536;
 
 /** The kernel tells listening sockets first: what follows, perhaps tens of thousands of connections, is not read. */
-function read(table: string): Listening[] {
-  const found: Listening[] = [];
+function read(table: string): ListeningSocket[] {
+  const found: ListeningSocket[] = [];
   let rest = "";
   for (const chunk of chunks(table)) {
     const lines = (rest + chunk).split("\n");
