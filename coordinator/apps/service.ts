@@ -166,14 +166,14 @@ export function createProxyService(
     const choose = () => new SlotChooser(tx, newId).choose(slotRequest(request, token));
     switch (plan.kind) {
       case "create":
-        return at(tx, createCircuit(tx, newId(), purposeOf(request, token), choose()), "new", false);
+        return foundAt(tx, createCircuit(tx, newId(), purposeOf(request, token), choose()), "new", false);
       case "reuse":
-        return at(tx, plan.row, "as before");
+        return foundAt(tx, plan.row, "as before");
       case "change":
-        return at(tx, circuits.updateCircuit(tx, plan.row, plan.change), "rerouted");
+        return foundAt(tx, circuits.updateCircuit(tx, plan.row, plan.change), "rerouted");
       case "move": {
         const row = plan.change === null ? plan.row : circuits.updateCircuit(tx, plan.row, plan.change);
-        return at(tx, circuits.moveCircuit(tx, row, choose(), false), "new");
+        return foundAt(tx, circuits.moveCircuit(tx, row, choose(), false), "new");
       }
     }
   }
@@ -206,7 +206,7 @@ export function createProxyService(
 
 // --- internal ---
 
-function at(q: Query, row: circuits.CircuitRow, state: Found["state"], reuse = true): Found {
+function foundAt(q: Query, row: circuits.CircuitRow, state: Found["state"], reuse = true): Found {
   return { row, worker: mustFind(q, row.workerId), reuse, state };
 }
 

@@ -16,10 +16,10 @@ import "../../shared/protocol/schema/formats.ts";
 import { describeErrors } from "../http/validation.ts";
 
 /** An entry with its deployment's id in lower case; or why it can't be done. */
-export type Judged<T> = { id: string } & ({ item: T } | { failure: Failure });
+export type Validated<T> = { id: string } & ({ item: T } | { failure: Failure });
 
 /** Throws invalid-api-params for entries that can't be answered, because they name no deployment. */
-export type Validator<T> = (body: BulkBody) => Judged<T>[];
+export type Validator<T> = (body: BulkBody) => Validated<T>[];
 
 export const validateEndpoints = validator(EndpointItem);
 export const validateDeletions = validator(DeleteItem);

@@ -17,15 +17,15 @@ import type { Confirmations } from "../delivery/confirm.ts";
 import { circuitOfEndpoint } from "../store/circuit-queries.ts";
 import * as circuits from "../store/circuits.ts";
 import type { Query } from "../store/store.ts";
-import { toRoutes, type Judged } from "./items.ts";
+import { toRoutes, type Validated } from "./items.ts";
 
 export interface RouteService {
   /** Replaces the tables. `[]` means no traffic. */
-  replace(items: readonly Judged<RoutesItem>[], requestId: string | null): Promise<OutcomeItem[]>;
+  replace(items: readonly Validated<RoutesItem>[], requestId: string | null): Promise<OutcomeItem[]>;
   /** Adds what is not there yet, by route id. */
-  register(items: readonly Judged<RoutesItem>[], requestId: string | null): Promise<RegisteredItem[]>;
+  register(items: readonly Validated<RoutesItem>[], requestId: string | null): Promise<RegisteredItem[]>;
   /** Takes away what is there, by route id. */
-  unregister(items: readonly Judged<UnregisterItem>[], requestId: string | null): Promise<UnregisteredItem[]>;
+  unregister(items: readonly Validated<UnregisterItem>[], requestId: string | null): Promise<UnregisteredItem[]>;
 }
 
 /** A new table, and what the answer says of it. */
@@ -56,7 +56,7 @@ export function createRouteService({
 }): RouteService {
   /** Decides every entry's new table in one transaction. */
   async function apply<Item, Extra extends object>(
-    items: readonly Judged<Item>[],
+    items: readonly Validated<Item>[],
     requestId: string | null,
     { asked, decide, nothing }: Call<Item, Extra>,
   ): Promise<(OutcomeItem & Extra)[]> {
@@ -114,7 +114,7 @@ export function createRouteService({
 const UNKNOWN = "No circuit registered for this endpoint yet.";
 
 /** An entry that fails asks for nothing, and the others go on. */
-function read<Item>(q: Query, one: Judged<Item>, asked: Call<Item, unknown>["asked"]): Read<Item> {
+function read<Item>(q: Query, one: Validated<Item>, asked: Call<Item, unknown>["asked"]): Read<Item> {
   const { id } = one;
   if ("failure" in one) return { id, error: one.failure.message };
   const row = circuitOfEndpoint(q, id);

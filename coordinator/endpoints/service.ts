@@ -17,8 +17,8 @@ import type { Commit } from "../delivery/commit.ts";
 import type { Observation } from "../observation.ts";
 import { SlotChooser, type ChosenSlot } from "../placement/slot.ts";
 import { blockedAt } from "../store/blocked-ports.ts";
-import type { Judged } from "./items.ts";
-import { choose, chooseOrNull } from "./place.ts";
+import type { Validated } from "./items.ts";
+import { chooseSlot, chooseSlotOrNull } from "./choose-slot.ts";
 import { planEndpoint, type Facts, type Stay } from "./plan.ts";
 import { endpointUrl } from "./url.ts";
 
@@ -34,7 +34,7 @@ export type Outcome<T> = T | Failure;
 
 export interface EndpointService {
   /** Makes each endpoint's circuit, or brings it up to date. Gives the outcomes in order; nothing is left of a failed one. */
-  sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]>;
+  sync(items: readonly Validated<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]>;
   /** Removes endpoints with their circuits; those that are gone already are as good as removed. */
   remove(ids: readonly string[], requestId: string | null): Promise<void>;
   /** Rejects with object-not-found. */
@@ -51,14 +51,14 @@ interface Services {
 
 const AGAIN_MS = 20;
 
-interface Placed extends Found {
+interface FoundEndpoint extends Found {
   /** Its worker is away for a while and may come back: there is nobody to wait for. */
   absent: boolean;
   /** It can't work where it is, nor be anywhere else. */
   failure?: Failure;
 }
 
-interface Wish {
+interface Entry {
   id: string;
   item: EndpointRequest;
   /** It was done already, and another request has changed it since. */
@@ -71,19 +71,22 @@ export function createEndpointService(
 ): EndpointService {
   const { circuit_ack_timeout: ackTimeout, endpoint_relocation_timeout: relocation } = config.proxy_coordinator;
 
-  async function sync(items: readonly Judged<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]> {
+  async function sync(
+    items: readonly Validated<EndpointRequest>[],
+    requestId: string | null,
+  ): Promise<Outcome<Synced>[]> {
     const end = performance.now() + ackTimeout * 1000;
-    const { result: placed } = await commit(requestId, (tx) => {
+    const { result: found } = await commit(requestId, (tx) => {
       const chooser = new SlotChooser(tx, newId);
-      return items.map((one) => ("item" in one ? tryToPlace(tx, chooser, one) : refused(tx, one)));
+      return items.map((one) => ("item" in one ? tryOne(tx, chooser, one) : refused(tx, one)));
     });
-    return Promise.all(items.map((one, at) => follow(one, placed[at], requestId, end)));
+    return Promise.all(items.map((one, at) => follow(one, found[at], requestId, end)));
   }
 
   /** Nothing is written for one that fails, so that the others go on. */
-  function tryToPlace(tx: Tx, chooser: SlotChooser, wish: Wish): Outcome<Placed> {
+  function tryOne(tx: Tx, chooser: SlotChooser, entry: Entry): Outcome<FoundEndpoint> {
     try {
-      return placeOne(tx, chooser, wish);
+      return findOrCreate(tx, chooser, entry);
     } catch (error) {
       if (error instanceof Failure) return error;
       throw error;
@@ -92,13 +95,13 @@ export function createEndpointService(
 
   /** Waits until it is served. What another request changes meanwhile is looked up anew, as in apps/service.ts. */
   async function follow(
-    one: Judged<EndpointRequest>,
-    first: Outcome<Placed> | undefined,
+    one: Validated<EndpointRequest>,
+    first: Outcome<FoundEndpoint> | undefined,
     requestId: string | null,
     end: number,
   ): Promise<Outcome<Synced>> {
-    for (let placed: Outcome<Placed> = first ?? notResponding(); ;) {
-      const outcome = await settle(placed, requestId);
+    for (let found: Outcome<FoundEndpoint> = first ?? notResponding(); ;) {
+      const outcome = await settle(found, requestId);
       if (outcome !== "superseded" && outcome !== "refused") return outcome;
       if ("failure" in one) return one.failure;
       // Events and other requests have their turn before the next look, and the other nodes of a worker of which one refuses.
@@ -106,37 +109,37 @@ export function createEndpointService(
       const { result: next } = await commit(requestId, (tx) =>
         circuitOfEndpoint(tx, one.id) === undefined
           ? null
-          : tryToPlace(tx, new SlotChooser(tx, newId), { ...one, again: true }),
+          : tryOne(tx, new SlotChooser(tx, newId), { ...one, again: true }),
       );
       // Its worker can't serve it, and there is no other place: nothing is left of it.
-      if (next instanceof Failure && !(placed instanceof Failure)) await confirmations.takeBack(placed.row, requestId);
+      if (next instanceof Failure && !(found instanceof Failure)) await confirmations.takeBack(found.row, requestId);
       // Whoever deletes has the last word: it was there, and is not made again.
-      if (next === null) return placed instanceof Failure ? placed : answerOf(placed);
-      placed = next;
-      if (performance.now() <= end || isServed(placed)) continue;
-      if (outcome === "refused" && !(placed instanceof Failure)) await confirmations.takeBack(placed.row, requestId);
+      if (next === null) return found instanceof Failure ? found : answerOf(found);
+      found = next;
+      if (performance.now() <= end || isServed(found)) continue;
+      if (outcome === "refused" && !(found instanceof Failure)) await confirmations.takeBack(found.row, requestId);
       return notResponding();
     }
   }
 
-  function isServed(placed: Outcome<Placed>): boolean {
-    return placed instanceof Failure || isSettled(placed) || acknowledgements.has(placed.row);
+  function isServed(found: Outcome<FoundEndpoint>): boolean {
+    return found instanceof Failure || isSettled(found) || acknowledgements.has(found.row);
   }
 
-  function placeOne(tx: Tx, chooser: SlotChooser, { id, item, again }: Wish): Placed {
+  function findOrCreate(tx: Tx, chooser: SlotChooser, { id, item, again }: Entry): FoundEndpoint {
     const row = circuitOfEndpoint(tx, id);
     const plan = planEndpoint(row === undefined ? null : factsOf(tx, row, item, again === true));
     switch (plan.kind) {
       case "create": {
-        const made = createCircuit(tx, newId(), purposeOf(id, item), choose(chooser, id, item));
-        return { ...placedAt(tx, made, "new"), reuse: false };
+        const made = createCircuit(tx, newId(), purposeOf(id, item), chooseSlot(chooser, id, item));
+        return { ...foundAt(tx, made, "new"), reuse: false };
       }
       case "stay":
         return stay(tx, plan);
       case "move":
-        return moveTo(tx, plan.facts, choose(chooser, id, item));
+        return moveTo(tx, plan.facts, chooseSlot(chooser, id, item));
       case "move if possible": {
-        const slot = chooseOrNull(chooser, plan.facts.row, item);
+        const slot = chooseSlotOrNull(chooser, plan.facts.row, item);
         return slot === null ? stay(tx, plan.otherwise) : moveTo(tx, plan.facts, slot);
       }
     }
@@ -161,14 +164,14 @@ export function createEndpointService(
     };
   }
 
-  function stay(tx: Tx, { row, change, state, absent, misplaced }: Stay): Placed {
+  function stay(tx: Tx, { row, change, state, absent, misplaced }: Stay): FoundEndpoint {
     const current = change === null ? row : circuits.updateCircuit(tx, row, change);
-    return { ...placedAt(tx, current, state), absent, ...(misplaced ? { failure: lostItsSlot() } : {}) };
+    return { ...foundAt(tx, current, state), absent, ...(misplaced ? { failure: lostItsSlot() } : {}) };
   }
 
-  function moveTo(tx: Tx, { row, change, everServed }: Facts, slot: ChosenSlot): Placed {
+  function moveTo(tx: Tx, { row, change, everServed }: Facts, slot: ChosenSlot): FoundEndpoint {
     const current = change === null ? row : circuits.updateCircuit(tx, row, change);
-    return placedAt(tx, circuits.moveCircuit(tx, current, slot, everServed), "new");
+    return foundAt(tx, circuits.moveCircuit(tx, current, slot, everServed), "new");
   }
 
   /** Whether no node has been able to open its port for as long as a worker may be away. */
@@ -178,12 +181,12 @@ export function createEndpointService(
   }
 
   async function settle(
-    placed: Outcome<Placed>,
+    found: Outcome<FoundEndpoint>,
     requestId: string | null,
   ): Promise<Outcome<Synced> | "superseded" | "refused"> {
-    if (placed instanceof Failure) return placed;
-    const { row, worker, reuse, failure } = placed;
-    const outcome = isSettled(placed) ? "served" : await confirmations.wait(placed, requestId);
+    if (found instanceof Failure) return found;
+    const { row, worker, reuse, failure } = found;
+    const outcome = isSettled(found) ? "served" : await confirmations.wait(found, requestId);
     if (outcome === "superseded" || outcome === "refused") return outcome;
     const isLate = outcome === "late";
     if (isLate && (await database.read((q) => getCircuit(q, row.id))) === undefined) return notResponding();
@@ -191,7 +194,7 @@ export function createEndpointService(
     if (!reuse) log.info({ ...about, endpoint: row.endpointId, app: row.app }, "endpoint created");
     // Late, and not taken back because it has served: it is there.
     const fault = isLate ? notResponding() : failure;
-    return { ...answerOf(placed), failure: fault };
+    return { ...answerOf(found), failure: fault };
   }
 
   return {
@@ -217,23 +220,23 @@ export function createEndpointService(
 
 // --- internal ---
 
-function placedAt(q: Query, row: circuits.CircuitRow, state: Found["state"]): Placed {
+function foundAt(q: Query, row: circuits.CircuitRow, state: Found["state"]): FoundEndpoint {
   return { row, worker: mustFind(q, row.workerId), reuse: true, state, absent: false };
 }
 
 /** It serves again when its worker is back, or not at all: there is nobody to wait for. */
-function isSettled({ absent, failure }: Placed): boolean {
+function isSettled({ absent, failure }: FoundEndpoint): boolean {
   return absent || failure !== undefined;
 }
 
 /** An entry that can't be read: its endpoint stays as it is, and is told of. */
-function refused(q: Query, { id, failure }: { id: string; failure: Failure }): Outcome<Placed> {
+function refused(q: Query, { id, failure }: { id: string; failure: Failure }): Outcome<FoundEndpoint> {
   const row = circuitOfEndpoint(q, id);
   if (row === undefined) return failure;
-  return { ...placedAt(q, row, "as before"), failure };
+  return { ...foundAt(q, row, "as before"), failure };
 }
 
-function answerOf({ row, worker }: Placed): Synced {
+function answerOf({ row, worker }: FoundEndpoint): Synced {
   return { url: endpointUrl(row, worker), healthCheckEnabled: row.healthCheck !== null };
 }
 

@@ -7,7 +7,7 @@ import type { ChosenSlot, SlotChooser } from "../placement/slot.ts";
 import { slotOfUrl } from "./url.ts";
 
 /** The slot of the URL that it had, when that is free; else as the request wishes. Throws what placement throws. */
-export function choose(
+export function chooseSlot(
   chooser: SlotChooser,
   id: string,
   item: EndpointRequest,
@@ -36,13 +36,13 @@ export function choose(
   });
 }
 
-/** As `choose`, for a circuit that would have to move: any slot is better than a dead one. Null when there is none. */
-export function chooseOrNull(chooser: SlotChooser, row: CircuitRow, item: EndpointRequest): ChosenSlot | null {
+/** As `chooseSlot`, for a circuit that would have to move: any slot is better than a dead one. Null when there is none. */
+export function chooseSlotOrNull(chooser: SlotChooser, row: CircuitRow, item: EndpointRequest): ChosenSlot | null {
   const { tags } = item;
   const modest = { ...item, port: null, tags: { ...tags, endpoint: { ...tags.endpoint, existing_url: null } } };
   for (const wish of [item, modest]) {
     try {
-      return choose(chooser, row.endpointId ?? "", wish, row.subdomain);
+      return chooseSlot(chooser, row.endpointId ?? "", wish, row.subdomain);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
     }
