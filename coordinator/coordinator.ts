@@ -48,7 +48,7 @@ export interface Coordinator {
   stop(): Promise<void>;
 }
 
-/** How often it is looked which acknowledgements are late. Milliseconds. */
+/** How often it is checked which acknowledgements are late. Milliseconds. */
 const ASK_MS = 500;
 
 /** Starts a coordinator. Rejects when its address can't be opened. */

@@ -50,7 +50,7 @@ interface Services {
 
 /** How exact it is noted when a circuit was asked for. Milliseconds; collection is after seconds at the very least. */
 const TOUCH_MS = 500;
-/** Between two looks at a circuit that one node of its worker refuses and another has not said that it serves. */
+/** Between two tries for a circuit that one node of its worker refuses and another has not said that it serves. */
 const AGAIN_MS = 100;
 
 export function createProxyService(
@@ -100,7 +100,7 @@ export function createProxyService(
       if (outcome === "served") return found;
       if (outcome === "refused" && performance.now() > end) await confirmations.takeBack(found.row, requestId);
       if (outcome === "late" || performance.now() > end) throw notResponding();
-      // Events and other requests have their turn before the next look, and the other nodes of a worker of which one refuses.
+      // Events and other requests have their turn before the next try, and the other nodes of a worker of which one refuses.
       await Bun.sleep(outcome === "refused" && last?.row.port === found.row.port ? AGAIN_MS : 0);
       before = found;
     }

@@ -58,7 +58,7 @@ export function createCollector(
   let notBefore = -Infinity;
   let isAway = false;
 
-  async function look(): Promise<void> {
+  async function pass(): Promise<void> {
     const next = new Map<string, Seen>();
     const unknown = await database.read((q) => unknownUse(q, now()));
     for (let after = ""; ;) {
@@ -122,7 +122,7 @@ export function createCollector(
   return {
     async pass() {
       try {
-        await look();
+        await pass();
         isAway = false;
       } catch (error) {
         seen = new Map();

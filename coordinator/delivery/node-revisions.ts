@@ -1,5 +1,5 @@
 /**
- * Which revision each node is known to have, as its looks and heartbeats say. So it can be waited for that a circuit which
+ * Which revision each node is known to have, as its polls and heartbeats say. So it can be waited for that a circuit which
  * has lost its way is gone at every node, also at one that has missed the event of it. In memory: a node that speaks to
  * another coordinator is waited for in vain, and only for a moment.
  */
@@ -19,9 +19,9 @@ export interface NodeRevisions {
   settled(ended: readonly { row: Pick<CircuitRow, "workerId"> }[]): Promise<void>;
 }
 
-/** A bit more than the time between two looks of a node. Milliseconds. */
+/** A bit more than the time between two polls of a node. Milliseconds. */
 const PATIENCE_MS = 4000;
-const LOOK_MS = 20;
+const POLL_MS = 20;
 /** Of one worker: nodes come with a new id at each start. */
 const MAX_NODES = 256;
 
@@ -56,7 +56,7 @@ export function createNodeRevisions({ database, now, log }: Deps): NodeRevisions
             log.warn({ workers: wanted.length }, "not all nodes have confirmed that ended routes are gone");
             return;
           }
-          await Bun.sleep(LOOK_MS);
+          await Bun.sleep(POLL_MS);
         }
       } catch (error) {
         // It is done already; only the certainty is missing.

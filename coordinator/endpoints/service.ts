@@ -104,7 +104,7 @@ export function createEndpointService(
       const outcome = await settle(found, requestId);
       if (outcome !== "superseded" && outcome !== "refused") return outcome;
       if ("failure" in one) return one.failure;
-      // Events and other requests have their turn before the next look, and the other nodes of a worker of which one refuses.
+      // Events and other requests have their turn before the next try, and the other nodes of a worker of which one refuses.
       await Bun.sleep(outcome === "refused" ? AGAIN_MS : 0);
       const { result: next } = await commit(requestId, (tx) =>
         circuitOfEndpoint(tx, one.id) === undefined

@@ -24,7 +24,7 @@ export interface Call<O extends Operation> {
   query: O["query"] extends TSchema ? Static<O["query"]> : Record<string, never>;
   body: Body<O["body"]>;
   request: Request;
-  /** The platform's request id; null where there is none that may be kept, which the log is told of at each look. */
+  /** The platform's request id; null where there is none that may be kept, which the log is told of each time it is read. */
   readonly requestId: string | null;
   /** Answers with another status than 200. */
   status: (code: number) => void;

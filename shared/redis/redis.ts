@@ -40,7 +40,7 @@ export function connectRedis(settings: RedisSettings, db: number, role: string, 
 /** A command without an answer for this long has failed. Milliseconds. */
 const COMMAND_TIMEOUT_MS = 3000;
 /** How often a quiet connection is asked. */
-const LOOK_MS = 5000;
+const CHECK_MS = 5000;
 /** A connection that is given up gets this long to close in order; a server that is stopped would keep it for ever. */
 const DISCONNECT_TIMEOUT_MS = 500;
 /** The longest pause between attempts. Sentinel says where the new master is, and being asked costs it nothing. */
@@ -117,7 +117,7 @@ class PatientSentinels extends SentinelConnector {
  */
 function watch(redis: LastingRedis, role: string, log: Log): void {
   let wasMaster = false;
-  async function look(): Promise<void> {
+  async function checkRole(): Promise<void> {
     const isMaster = await askRole(redis);
     if (wasMaster && !isMaster) throw new Error("the master has become a replica");
     wasMaster = isMaster;
@@ -125,16 +125,16 @@ function watch(redis: LastingRedis, role: string, log: Log): void {
   function check(): void {
     if (redis.isClosed) clearInterval(timer);
     if (redis.status !== "ready") return;
-    look().catch((error: unknown) => {
+    checkRole().catch((error: unknown) => {
       if (redis.status !== "ready") return;
       log.debug({ role, reason: reason(error) }, "connecting to Redis again");
       redis.disconnect(true);
     });
   }
-  const timer = setInterval(check, LOOK_MS);
+  const timer = setInterval(check, CHECK_MS);
   // Closed or not, it must not keep the process.
   timer.unref();
-  // Where the old master still has the address, one attempt a look is enough: it stays as it is for a while.
+  // Where the old master still has the address, one attempt a check is enough: it stays as it is for a while.
   redis.on("ready", () => wasMaster || check());
 }
 

@@ -1,5 +1,5 @@
 /**
- * Certificates from files, and a look whether they have changed (dataplane F3). Polled: what renews certificates
+ * Certificates from files, and a check whether they have changed (dataplane F3). Polled: what renews certificates
  * (certbot, Kubernetes) replaces files and links in ways that watching a path misses.
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
@@ -18,7 +18,7 @@ export interface TlsPaths {
   key: string;
 }
 
-const LOOK_EVERY_MS = 500;
+const POLL_EVERY_MS = 500;
 
 /** Reads a certificate and its key. Throws when a file can't be read or the two don't belong together. */
 export function readTls(paths: TlsPaths): TlsPair {
@@ -31,7 +31,7 @@ export function readTls(paths: TlsPaths): TlsPair {
 export function watchTls(paths: TlsPaths, first: TlsPair, log: Log, renewed: (pair: TlsPair) => void): () => void {
   let used = first;
   let trouble = "";
-  const look = () => {
+  const poll = () => {
     const about = { cert: paths.cert, key: paths.key };
     try {
       const pair = read(paths);
@@ -43,7 +43,7 @@ export function watchTls(paths: TlsPaths, first: TlsPair, log: Log, renewed: (pa
       }
       trouble = "";
     } catch (error) {
-      // Between two writes the files may not fit: the next look reads them again.
+      // Between two writes the files may not fit: the next poll reads them again.
       if (trouble === reason(error)) return;
       trouble = reason(error);
       log.warn(
@@ -52,7 +52,7 @@ export function watchTls(paths: TlsPaths, first: TlsPair, log: Log, renewed: (pa
       );
     }
   };
-  const timer = setInterval(look, LOOK_EVERY_MS);
+  const timer = setInterval(poll, POLL_EVERY_MS);
   timer.unref();
   return () => clearInterval(timer);
 }

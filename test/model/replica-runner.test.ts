@@ -78,8 +78,8 @@ class World {
         return this.#answer(step.kind, step.at);
       case "lose":
         return replica.lose();
-      case "look":
-        return void replica.look().catch(() => undefined);
+      case "poll":
+        return void replica.poll().catch(() => undefined);
       case "beat":
         return this.beat();
       case "nothing":
@@ -96,11 +96,11 @@ class World {
     else if (ours.revision !== revision) this.replica.lose();
   }
 
-  /** Nothing more happens and everybody answers: two heartbeats and looks later all must be well. */
+  /** Nothing more happens and everybody answers: two heartbeats and polls later all must be well. */
   async settle(): Promise<void> {
     for (let round = 0; round < 6; round++) {
       this.beat();
-      void this.replica.look().catch(() => undefined);
+      void this.replica.poll().catch(() => undefined);
       for (let turn = 0; turn < 20; turn++) {
         for (const one of this.asked.splice(0)) one.settle.resolve(this.model.answer(one.have));
         await Bun.sleep(0).then(() => undefined);

@@ -21,7 +21,7 @@ export type CircuitStep =
 export type NodeStep =
   | { kind: "deliver" | "repeat" | "drop"; at: number }
   | { kind: "answer" | "answer late" | "fail"; at: number }
-  | { kind: "lose" | "look" | "beat" };
+  | { kind: "lose" | "poll" | "beat" };
 
 const kind = <K extends string>(...kinds: K[]) => fc.constantFrom(...kinds);
 
@@ -38,7 +38,7 @@ export const circuitSteps: fc.WeightedArbitrary<CircuitStep>[] = [
 export const nodeSteps: fc.WeightedArbitrary<NodeStep>[] = [
   { weight: 30, arbitrary: fc.record({ kind: kind("deliver", "deliver", "deliver", "repeat", "drop"), at }) },
   { weight: 20, arbitrary: fc.record({ kind: kind("answer", "answer", "answer late", "fail"), at }) },
-  { weight: 8, arbitrary: fc.record({ kind: kind("lose", "look", "look", "beat", "beat") }) },
+  { weight: 8, arbitrary: fc.record({ kind: kind("lose", "poll", "poll", "beat", "beat") }) },
 ];
 
 /** Changes the coordinator's circuits; gives the events that tell of it. */

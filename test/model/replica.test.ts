@@ -12,7 +12,7 @@ import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
 import {
   INITIAL,
-  lookBasis,
+  pollBasis,
   type Change,
   type Effect,
   type Input,
@@ -34,8 +34,8 @@ const steps = stepsOf<CircuitStep | NodeStep | RunnerStep>(...circuitSteps, ...n
 
 interface Asked {
   have: Revision | null;
-  /** A look, not a fetch. */
-  isLook: boolean;
+  /** A poll, not a fetch. */
+  isPoll: boolean;
   /** What was true when it was asked for. */
   early: WorkerCircuits;
 }
@@ -86,8 +86,8 @@ class World {
         return this.#answer(one.kind, one.at);
       case "lose":
         return this.send({ kind: "lose" });
-      case "look":
-        return this.look();
+      case "poll":
+        return this.poll();
       case "beat":
         return this.beat();
       case "wake":
@@ -111,9 +111,9 @@ class World {
     else if (ours.revision !== revision) this.send({ kind: "lose" });
   }
 
-  look(): void {
-    const have = lookBasis(this.state);
-    if (have !== null) this.asked.push({ have, isLook: true, early: this.model.answer(have) });
+  poll(): void {
+    const have = pollBasis(this.state);
+    if (have !== null) this.asked.push({ have, isPoll: true, early: this.model.answer(have) });
   }
 
   wake(): void {
@@ -135,7 +135,7 @@ class World {
 
   /**
    * Nothing more happens, everybody answers and all is done: what is said to have been missed is made up for without any
-   * help, and what nobody has said by some heartbeats and looks.
+   * help, and what nobody has said by some heartbeats and polls.
    */
   settle(isSaid: boolean): void {
     if (isSaid) {
@@ -146,7 +146,7 @@ class World {
     }
     for (let round = 0; round < 6; round++) {
       this.beat();
-      this.look();
+      this.poll();
       this.#rest();
       const { here, there } = this.compared();
       if (here === there) return;
@@ -194,7 +194,7 @@ class World {
     const { working, queue, run, phase } = this.state;
     same("a change is under way", this.change !== null, working !== null);
     if (working === null) same("what waits though nothing is under way", queue, []);
-    const fetches = this.asked.filter(({ isLook }) => !isLook).length;
+    const fetches = this.asked.filter(({ isPoll }) => !isPoll).length;
     const takes = [working, ...queue].filter((one) => one?.kind === "answer" || one?.kind === "end").length;
     same("what a run of fetches waits for", this.waits + fetches + takes, run === null ? 0 : 1);
     if (phase.kind !== "synced" || working !== null) return;
@@ -214,7 +214,7 @@ class World {
         return;
       case "ask": {
         const { have } = effect;
-        return void this.asked.push({ have, isLook: false, early: this.model.answer(have) });
+        return void this.asked.push({ have, isPoll: false, early: this.model.answer(have) });
       }
       case "known":
       case "restored":
@@ -236,11 +236,11 @@ class World {
     const [one] = this.asked.splice(at % Math.max(1, this.asked.length), 1);
     if (one === undefined) return;
     if (kind !== "fail") return this.#tell(one, kind === "answer" ? this.model.answer(one.have) : one.early);
-    if (!one.isLook) this.send({ kind: "failed", error: new Error("the coordinator is away") });
+    if (!one.isPoll) this.send({ kind: "failed", error: new Error("the coordinator is away") });
   }
 
-  #tell({ isLook, have }: Asked, answer: WorkerCircuits): void {
-    if (isLook && have !== null) this.send({ kind: "looked", asked: have, answer, ticket: 0 });
+  #tell({ isPoll, have }: Asked, answer: WorkerCircuits): void {
+    if (isPoll && have !== null) this.send({ kind: "polled", asked: have, answer, ticket: 0 });
     else this.send({ kind: "answered", answer });
   }
 

@@ -19,25 +19,25 @@ export interface HoldDeps {
 export type Hold = (entry: Entry, head: RequestHead) => Promise<void> | null;
 
 export function createHold({ reach, now }: HoldDeps): Hold {
-  /** All pages of an app wait for one look. */
-  const looks = new WeakMap<Trouble, Promise<void>>();
+  /** All pages of an app wait for one poll. */
+  const polls = new WeakMap<Trouble, Promise<void>>();
 
   function waiting(entry: Entry, trouble: Trouble): Promise<void> {
-    const known = looks.get(trouble);
+    const known = polls.get(trouble);
     if (known !== undefined) return known;
-    const look = untilThere(entry, trouble).finally(() => looks.delete(trouble));
-    looks.set(trouble, look);
-    return look;
+    const poll = untilThere(entry, trouble).finally(() => polls.delete(trouble));
+    polls.set(trouble, poll);
+    return poll;
   }
 
   async function untilThere(entry: Entry, trouble: Trouble): Promise<void> {
     const end = performance.now() + HOLD_MS;
     while (performance.now() < end && entry.trouble === trouble && entry.pool.answers === trouble.answers) {
-      const upstreams = entry.pool.upstreams.slice(0, MAX_LOOKS).map(({ route }) => route);
-      const looks = upstreams.map(({ kernel_host: host, kernel_port: port }) => reach(host, port));
-      const found = await within(end - performance.now(), Promise.all(looks));
+      const upstreams = entry.pool.upstreams.slice(0, MAX_PROBED).map(({ route }) => route);
+      const probes = upstreams.map(({ kernel_host: host, kernel_port: port }) => reach(host, port));
+      const found = await within(end - performance.now(), Promise.all(probes));
       if (found?.includes(true) === true) return;
-      await Bun.sleep(LOOK_MS);
+      await Bun.sleep(POLL_MS);
     }
   }
 
@@ -52,9 +52,9 @@ export function createHold({ reach, now }: HoldDeps): Hold {
 
 /** Shorter than any proxy waits that may be in front. Milliseconds. */
 const HOLD_MS = 5000;
-const LOOK_MS = 250;
-/** Kernels of an app that are looked at. */
-const MAX_LOOKS = 4;
+const POLL_MS = 250;
+/** Kernels of an app that are probed. */
+const MAX_PROBED = 4;
 
 /** A refresh says that it comes from the very page that it asks for; a person's own reload repeats where they came from first. */
 function isReturning(head: RequestHead): boolean {

@@ -37,7 +37,7 @@ export function createRefusals({ table, probe, report, log, now }: RefusalDeps):
   const underWay = new Set<Upstream>();
   let stopped = false;
 
-  async function look(entry: Entry, upstreams: readonly Upstream[]): Promise<void> {
+  async function probeAll(entry: Entry, upstreams: readonly Upstream[]): Promise<void> {
     const { id, revision } = entry.circuit;
     // An older coordinator numbers nothing, and asks for nothing.
     if (revision === undefined) return;
@@ -74,7 +74,7 @@ export function createRefusals({ table, probe, report, log, now }: RefusalDeps):
           (upstream) => asked.has(keyOf(upstream.route)) && !underWay.has(upstream) && !mayStart(entry, upstream),
         );
         if (upstreams.length === 0) continue;
-        look(entry, upstreams).catch((error: unknown) => {
+        probeAll(entry, upstreams).catch((error: unknown) => {
           // Its requests find the same, and an unused circuit is collected.
           log.warn({ circuit: id, reason: reason(error) }, "cannot tell the coordinator of kernels that refuse");
         });

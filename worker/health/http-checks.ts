@@ -89,11 +89,11 @@ export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): 
   function later(entry: Entry, watch: Watch, upstream: Upstream, ms: number): void {
     watch.timers.set(
       upstream,
-      setTimeout(() => void look(entry, watch, upstream), ms),
+      setTimeout(() => void checkOne(entry, watch, upstream), ms),
     );
   }
 
-  async function look(entry: Entry, watch: Watch, upstream: Upstream): Promise<void> {
+  async function checkOne(entry: Entry, watch: Watch, upstream: Upstream): Promise<void> {
     const { check, timers } = watch;
     timers.set(upstream, null);
     const { kernel_host: host, kernel_port: port } = upstream.route;

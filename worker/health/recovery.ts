@@ -13,15 +13,15 @@ export interface Prober {
 }
 
 export function createProber(reach: Reach, everyMs = PROBE_EVERY_MS): Prober {
-  /** The next look at each upstream; null while one is under way. */
+  /** The next probe of each upstream; null while one is under way. */
   const watched = new Map<Upstream, ReturnType<typeof setTimeout> | null>();
 
   function later(pool: RoutePool, upstream: Upstream): void {
-    const timer = setTimeout(() => void look(pool, upstream), everyMs);
+    const timer = setTimeout(() => void probe(pool, upstream), everyMs);
     watched.set(upstream, timer);
   }
 
-  async function look(pool: RoutePool, upstream: Upstream): Promise<void> {
+  async function probe(pool: RoutePool, upstream: Upstream): Promise<void> {
     if (isOut(upstream)) {
       watched.set(upstream, null);
       const { kernel_host: host, kernel_port: port } = upstream.route;

@@ -47,7 +47,7 @@ export function bindShared<S>(address: BindAddress, open: () => S): Bound<S> {
     } catch (error) {
       if (!isTaken(error)) throw error;
       const there = sharing === null ? [] : foreignAt(address, sharing);
-      // The other process's look at a free port is over by then; who is still there is foreign.
+      // The other process's check of a free port is over by then; who is still there is foreign.
       const stays = there.some((inode) => foreign.includes(inode));
       if (sharing === null || stays || performance.now() > end || !sharing.hasSibling())
         throw new Error(`port ${port} is in use by another process`, { cause: error });

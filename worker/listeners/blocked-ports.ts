@@ -12,10 +12,10 @@ export interface BlockedPorts {
   /** All of them, in order. */
   list(): number[];
   /** Looks at those that `wanted` does not name: nobody else tries them. */
-  look(wanted: ReadonlySet<number>): void;
+  check(wanted: ReadonlySet<number>): void;
 }
 
-/** So many are looked at in a round, those first that were not for longest; a look takes some 20 µs. */
+/** So many are checked in a round, those first that were not for longest; a check takes some 20 µs. */
 const ROUND = 512;
 
 /** `isFree` looks at a port as it is seen from outside; `changed` is called when there is one more or one less. */
@@ -33,7 +33,7 @@ export function createBlockedPorts(isFree: (port: number) => boolean, changed: (
     },
     has: (port) => ports.has(port),
     list: () => [...ports].toSorted((a, b) => a - b),
-    look(wanted) {
+    check(wanted) {
       const round = [...ports].filter((port) => !wanted.has(port)).slice(0, ROUND);
       let freed = false;
       for (const port of round) {

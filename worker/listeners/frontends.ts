@@ -138,7 +138,7 @@ export function createPortFrontends(settings: PortSettings): Frontends {
     },
     async retry() {
       const wanted = [...failed.values()].map(({ circuit }) => circuit);
-      blocked.look(new Set(wanted.map(({ port }) => port ?? 0)));
+      blocked.check(new Set(wanted.map(({ port }) => port ?? 0)));
       const opened = await Promise.all(wanted.map(again));
       return wanted.filter((_, at) => opened[at]);
     },

@@ -43,14 +43,14 @@ export class Succession<S extends Server> {
   /** Opens the next server; new connections go there. Throws, and changes nothing, when it can't be opened. */
   renew(open: () => S): void {
     const [old, oldSocket] = [this.#current, this.#socket];
-    this.#port.look();
+    this.#port.check();
     const { listener, socket } = openNoted(open);
     [this.#current, this.#socket] = [listener, socket];
     this.#port.joined(socket);
     this.#retired.set(old, oldSocket);
     const retire = () => {
       // Whatever has changed the places meanwhile: nobody may come to the old one's queue any more.
-      this.#port.lookAndSteer();
+      this.#port.checkAndSteer();
       this.#port.order.left(oldSocket);
       void old.stop(false).finally(() => this.#retired.delete(old));
       this.#port.steerHere();
@@ -61,7 +61,7 @@ export class Succession<S extends Server> {
     if (!this.#port.steerHere() && !this.#port.isNew) return retire();
     this.#later(retire);
     clearInterval(this.#watch);
-    this.#watch = setInterval(() => this.#port.lookAndSteer(), WATCH_MS).unref();
+    this.#watch = setInterval(() => this.#port.checkAndSteer(), WATCH_MS).unref();
   }
 
   /** The answer of an old server asks its client to come back over a new connection. */
@@ -89,7 +89,7 @@ export class Succession<S extends Server> {
     for (const [server, socket] of this.#retired) {
       void server.stop(false).finally(() => this.#retired.delete(server));
       this.#port.order.left(socket);
-      this.#port.lookAndSteer();
+      this.#port.checkAndSteer();
       await Bun.sleep(QUEUE_MS);
     }
   }

@@ -10,11 +10,11 @@ import { ListenerOrder } from "./order.ts";
 import { listenersBefore, listenersBeside } from "./linux-sockets.ts";
 import { steer, type OwnSocket } from "./linux-reuseport.ts";
 
-/** So often it is looked whether the successor still listens: without it, ours would get the connections again. */
-const LOOK_MS = 200;
-/** So long a successor may take to open the port of a circuit of which both have just heard, and how often it is looked. */
+/** So often it is checked whether the successor still listens: without it, ours would get the connections again. */
+const CHECK_MS = 200;
+/** So long a successor may take to open the port of a circuit of which both have just heard, and how often that is checked. */
 const LATE_MS = 2000;
-const LATE_LOOK_MS = 20;
+const LATE_CHECK_MS = 20;
 
 export class HandOver {
   readonly order: ListenerOrder<OwnSocket>;
@@ -35,7 +35,7 @@ export class HandOver {
     if (sharing?.isNew() !== true) this.steerHere();
     // The kernel still sends connections to where the successor stood beside its predecessor: that would be the place of
     // our own successor.
-    else void sharing.alone.then(() => this.lookAndSteer());
+    else void sharing.alone.then(() => this.checkAndSteer());
   }
 
   /** True once a successor has the new connections. */
@@ -57,19 +57,19 @@ export class HandOver {
     return !this.isNew && this.#steer(this.order.newest);
   }
 
-  /** The same after a look: others that come or go may have changed the places. */
-  lookAndSteer(): boolean {
-    this.look();
+  /** The same after a check: others that come or go may have changed the places. */
+  checkAndSteer(): boolean {
+    this.check();
     return this.steerHere();
   }
 
   /** Sees who else listens. */
-  look(): void {
+  check(): void {
     if (!this.#over) this.order.seen(listenersBeside(this.order.own.map(({ inode }) => inode)));
   }
 
   /**
-   * A further listener of ours has been opened. Another process may have come between the last look and that: counted
+   * A further listener of ours has been opened. Another process may have come between the last check and that: counted
    * behind ours, it would get our connections before it serves anything, and lose them.
    */
   joined(socket: OwnSocket): void {
@@ -81,7 +81,7 @@ export class HandOver {
   /** Gives new connections to the successor. False when there is none: then closing is all that can be done. */
   begin(): boolean {
     if (this.#handed) return true;
-    this.look();
+    this.check();
     return (this.#handed = this.#steer(this.order.successor));
   }
 
@@ -92,8 +92,8 @@ export class HandOver {
     while (!this.#over) {
       const left = end - performance.now();
       if (left <= 0) return;
-      await this.#wait(Math.min(left, LOOK_MS));
-      this.look();
+      await this.#wait(Math.min(left, CHECK_MS));
+      this.check();
       // It has closed this port, as the circuit is gone, or it has died.
       if (this.order.successor === -1) return;
       // It may have opened the port anew, for another circuit.
@@ -115,7 +115,7 @@ export class HandOver {
     while (!this.begin()) {
       const mayCome = this.#sharing?.isNew() === false && this.#sharing.hasSibling();
       if (this.#over || !mayCome || performance.now() > end) return false;
-      await this.#wait(LATE_LOOK_MS);
+      await this.#wait(LATE_CHECK_MS);
     }
     return true;
   }

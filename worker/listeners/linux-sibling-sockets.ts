@@ -28,11 +28,11 @@ export class SiblingSockets {
   }
 
   sideOf(inode: number): Side {
-    const side = this.#look(inode);
+    const side = this.#knownSide(inode);
     if (side !== null) return side;
     // It may be younger than what was read; once a turn for one that stays foreign.
     this.#read();
-    const now = this.#look(inode);
+    const now = this.#knownSide(inode);
     if (now === null) this.#sockets?.foreign.add(inode);
     return now ?? "foreign";
   }
@@ -49,7 +49,7 @@ export class SiblingSockets {
 
   // --- internal ---
 
-  #look(inode: number): Side | null {
+  #knownSide(inode: number): Side | null {
     const { old, successor, foreign } = this.#sockets ?? this.#read();
     if (old.has(inode)) return "old";
     if (successor.has(inode)) return "successor";

@@ -15,7 +15,7 @@ export interface ListeningSocket {
 
 /** The listening sockets of all processes; empty where the system doesn't tell. Those of one address as they came. */
 export function listening(): readonly ListeningSocket[] {
-  return look().all;
+  return currentView().all;
 }
 
 /** What was read in this turn of the event loop is not good enough. */
@@ -26,13 +26,13 @@ export function forgetListening(): void {
 /** Inodes of the listeners on a port of an address. */
 export function listenersAt(host: string, port: number): number[] {
   const wanted = tableAddress(host);
-  const there = look().byPort.get(port) ?? [];
+  const there = currentView().byPort.get(port) ?? [];
   return there.filter(({ address }) => wanted === null || address.startsWith(`${wanted}:`)).map(({ inode }) => inode);
 }
 
 /** Inodes of the listeners on the very address of `own`, which are ours, without them. */
 export function listenersBeside(own: readonly number[]): number[] {
-  const isKnown = () => own.some((inode) => look().addresses.has(inode));
+  const isKnown = () => own.some((inode) => currentView().addresses.has(inode));
   // Ours may be younger than the view.
   if (!isKnown()) forgetListening();
   return own.flatMap(group).filter((inode, at, all) => !own.includes(inode) && all.indexOf(inode) === at);
@@ -78,7 +78,7 @@ interface View {
 let view: View | null = null;
 
 /** Kept for a turn of the event loop: a stop or a renewal asks for each of a thousand ports. */
-function look(): View {
+function currentView(): View {
   if (view !== null) return view;
   const all = [
     // The kernel puts a new IPv4 listener before the others, an IPv6 one behind them.
@@ -96,7 +96,7 @@ function look(): View {
 
 /** All on the address of one of them; empty when it does not listen. */
 function group(inode: number): number[] {
-  const { addresses, byPort } = look();
+  const { addresses, byPort } = currentView();
   const address = addresses.get(inode);
   if (address === undefined) return [];
   return (byPort.get(portOf(address)) ?? []).filter((one) => one.address === address).map((one) => one.inode);

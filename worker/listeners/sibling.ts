@@ -13,8 +13,8 @@ import { canSteer } from "./linux-reuseport.ts";
 import { holders, SiblingSockets } from "./linux-sibling-sockets.ts";
 
 const ASK_MS = 3000;
-/** So often it is looked whether the predecessor has ended. Milliseconds. */
-const LOOK_MS = 100;
+/** So often it is checked whether the predecessor has ended. Milliseconds. */
+const CHECK_MS = 100;
 /** How long one that has just taken over itself may need to be ready for its own successor. Milliseconds. */
 const BUSY_MS = 5000;
 
@@ -71,7 +71,7 @@ function siblingOf(host: string, port: number, predecessor: number | null): Sibl
   let isNew = predecessor !== null;
   let busy = isNew;
   const born = predecessor === null ? null : bornAt(predecessor);
-  const look = () => {
+  const check = () => {
     if (predecessor !== null && born !== null && bornAt(predecessor) === born) return;
     clearInterval(timer);
     isNew = false;
@@ -80,14 +80,14 @@ function siblingOf(host: string, port: number, predecessor: number | null): Sibl
     // Whoever waits for it has steered by then.
     setImmediate(() => (busy = false));
   };
-  const timer = setInterval(look, LOOK_MS);
+  const timer = setInterval(check, CHECK_MS);
   timer.unref();
-  if (!isNew) look();
-  let [lookedAt, hadSuccessor] = [-Infinity, false];
+  if (!isNew) check();
+  let [checkedAt, hadSuccessor] = [-Infinity, false];
   // It is asked for each port that is opened, and reading the tables of thousands of ports takes milliseconds.
   const hasSibling = () => {
-    if (!isNew && performance.now() - lookedAt > LOOK_MS)
-      [lookedAt, hadSuccessor] = [performance.now(), sockets.hasSuccessor()];
+    if (!isNew && performance.now() - checkedAt > CHECK_MS)
+      [checkedAt, hadSuccessor] = [performance.now(), sockets.hasSuccessor()];
     return isNew || hadSuccessor;
   };
   return {
@@ -140,7 +140,7 @@ async function whyForeign(own: OwnAddress): Promise<string | null> {
       return `worker "${authority}" runs already, without proxy_worker.share_ports; stop it first`;
     if (performance.now() > end)
       return `worker "${authority}" is being taken over already; wait until the old process has ended`;
-    await Bun.sleep(LOOK_MS);
+    await Bun.sleep(CHECK_MS);
   }
 }
 

@@ -36,8 +36,8 @@ export interface Snapshots {
   stop(): Promise<void>;
 }
 
-/** How often it is looked whether there is something to save. Milliseconds. */
-const LOOK_MS = 1000;
+/** How often it is asked whether there is something to save. Milliseconds. */
+const POLL_MS = 1000;
 /** What is written, at most on the average: a fetch brings what the file lacks. 5,000 circuits are 4 MB. */
 const BYTES_PER_SECOND = 1_000_000;
 /** Circuits are written as text in slices of so many milliseconds: meanwhile nobody's traffic moves. */
@@ -116,7 +116,7 @@ export function createSnapshots({ path, authority, maxAge, table, state, log, no
       .finally(() => (working = null));
   }
 
-  const timer = setInterval(work, LOOK_MS);
+  const timer = setInterval(work, POLL_MS);
   const tidying = removeDrafts(path, now()).catch((error: unknown) => {
     log.debug({ path, reason: reason(error) }, "cannot look for old drafts of the saved circuits");
   });

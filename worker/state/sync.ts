@@ -59,7 +59,7 @@ export interface Sync {
 const RETRY_MS = 1000;
 const REFRESH_MS = 1000;
 /**
- * How often it is looked whether an event was lost of which nothing else tells: the last one before a silence. Together
+ * How often it is asked whether an event was lost of which nothing else tells: the last one before a silence. Together
  * with the time that a fetch takes it is what lies between a lost event and its circuit, so it is well below 5 s.
  */
 const POLL_MS = 2500;
@@ -123,7 +123,7 @@ export function createSync(deps: SyncDeps): Sync {
   async function poll(): Promise<void> {
     const was = contact.state().reachable;
     try {
-      await replica.look();
+      await replica.poll();
       // Somebody may wait for a port that is free again. Polls that come early, one an ending, do not try them each time.
       if (performance.now() >= portsAt) {
         portsAt = performance.now() + POLL_MS;
@@ -134,7 +134,7 @@ export function createSync(deps: SyncDeps): Sync {
     } catch (error) {
       // Unknown to it: the next beat registers again.
       if (contact.state().reachable) beats.within(0);
-      log.debug({ reason: reason(error) }, "cannot look for missed changes");
+      log.debug({ reason: reason(error) }, "cannot ask for missed changes");
     }
   }
 

@@ -9,7 +9,7 @@ import { CONNECT_LIMIT_MS, dialling, reach } from "../../net/dial.ts";
 export interface Waiting {
   readonly host: string;
   readonly port: number;
-  /** When it was first looked at, performance.now() milliseconds; 0 before. Kept by the watch. */
+  /** When it was first checked, performance.now() milliseconds; 0 before. Kept by the watch. */
   since: number;
   /** True when the head of the answer has come: only the client is of interest then. */
   readonly connected: boolean;
@@ -20,7 +20,7 @@ export interface Waiting {
 }
 
 /** A client that leaves is heard within this and the time of an abort: dataplane H9 gives 100 ms in all. */
-const LOOK_EVERY_MS = 40;
+const CHECK_EVERY_MS = 40;
 /** A request that has waited so long may not even be connected. Milliseconds. */
 const SUSPICIOUS_MS = 3000;
 
@@ -34,7 +34,7 @@ export class HeadWatch {
 
   add(one: Waiting): void {
     this.#young.add(one);
-    this.#timer ??= setInterval(() => this.#look(performance.now()), LOOK_EVERY_MS);
+    this.#timer ??= setInterval(() => this.#check(performance.now()), CHECK_EVERY_MS);
   }
 
   done(one: Waiting): void {
@@ -44,7 +44,7 @@ export class HeadWatch {
 
   // --- internal ---
 
-  #look(now: number): void {
+  #check(now: number): void {
     for (const one of this.#young) {
       one.since = now;
       one.guard();

@@ -6,7 +6,7 @@ import { MAX_MESSAGE, type AppListener, type AppSocket } from "../../protocols/w
 import { edit } from "./http.ts";
 import { askApps, refusal, unfitHandshake } from "./upgrade.ts";
 import type { Attempt, Forward } from "../../seam/engine.ts";
-import { LOOK_EVERY_MS, Keepalive } from "../../protocols/websocket/keepalive.ts";
+import { CHECK_EVERY_MS, Keepalive } from "../../protocols/websocket/keepalive.ts";
 import { Failure } from "../../../shared/failure.ts";
 
 type Client = Bun.ServerWebSocket<Bridge>;
@@ -159,9 +159,9 @@ export class Bridge implements AppListener {
   }
 
   /** Asks who is silent, and drops both when one of them is gone. */
-  look(): void {
-    this.#lookAtClient();
-    const app = this.#app.look();
+  check(): void {
+    this.#checkClient();
+    const app = this.#app.check();
     if (app !== "gone") return;
     this.#app.terminate();
     this.closed(1006, "");
@@ -169,11 +169,11 @@ export class Bridge implements AppListener {
 
   // --- internal ---
 
-  #lookAtClient(): void {
+  #checkClient(): void {
     const client = this.#client;
     // While it is not listened to, its answers can't be heard.
     if (this.#appIsFull || this.#clientIsFull) this.#clientKeepalive.heard();
-    const found = this.#clientKeepalive.look();
+    const found = this.#clientKeepalive.check();
     if (found === "ask") client?.ping();
     if (found === "gone") client?.terminate();
   }
@@ -203,7 +203,7 @@ export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
   pong: (client) => client.data.clientAnswered(),
   drain: (client) => client.data.clientDrained(client),
   close: (client, code, reason) => client.data.clientClosed(code, reason),
-  // Silence is judged by `look`: Bun's own limit cuts a client that has megabytes to read before it sees a ping.
+  // Silence is judged by `check`: Bun's own limit cuts a client that has megabytes to read before it sees a ping.
   idleTimeout: 0,
   sendPings: false,
   maxPayloadLength: MAX_MESSAGE,
@@ -240,18 +240,18 @@ export async function bridgeWebSocket<C>(
 
 // --- internal ---
 
-/** All that are open, for the look at silent ones. */
+/** All that are open, for the check of silent ones. */
 const bridges = new Set<Bridge>();
-let looking: ReturnType<typeof setInterval> | null = null;
+let checking: ReturnType<typeof setInterval> | null = null;
 
 function watch(bridge: Bridge): void {
   bridges.add(bridge);
-  looking ??= setInterval(lookAtAll, LOOK_EVERY_MS).unref();
+  checking ??= setInterval(checkAll, CHECK_EVERY_MS).unref();
 }
 
-function lookAtAll(): void {
-  for (const bridge of bridges) bridge.look();
-  if (bridges.size > 0 || looking === null) return;
-  clearInterval(looking);
-  looking = null;
+function checkAll(): void {
+  for (const bridge of bridges) bridge.check();
+  if (bridges.size > 0 || checking === null) return;
+  clearInterval(checking);
+  checking = null;
 }

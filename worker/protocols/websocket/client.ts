@@ -98,13 +98,13 @@ export class AppSocket implements AppEnd {
     this.#outbox.frame(typeof message === "string" ? OPCODE.text : OPCODE.binary, message);
   }
 
-  /** Asks a silent app. Gives "gone" for one that is dead; to be called every LOOK_EVERY_MS. */
-  look(): "fine" | "ask" | "gone" {
+  /** Asks a silent app. Gives "gone" for one that is dead; to be called every CHECK_EVERY_MS. */
+  check(): "fine" | "ask" | "gone" {
     const { written, waiting } = this.#outbox;
     // It reads, or it is not listened to: then it can't be heard.
     if (this.#paused || (waiting > 0 && written > this.#writtenBefore)) this.#keepalive.heard();
     this.#writtenBefore = written;
-    const found = this.#keepalive.look();
+    const found = this.#keepalive.check();
     if (found === "ask" && !this.#closeSent) this.#outbox.frame(OPCODE.ping, "");
     return found;
   }

@@ -60,7 +60,7 @@ export function giveUp(state: State, error: unknown): Step {
 }
 
 /** Applies everything, or changes. */
-export function applyAnswer(state: State, item: ItemOf<"answer" | "look">): Step {
+export function applyAnswer(state: State, item: ItemOf<"answer" | "poll">): Step {
   const { circuits, removed = [], since, revision: theirs = 0, epoch } = item.answer;
   if (since === undefined) return work(state, item, { kind: "replace", circuits, afresh: epoch !== state.epoch });
   // Events may have been faster, and changes of another database lead nowhere: then there is only something to find out.

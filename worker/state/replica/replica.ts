@@ -9,7 +9,7 @@ import { reason } from "../../../shared/failure.ts";
 import type { WorkerCircuits } from "../../../shared/protocol/schema/worker.ts";
 import { createAcknowledger, type Acknowledger, type AcknowledgerDeps } from "./acknowledge.ts";
 import { createChanger } from "./changes.ts";
-import { INITIAL, lookBasis, type Change, type Effect, type Input, type State } from "./state.ts";
+import { INITIAL, pollBasis, type Change, type Effect, type Input, type State } from "./state.ts";
 import { step } from "./step.ts";
 import type { Table } from "../../circuits/table.ts";
 
@@ -46,7 +46,7 @@ export interface Replica {
   /** Fetches what is lacking now. Rejects when that fails. */
   refresh(): Promise<void>;
   /** Finds out whether something was missed without a sign of it: the last event before a silence. Rejects when it can't. */
-  look(): Promise<void>;
+  poll(): Promise<void>;
   /** Takes circuits that were saved before; what has changed since is fetched when that can be done. */
   restore(saved: WorkerCircuits): Promise<void>;
   /** Opens ports that could not be opened before, and acknowledges their circuits. */
@@ -73,11 +73,11 @@ export function createReplica(deps: ReplicaDeps): Replica {
     lose: () => runner.send({ kind: "lose" }),
     distrust: () => runner.send({ kind: "distrust" }),
     refresh: () => runner.refresh(),
-    async look() {
-      const asked = lookBasis(runner.state);
+    async poll() {
+      const asked = pollBasis(runner.state);
       if (asked === null) return;
       const answer = await deps.fetch(asked);
-      await runner.take((ticket) => ({ kind: "looked", asked, answer, ticket }));
+      await runner.take((ticket) => ({ kind: "polled", asked, answer, ticket }));
     },
     restore: (saved) => runner.take((ticket) => ({ kind: "restore", saved, ticket })),
     async retryPorts() {

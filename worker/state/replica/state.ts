@@ -40,8 +40,8 @@ export type Item =
   | { readonly kind: "answer"; readonly answer: WorkerCircuits }
   /** A fetch's answer and what was heard meanwhile have been taken. */
   | { readonly kind: "end"; readonly at: number }
-  /** What a look has found. */
-  | { readonly kind: "look"; readonly asked: Revision; readonly answer: WorkerCircuits; readonly ticket: number }
+  /** What a poll has found. */
+  | { readonly kind: "poll"; readonly asked: Revision; readonly answer: WorkerCircuits; readonly ticket: number }
   | { readonly kind: "saved"; readonly saved: WorkerCircuits; readonly ticket: number }
   /** Circuits that have ended while this node leaves. */
   | { readonly kind: "removal"; readonly circuits: readonly Circuit[] };
@@ -129,7 +129,7 @@ export type Input =
   /** What an `ask` has brought. */
   | { readonly kind: "answered"; readonly answer: WorkerCircuits }
   | { readonly kind: "failed"; readonly error: unknown }
-  | { readonly kind: "looked"; readonly asked: Revision; readonly answer: WorkerCircuits; readonly ticket: number }
+  | { readonly kind: "polled"; readonly asked: Revision; readonly answer: WorkerCircuits; readonly ticket: number }
   | { readonly kind: "restore"; readonly saved: WorkerCircuits; readonly ticket: number }
   /** The change that was under way is done, or has failed. */
   | { readonly kind: "changed"; readonly outcome: Outcome }
@@ -176,7 +176,7 @@ export function basis({ phase, revision, epoch }: State): Revision | null {
   return isSuspect(phase) || revision === null || epoch === undefined ? null : { number: revision, epoch };
 }
 
-/** What a look asks with; null when there is nothing to be found out by one. */
-export function lookBasis(state: State): Revision | null {
+/** What a poll asks with; null when there is nothing to be found out by one. */
+export function pollBasis(state: State): Revision | null {
   return state.phase.kind === "synced" && state.tellsChanges ? basis(state) : null;
 }

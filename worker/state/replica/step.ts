@@ -47,8 +47,8 @@ function take(state: State, input: Input): Step {
       return only(enqueue(state, { kind: "answer", answer: input.answer }));
     case "failed":
       return giveUp(state, input.error);
-    case "looked":
-      return only(enqueue(state, { ...input, kind: "look" }));
+    case "polled":
+      return only(enqueue(state, { ...input, kind: "poll" }));
     case "restore":
       return only(enqueue(state, { ...input, kind: "saved" }));
     case "changed":
@@ -87,8 +87,8 @@ function turn(state: State, item: Item): Step {
       return state.stopped ? end(state, state.fetchedAt) : applyAnswer(state, item);
     case "end":
       return end(state, item.at);
-    case "look":
-      return look(state, item);
+    case "poll":
+      return takePoll(state, item);
     case "saved":
       // What the coordinator has said meanwhile is newer.
       if (state.fetchedAt > -Infinity || state.stopped) return finished(state, item.ticket);
@@ -102,7 +102,7 @@ function turn(state: State, item: Item): Step {
   }
 }
 
-function look(state: State, item: ItemOf<"look">): Step {
+function takePoll(state: State, item: ItemOf<"poll">): Step {
   const { asked, answer, ticket } = item;
   // What was found out meanwhile is newer.
   if (state.stopped || state.phase.kind !== "synced") return finished(state, ticket);
@@ -124,8 +124,8 @@ function finish(state: State, item: Item, outcome: Outcome): Step {
       const next = isAll ? adopt(state, item.answer, outcome) : compare(state, item.answer, outcome);
       return andThen(next, (now) => taken(now, outcome.at));
     }
-    case "look":
-      return andThen(compare(state, item.answer, outcome), (now) => lookTaken(now, item, state.revision, outcome.at));
+    case "poll":
+      return andThen(compare(state, item.answer, outcome), (now) => pollTaken(now, item, state.revision, outcome.at));
     case "saved":
       return andThen(adopt(state, item.saved, outcome), (now) => restored(now, item.ticket));
     case "replay":
@@ -135,7 +135,7 @@ function finish(state: State, item: Item, outcome: Outcome): Step {
   }
 }
 
-function lookTaken(state: State, { ticket }: ItemOf<"look">, was: number | null, at: number): Step {
+function pollTaken(state: State, { ticket }: ItemOf<"poll">, was: number | null, at: number): Step {
   if (isSuspect(state.phase)) return andThen(lose(state), (now) => finished(now, ticket));
   const { revision } = state;
   const done = finished({ ...state, syncedAt: at }, ticket);
@@ -157,7 +157,7 @@ function broken(state: State, item: Item, error: unknown): Step {
     case "answer":
     case "replay":
       return giveUp(holdAgain(suspect), error);
-    case "look":
+    case "poll":
       return andThen(distrust(state), (now) => finished(now, item.ticket, error));
     case "saved":
       return finished(suspect, item.ticket, error);

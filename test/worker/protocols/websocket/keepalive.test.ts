@@ -1,17 +1,17 @@
-/** Who is dead and who reads slowly, look by look. */
+/** Who is dead and who reads slowly, check by check. */
 import { expect, test } from "bun:test";
 import { Keepalive } from "../../../../worker/protocols/websocket/keepalive.ts";
 
-const looks = (keepalive: Keepalive, count: number) => Array.from({ length: count }, () => keepalive.look());
+const checks = (keepalive: Keepalive, count: number) => Array.from({ length: count }, () => keepalive.check());
 
-test("a silent peer is asked once and gone after five looks", () => {
-  expect(looks(new Keepalive(), 7)).toEqual(["fine", "fine", "ask", "fine", "fine", "gone", "gone"]);
+test("a silent peer is asked once and gone after five checks", () => {
+  expect(checks(new Keepalive(), 7)).toEqual(["fine", "fine", "ask", "fine", "fine", "gone", "gone"]);
 });
 
 test("one that answers is asked again and again, and stays", () => {
   const keepalive = new Keepalive();
   for (let round = 0; round < 5; round++) {
-    expect(looks(keepalive, 3)).toEqual(["fine", "fine", "ask"]);
+    expect(checks(keepalive, 3)).toEqual(["fine", "fine", "ask"]);
     keepalive.answered();
   }
 });
@@ -20,25 +20,25 @@ test("one that speaks is not asked", () => {
   const keepalive = new Keepalive();
   for (let round = 0; round < 20; round++) {
     keepalive.heard();
-    expect(keepalive.look()).toBe("fine");
+    expect(keepalive.check()).toBe("fine");
   }
 });
 
 test("one that has megabytes to read has the time for it, and no more than for what the kernels hold", () => {
   const keepalive = new Keepalive();
   keepalive.sent(950_000);
-  expect(looks(keepalive, 15).filter((one) => one === "gone")).toEqual([]);
-  expect(keepalive.look()).toBe("gone");
+  expect(checks(keepalive, 15).filter((one) => one === "gone")).toEqual([]);
+  expect(keepalive.check()).toBe("gone");
   const flooded = new Keepalive();
   flooded.sent(1e12);
-  expect(looks(flooded, 446)).not.toContain("gone");
-  expect(flooded.look()).toBe("gone");
+  expect(checks(flooded, 446)).not.toContain("gone");
+  expect(flooded.check()).toBe("gone");
 });
 
 test("what it has read by an answered ping gives it no more time", () => {
   const keepalive = new Keepalive();
   keepalive.sent(950_000);
-  expect(keepalive.look()).toBe("ask");
+  expect(keepalive.check()).toBe("ask");
   keepalive.answered();
-  expect(looks(keepalive, 6)).toEqual(["fine", "fine", "ask", "fine", "fine", "gone"]);
+  expect(checks(keepalive, 6)).toEqual(["fine", "fine", "ask", "fine", "fine", "gone"]);
 });

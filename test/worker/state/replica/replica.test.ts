@@ -232,23 +232,23 @@ describe("changes instead of everything", () => {
     expect([asked.at(0), asked.at(-1), ids()]).toEqual([{ number: 3, epoch: "mine" }, null, ["a", "b", "c"]]);
   });
 
-  test("are found by a look though no event told of them, and nothing is fetched when there are none", async () => {
+  test("are found by a poll though no event told of them, and nothing is fetched when there are none", async () => {
     snapshot = changes([], [], 3, 3);
     const { syncedAt } = replica.state();
-    await replica.look();
+    await replica.poll();
     expect([fetches, replica.state().known]).toEqual([1, true]);
     expect(replica.state().syncedAt).toBeGreaterThan(syncedAt);
     snapshot = changes([one("b", 1, 4)], [], 3, 4);
-    await replica.look();
+    await replica.poll();
     expect([fetches, ids(), replica.state().revision]).toEqual([2, ["a", "b"], 4]);
   });
 
   test("that events have brought meanwhile are not applied twice", async () => {
     snapshot = changes([one("b", 1, 4)], [], 3, 4);
-    const looking = replica.look();
+    const polling = replica.poll();
     replica.receive(created(one("b", 1, 4), 4));
     replica.receive(removed(one("b", 1, 5), 5));
-    await looking;
+    await polling;
     await until(() => replica.state().revision === 5);
     expect([ids(), replica.state().known]).toEqual([["a"], true]);
   });
@@ -256,7 +256,7 @@ describe("changes instead of everything", () => {
   test("of another database make it fetch everything", async () => {
     const other = [one("d", 3, 1)];
     snapshot = { circuits: other, revision: 1, epoch: "another", digest: digestOf(other) };
-    await replica.look();
+    await replica.poll();
     await until(() => ids().join() === "d");
     await settled();
     expect(replica.state()).toMatchObject({ epoch: "another", revision: 1 });
@@ -264,8 +264,8 @@ describe("changes instead of everything", () => {
 
   test("are not looked for at a coordinator that can't tell them", async () => {
     snapshot = { circuits: [one("a", 0, 2)], revision: 3, epoch: "mine" };
-    await replica.look();
-    await replica.look();
+    await replica.poll();
+    await replica.poll();
     expect([fetches, replica.state().known]).toEqual([1, true]);
   });
 });
@@ -280,20 +280,20 @@ test("a circuit of another database is taken though it has the same revision", a
   expect(table.byId(after.id)?.circuit).toEqual(after);
 });
 
-test("a look that is answered after a fetch has brought the same does not end looking", async () => {
+test("a poll that is answered after a fetch has brought the same does not end polling", async () => {
   // Changes since then are not recorded any more: everything comes.
   const everything = { circuits: [one("a", 0, 4)], revision: 4, epoch: "mine" };
   const late = Promise.withResolvers<WorkerCircuits>();
   answer = () => late.promise;
-  const looked = replica.look();
+  const polled = replica.poll();
   answer = null;
   snapshot = everything;
   await replica.refresh();
   late.resolve(everything);
-  await looked;
+  await polled;
   await settled();
   fetches = 0;
-  await replica.look();
+  await replica.poll();
   expect(fetches).toBe(1);
 });
 
@@ -301,12 +301,12 @@ describe("what a node may build on", () => {
   const whole = (circuits: Circuit[], revision: number): WorkerCircuits =>
     ({ circuits, revision, epoch: "mine", digest: digestOf(circuits) }); // prettier-ignore
 
-  test("a coordinator that was of an older version tells changes and digests after its upgrade, and is looked at again", async () => {
+  test("a coordinator that was of an older version tells changes and digests after its upgrade, and is polled again", async () => {
     // Of the older version: no digest, and no changes.
     snapshot = { circuits: [one("a", 0, 2)], revision: 3, epoch: "mine" };
     replica.distrust();
     await until(() => fetches === 1 && replica.state().known);
-    await replica.look();
+    await replica.poll();
     expect(replica.state().digest).toBeNull();
     // An event makes it fetch, and the new version answers with changes.
     snapshot = { ...whole([one("a", 0, 2)], 3), circuits: [], removed: [], since: 3 };
@@ -314,7 +314,7 @@ describe("what a node may build on", () => {
     await settled();
     expect(replica.state().digest).toBe(table.digest);
     fetches = 0;
-    await replica.look();
+    await replica.poll();
     expect(fetches).toBe(1);
   });
 
@@ -325,8 +325,8 @@ describe("what a node may build on", () => {
     await until(() => fetches === 1 && replica.state().known);
     const after = { ...before, updated_at: "2026-08-24T00:00:00.000Z", route_info: [route({ kernel_port: 9 })] };
     snapshot = { ...whole([after], 5), circuits: [], removed: [], since: 5 };
-    const looked = replica.look();
-    await looked;
+    const polled = replica.poll();
+    await polled;
     snapshot = whole([after], 5);
     await until(() => table.all()[0]?.circuit.route_info[0]?.kernel_port === 9);
     await settled();

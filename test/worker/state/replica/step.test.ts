@@ -4,7 +4,7 @@ import type { AppProxyEvent } from "../../../../shared/protocol/events.ts";
 import type { WorkerCircuits } from "../../../../shared/protocol/schema/worker.ts";
 import {
   INITIAL,
-  lookBasis,
+  pollBasis,
   type Effect,
   type Input,
   type Outcome,
@@ -186,10 +186,10 @@ describe("a change that fails", () => {
     expect([state.phase, state.held.length, state.queue]).toEqual([{ kind: "suspect" }, 1, []]);
   });
 
-  test("in a look is told to whoever looks, and makes it fetch everything", () => {
+  test("in a poll is told to whoever polls, and makes it fetch everything", () => {
     const asked = { number: 3, epoch: "e" };
     const answer = { ...everything(4), since: 3 };
-    const { state, effects } = play(synced, { kind: "looked", asked, answer, ticket: 7 }, broken);
+    const { state, effects } = play(synced, { kind: "polled", asked, answer, ticket: 7 }, broken);
     expect(effects.at(-1)).toEqual([
       { kind: "wait", until: 1100 },
       { kind: "finished", ticket: 7, error: broken.error },
@@ -216,13 +216,13 @@ describe("saved circuits", () => {
   });
 });
 
-describe("a look", () => {
+describe("a poll", () => {
   test("is only for a node that knows its circuits, at a coordinator that tells changes", () => {
-    expect(lookBasis(synced)).toEqual({ number: 3, epoch: "e" });
-    expect(lookBasis(INITIAL)).toBeNull();
-    expect(lookBasis(play(synced, { kind: "lose" }).state)).toBeNull();
-    expect(lookBasis({ ...synced, tellsChanges: false })).toBeNull();
-    expect(lookBasis({ ...synced, revision: null })).toBeNull();
+    expect(pollBasis(synced)).toEqual({ number: 3, epoch: "e" });
+    expect(pollBasis(INITIAL)).toBeNull();
+    expect(pollBasis(play(synced, { kind: "lose" }).state)).toBeNull();
+    expect(pollBasis({ ...synced, tellsChanges: false })).toBeNull();
+    expect(pollBasis({ ...synced, revision: null })).toBeNull();
   });
 });
 
