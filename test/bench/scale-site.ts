@@ -104,6 +104,8 @@ async function hearFor(redisPort: number): Promise<Messengers> {
     },
     unknown: () => undefined,
   });
+  // Events, its own words and live data have a connection each.
+  await until(() => bus.healthy() && messengers.live.healthy());
   return messengers;
 }
 

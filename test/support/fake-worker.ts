@@ -2,6 +2,7 @@
 import { createCodec } from "../../shared/protocol/envelope.ts";
 import type { AppProxyEvent } from "../../shared/protocol/events.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
+import { until } from "./until.ts";
 import { redisMessengers } from "../../shared/redis/messengers.ts";
 import { API_SECRET, type Manager } from "./manager.ts";
 import { portRegistration } from "./rows.ts";
@@ -47,6 +48,8 @@ export async function startFakeWorker(
     },
     unknown: () => undefined,
   });
+  // Its words have a connection of their own.
+  await until(() => messengers.bus.healthy());
   /** A node of ours says how far it is when circuits have ended. */
   function tellPosition({ name, payload }: AppProxyEvent): void {
     const node = registration["node_id"];

@@ -36,7 +36,7 @@ export async function startLoneCoordinator(settings: ClusterSettings): Promise<L
   );
   const { bus, live } = messengers;
   const coordinator = await startCoordinator({ config, database, bus, live, log: silentLog(), now: Date.now, newId });
-  await until(() => bus.healthy());
+  await until(() => bus.healthy() && live.healthy());
   return {
     manager: new Manager(coordinator.baseUrl),
     redis,

@@ -1,6 +1,7 @@
 /**
  * Which real apps are tried, and in which versions: what `bun run apps` and `verify` install. All that PyPI's need is pinned in
- * test/fixtures/apps/NAME.txt, as `pip freeze` writes it; code-server brings a lock file of its own.
+ * test/fixtures/apps/NAME.txt, as `pip freeze` of Debian 12's Python 3.11.2 writes it: it comes first where npx is Debian's, and
+ * some packages want a later 3.11. code-server brings a lock file of its own.
  */
 
 export type Pin =

@@ -86,7 +86,7 @@ async function coordinatorAt(port: number, file: string): Promise<{ database: Sq
     database.close();
   };
   stops.push(stop);
-  await until(() => bus.healthy());
+  await until(() => bus.healthy() && live.healthy());
   return { database, stop };
 }
 
