@@ -142,6 +142,7 @@ function routesOfOne({ endpoints, tokens }: EndpointServices): Route[] {
         access: "api",
         summary: "Make a token for clients",
         description: "For `Authorization: Bearer`. It lives until `exp`, at most ten years.",
+        onlyReads: true,
         failures: [400, 401, 404, 413],
       },
       async ({ params, body }) => ({ token: await tokens.mint(params.endpoint_id.toLowerCase(), body) }),

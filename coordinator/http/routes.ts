@@ -39,6 +39,8 @@ export interface About {
   failures?: readonly (400 | 401 | 403 | 404 | 409 | 413 | 503)[];
   /** Other statuses with which the good answer comes. */
   also?: readonly number[];
+  /** It only reads, though its method is not GET. */
+  onlyReads?: true;
   /** The request id is recorded with what the call does. */
   keepsRequestId?: true;
   /** What a call without a body means, where the schema does not say it. */
@@ -99,7 +101,8 @@ function callOf({ params, query, body, request, set }: Context, log: Log): Call<
 function hookOf({ method, path, query, body, answer }: Operation, about: About, tag: string) {
   const { access, summary, description, also = [], withoutBody } = about;
   // What writes may find the database locked by another process for longer than it waits.
-  const failures = method === "GET" ? (about.failures ?? []) : [...new Set([...(about.failures ?? []), 503 as const])];
+  const own = about.failures ?? [];
+  const failures = method === "GET" || about.onlyReads === true ? own : [...new Set([...own, 503 as const])];
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => String(name));
   const isOptional = withoutBody === "allowed" || withoutBody === "an empty one";
   return {

@@ -17,18 +17,23 @@ import { until } from "./until.ts";
 export interface LoneCoordinator {
   manager: Manager;
   redis: RedisServer;
+  /** The file. */
+  database: string;
   /** Sends any text to the events' channel. */
   publish(text: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-export async function startLoneCoordinator(settings: ClusterSettings): Promise<LoneCoordinator> {
+/** `patience`: how long it waits for a lock on the database, milliseconds. */
+export async function startLoneCoordinator(
+  settings: ClusterSettings & { patience?: number },
+): Promise<LoneCoordinator> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-lone-"));
   const redis = await startRedis();
   const toml = coordinatorToml(join(directory, "db.sqlite3"), { ...settings, redisPort: redis.port });
   const config = loadCoordinatorConfig("test", toml, {}).values;
   const newId = () => crypto.randomUUID();
-  const database = openDb(config.db.path, newId);
+  const database = openDb(config.db.path, newId, settings.patience);
   const messengers = redisMessengers(
     config.redis,
     createCodec(config.secrets.api_secret, config.events.accept_unsigned),
@@ -40,6 +45,7 @@ export async function startLoneCoordinator(settings: ClusterSettings): Promise<L
   return {
     manager: new Manager(coordinator.baseUrl),
     redis,
+    database: config.db.path,
     async publish(text) {
       const client = new Redis(redis.port, "127.0.0.1");
       await client.publish("events_all-appproxy", text);

@@ -19,6 +19,8 @@ export interface Documented {
   params: string[];
   query: string[];
   hasBody: boolean;
+  /** It changes what the coordinator's database has. */
+  writes: boolean;
   needsBody: boolean;
 }
 
@@ -53,6 +55,7 @@ function read(
     params: named("path"),
     query: named("query"),
     hasBody: requestBody !== undefined,
+    writes: (method !== "GET" && !path.endsWith("/token")) || /\/proxy\/(auth|.*\/delete)$/.test(path),
     needsBody: requestBody?.required === true,
   };
 }

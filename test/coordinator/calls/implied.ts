@@ -16,6 +16,7 @@ export function impliedBy(call: Documented, { good }: AnyPlan): Example[] {
     ...(call.hasBody ? badBodies(call, good) : []),
     ...(call.refusals.includes(413) ? tooLong(call, good) : []),
     ...(call.guard === "public" ? [] : badParams(call, good)),
+    ...(call.writes ? [whileLocked(good)] : []),
   ];
 }
 
@@ -90,6 +91,18 @@ function tooLong({ guard }: Documented, good: Good): Example[] {
     long("a body over the large limit", LARGE + 1, LARGE),
     ...(guard === "public" ? [] : [long("a body over the small limit with another secret", SMALL + 1, SMALL, { "X-BackendAI-Token": "x" })]), // prettier-ignore
   ];
+}
+
+/** What waits for the database's lock is told so in time. */
+function whileLocked(good: Good): Example {
+  return {
+    place: "locked",
+    status: 503,
+    what: "a database that another process has locked",
+    ask: good,
+    says: (answer) =>
+      expectProblem(answer, "service-unavailable", "The database is locked by another process; try again"),
+  };
 }
 
 function badParams({ params, refusals }: Documented, good: Good): Example[] {

@@ -1,6 +1,7 @@
 /** The coordinators that examples of refusals are for, each as a test's file starts it. */
 import { startCluster } from "../../support/cluster.ts";
 import { startFakeWorker } from "../../support/fake-worker.ts";
+import { holdLock } from "../../support/lock.ts";
 import { startLoneCoordinator } from "../../support/lone-coordinator.ts";
 import { startRedis } from "../../support/redis.ts";
 import { until } from "../../support/until.ts";
@@ -12,6 +13,8 @@ export interface Started {
   stage: Stage;
   /** Of the worker's own API; of a worker that only acknowledges, none. */
   workerApi: string;
+  /** Holds what the place is about while a call is made; undefined where that is always so. */
+  during?: () => Promise<AsyncDisposable>;
   stop(): Promise<void>;
 }
 
@@ -44,16 +47,20 @@ export const places: Record<Place, () => Promise<Started>> = {
   empty: () => startLone({}),
   deaf: () => startLone({ circuit_ack_timeout: 0.1 }, "deaf"),
   adrift: () => startLone({}, "adrift"),
+  locked: () => startLone({}, "locked"),
   closed: () => startLone({ metric_access_allowed_hosts: ["192.0.2.0/24"] }),
 };
 
 // --- internal ---
 
+/** Milliseconds. */
+const PATIENCE = 50;
+
 /** Beside it a worker that only acknowledges; `deaf`: not even that; `adrift`: when it has, Redis goes. */
-async function startLone(coordinator: Record<string, unknown>, fault?: "deaf" | "adrift"): Promise<Started> {
-  const lone = await startLoneCoordinator({ coordinator });
+async function startLone(coordinator: Record<string, unknown>, fault?: "deaf" | "adrift" | "locked"): Promise<Started> {
+  const lone = await startLoneCoordinator({ coordinator, ...(fault === "locked" ? { patience: PATIENCE } : {}) });
   const stage = new Stage(lone.manager);
-  const both = { authority: "worker-1", accepted_traffics: ["interactive", "inference"] };
+  const both = { authority: "worker-1", accepted_traffics: ["interactive", "inference"], port_range: [20_000, 20_299] };
   const worker = fault === undefined ? null : await startFakeWorker(lone.manager, lone.redis.port, both);
   if (worker !== null && fault === "deaf") worker.answers = false;
   if (fault === "adrift") {
@@ -64,9 +71,15 @@ async function startLone(coordinator: Record<string, unknown>, fault?: "deaf" | 
   return {
     stage,
     workerApi: "",
+    ...(fault === "locked" ? { during: () => locked(lone.database) } : {}),
     async stop() {
       await worker?.stop();
       await lone.stop();
     },
   };
+}
+
+async function locked(database: string): Promise<AsyncDisposable> {
+  const lock = await holdLock(database);
+  return { [Symbol.asyncDispose]: () => lock.release() };
 }

@@ -22,7 +22,9 @@ describe.each(Object.keys(places) as Place[])("at a coordinator that is %s", (pl
     const { stage } = started;
     const given = await ask(stage);
     const before = await stage.state();
-    const answer = await stage.send(name, given, await headers?.());
+    const theirs = await headers?.();
+    const held = await started.during?.();
+    const answer = await stage.send(name, given, theirs).finally(() => held?.[Symbol.asyncDispose]());
     expect(answer.status).toBe(status);
     says(answer);
     const { circuits, slots, workers } = await stage.state();
