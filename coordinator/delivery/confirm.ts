@@ -24,15 +24,11 @@ export interface Found {
   state: State;
 }
 
-export interface Confirmations {
+export interface Confirmations extends Withdrawals {
   /** Waits until a worker serves the circuit as found. One that is late is taken back, unless it served before. */
   wait(found: Found, requestId: string | null): Promise<Confirmation>;
   /** Resolves when the circuits' workers do as these rows say, a second later at the latest: who is late does so soon. */
   applied(rows: readonly store.CircuitRow[]): Promise<void>;
-  /** Takes a circuit back that nobody can serve, unless it was served before or was changed meanwhile. */
-  takeBack: Withdrawals["takeBack"];
-  /** Does not try again what could not be taken back. */
-  stop: Withdrawals["stop"];
 }
 
 interface Services {
@@ -102,7 +98,7 @@ export function createConfirmations(
     }
   }
 
-  return { wait, applied, takeBack: withdrawals.takeBack, stop: withdrawals.stop };
+  return { ...withdrawals, wait, applied };
 }
 
 /** No worker has said in time that it serves a circuit. */
