@@ -81,13 +81,14 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
     baseUrl,
     async stop() {
       clearInterval(asking);
-      await platform.stop();
-      await periodic.stop();
       services.confirmations.stop();
-      // Calls that wait end with it, and new ones are not taken meanwhile.
-      const noted = acknowledgements.stop();
-      if (app.server !== null) await stopServer(app.server);
-      await noted;
+      // Each may wait for the database. Calls that wait end with the acknowledgements, and new ones are not taken meanwhile.
+      await Promise.all([
+        platform.stop(),
+        periodic.stop(),
+        acknowledgements.stop(),
+        app.server === null ? null : stopServer(app.server),
+      ]);
       await publisher.stop();
       log.info("coordinator is down");
     },

@@ -9,6 +9,8 @@ import { insertCircuit, removeCircuit } from "../../../coordinator/store/circuit
 import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { getWorker, upsertWorker } from "../../../coordinator/store/workers.ts";
+import { atEnd } from "../../support/at-end.ts";
+import { holdLock } from "../../support/lock.ts";
 import { newCircuit, NOW, portRegistration } from "../../support/rows.ts";
 import { WORKER } from "../../support/values.ts";
 
@@ -144,4 +146,20 @@ test("only a transaction can write", () => {
   const writing = () => store.readNow((q) => insertCircuit(q, newCircuit({ port: 10_205 })));
   expect(writing).toThrow("nor write without one");
   expect(store.readNow((q) => getCircuit(q, WORKER))).toBeUndefined();
+});
+
+test("what has waited for a lock runs one a turn: what follows a commit comes before the next one", async () => {
+  const path = join(directory, "c.sqlite3");
+  const patient = openDb(path, () => crypto.randomUUID(), 60_000);
+  atEnd(() => patient.close());
+  const lock = await holdLock(path);
+  atEnd(() => lock.release());
+  const order: string[] = [];
+  const all = [1, 2, 3].map(async (at) => {
+    await patient.transaction(cause, () => void order.push(`${at} runs`));
+    order.push(`${at} is over`);
+  });
+  await lock.release();
+  await Promise.all(all);
+  expect(order).toEqual(["1 runs", "1 is over", "2 runs", "2 is over", "3 runs", "3 is over"]);
 });
