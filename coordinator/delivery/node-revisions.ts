@@ -7,7 +7,8 @@ import { reason } from "../../shared/failure.ts";
 import type { Deps } from "../deps.ts";
 import type { Query } from "../store/store.ts";
 import type { CircuitRow } from "../store/circuits.ts";
-import { getWorker, livingNodes } from "../store/workers.ts";
+import { getWorker } from "../store/workers.ts";
+import { livingNodes } from "../store/nodes.ts";
 
 export interface NodeRevisions {
   /** A node has this revision of its worker. */

@@ -16,6 +16,7 @@ import type { Deps } from "../deps.ts";
 import type { Query } from "../store/store.ts";
 import { isoTime } from "../../shared/values.ts";
 import * as workers from "../store/workers.ts";
+import { liveReports, liveNodes } from "../store/nodes.ts";
 
 export interface HealthService {
   status(): Promise<StatusAnswer>;
@@ -29,7 +30,7 @@ export function createHealthService({ database, now }: Deps): HealthService {
   /** What all living nodes say of every route, by circuit and route. */
   function reports(q: Query): (circuitId: string, routeId: string) => RouteReport | undefined {
     const known = new Map<string, RouteReport>();
-    for (const { circuit_id: circuitId, routes } of workers.liveReports(q, now()).flat()) {
+    for (const { circuit_id: circuitId, routes } of liveReports(q, now()).flat()) {
       for (const route of routes) {
         const key = `${circuitId} ${route[0]}`;
         known.set(key, worse(known.get(key), route));
@@ -84,7 +85,7 @@ export function createHealthService({ database, now }: Deps): HealthService {
           authority: one.authority,
           available_slots: one.frontendMode === "wildcard" ? -1 : one.available,
           occupied_slots: one.occupied,
-          ha_setup: workers.liveNodes(q, one.id, now()) > 1,
+          ha_setup: liveNodes(q, one.id, now()) > 1,
         })),
       })),
     summary: async () => summaryOf(await database.read(endpoints)),

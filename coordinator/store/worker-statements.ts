@@ -1,4 +1,4 @@
-/** The prepared statements of heartbeats and of the watch over leases: workers.ts runs them all the time. */
+/** The prepared statements of heartbeats and of the watch over leases: workers.ts and nodes.ts run them all the time. */
 import { and, count, eq, gt, lt, lte, notExists, sql } from "drizzle-orm";
 import { prepared, preparedWrite, rowOf } from "./prepared.ts";
 import { appFilters, nodes, workers } from "./schema.ts";
@@ -9,7 +9,7 @@ const thisNode = and(eq(nodes.workerId, arg("workerId")), eq(nodes.nodeId, arg("
 export const upsertNode = preparedWrite((db) =>
   db
     .insert(nodes)
-    // Encoded by workers.ts: Drizzle would make false of a null that comes later.
+    // Encoded by nodes.ts: Drizzle would make false of a null that comes later.
     .values({
       ...rowOf(nodes),
       agrees: sql`${arg("agrees")}`,

@@ -1,8 +1,7 @@
 /** SQL of workers, their nodes, filters and free ports. */
-import { and, asc, count, eq, gt, isNotNull, or, sql } from "drizzle-orm";
+import { and, asc, count, eq, gt, or, sql } from "drizzle-orm";
 import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
 import type { AppMode, FrontendMode } from "../../shared/protocol/schema/circuit.ts";
-import type { RouteReports } from "../../shared/protocol/schema/health.ts";
 import type { AppFilter, Worker, WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import { isoTime } from "../../shared/values.ts";
 import { readerOf, writerOf } from "./session.ts";
@@ -12,19 +11,8 @@ import { appFilters, circuits, nodes, workers } from "./schema.ts";
 import { blockedOf, closedCounts } from "./blocked-ports.ts";
 import { slotCounts } from "./slot-counts.ts";
 import { slotsOf, syncFreePorts } from "./slots.ts";
-import {
-  clampSeen,
-  countLiving,
-  deleteExpired,
-  deleteNode,
-  selectFiltersOf,
-  selectLivingNodes,
-  selectNode,
-  selectSilent,
-  shortenLeases,
-  updateSeen,
-  upsertNode,
-} from "./worker-statements.ts";
+import { liveNodes } from "./nodes.ts";
+import { clampSeen, selectFiltersOf, selectSilent, shortenLeases } from "./worker-statements.ts";
 
 export type WorkerRow = typeof workers.$inferSelect;
 
@@ -68,76 +56,6 @@ export function upsertWorker(tx: Tx, wanted: WorkerRegistration, newId: string, 
   return row;
 }
 
-/** What a node says of itself with a heartbeat; see the table's columns. */
-export type Said = Pick<typeof nodes.$inferSelect, "revision" | "agrees" | "usageDelayed" | "routeReports">;
-
-/** Renews a node's lease until `leaseUntil` (epoch milliseconds), and with it the worker's life. */
-export function renewLease(
-  tx: Tx,
-  { workerId, nodeId }: Pick<typeof nodes.$inferSelect, "workerId" | "nodeId">,
-  { revision, agrees, usageDelayed, routeReports }: Said,
-  leaseUntil: number,
-): void {
-  const { now } = tx.cause;
-  upsertNode(tx).run({
-    workerId,
-    nodeId,
-    leaseUntil,
-    revision,
-    agrees: agrees === null ? null : Number(agrees),
-    usageDelayed: Number(usageDelayed),
-    routeReports: routeReports === null ? null : JSON.stringify(routeReports),
-    registeredAt: now,
-  });
-  updateSeen(tx).run({ workerId, now });
-}
-
-/** What the nodes with a live lease say of the kernels of model services. */
-export function liveReports(q: Query, now: number): RouteReports[] {
-  return readerOf(q)
-    .select({ reports: nodes.routeReports })
-    .from(nodes)
-    .where(and(gt(nodes.leaseUntil, now), isNotNull(nodes.routeReports)))
-    .all()
-    .map(({ reports }) => reports ?? []);
-}
-
-/** Ends a node's lease; gives how many live ones the worker has left. */
-export function endLease(tx: Tx, workerId: string, nodeId: string, now: number): number {
-  deleteNode(tx).run({ workerId, nodeId });
-  return liveNodes(tx, workerId, now);
-}
-
-export function hasNode(q: Query, workerId: string, nodeId: string): boolean {
-  return selectNode(q).get({ workerId, nodeId }) !== undefined;
-}
-
-/** Whether a node has said that it could not write its users' activity. */
-export function hasDelayedUsage(q: Query, workerId: string, nodeId: string): boolean {
-  const said = readerOf(q)
-    .select({ delayed: nodes.usageDelayed })
-    .from(nodes)
-    .where(and(eq(nodes.workerId, workerId), eq(nodes.nodeId, nodeId)))
-    .get();
-  return said?.delayed ?? false;
-}
-
-/** Nodes of the original's workers have no ids: they are one node per authority under this name. */
-export const NAMELESS_NODE = "(unnamed)";
-
-/** The ids of a worker's living nodes; the original's have none. */
-export function livingNodes(q: Query, workerId: string, now: number): string[] {
-  return selectLivingNodes(q)
-    .all({ workerId, now })
-    .map(({ id }) => id)
-    .filter((id) => id !== NAMELESS_NODE);
-}
-
-/** How many nodes with a live lease serve a worker. */
-export function liveNodes(q: Query, workerId: string, now: number): number {
-  return countLiving(q).get({ workerId, now })?.nodes ?? 0;
-}
-
 export function setStatus(tx: Tx, workerId: string, status: WorkerRow["status"], now: number): void {
   writerOf(tx).update(workers).set({ status, updatedAt: now }).where(eq(workers.id, workerId)).run();
 }
@@ -157,10 +75,6 @@ export function unknownUse(q: Query, now: number): Set<string> {
     .where(and(eq(nodes.usageDelayed, true), gt(nodes.leaseUntil, now)))
     .all();
   return new Set([...lost, ...delayed].map(({ id }) => id));
-}
-
-export function dropExpiredNodes(tx: Tx, now: number): void {
-  deleteExpired(tx).run({ now });
 }
 
 /** Workers called alive that have no lease and were last heard of before `before`. */

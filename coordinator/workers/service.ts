@@ -21,6 +21,15 @@ import { registrationFault } from "./registration.ts";
 import { slotsOf } from "../store/slots.ts";
 import type { Refusals } from "../circuits/refusals.ts";
 import * as store from "../store/workers.ts";
+import {
+  type Said,
+  renewLease,
+  endLease,
+  hasNode,
+  hasDelayedUsage,
+  NAMELESS_NODE,
+  dropExpiredNodes,
+} from "../store/nodes.ts";
 
 export interface WorkerService {
   register(wanted: WorkerRegistration): Promise<RegisteredWorker>;
@@ -54,8 +63,8 @@ export function createWorkerService(
   const told = { home_url: config.proxy_coordinator.home_url };
   const cause = { requestId: null, now };
 
-  function renew(tx: Tx, id: string, nodeId: string | null | undefined, said: store.Said): void {
-    store.renewLease(tx, { workerId: id, nodeId: nodeId ?? store.NAMELESS_NODE }, said, tx.cause.now + lease);
+  function renew(tx: Tx, id: string, nodeId: string | null | undefined, said: Said): void {
+    renewLease(tx, { workerId: id, nodeId: nodeId ?? NAMELESS_NODE }, said, tx.cause.now + lease);
   }
 
   function noteSeen({ authority }: store.WorkerRow): void {
@@ -69,8 +78,7 @@ export function createWorkerService(
     const { row, agrees } = await database.transaction(cause, (tx) => {
       const row = known(tx, id);
       // A node that left, or was thought dead long ago, starts anew: its registration may have changed meanwhile.
-      if (row.status === "TERMINATED" && !store.hasNode(tx, id, nodeId ?? store.NAMELESS_NODE))
-        throw notFound("worker");
+      if (row.status === "TERMINATED" && !hasNode(tx, id, nodeId ?? NAMELESS_NODE)) throw notFound("worker");
       // Of another revision it can't be said: events are on their way.
       const agrees = digest === null || revision !== row.revision ? null : digest === row.digest;
       renew(tx, id, nodeId, { revision, agrees, usageDelayed: usageDelayed ?? false, routeReports: routes ?? null });
@@ -93,7 +101,7 @@ export function createWorkerService(
       const { row, answer } = await database.transaction(cause, (tx) => {
         const row = store.upsertWorker(tx, wanted, newId(), tx.cause.now);
         // What it could not write before is not written by coming back.
-        const usageDelayed = store.hasDelayedUsage(tx, row.id, wanted.node_id ?? store.NAMELESS_NODE);
+        const usageDelayed = hasDelayedUsage(tx, row.id, wanted.node_id ?? NAMELESS_NODE);
         renew(tx, row.id, wanted.node_id, { revision: null, agrees: null, usageDelayed, routeReports: null });
         return { row, answer: store.toWorker(tx, known(tx, row.id), tx.cause.now) };
       });
@@ -106,7 +114,7 @@ export function createWorkerService(
         const row = known(tx, id);
         // Leases that ran out while there was no coordinator say nothing of their nodes.
         const asOf = tx.cause.now - observation.since() < lease ? 0 : tx.cause.now;
-        const left = store.endLease(tx, id, nodeId ?? store.NAMELESS_NODE, asOf);
+        const left = endLease(tx, id, nodeId ?? NAMELESS_NODE, asOf);
         if (left === 0) store.setStatus(tx, id, "TERMINATED", tx.cause.now);
         return { row, left };
       });
@@ -142,7 +150,7 @@ export function createWorkerService(
         const at = tx.cause.now;
         store.clampToNow(tx, at, lease);
         if (at - observation.since() < timeout) return [];
-        store.dropExpiredNodes(tx, at);
+        dropExpiredNodes(tx, at);
         // With what is read, in one transaction: another coordinator may hear of one of them right now.
         const silent = store.silentWorkers(tx, at - timeout);
         for (const { id } of silent) store.setStatus(tx, id, "LOST", at);

@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
-import { dropExpiredNodes, getWorker, liveNodes, NAMELESS_NODE, renewLease, upsertWorker } from "../../../coordinator/store/workers.ts"; // prettier-ignore
+import { dropExpiredNodes, liveNodes, NAMELESS_NODE, renewLease } from "../../../coordinator/store/nodes.ts";
+import { getWorker, upsertWorker } from "../../../coordinator/store/workers.ts";
 import type { WorkerRegistration } from "../../../shared/protocol/schema/worker.ts";
 import { WORKER } from "../../support/values.ts";
 import { read, write } from "../../support/store.ts";
