@@ -31,8 +31,8 @@ export interface Facts {
   /** The way to the token's kernel. */
   route: Route;
   /**
-   * This request has had a circuit before, and another one has changed that since. What the other made of it is accepted,
-   * so that two requests never undo each other in turn.
+   * This request has had a circuit before, which another one has changed since or its worker has refused. What another made
+   * of one that can stay is accepted, so that two requests never undo each other in turn.
    */
   again: boolean;
   /**
@@ -51,14 +51,15 @@ export type Plan =
   | { kind: "move"; row: CircuitRow; change: Partial<Content> | null; takesOver: boolean };
 
 export function planOpen({ existing, route, again, rivals }: Facts): Plan {
-  const change = again ? null : (existing?.change ?? null);
-  if (existing?.canStay === true && (existing.leadsThere || again)) return keep(existing.row, change);
-  if (existing?.leadsThere === true) return { kind: "move", row: existing.row, change, takesOver: false };
+  if (existing?.canStay === true && (existing.leadsThere || again))
+    return keep(existing.row, again ? null : existing.change);
+  if (existing?.leadsThere === true)
+    return { kind: "move", row: existing.row, change: existing.change, takesOver: false };
   const takesOver = rivals !== "none";
   // Who heard of the kernel later keeps it, and so does who took it while this request waited.
   if (takesOver && (again || rivals === "newer")) return { kind: "refuse" };
   if (existing === null) return { kind: "create", takesOver };
-  const { row, canStay } = existing;
+  const { row, canStay, change } = existing;
   return { kind: canStay ? "change" : "move", row, change: { ...change, routeInfo: [route] }, takesOver };
 }
 

@@ -4,10 +4,11 @@
  * | its worker             | its slot                        | plan                                                 |
  * |------------------------|---------------------------------|------------------------------------------------------|
  * | there is no circuit    |                                 | create                                               |
- * | away, or alive         | refused, or the worker is away  | move as wished, if this call made it and none served |
+ * | any                    | refused, or the worker is away  | move as wished, if this call made it and none served |
  * | gone                   |                                 | move if possible, else stay                          |
  * | alive                  | lost, or refused                | move if possible, else stay, and say so              |
- * | alive, away for a time | its own                         | stay: change it, or leave it as it is                |
+ * | alive                  | its own                         | stay: change it, or leave it as it is                |
+ * | away                   | any                             | stay, and nobody waits for it                        |
  *
  * Pure: service.ts reads the facts and carries the plan out, in one transaction.
  */
@@ -19,13 +20,16 @@ export interface Facts {
   /** `gone`: away for longer than a URL that clients have is kept for it. */
   worker: "alive" | "away" | "gone";
   /**
-   * Of a living worker. `lost`: it has come back with another range or mode. `refused`: it can't open the port, and the
+   * Counts of a living worker. `lost`: it has come back with another range or mode. `refused`: it can't open the port, and the
    * circuit is to have another.
    */
   slot: "its own" | "lost" | "refused";
   /** A node has served the circuit: clients may have its URL. */
   everServed: boolean;
-  /** This call has made or changed the circuit before, and another has changed it since: what that made of it is accepted. */
+  /**
+   * This call has had the circuit before, which another has changed since or its worker has refused: what another made of it
+   * is accepted.
+   */
   again: boolean;
   /** What the call changes of it; null for nothing. */
   change: Partial<Content> | null;
