@@ -47,7 +47,7 @@ export const places: Record<Place, () => Promise<Started>> = {
   empty: () => startLone({}),
   deaf: () => startLone({ circuit_ack_timeout: 0.1 }, "deaf"),
   adrift: () => startLone({}, "adrift"),
-  locked: () => startLone({}, "locked"),
+  locked: () => startLone({ worker_heartbeat_timeout: 3600 }, "locked"),
   closed: () => startLone({ metric_access_allowed_hosts: ["192.0.2.0/24"] }),
 };
 

@@ -27,7 +27,8 @@ test("no call is taken while an acknowledgement waits to be noted", async () => 
   expect((await opening).status).toBe(200);
   let hasStopped = false;
   void stop().then(() => (hasStopped = true));
-  await until(() => fetch(`${lone.manager.baseUrl}/health/livez`).then(() => false, () => true)); // prettier-ignore
+  const livez = () => fetch(`${lone.manager.baseUrl}/health/livez`, { keepalive: false });
+  await until(() => livez().then(() => false, () => true)); // prettier-ignore
   expect(hasStopped).toBe(false);
   await lock.release();
   await stopping;
