@@ -1,4 +1,4 @@
-/** SQL of workers, their nodes, filters and free ports. */
+/** SQL of workers, their filters and free ports. */
 import { and, asc, count, eq, gt, or, sql } from "drizzle-orm";
 import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
 import type { AppMode, FrontendMode } from "../../shared/protocol/schema/circuit.ts";

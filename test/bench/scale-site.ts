@@ -1,6 +1,6 @@
 /**
  * A site for the scale benchmark: a coordinator as a process of its own on a real SQLite file and a real Redis, and twenty
- * simulated workers: registered through the API, they send heartbeats, look for changes and acknowledge as real nodes do.
+ * simulated workers: registered through the API, they send heartbeats, poll for changes and acknowledge as real nodes do.
  * One subscription hears for all of them, so that the simulation costs less than what is measured.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -33,7 +33,7 @@ export interface Site {
 }
 
 const HEARTBEAT_MS = 10_000;
-const LOOK_MS = 2500;
+const POLL_MS = 2500;
 
 /** Starts one with so many workers, and `each` circuits a worker. */
 export async function startSite(name: string, workerCount: number, each: number): Promise<Site> {
@@ -127,17 +127,17 @@ async function register(manager: Manager, at: number): Promise<Site["workers"][n
   return { id, nodeId: String(wanted.node_id), revision: Number(body["revision"]), epoch: String(epoch) };
 }
 
-/** Heartbeats and looks, spread over their periods. */
+/** Heartbeats and polls, spread over their periods. */
 function live(manager: Manager, worker: Site["workers"][number]): ReturnType<typeof setInterval>[] {
   const beat = async () => {
     const said = { node_id: worker.nodeId, revision: worker.revision, slots: false };
     worker.revision = Number((await manager.api("PATCH", `/api/worker/${worker.id}`, said)).body["revision"]);
   };
-  const look = async () => {
+  const poll = async () => {
     const { id, revision, epoch } = worker;
     await manager.api("GET", `/api/worker/${id}/circuits?since=${revision}&epoch=${epoch}`);
   };
   // A call that fails is seen in the figures' own calls.
   const often = (work: () => Promise<void>, ms: number) => setInterval(() => void work().catch(() => undefined), ms * (0.9 + Math.random() / 5)); // prettier-ignore
-  return [often(beat, HEARTBEAT_MS), often(look, LOOK_MS)];
+  return [often(beat, HEARTBEAT_MS), often(poll, POLL_MS)];
 }

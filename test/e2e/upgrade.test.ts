@@ -190,7 +190,7 @@ describe("a successor", () => {
     const second = await run();
     const third = spawnService("worker/main.ts", ["--config", file]);
     expect(await third.process.exited).toBe(1);
-    expect(await third.stderr).toContain(`worker "${authority}" is being taken over already; wait until the old process has ended`); // prettier-ignore
+    expect(await third.stderr).toContain(`worker "${authority}" is being taken over already; wait until the older process has ended`); // prettier-ignore
     expect(await first.stop()).toBe(0);
     expect((await fetch(origin, { headers: { cookie } })).status).toBe(200);
     await load.stop();

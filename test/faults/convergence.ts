@@ -4,7 +4,7 @@ import type { Cluster, Node } from "./cluster.ts";
 import { readDatabase, type Stored } from "./database.ts";
 
 /** Asks again so often. Milliseconds. */
-const LOOK_MS = 25;
+const POLL_MS = 25;
 
 export interface Health {
   revision: number | null;
@@ -28,7 +28,7 @@ export async function converge(cluster: Cluster, since: number, ms: number): Pro
     const after = performance.now() - since;
     if (typeof difference !== "string") return { after, stored: difference };
     if (after > ms) return difference;
-    await Bun.sleep(LOOK_MS);
+    await Bun.sleep(POLL_MS);
   }
 }
 

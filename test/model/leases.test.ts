@@ -132,17 +132,17 @@ test(
 );
 
 const TIMEOUT = 30_000;
-/** A node's lease, and between two looks of a coordinator. */
-const [LEASE, LOOK] = [TIMEOUT / 2, 2000];
+/** A node's lease, and between two checks of a coordinator. */
+const [LEASE, CHECK] = [TIMEOUT / 2, 2000];
 const NODES = ["n0", "n1"];
 const { id } = write(store, (tx) => upsertWorker(tx, portRegistration("w"), "w", START));
 
-type NodeStep = { kind: "beat" | "leave"; node: string } | { kind: "wait"; looks: number } | { kind: "restart" };
+type NodeStep = { kind: "beat" | "leave"; node: string } | { kind: "wait"; checks: number } | { kind: "restart" };
 const node = fc.constantFrom(...NODES);
 const nodeSteps = [
   { weight: 10, arbitrary: fc.record({ kind: fc.constant("beat" as const), node }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("leave" as const), node }) },
-  { weight: 15, arbitrary: fc.record({ kind: fc.constant("wait" as const), looks: fc.integer({ min: 1, max: 6 }) }) },
+  { weight: 15, arbitrary: fc.record({ kind: fc.constant("wait" as const), checks: fc.integer({ min: 1, max: 6 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("restart" as const) }) },
 ];
 
@@ -156,11 +156,11 @@ test(
   TIMEOUT_MS,
 );
 
-/** A coordinator that looks every two seconds, and what it should know on paper. */
+/** A coordinator that checks every two seconds, and what it should know on paper. */
 async function playNodes(steps: readonly (NodeStep | { kind: "nothing" })[]): Promise<void> {
   let now = START;
   let steady = 0;
-  let { service, look } = startService(() => now, () => steady); // prettier-ignore
+  let { service, check } = startService(() => now, () => steady); // prettier-ignore
   let heardSince = now;
   let lastBeat = now;
   let status = "ALIVE";
@@ -184,12 +184,12 @@ async function playNodes(steps: readonly (NodeStep | { kind: "nothing" })[]): Pr
       if (left === 0) status = "TERMINATED";
     }
     if (step.kind === "restart") {
-      ({ service, look } = startService(() => now, () => steady)); // prettier-ignore
+      ({ service, check } = startService(() => now, () => steady)); // prettier-ignore
       heardSince = now;
     }
-    for (let turn = 0; step.kind === "wait" && turn < step.looks; turn++) {
-      [now, steady] = [now + LOOK, steady + LOOK];
-      await look();
+    for (let turn = 0; step.kind === "wait" && turn < step.checks; turn++) {
+      [now, steady] = [now + CHECK, steady + CHECK];
+      await check();
       if (now - heardSince < TIMEOUT) continue;
       for (const [name, end] of until) if (end <= now) until.delete(name);
       if (status === "ALIVE" && until.size === 0 && now - lastBeat > TIMEOUT) status = "LOST";
@@ -206,8 +206,8 @@ async function playNodes(steps: readonly (NodeStep | { kind: "nothing" })[]): Pr
 const config = coordinatorConfig(`[proxy_coordinator]\nworker_heartbeat_timeout = ${TIMEOUT / 1000}\n`).values;
 const { bus, live } = memoryMessengers(silentLog())(createCodec(API_KEY, false));
 
-/** What starts with a coordinator; `look` is its periodic work. */
-function startService(now: () => number, steady: () => number): { service: WorkerService; look: () => Promise<void> } {
+/** What starts with a coordinator; `check` is its periodic work. */
+function startService(now: () => number, steady: () => number): { service: WorkerService; check: () => Promise<void> } {
   const observation = createObservation(now, steady);
   const deps = { config, database: store, bus, live, log: silentLog(), now, newId: () => crypto.randomUUID() };
   const service = createWorkerService(deps, observation, createNodeRevisions(deps), {
@@ -216,7 +216,7 @@ function startService(now: () => number, steady: () => number): { service: Worke
   });
   return {
     service,
-    async look() {
+    async check() {
       observation.check();
       await service.sweep();
     },

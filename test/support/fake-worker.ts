@@ -32,7 +32,7 @@ export async function startFakeWorker(
     event(event) {
       if (fake.isDeaf || event.payload.target_worker_authority !== registration.authority) return;
       events.push(event);
-      tellPosition(event);
+      tellRevision(event);
       if (!fake.answers) return;
       // A node of ours acknowledges a change of routes too; the original does not.
       const changed = registration["node_id"] !== undefined && event.name === "appproxy_circuit_route_updated_event";
@@ -51,7 +51,7 @@ export async function startFakeWorker(
   // Its words have a connection of their own.
   await until(() => messengers.bus.healthy());
   /** A node of ours says how far it is when circuits have ended. */
-  function tellPosition({ name, payload }: AppProxyEvent): void {
+  function tellRevision({ name, payload }: AppProxyEvent): void {
     const node = registration["node_id"];
     if (typeof node !== "string" || !("revision" in payload) || name === "appproxy_worker_circuit_added_event") return;
     const { revision, epoch = "" } = payload;

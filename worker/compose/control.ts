@@ -12,7 +12,7 @@ import type { Circuits } from "./circuits.ts";
 import type { DataPlane } from "./data-plane.ts";
 import type { Parts } from "./parts.ts";
 
-/** `stop` also ends looks at kernels, and waits for circuits that are being saved. */
+/** `stop` also ends probes of kernels, and waits for circuits that are being saved. */
 export type Control = Sync;
 
 interface ControlDeps {

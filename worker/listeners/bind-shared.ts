@@ -31,7 +31,7 @@ interface BindAddress {
 }
 
 /**
- * Both processes open the port of a new circuit at once: so long one may be in the way of the other, which looks whether
+ * Both processes open the port of a new circuit at once: so long one may be in the way of the other, which checks whether
  * the port is free for a tenth of a millisecond, or for some more when other processes want the processor. Milliseconds.
  */
 const COLLISION_MS = 30;

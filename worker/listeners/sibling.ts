@@ -58,7 +58,7 @@ export async function findSibling(own: OwnAddress, wanted: number | null): Promi
     throw new Error(`${cannot}: its process can't be seen from here: it is another user's, or in another container`);
   if (other !== undefined)
     throw new Error(
-      `${cannot}: worker "${own.authority}" is being taken over already; wait until the old process has ended`,
+      `${cannot}: worker "${own.authority}" is being taken over already; wait until the older process has ended`,
     );
   return siblingOf(host, port, predecessor);
 }
@@ -139,7 +139,7 @@ async function whyForeign(own: OwnAddress): Promise<string | null> {
     if (said["takeover"] !== "busy")
       return `worker "${authority}" runs already, without proxy_worker.share_ports; stop it first`;
     if (performance.now() > end)
-      return `worker "${authority}" is being taken over already; wait until the old process has ended`;
+      return `worker "${authority}" is being taken over already; wait until the older process has ended`;
     await Bun.sleep(CHECK_MS);
   }
 }

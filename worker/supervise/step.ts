@@ -72,7 +72,7 @@ function startLater(state: State, said: Effect, { pause: { most } }: Limits): St
 
 function serves(state: State, { id, stopMs }: { id: number; stopMs: number }, { pause, graceMs }: Limits): Step {
   const process = alive(state).find((one) => one.id === id);
-  // One that was given up has been told to go: the older one has to stay.
+  // One that was given up has been told to go: the old one has to stay.
   if (process === undefined || process.leavesIn !== null || state.stopping) return only(state);
   const ready = { ...process, served: true, stopMs };
   const next = { ...state, hasServed: true, pause: pause.first };

@@ -74,7 +74,7 @@ describe("a port that another process has", () => {
   test("is set aside until it is free, and shown", async () => {
     const cluster = await start(3);
     const [low] = cluster.ports;
-    const stranger = take(low);
+    const other = take(low);
     const first = await open(cluster);
     expect(await blocked(cluster)).toEqual([low]);
     expect(await workerOf(cluster)).toMatchObject({ available_slots: 1, occupied_slots: 1, blocked_slots: 1 });
@@ -87,7 +87,7 @@ describe("a port that another process has", () => {
     await cluster.manager.api("DELETE", `/api/circuit/${first.id}`);
     // It would be the next one in turn.
     expect((await open(cluster)).port).toBe(low + 2);
-    stranger.free();
+    other.free();
     await until(async () => (await blocked(cluster)).length === 0);
     expect((await open(cluster)).port).toBe(low);
   });
@@ -95,7 +95,7 @@ describe("a port that another process has", () => {
   test("is refused when it is wanted, and given when it is free", async () => {
     const cluster = await start(3);
     const [low] = cluster.ports;
-    const stranger = take(low + 1);
+    const other = take(low + 1);
     for (let again = 0; again < 2; again++) {
       const { status, body } = await open(cluster, { port: low + 1 });
       expect({ status, type: body["type"], msg: body["msg"] }).toEqual({
@@ -105,7 +105,7 @@ describe("a port that another process has", () => {
       });
     }
     expect((await cluster.manager.api("GET", "/api/circuits")).body["circuits"]).toEqual([]);
-    stranger.free();
+    other.free();
     const opened = await until(async () => {
       const one = await open(cluster, { port: low + 1 });
       return one.status === 200 && one;
@@ -131,14 +131,14 @@ describe("a port that another process has", () => {
   test("is each of them: at once 503, nothing is left behind, and it works when one is free", async () => {
     const cluster = await start(3);
     const [low, high] = cluster.ports;
-    const strangers = [low, low + 1, high].map((port) => take(port));
+    const others = [low, low + 1, high].map((port) => take(port));
     for (let again = 0; again < 2; again++) {
       const { status, body } = await open(cluster);
       expect([status, body["type"]]).toEqual([503, "https://api.backend.ai/probs/appproxy/worker-not-available"]);
     }
     expect((await cluster.manager.api("GET", "/api/circuits")).body["circuits"]).toEqual([]);
     expect(await workerOf(cluster)).toMatchObject({ available_slots: 0, blocked_slots: 3 });
-    strangers[1]?.free();
+    others[1]?.free();
     const opened = await until(async () => {
       const one = await open(cluster);
       return one.status === 200 && one;

@@ -67,7 +67,7 @@ test("are written again when Redis comes back empty, and harm nothing while it i
 });
 
 test("of a process that is replaced stay those of the one that replaces it", async () => {
-  const elder = start();
+  const old = start();
   await until(isThere, 30_000, "the entry");
   const before = await redis.hget(KEY, "health_status");
   await until(
@@ -75,7 +75,7 @@ test("of a process that is replaced stay those of the one that replaces it", asy
   );
   const younger = start();
   await until(async () => (await redis.hget(KEY, "health_status")) !== before, 30_000, "the younger one's entry");
-  await elder.stop();
+  await old.stop();
   expect(await isThere()).toBe(true);
   await younger.stop();
   expect(await isThere()).toBe(false);

@@ -1,4 +1,4 @@
-/** The look after routes that are out: real connects, with a short interval. The 10 s are in the contract suite. */
+/** The probes of routes that are out: real connects, with a short interval. The 10 s are in the contract suite. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { reach } from "../../../worker/net/dial.ts";
 import { createProber, type Prober } from "../../../worker/health/recovery.ts";
@@ -36,11 +36,11 @@ function outPool(): { pool: RoutePool; upstream: Upstream; app: ReturnType<typeo
   return { pool, upstream, app };
 }
 
-/** Resolves when another prober has looked so often at a route that never answers. */
+/** Resolves when another prober has probed so often a route that never answers. */
 async function ticks(count: number): Promise<void> {
-  let looks = 0;
+  let probes = 0;
   const clock = createProber(async () => {
-    looks++;
+    probes++;
     return false;
   }, EVERY_MS);
   const pool: RoutePool = new RoutePool({
@@ -52,7 +52,7 @@ async function ticks(count: number): Promise<void> {
   pool.set([route({ kernel_port: 1 }), route({ kernel_port: 2 })], 0);
   const upstream = pool.pick();
   if (upstream !== null) takeOut(pool, upstream);
-  await until(() => looks >= count);
+  await until(() => probes >= count);
   clock.stop();
 }
 
@@ -85,7 +85,7 @@ describe("a route that is out", () => {
     expect(asked).toBe(seen);
   });
 
-  test("that came back by itself and went out again is tried by one look at a time", async () => {
+  test("that came back by itself and went out again is tried by one probe at a time", async () => {
     const { pool, upstream } = outPool();
     for (let time = 0; time < 5; time++) {
       takeOut(pool, upstream);
@@ -94,11 +94,11 @@ describe("a route that is out", () => {
     takeOut(pool, upstream);
     const start = performance.now();
     await until(() => asked >= 5);
-    // Six looks at once would have asked five times at the first.
+    // Six probes at once would have asked five times at the first.
     expect(performance.now() - start).toBeGreaterThan(4 * EVERY_MS);
   });
 
-  test("is left alone after the stop, also by a look that was under way", async () => {
+  test("is left alone after the stop, also by a probe that was under way", async () => {
     const { pool, upstream, app } = outPool();
     atEnd(() => app.stop());
     takeOut(pool, upstream);

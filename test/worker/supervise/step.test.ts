@@ -33,7 +33,7 @@ test("the successor is started beside the one that serves, and told whom it foll
   expect(shown(play(serving, replace, started(2)).effects)).toEqual([{ kind: "limit", id: 2, ms: 60_000 }]);
 });
 
-test("when it serves, the older one is asked to go, and has the time that it said and a little more", () => {
+test("when it serves, the old one is asked to go, and has the time that it said and a little more", () => {
   const { state, effects } = play(replacing, serves(2));
   expect(shown(effects)).toEqual([
     { kind: "limit", id: 2, ms: null },
@@ -55,7 +55,7 @@ describe("a successor that does not serve in time", () => {
     expect(shown(play(given, late(2)).effects)).toEqual([{ kind: "signal", id: 2, signal: "SIGKILL" }]);
   });
 
-  test("takes nothing over any more, also when the older one dies", () => {
+  test("takes nothing over any more, also when the old one dies", () => {
     expect(play(given, serves(2))).toEqual({ state: given, effects: [] });
     const { state, effects: after } = play(given, ended(1, 1));
     expect([state.current, shown(after)]).toEqual([null, [{ kind: "pause", ms: 1000 }]]);
