@@ -12,7 +12,7 @@ let manager: Manager;
 let workers: FakeWorker[] = [];
 
 beforeEach(async () => {
-  lone = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 1, worker_heartbeat_timeout: 1 } });
+  lone = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 1, worker_heartbeat_timeout: 3600 } });
   manager = lone.manager;
 });
 
@@ -26,6 +26,21 @@ async function worker(registration: Record<string, unknown> & { authority: strin
   const started = await startFakeWorker(manager, lone.redis.port, registration);
   workers.push(started);
   return started;
+}
+
+/** For a test in which workers are lost: who sends no heartbeat is, after a second or two. */
+async function impatient(): Promise<void> {
+  await lone.stop();
+  lone = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 10, worker_heartbeat_timeout: 1 } });
+  manager = lone.manager;
+}
+
+/** Sends heartbeats until what it gives is called, or the test ends. */
+function keepAlive(one: FakeWorker): () => void {
+  const timer = setInterval(() => void one.heartbeat().catch(() => undefined), 100);
+  const end = () => clearInterval(timer);
+  atEnd(end);
+  return end;
 }
 
 async function circuits(query = ""): Promise<Record<string, unknown>[]> {
@@ -130,10 +145,14 @@ describe("reuse", () => {
   });
 
   test("of a circuit at a dead worker moves it to a living one", async () => {
+    await impatient();
     const dead = await worker({ authority: "dead" });
+    const die = keepAlive(dead);
     const first = await open({}, {}, session);
+    die();
     await until(async () => (await manager.api("GET", `/api/worker/${dead.id}`)).body["status"] === "LOST");
     const living = await worker({ authority: "living" });
+    keepAlive(living);
     const second = await open({}, {}, session);
     expect(second.body).toMatchObject({ reuse: true, circuit_id: first.body["circuit_id"] as string });
     expect((await circuits()).map((one) => one["worker"])).toEqual([living.id]);
@@ -211,21 +230,20 @@ describe("a circuit that changes", () => {
   });
 
   test("its worker while somebody waits for the old one is waited for at the new one, by both", async () => {
-    const slow = await startLoneCoordinator({ coordinator: { circuit_ack_timeout: 10, worker_heartbeat_timeout: 1 } });
-    atEnd(() => slow.stop());
-    const there = slow.manager;
-    const left = await startFakeWorker(there, slow.redis.port, { authority: "left" });
-    atEnd(() => left.stop());
+    await impatient();
+    const left = await worker({ authority: "left" });
+    const die = keepAlive(left);
     left.answers = false;
-    const token = await there.conf({ kernel_port: 8888, session_id: session });
-    const first = there.auth(token.token, session);
-    await until(async () => (await there.api("GET", `/api/worker/${left.id}`)).body["status"] === "LOST");
-    const right = await startFakeWorker(there, slow.redis.port, { authority: "right" });
-    atEnd(() => right.stop());
-    const second = await there.auth(token.token, session);
+    const token = await manager.conf({ kernel_port: 8888, session_id: session });
+    const first = manager.auth(token.token, session);
+    await until(async () => (await circuits()).length === 1);
+    die();
+    await until(async () => (await manager.api("GET", `/api/worker/${left.id}`)).body["status"] === "LOST");
+    const right = await worker({ authority: "right" });
+    keepAlive(right);
+    const second = await manager.auth(token.token, session);
     expect([second.status, (await first).status]).toEqual([200, 200]);
-    const all = (await there.api("GET", "/api/circuits")).body["circuits"] as Record<string, unknown>[];
-    expect(all.map((one) => one["worker"])).toEqual([right.id]);
+    expect((await circuits()).map((one) => one["worker"])).toEqual([right.id]);
   });
 });
 
@@ -445,7 +463,9 @@ describe("lists", () => {
 
 describe("workers", () => {
   test("register again with their id and circuits; are lost without heartbeats, and return with one", async () => {
+    await impatient();
     const mine = await worker({ authority: "w" });
+    const die = keepAlive(mine);
     await open();
     const again = (await manager.api("PUT", "/api/worker", { ...REGISTRATION, port_range: [30_000, 30_019] })).body;
     expect([again["id"], again["available_slots"], again["occupied_slots"], again["nodes"]]).toEqual([
@@ -455,6 +475,7 @@ describe("workers", () => {
       1,
     ]);
     const status = async () => (await manager.api("GET", `/api/worker/${mine.id}`)).body["status"];
+    die();
     await until(async () => (await status()) === "LOST");
     expect((await open()).status).toBe(503);
     expect(await mine.heartbeat()).toBe(200);

@@ -136,7 +136,7 @@ describe("what a node has said is forgotten", () => {
   });
 
   test("when its lease has run out", async () => {
-    const short = await startLoneCoordinator({ coordinator: { worker_heartbeat_timeout: 1 } });
+    const short = await startLoneCoordinator({ coordinator: { worker_heartbeat_timeout: 10 } });
     atEnd(() => short.stop());
     const node = await startNode(short);
     atEnd(() => node.stop());

@@ -42,6 +42,12 @@ export async function startUsual(
   };
 }
 
+/** A call while the place is as it is about. */
+export async function meanwhile<T>({ during }: Started, call: () => Promise<T>): Promise<T> {
+  await using _held = (await during?.()) ?? null;
+  return await call();
+}
+
 export const places: Record<Place, () => Promise<Started>> = {
   usual: () => startUsual(300, LIMITS),
   empty: () => startLone({}),

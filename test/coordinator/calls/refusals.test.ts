@@ -1,7 +1,6 @@
 /** Every refusal that a call documents: its status, its problem document, and that nothing has come of the request. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import type { Answer } from "../../support/manager.ts";
-import { places, type Started } from "./places.ts";
+import { meanwhile, places, type Started } from "./places.ts";
 import type { Place } from "./plan.ts";
 import { table } from "./table.ts";
 
@@ -19,17 +18,12 @@ describe.each(Object.keys(places) as Place[])("at a coordinator that is %s", (pl
   const title = "$title with $what is $status";
   test.each(examples)(title, isRefused);
 
-  async function meanwhile(send: () => Promise<Answer>): Promise<Answer> {
-    await using _held = (await started.during?.()) ?? null;
-    return await send();
-  }
-
   async function isRefused({ name, ask, headers, says, status }: (typeof examples)[number]): Promise<void> {
     const { stage } = started;
     const given = await ask(stage);
     const before = await stage.state();
     const theirs = await headers?.();
-    const answer = await meanwhile(() => stage.send(name, given, theirs));
+    const answer = await meanwhile(started, () => stage.send(name, given, theirs));
     expect(answer.status).toBe(status);
     says(answer);
     const { circuits, slots, workers } = await stage.state();

@@ -14,7 +14,7 @@ import { workerToml } from "../../support/toml.ts";
 import { until } from "../../support/until.ts";
 import { documented } from "../calls/document.ts";
 import { LIMITS } from "../calls/implied.ts";
-import { places, type Started } from "../calls/places.ts";
+import { meanwhile, places, type Started } from "../calls/places.ts";
 import type { Place } from "../calls/plan.ts";
 import { service, Stage } from "../calls/stage.ts";
 import { table } from "../calls/table.ts";
@@ -41,7 +41,8 @@ describe.each(Object.keys(places) as Place[])("a coordinator that is %s", (place
   const each = [...new Map(examples.map((one) => [`${one.title} ${one.status}`, one])).values()];
 
   test.each(each)("answers $title with $status to any origin", async ({ name, ask, headers, status }) => {
-    const answer = await started.stage.send(name, await ask(started.stage), await headers?.());
+    const [given, theirs] = [await ask(started.stage), await headers?.()];
+    const answer = await meanwhile(started, () => started.stage.send(name, given, theirs));
     expect([answer.status, ...cors(answer)]).toEqual([status, ...ANY]);
   });
 });
