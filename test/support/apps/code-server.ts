@@ -1,7 +1,7 @@
 /** code-server, VS Code in a browser, as a session's container runs it: without a password, in a folder with some files. */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Page } from "playwright-core";
+import { errors, type Page } from "playwright-core";
 import { freePort } from "../ports.ts";
 import { until } from "../until.ts";
 import { serve, type RealApp, type Running } from "./real-app.ts";
@@ -144,18 +144,25 @@ const SEEN = `document.querySelector("h1")?.textContent + ": " + document.queryS
 /** Runs in the page. */
 const MARK_OLD = `document.querySelectorAll(".terminal-wrapper").forEach((one) => one.setAttribute("data-old", ""))`;
 
+/** Which commands there are is decided when their list is opened: too early, one is not among them, and it is opened anew. */
 async function runCommand(page: Page, command: string): Promise<void> {
   const input = page.locator(".quick-input-widget:visible input").first();
-  // A page that is still coming up, or a webview that has just got the keyboard, takes no key.
-  const opened = async () => {
-    await page.keyboard.press("F1");
-    return input.waitFor({ timeout: 5000 }).then(
-      () => true,
-      () => false,
-    );
-  };
-  await until(opened, 240_000, "VS Code's list of commands");
-  await input.fill(`>${command}`);
   const row = ".quick-input-list .monaco-list-row";
-  await page.locator(`${row}[aria-label="${command}"], ${row}[aria-label^="${command},"]`).click();
+  const run = async () => {
+    // A page that is still coming up, or a webview that has just got the keyboard, takes no key.
+    await page.keyboard.press("F1");
+    try {
+      await input.waitFor({ timeout: 5000 });
+      await input.fill(`>${command}`, { timeout: 5000 });
+      await page
+        .locator(`${row}[aria-label="${command}"], ${row}[aria-label^="${command},"]`)
+        .click({ timeout: 15_000 });
+      return true;
+    } catch (error) {
+      if (!(error instanceof errors.TimeoutError)) throw error;
+      await page.keyboard.press("Escape");
+      return false;
+    }
+  };
+  await until(run, 240_000, `VS Code's command ${command}`);
 }
