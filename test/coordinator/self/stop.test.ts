@@ -31,5 +31,5 @@ test("no call is taken while an acknowledgement waits to be noted", async () => 
   await until(() => livez().then(() => false, () => true)); // prettier-ignore
   expect(hasStopped).toBe(false);
   await lock.release();
-  await stopping;
+  await stop();
 });
