@@ -1,0 +1,103 @@
+/**
+ * The field lines of a head or of trailers, as they came (RFC 9112 §5): order, case and repeats stay, so that what is not
+ * changed is passed on as it is. One character is one byte (latin1). Made by head.ts; knows no rule of what may pass.
+ */
+import type { AnswerLines, HeaderEdits } from "../../seam/engine.ts";
+
+export class FieldLines implements AnswerLines {
+  /** `Name: value` and CRLF, line by line. */
+  readonly text: string;
+  /** In lower case, a line each. */
+  readonly names: readonly string[];
+  /** Where each line begins, and where the last one ends. */
+  readonly #starts: readonly number[];
+
+  /** `starts` has one place more than there are names. */
+  constructor(text: string, names: readonly string[], starts: readonly number[]) {
+    this.text = text;
+    this.names = names;
+    this.#starts = starts;
+  }
+
+  /** How many lines have this name, in lower case. */
+  count(name: string): number {
+    let count = 0;
+    for (const one of this.names) if (one === name) count++;
+    return count;
+  }
+
+  /** All values of a name as one (RFC 9110 §5.3), cookies as RFC 6265 has them; null when there is none. */
+  get(name: string): string | null {
+    let joined: string | null = null;
+    for (let at = this.names.indexOf(name); at !== -1; at = this.names.indexOf(name, at + 1)) {
+      const value = this.#valueAt(at);
+      joined = joined === null ? value : `${joined}${name === "cookie" ? "; " : ", "}${value}`;
+    }
+    return joined;
+  }
+
+  /** The values of a name, a line each. */
+  all(name: string): string[] {
+    return this.names.flatMap((one, at) => (one === name ? [this.#valueAt(at)] : []));
+  }
+
+  /** Names in lower case with their values, a line each. */
+  pairs(): [name: string, value: string][] {
+    return this.names.map((name, at) => [name, this.#valueAt(at)]);
+  }
+
+  /** All names, each once. */
+  keys(): Iterable<string> {
+    return new Set(this.names);
+  }
+
+  getSetCookie(): string[] {
+    return this.all("set-cookie");
+  }
+
+  /** The lines after changes: what is set stands where its first line stood, or last; what is added comes last. */
+  edited({ remove, set, add }: HeaderEdits): string {
+    let out = "";
+    let kept = 0;
+    const done: string[] = [];
+    for (const [at, name] of this.names.entries()) {
+      const change = set.find(([one]) => one.toLowerCase() === name);
+      if (change === undefined && !remove.includes(name)) continue;
+      out += this.text.slice(kept, this.#starts[at]);
+      kept = this.#starts[at + 1] ?? this.text.length;
+      if (change === undefined || done.includes(name)) continue;
+      done.push(name);
+      out += `${this.#nameAt(at)}: ${change[1]}\r\n`;
+    }
+    out += this.text.slice(kept);
+    for (const [name, value] of set) if (!done.includes(name.toLowerCase())) out += `${name}: ${value}\r\n`;
+    for (const [name, value] of add) out += `${name}: ${value}\r\n`;
+    return out;
+  }
+
+  // --- internal ---
+
+  #nameAt(at: number): string {
+    const start = this.#starts[at] ?? 0;
+    return this.text.slice(start, start + (this.names[at]?.length ?? 0));
+  }
+
+  #valueAt(at: number): string {
+    const start = (this.#starts[at] ?? 0) + (this.names[at]?.length ?? 0) + 1;
+    return withoutSpace(this.text, start, (this.#starts[at + 1] ?? this.text.length) - 2);
+  }
+}
+
+/** RFC 9110 §5.6.3: OWS is spaces and tabs, and not what `trim` takes besides, such as a byte of UTF-8 that is 0xa0. */
+export function withoutSpace(text: string, from = 0, to = text.length): string {
+  let [start, end] = [from, to];
+  while (start < end && isSpace(text.charCodeAt(start))) start++;
+  while (start < end && isSpace(text.charCodeAt(end - 1))) end--;
+  return text.slice(start, end);
+}
+
+// --- internal ---
+
+function isSpace(code: number): boolean {
+  return code === 32 || code === 9;
+}
