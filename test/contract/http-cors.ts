@@ -45,7 +45,7 @@ export function httpCors(shape: Shape, stage: () => Stage): void {
     const to = await stage().open({ upstream: upstream.port, circuit: { allowed_origins: LISTED } });
     const call = async (method: string, target: string, headers: Pairs, origin = LISTED) => {
       const { head } = await ask(to, target, { method, headers: [["Origin", origin], ...headers] });
-      return [head.status, head.get("access-control-allow-origin"), head.get("access-control-allow-credentials"), head.get("vary")]; // prettier-ignore
+      return [head.status, head.get("access-control-allow-origin"), head.get("access-control-allow-credentials"), head.get("vary") === null ? null : head.all("vary").join(", ")]; // prettier-ignore
     };
     // No browser sends a credential with a preflight.
     const [status, ...cors] = await call("OPTIONS", "/", [...NOBODY, ...PREFLIGHT.slice(1)]);

@@ -113,8 +113,16 @@ async function readChunks(wire: Source): Promise<Body> {
     if (Number.isNaN(size)) throw new Error(`no chunk size: ${JSON.stringify(line)}`);
     const bytes = await wire.read(size);
     if (bytes.length > 0) parts.push(bytes);
+    if (size === 0) return done(await endOfTrailers(wire));
     if (bytes.length < size || (await wire.readThrough("\r\n")) === null) return done(false);
-    if (size === 0) return done(true);
+  }
+}
+
+/** True when they are whole. */
+async function endOfTrailers(wire: Source): Promise<boolean> {
+  for (;;) {
+    const line = await wire.readThrough("\r\n");
+    if (line === null || line === "\r\n") return line !== null;
   }
 }
 

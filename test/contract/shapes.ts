@@ -1,7 +1,7 @@
 /** The lines of the contract, the shapes in which each is tested, and what a stage can be told. */
 
 export interface Shape {
-  engine: "bun";
+  engine: "bun" | "sockets";
   frontend: "port" | "wildcard";
   /** Inside the test's process, or as a process of its own. */
   place: "in process" | "spawned";
@@ -12,6 +12,12 @@ export const SHAPES: Shape[] = [
   { engine: "bun", frontend: "wildcard", place: "in process" },
   { engine: "bun", frontend: "port", place: "spawned" },
   { engine: "bun", frontend: "wildcard", place: "spawned" },
+];
+
+/** Of an engine that is being built: held to the lines about HTTP, and not to be chosen yet. */
+export const IN_THE_MAKING: Shape[] = [
+  { engine: "sockets", frontend: "port", place: "in process" },
+  { engine: "sockets", frontend: "wildcard", place: "in process" },
 ];
 
 export function shapeName({ engine, frontend, place }: Shape): string {

@@ -102,7 +102,7 @@ export interface Echo {
 
 /** What an echo has told. */
 export function told({ bytes }: Body): Echo {
-  return JSON.parse(bytes.toString()) as Echo;
+  return JSON.parse(bytes.toString("latin1")) as Echo;
 }
 
 /** Answers every request, after its body, with these bytes. */

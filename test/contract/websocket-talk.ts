@@ -163,9 +163,9 @@ export function webSocketTalk(shape: Shape): void {
           expect(performance.now() - said).toBeLessThan(owed(CLOSE_LIMIT_MS));
           expect(heard.map(({ opcode }) => opcode)).toEqual([TEXT, CLOSE]);
           expect(closeOf(heard)).toEqual(code === undefined ? [] : [code, reason]);
-          // Who has said goodbye hears the same, and the connections end.
-          expect(closeOf(await from.all())).toEqual(code === undefined ? [] : [code, reason]);
+          // Who has said goodbye hears the same, from the worker or from the other side, and the connections end.
           await to.close(code, reason);
+          expect(closeOf(await from.all())).toEqual(code === undefined ? [] : [code, reason]);
           ends.app.wire.close();
           await Promise.all([ends.client.wire.end(), ends.app.wire.end()]);
         }

@@ -52,7 +52,7 @@ export interface DecideDeps {
   homes: Homes;
   hold: Hold;
   /** Of the engine that carries what is decided. */
-  capabilities: Pick<Capabilities, "trailers">;
+  capabilities: Pick<Capabilities, "trailers" | "tunnels">;
 }
 
 export function createCore(deps: DecideDeps): Core<Entry> {
@@ -159,6 +159,7 @@ function onward(
       app,
       authorization: mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
       trailers: capabilities.trailers,
+      tunnels: capabilities.tunnels,
     }),
     answerEdits: (answer) => answerEdits(answer, { add, cors, rules, host }),
     answered: registers ? (status) => serviceWorkers.fetched(circuit, status) : undefined,

@@ -6,7 +6,7 @@ import type { HeaderEdits, RequestHead } from "../seam/engine.ts";
 /** RFC 9110 §7.6.1: these speak about one connection only; framing is the engine's own. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]);
 
-/** The WebSocket handshake is made anew towards the app. */
+/** Where the WebSocket handshake is made anew towards the app. */
 const HANDSHAKE = new Set([
   "sec-websocket-key",
   "sec-websocket-version",
@@ -51,19 +51,21 @@ export interface RequestWishes {
   authorization: boolean;
   /** Whether trailers of the answer reach the client. */
   trailers: boolean;
+  /** Whether the handshake of a WebSocket is the client's own, not made anew. */
+  tunnels: boolean;
 }
 
 /** What changes in the header lines on their way to the app. */
 export function requestEdits(head: RequestHead, by: ForwardedBy, wishes: RequestWishes): HeaderEdits {
-  const { app, authorization, trailers } = wishes;
+  const { app, authorization, trailers, tunnels } = wishes;
   const dropped = connectionNamed(head.header("connection"));
   const remove: string[] = [];
   const set = forwardedHeaders(by);
   for (const name of head.names()) {
     const lower = name.toLowerCase();
     if (isOurs(lower) || dropped?.has(lower) === true) remove.push(lower);
-    else if (head.upgrade && HANDSHAKE.has(lower)) remove.push(lower);
     else if (lower === "authorization" && !authorization) remove.push(lower);
+    else if (isMadeAnew(lower, head, tunnels)) remove.push(lower);
   }
   const cookie = head.header("cookie");
   if (cookie !== null) {
@@ -106,6 +108,10 @@ const NOTHING: HeaderEdits["add"] = [];
 /** Hop-by-hop, or a word on the way that is ours to give: never passed as it came. */
 function isOurs(lower: string): boolean {
   return isHopByHop(lower) || WAY.has(lower) || (lower.includes("_") && isDisguised(lower));
+}
+
+function isMadeAnew(lower: string, { upgrade }: RequestHead, tunnels: boolean): boolean {
+  return upgrade && !tunnels && HANDSHAKE.has(lower);
 }
 
 function wantsTrailers(te: string | null): boolean {

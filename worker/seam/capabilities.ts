@@ -15,6 +15,8 @@ export interface Deviation {
 export interface Capabilities {
   /** Trailers of an answer reach the client. */
   readonly trailers: boolean;
+  /** After a 101 the bytes pass as they are: the handshake is the client's own. */
+  readonly tunnels: boolean;
   /** By what an app or a client could notice. */
   readonly deviations: Readonly<Record<string, Deviation>>;
 }

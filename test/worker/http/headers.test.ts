@@ -21,7 +21,10 @@ const REBUILT: [string, string][] = [
 
 /** The header lines that reach the app. */
 function requestHeaders(from: HeadWish, by: ForwardedBy, app: string, authorization: boolean): [string, string][] {
-  return edited(from.headers ?? [], requestEdits(head(from), by, { app, authorization, trailers: false }));
+  return edited(
+    from.headers ?? [],
+    requestEdits(head(from), by, { app, authorization, trailers: false, tunnels: false }),
+  );
 }
 
 /** What reaches the app of the client's headers. */
@@ -98,7 +101,7 @@ describe("towards the app", () => {
     ["gzip", []],
   ])("TE: %s is asked of the app as %p where the engine passes trailers", (te, asked) => {
     const headers: [string, string][] = [["Connection", "TE"], ["TE", te]]; // prettier-ignore
-    const wishes = { app: "jupyter", authorization: true, trailers: true };
+    const wishes = { app: "jupyter", authorization: true, trailers: true, tunnels: false };
     const lines = edited(headers, requestEdits(head({ headers }), BY, wishes));
     expect(lines.filter(([name]) => name.toLowerCase() === "te").map(([, value]) => value)).toEqual(asked);
   });

@@ -6,6 +6,7 @@ import type { Capabilities } from "../../seam/capabilities.ts";
 
 export const BUN_CAPABILITIES = {
   trailers: false,
+  tunnels: false,
   deviations: {
     "the answer's `Content-Length` becomes chunked when the body streams": {
       line: "H1",

@@ -1,13 +1,13 @@
 /**
  * The engine on `Bun.serve` and `fetch`: listeners and the walk of each request. HTTP is in http.ts, WebSockets in
- * websocket.ts, TCP in tcp.ts; what they can't do is in capabilities.ts.
+ * websocket.ts, TCP in ../tcp.ts; what they can't do is in capabilities.ts.
  */
 import type { Answer } from "../../../shared/http/page.ts";
 import { toFailure, type Failure } from "../../../shared/failure.ts";
 import { pathAndQuery } from "../../../shared/http/target.ts";
 import { BUN_CAPABILITIES } from "./capabilities.ts";
 import { Faulted, forward } from "./http.ts";
-import { listenTcp } from "./tcp.ts";
+import { listenTcp } from "../tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./websocket.ts";
 import { bindAlone, bindShared } from "../../listeners/bind-shared.ts";
 import { Succession } from "../../listeners/generations.ts";

@@ -16,7 +16,7 @@ export interface BodySink {
 
 /** RFC 9112 §7.1.1: extensions are of no meaning here; more than this of them is an attack. Bytes. */
 const MAX_SIZE_LINE = 4096;
-/** §7.1: a size of as many digits as a number holds exactly. */
+/** RFC 9112 §7.1: a size of as many digits as a number holds exactly. */
 const SIZE_LINE = /^([0-9A-Fa-f]{1,13})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const LF = 10;
 
@@ -89,10 +89,7 @@ export class BodyReader {
         const line = this.#take();
         // The last chunk's size and what follows are written anew.
         if (this.#isBehindChunks()) this.#pass(bytes, from, at);
-        else if (isHeld) {
-          if (this.#chunks) this.#sink.bytes(Buffer.from(line, "latin1"));
-          from = end;
-        }
+        else if (isHeld) from = this.#passLine(line, end);
       }
       at = end;
     }
@@ -116,6 +113,12 @@ export class BodyReader {
 
   #pass(bytes: Buffer, from: number, to: number): void {
     if (this.#chunks && from < to) this.#sink.bytes(bytes.subarray(from, to));
+  }
+
+  /** A line of which a part had come before; gives where what follows it begins. */
+  #passLine(line: string, end: number): number {
+    if (this.#chunks) this.#sink.bytes(Buffer.from(line, "latin1"));
+    return end;
   }
 
   #hold(text: string): void {

@@ -1,5 +1,5 @@
 /**
- * How the body of an HTTP/1 message is told from what follows it (RFC 9112 §6.3), and when its connection goes on (§9.3).
+ * How the body of an HTTP/1 message is told from what follows it (RFC 9112 §6.3), and when its connection goes on (RFC 9112 §9.3).
  * Two tellings that could be read in two ways are refused. Pure.
  */
 import { withoutSpace, type FieldLines } from "./field-lines.ts";
@@ -26,13 +26,14 @@ export function requestFraming({ version, lines }: Pick<RequestHead, "version" |
 }
 
 /**
- * `method`: of the request that is answered. A length beside chunks says nothing, and is not passed on (RFC 9112 §6.3: 3).
- * Throws BadHead (§6.3: 1, 2, 4, 5, 8).
+ * `method`: of the request that is answered. 205 has no content (RFC 9110 §15.3.6), also where no length says so. A length beside chunks says nothing, and is not passed on (RFC 9112 §6.3: 3).
+ * Throws BadHead (RFC 9112 §6.3: 1, 2, 4, 5, 8).
  */
 export function answerFraming({ status, lines }: Pick<AnswerHead, "status" | "lines">, method: string): Framing {
   if (method === "HEAD" || status < 200 || status === 204 || status === 304) return NONE;
   const coding = codingOf(lines);
   const length = coding === null ? lengthOf(lines) : null;
+  if (status === 205 && coding === null && length === null) return NONE;
   if (coding === null) return length === null ? { kind: "close" } : { kind: "length", length };
   if (coding !== "chunked") throw new BadHead("Transfer-Encoding: wanted chunked alone");
   return { kind: "chunked" };

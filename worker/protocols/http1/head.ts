@@ -1,15 +1,15 @@
 /**
- * Heads of HTTP/1 messages, read strictly, to be held against RFC 9112 §2–§6 line by line. What a lenient reader would guess
+ * Heads of HTTP/1 messages, read strictly, to be held against RFC 9112 line by line. What a lenient reader would guess
  * is refused: the next one on the way may guess otherwise. One character is one byte (latin1). Pure.
  *
  * | RFC 9112 | here |
  * |---|---|
- * | §2.2 a line ends with CRLF; a bare CR or LF is none; no space before the first field | `FIELDS` has no other |
- * | §3 request-line: method SP target SP version, single spaces | `REQUEST_LINE` |
- * | §2.3 a higher minor version is taken for the highest known; another major version is refused (505) | `versionOf` |
- * | §4 status-line: version SP 3 digits SP reason | `STATUS_LINE` |
- * | §5.1 no space between name and colon | `FIELDS`; of an answer it is taken out (`tidy`) |
- * | §5.2 obs-fold is refused | a line that begins with a space has no name |
+ * | 2.2 a line ends with CRLF; a bare CR or LF is none; no space before the first field | `FIELDS` has no other |
+ * | 3 request-line: method SP target SP version, single spaces | `REQUEST_LINE` |
+ * | 2.3 a higher minor version is taken for the highest known; another major version is refused (505) | `versionOf` |
+ * | 4 status-line: version SP 3 digits SP reason | `STATUS_LINE` |
+ * | 5.1 no space between name and colon | `FIELDS`; of an answer it is taken out (`tidy`) |
+ * | 5.2 obs-fold is refused | a line that begins with a space has no name |
  * | RFC 9110 §5.5 no CTL in a value but HTAB | `FIELDS` |
  */
 import { FieldLines } from "./field-lines.ts";

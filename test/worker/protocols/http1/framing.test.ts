@@ -58,6 +58,8 @@ describe("of an answer", () => {
     ["", "GET", 204, { kind: "none" }],
     ["Content-Length: 5\r\n", "GET", 304, { kind: "none" }],
     ["", "GET", 103, { kind: "none" }],
+    ["", "GET", 205, { kind: "none" }],
+    ["Content-Length: 0\r\n", "GET", 205, { kind: "length", length: 0 }],
   ] as const)("%p to %s with %d", (fields, method, status, framing) => {
     expect(answerFraming(answer(fields, status), method)).toEqual(framing);
   });

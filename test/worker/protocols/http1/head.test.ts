@@ -20,7 +20,7 @@ describe("a request line", () => {
     ["get http://h/p HTTP/1.1", "get", "http://h/p", "1.1"],
     ["GET /caf\u00e9\u00ff HTTP/1.1", "GET", "/caf\u00e9\u00ff", "1.1"],
     ['GET /"<>^`{|}\\ HTTP/1.1', "GET", '/"<>^`{|}\\', "1.1"],
-    // §2.3: a higher minor version is taken for the highest that is known.
+    // RFC 9112 §2.3: a higher minor version is taken for the highest that is known.
     ["GET / HTTP/1.9", "GET", "/", "1.1"],
   ])("%p is read as it stands", (line, method, target, version) => {
     expect(parseRequest(`${line}\r\n`)).toMatchObject({ method, target, version });

@@ -1,14 +1,14 @@
 /**
- * Raw TCP for the Bun engine: a client's connection and one to the app, byte for byte, with back-pressure, half-close
+ * Raw TCP for every engine: a client's connection and one to the app, byte for byte, with back-pressure, half-close
  * both ways, and resets that stay resets (dataplane T1–T3).
  */
-import { bindAlone, bindShared } from "../../listeners/bind-shared.ts";
-import { dial } from "../../net/dial.ts";
-import { HandOver } from "../../listeners/handover.ts";
-import type { Listener } from "../../listeners/types.ts";
-import { UpstreamFault } from "../../net/upstream-fault.ts";
-import type { Arrival, Attempt, Core, TcpListenOptions } from "../../seam/engine.ts";
-import { reason } from "../../../shared/failure.ts";
+import { bindAlone, bindShared } from "../listeners/bind-shared.ts";
+import { dial } from "../net/dial.ts";
+import { HandOver } from "../listeners/handover.ts";
+import type { Listener } from "../listeners/types.ts";
+import { UpstreamFault } from "../net/upstream-fault.ts";
+import type { Arrival, Attempt, Core, TcpListenOptions } from "../seam/engine.ts";
+import { reason } from "../../shared/failure.ts";
 
 /** Nobody idles in a listener's queue: this is for handshakes that are under way, with one answer lost. Milliseconds. */
 const QUEUE_MS = 3000;

@@ -1,0 +1,79 @@
+/**
+ * The engine on raw sockets: HTTP/1 read and written by itself, on both sides. A listener gives each connection to a
+ * ClientConnection, which gives each request to an Exchange.
+ */
+import { bindAlone, bindShared } from "../../listeners/bind-shared.ts";
+import { HandOver } from "../../listeners/handover.ts";
+import type { TlsPair } from "../../../shared/runtime/tls.ts";
+import type { Listener } from "../../listeners/types.ts";
+import type { Core, Engine, ListenOptions } from "../../seam/engine.ts";
+import { listenTcp } from "../tcp.ts";
+import { SOCKETS_CAPABILITIES } from "./capabilities.ts";
+import { ClientConnection, type Entrance } from "./client-connection.ts";
+import { Greeting, HANDLERS, type Accepted } from "./greeting.ts";
+
+export const socketsEngine: Engine = { capabilities: SOCKETS_CAPABILITIES, listen, listenTcp };
+
+// --- internal ---
+
+function listen<C>(options: ListenOptions, core: Core<C>): Listener {
+  const { hostname, port, frontend, sharing } = options;
+  let pair = options.tls;
+  const isTls = pair !== null;
+  const drained = Promise.withResolvers<void>();
+  const greetings = new Set<Greeting>();
+  let stopped = false;
+  const entrance: Entrance<C> = {
+    core,
+    via: { tls: isTls, frontend },
+    open: new Set(),
+    isLeaving: false,
+    gone: () => {
+      if (stopped && entrance.open.size === 0) drained.resolve();
+    },
+  };
+  const admit = (socket: Bun.Socket<Accepted>): Accepted => {
+    const connection = new ClientConnection(entrance);
+    connection.opened(socket);
+    return connection;
+  };
+  const greet = (socket: Bun.Socket<Accepted>, current: () => TlsPair): Accepted => {
+    const greeting = new Greeting(socket, current, admit, (one) => greetings.delete(one));
+    greetings.add(greeting);
+    return greeting;
+  };
+  const settings: Bun.TCPSocketListenOptions<Accepted> = {
+    hostname,
+    port,
+    ...(sharing === null ? { exclusive: true } : { reusePort: true }),
+    allowHalfOpen: true,
+    data: new ClientConnection(entrance),
+    socket: {
+      ...HANDLERS,
+      open: (socket) => void (socket.data = pair === null ? admit(socket) : greet(socket, () => pair as TlsPair)),
+    },
+  };
+  const openFirst = () => Bun.listen(settings);
+  const { listener, socket, neighbours } = sharing === null ? bindAlone(openFirst) : bindShared(options, openFirst);
+  const shared = new HandOver(socket, neighbours);
+  return {
+    port: listener.port,
+    async close(how, idleMs = 0) {
+      entrance.isLeaving = true;
+      if (how === "now") shared.cut();
+      else if (sharing !== null) await shared.finish(idleMs);
+      stopped = true;
+      listener.stop(false);
+      for (const greeting of greetings) greeting.terminate();
+      for (const connection of entrance.open) {
+        if (how === "now") connection.terminate();
+        else connection.leave();
+      }
+      if (entrance.open.size > 0) await drained.promise;
+    },
+    renew(fresh) {
+      if (!isTls) throw new Error("a listener without TLS has no certificate");
+      pair = fresh;
+    },
+  };
+}

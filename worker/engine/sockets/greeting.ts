@@ -1,0 +1,137 @@
+/**
+ * The begin of a TLS connection: its ClientHello is awaited in the clear (RFC 8446 §4.1.2), also in pieces, then the socket
+ * becomes TLS with the certificate that is valid at that moment. So a renewal needs no second listener.
+ */
+import type { TlsPair } from "../../../shared/runtime/tls.ts";
+import { deadlines, type Limited } from "./deadlines.ts";
+
+/** What has a socket of a listener. */
+export interface Accepted {
+  said(bytes: Buffer): void;
+  drained(): void;
+  ended(): void;
+  gone(broken: boolean): void;
+}
+
+/** Handlers that tell a socket's owner. */
+export const HANDLERS: Bun.SocketHandler<Accepted> = {
+  data: ({ data: owner }, bytes) => owner.said(bytes),
+  drain: ({ data: owner }) => owner.drained(),
+  end: ({ data: owner }) => owner.ended(),
+  close: ({ data: owner }, error) => owner.gone(error !== undefined && error !== null),
+  error: ({ data: owner }) => owner.gone(true),
+};
+
+/** From the connection to the end of the handshake. Milliseconds. */
+const HANDSHAKE_MS = 10_000;
+/** RFC 8446 §5.1: the longest record, with its head. */
+const MAX_RECORD = 5 + 16_384;
+/** The content type of a record with a handshake message. */
+const HANDSHAKE = 22;
+/** ALPN (RFC 7301): all that is spoken here. */
+const ALPN = Buffer.from("\x08http/1.1", "latin1");
+
+/** What Bun's types leave out. */
+interface Upgradable {
+  upgradeTLS(options: {
+    isServer: true;
+    initialData: Buffer;
+    allowHalfOpen: true;
+    tls: TlsPair & { ALPNProtocols: Buffer };
+    data: Accepted;
+    socket: Bun.SocketHandler<Accepted>;
+  }): [raw: Bun.Socket<Accepted>, secure: Bun.Socket<Accepted>];
+}
+
+export class Greeting implements Accepted, Limited {
+  deadline = performance.now() + HANDSHAKE_MS;
+  readonly #socket: Bun.Socket<Accepted>;
+  readonly #pair: () => TlsPair;
+  /** Makes the owner of the TLS socket once it is open. */
+  readonly #greeted: (socket: Bun.Socket<Accepted>) => Accepted;
+  readonly #over: (greeting: Greeting) => void;
+  #held: Buffer = Buffer.alloc(0);
+  #isUpgraded = false;
+
+  constructor(
+    socket: Bun.Socket<Accepted>,
+    pair: () => TlsPair,
+    greeted: (socket: Bun.Socket<Accepted>) => Accepted,
+    over: (greeting: Greeting) => void,
+  ) {
+    this.#socket = socket;
+    this.#pair = pair;
+    this.#greeted = greeted;
+    this.#over = over;
+    deadlines.add(this);
+  }
+
+  said(bytes: Buffer): void {
+    // Afterwards the ciphertext is told too.
+    if (this.#isUpgraded) return;
+    this.#held = Buffer.concat([this.#held, bytes]);
+    if (this.#held[0] !== HANDSHAKE || this.#held.length > MAX_RECORD) return this.terminate();
+    if (this.#held.length < 5 || this.#held.length < 5 + this.#held.readUInt16BE(3)) return;
+    this.#isUpgraded = true;
+    const owner = new Upgrade((socket) => {
+      this.#finish();
+      return this.#greeted(socket);
+    });
+    (this.#socket as unknown as Upgradable).upgradeTLS({
+      isServer: true,
+      initialData: this.#held,
+      allowHalfOpen: true,
+      tls: { ...this.#pair(), ALPNProtocols: ALPN },
+      data: owner,
+      socket: {
+        ...HANDLERS,
+        handshake(socket, isDone) {
+          if (isDone) socket.data = owner.done(socket);
+          else socket.terminate();
+        },
+      },
+    });
+  }
+
+  drained(): void {}
+
+  ended(): void {
+    if (!this.#isUpgraded) this.terminate();
+  }
+
+  gone(): void {
+    this.#finish();
+  }
+
+  late(): void {
+    this.terminate();
+  }
+
+  terminate(): void {
+    this.#finish();
+    this.#socket.terminate();
+  }
+
+  // --- internal ---
+
+  #finish(): void {
+    deadlines.delete(this);
+    this.#over(this);
+  }
+}
+
+// --- internal ---
+
+/** Has the TLS socket until the handshake is over. */
+class Upgrade implements Accepted {
+  readonly done: (socket: Bun.Socket<Accepted>) => Accepted;
+
+  constructor(done: (socket: Bun.Socket<Accepted>) => Accepted) {
+    this.done = done;
+  }
+
+  said(): void {}
+  drained(): void {}
+  ended(): void {}
+  gone(): void {}
+}

@@ -1,0 +1,76 @@
+/**
+ * The writing half of a connection: bytes go to the system at once; what it does not take is held, and whoever brings them
+ * pauses until there is room again. So about one read is held, never more.
+ */
+
+/** What a head and the first bytes of its body are put together in: two writes are two system calls. */
+const scratch = Buffer.allocUnsafeSlow(128 * 1024);
+
+export class Outlet {
+  readonly #socket: Pick<Bun.Socket<unknown>, "write" | "shutdown">;
+  #unsent: Buffer | null = null;
+  #isEnding = false;
+  #hasEnded = false;
+
+  constructor(socket: Pick<Bun.Socket<unknown>, "write" | "shutdown">) {
+    this.#socket = socket;
+  }
+
+  /** Nothing is held back. */
+  get isEmpty(): boolean {
+    return this.#unsent === null;
+  }
+
+  /** None of the bytes is looked at afterwards. False when some are held: their source is to pause. */
+  write(bytes: Buffer): boolean {
+    if (bytes.length === 0 || this.#isEnding) return this.isEmpty;
+    if (this.#unsent !== null) {
+      // A read that was under way when this side filled up comes after what waits.
+      this.#unsent = Buffer.concat([this.#unsent, bytes]);
+      return false;
+    }
+    const written = Math.max(0, this.#socket.write(bytes));
+    if (written === bytes.length) return true;
+    this.#unsent = Buffer.from(bytes.subarray(written));
+    return false;
+  }
+
+  /** A head (latin1) and what has come of its body. As `write`. */
+  writeHead(head: string, body: Buffer | null): boolean {
+    const length = head.length + (body?.length ?? 0);
+    if (length > scratch.length) {
+      const isEmpty = this.write(Buffer.from(head, "latin1"));
+      return body === null ? isEmpty : this.write(body);
+    }
+    scratch.write(head, 0, head.length, "latin1");
+    if (body !== null) scratch.set(body, head.length);
+    return this.write(scratch.subarray(0, length));
+  }
+
+  /** The system has room again. True when nothing is held any more. */
+  drain(): boolean {
+    const bytes = this.#unsent;
+    this.#unsent = null;
+    if (bytes !== null) {
+      const written = Math.max(0, this.#socket.write(bytes));
+      if (written < bytes.length) this.#unsent = bytes.subarray(written);
+    }
+    if (this.#unsent !== null) return false;
+    if (this.#isEnding) this.#shutdown();
+    return true;
+  }
+
+  /** No more bytes come: FIN, behind what is held. */
+  end(): void {
+    this.#isEnding = true;
+    if (this.#unsent === null) this.#shutdown();
+  }
+
+  // --- internal ---
+
+  #shutdown(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#socket.shutdown();
+  }
+}
