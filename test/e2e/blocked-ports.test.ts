@@ -199,5 +199,6 @@ test("each of two coordinators on one database hears what a worker can't, whiche
   const ways = [second, manager, second, manager];
   const opened = await Promise.all(ways.map((way) => way.auth(token, session, { no_reuse: true })));
   expect(opened.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
-  expect(await blocked("shared")).toEqual([wish.low, wish.low + 1]);
+  // A heartbeat from before the second one was refused may come behind that word, and counts until the next one.
+  await until(async () => Bun.deepEquals(await blocked("shared"), [wish.low, wish.low + 1]));
 }, 60_000);
