@@ -45,10 +45,15 @@ function ownReports(value: string): string | null {
   try {
     const policies: unknown[] = JSON.parse(`[${value}]`);
     const passed = policies.filter((one) => one !== null && typeof one === "object" && !coversMore(one));
-    return passed.length === 0 ? null : passed.map((one) => JSON.stringify(one)).join(", ");
+    return passed.length === 0 ? null : passed.map((one) => asciiOf(JSON.stringify(one))).join(", ");
   } catch {
     return null; // a browser would not read it either
   }
+}
+
+/** What the app has escaped stays so: as a character, U+010A would be the end of a line where it is cut to one byte. */
+function asciiOf(json: string): string {
+  return json.replaceAll(/[^\x20-\x7e]/g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 function coversMore(policy: object): boolean {

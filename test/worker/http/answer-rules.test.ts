@@ -82,4 +82,9 @@ describe("in wildcard mode", () => {
     expect(["", more, "{", "5", "null"].map((value) => passed("wildcard", name, value))).toEqual(Array(5).fill(null));
     expect(passed("wildcard", name, '{"include_subdomains":false}')).toBe('{"include_subdomains":false}');
   });
+
+  test.each(["nel", "report-to"])("%s passes as ASCII: no character of it may become the end of a line", (name) => {
+    const escaped = String.raw`{"a":"\u010d\u010aSet-Cookie: x=1\ud83d\ude00\r\n\u007f"}`;
+    expect(passed("wildcard", name, escaped)).toBe(escaped);
+  });
 });
