@@ -32,7 +32,8 @@ export function dial<T>(
   const timer = setTimeout(() => end(new UpstreamFault("late", `no connection within ${limit} ms`)), limit);
   const key = keyOf(to);
   underWay.set(key, (underWay.get(key) ?? 0) + 1);
-  Bun.connect<T>({ hostname: to.host, port: to.port, data, socket: handlers, allowHalfOpen: true })
+  // What is no address is thrown at once.
+  Promise.try(() => Bun.connect<T>({ hostname: to.host, port: to.port, data, socket: handlers, allowHalfOpen: true }))
     .finally(() => settled(key))
     .then(
       (socket) => {
