@@ -21,6 +21,8 @@ const LIMITS = {
   linger: 2000,
 } as const;
 
+const KEEPALIVE_MS = 30_000;
+
 /** So much that belongs to no request yet is held before nothing is read any more. */
 const MAX_HELD = 64 * 1024;
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
@@ -48,6 +50,8 @@ export class ClientConnection<C> implements Accepted, Limited {
   #isFull = false;
   #isPaused = false;
   #isLingering = false;
+  /** The last answer is over, and the client has not taken all of it yet. */
+  #isBehind = false;
   #isOver = false;
 
   constructor(entrance: Entrance<C>) {
@@ -69,21 +73,27 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.out = new Outlet(socket);
     this.#arrived = { ...this.#entrance.via, peer: socket.remoteAddress, local: socket.localAddress ?? "" };
     socket.setNoDelay(true);
+    // A client whose machine is gone is noticed by the system, also while its answer is silent.
+    socket.setKeepAlive(true, KEEPALIVE_MS);
     this.#entrance.open.add(this);
     this.deadline = performance.now() + LIMITS.idle;
     deadlines.add(this);
   }
 
   said(bytes: Buffer): void {
-    if (this.#isLingering) return;
-    if (this.#exchange === null) return this.#readHeads(bytes);
+    if (this.#isLingering || this.#isOver) return;
+    if (this.#exchange === null) return this.#isBehind ? this.#hold(joined(this.#held, bytes)) : this.#readHeads(bytes);
     const waits = this.#held;
     const used = waits === null ? this.#exchange.clientSaid(bytes) : 0;
-    if (used < bytes.length) this.#hold(waits === null ? bytes.subarray(used) : Buffer.concat([waits, bytes]));
+    if (used < bytes.length) this.#hold(waits === null ? bytes.subarray(used) : joined(waits, bytes));
   }
 
   drained(): void {
-    if (this.out.drain()) this.#exchange?.clientHasRoom();
+    if (!this.out.drain()) return;
+    if (this.#exchange !== null) return this.#exchange.clientHasRoom();
+    // Its time begins when it has all.
+    if (this.#isLingering) this.deadline = performance.now() + LIMITS.linger;
+    else if (this.#isBehind) this.#nextRequest();
   }
 
   ended(): void {
@@ -132,14 +142,11 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.#exchange = null;
     if (this.#isOver) return;
     this.#isPaused = false;
-    if (!goesOn) return this.#linger();
-    this.deadline = performance.now() + LIMITS.idle;
-    const waits = this.#held;
-    this.#held = null;
-    this.#isFull = false;
-    this.#updateFlow();
-    // A pipelined request; after this turn, so that a thousand of them do not nest.
-    if (waits !== null) queueMicrotask(() => this.said(waits));
+    if (!goesOn || this.#entrance.isLeaving) return this.#linger();
+    // Who does not read gets no further answer: they would be held here.
+    this.#isBehind = !this.out.isEmpty;
+    if (this.#isBehind) this.#updateFlow();
+    else this.#nextRequest();
   }
 
   /** FIN behind what is held: the client has all that there is, and sees whether it is whole. */
@@ -165,8 +172,19 @@ export class ClientConnection<C> implements Accepted, Limited {
 
   // --- internal ---
 
+  #nextRequest(): void {
+    this.#isBehind = false;
+    this.deadline = performance.now() + LIMITS.idle;
+    const waits = this.#held;
+    this.#held = null;
+    this.#isFull = false;
+    this.#updateFlow();
+    // A pipelined request; in a turn of its own, so that a thousand of them neither nest nor keep the others waiting.
+    if (waits !== null) setImmediate(() => this.said(waits));
+  }
+
   #readHeads(bytes: Buffer): void {
-    const input = this.#held === null ? bytes : Buffer.concat([this.#held, bytes]);
+    const input = joined(this.#held, bytes);
     const start = behindEmptyLines(input);
     const end = input.indexOf(END_OF_HEAD, start);
     if (end === -1 ? input.length - start >= MAX_HEAD : end + 4 - start > MAX_HEAD)
@@ -203,7 +221,7 @@ export class ClientConnection<C> implements Accepted, Limited {
 
   #updateFlow(): void {
     if (this.#isOver) return;
-    if (this.#isFull || this.#isPaused) this.#socket?.pause();
+    if (this.#isFull || this.#isPaused || this.#isBehind) this.#socket?.pause();
     else this.#socket?.resume();
   }
 
@@ -221,7 +239,8 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.#isFull = false;
     this.#isPaused = false;
     this.#updateFlow();
-    this.deadline = performance.now() + LIMITS.linger;
+    this.#isBehind = false;
+    this.deadline = this.out.isEmpty ? performance.now() + LIMITS.linger : Infinity;
   }
 
   #forget(): void {
@@ -233,6 +252,10 @@ export class ClientConnection<C> implements Accepted, Limited {
 }
 
 // --- internal ---
+
+function joined(held: Buffer | null, bytes: Buffer): Buffer {
+  return held === null ? bytes : Buffer.concat([held, bytes]);
+}
 
 /** RFC 9112 §2.2: empty lines before a request are passed over. */
 function behindEmptyLines(input: Buffer): number {

@@ -22,6 +22,8 @@ const FRESH_MS = 1000;
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 /** How long an app may take to ask for the body itself. Milliseconds. */
 const CONTINUE_MS = 200;
+/** Of one request. */
+const MAX_INTERIMS = 100;
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
 const LAST_CHUNK = "0\r\n";
 
@@ -45,6 +47,7 @@ export class Exchange<C> implements AppUser {
   #appGoesOn = false;
   #appAllowsMs: number | null = null;
   #hasContinued = false;
+  #interims = 0;
   #tunnel: Tunnel | null = null;
   #clientHasEnded = false;
   #isOver = false;
@@ -153,7 +156,10 @@ export class Exchange<C> implements AppUser {
       this.#try(decision.attempt);
     } catch (error) {
       const circuit = decision.kind === "answer" ? null : decision.circuit;
-      this.#answer(this.#core.failed(toFailure(error), this.#head, circuit));
+      this.#app?.terminate();
+      this.#app = null;
+      this.#attempt?.release();
+      if (!this.#isOver) this.#answer(this.#core.failed(toFailure(error), this.#head, circuit));
     }
   }
 
@@ -162,14 +168,16 @@ export class Exchange<C> implements AppUser {
     const key = `${attempt.host} ${attempt.port}`;
     const idle = this.#head.upgradeTo === null ? takeIdle(key, this.#isRepeatable() ? Infinity : FRESH_MS) : null;
     if (idle !== null) {
-      attempt.stop = () => this.#fail(new UpstreamFault("revoked", "its route is gone"));
+      attempt.stop = () => this.#revoke();
+      // Its route may have gone before.
+      if (this.#isOver || this.#attempt !== attempt) return putIdle(idle, null);
       return this.#ask(idle);
     }
     // What comes of the body meanwhile waits.
     const dialled = connectApp(attempt, key);
     attempt.stop = () => {
+      this.#revoke();
       dialled.cancel();
-      this.#fail(new UpstreamFault("revoked", "its route is gone"));
     };
     void dialled.socket.then(
       ({ data: app }) => {
@@ -185,9 +193,13 @@ export class Exchange<C> implements AppUser {
   #ask(app: AppConnection): void {
     const to = this.#to;
     if (to === null) return;
+    if (app.isOver) return this.#fail(new UpstreamFault("broken", "the app closed the connection"));
     this.#app = app;
     app.user = this;
-    this.#attempt?.connected();
+    const attempt = this.#attempt;
+    if (attempt !== null) attempt.stop = () => this.#revoke();
+    if (this.#isOver) return;
+    attempt?.connected();
     const { method, target, lines, upgradeTo } = this.#head;
     const host = lines.count("host") === 0 ? `Host: ${this.#head.authority}\r\n` : "";
     const head = `${method} ${target} HTTP/1.1\r\n${host}${lines.edited(to.edits)}${framed(this.#framing)}${asked(to, upgradeTo)}\r\n`;
@@ -218,31 +230,36 @@ export class Exchange<C> implements AppUser {
       this.#app?.out.writeHead(`${LAST_CHUNK}${trailers?.edited(NOT_IN_TRAILERS) ?? ""}\r\n`, null);
   }
 
+  #revoke(): void {
+    this.#fail(new UpstreamFault("revoked", "its route is gone"));
+  }
+
   // --- internal: answering ---
 
   #readAnswerHead(bytes: Buffer): void {
-    const input = this.#heldHead === null ? bytes : Buffer.concat([this.#heldHead, bytes]);
-    const end = input.indexOf(END_OF_HEAD);
-    if (end === -1 ? input.length > MAX_HEAD : end > MAX_HEAD) throw new Error("the app's answer head is over 64 KiB");
-    this.#heldHead = end === -1 ? Buffer.from(input) : null;
-    if (end === -1) return;
-    const head = parseAnswer(input.toString("latin1", 0, end + 2));
-    const rest = input.subarray(end + 4);
-    if (head.status === 101) return this.#switch(head, rest);
-    if (head.status < 200) {
+    let input = this.#heldHead === null ? bytes : Buffer.concat([this.#heldHead, bytes]);
+    for (;;) {
+      const end = input.indexOf(END_OF_HEAD);
+      if (end === -1 ? input.length > MAX_HEAD : end > MAX_HEAD)
+        throw new Error("the app's answer head is over 64 KiB");
+      this.#heldHead = end === -1 ? Buffer.from(input) : null;
+      if (end === -1) return;
+      const head = parseAnswer(input.toString("latin1", 0, end + 2));
+      input = input.subarray(end + END_OF_HEAD.length);
+      if (head.status === 101) return this.#switch(head, input);
+      if (head.status >= 200) return this.#passHead(head, input);
       this.#passInterim(head);
-      if (rest.length > 0) this.#readAnswerHead(Buffer.from(rest));
-      return;
     }
-    this.#passHead(head, rest);
   }
 
   /** RFC 9110 §15.2: interim answers pass, but not to HTTP/1.0. */
   #passInterim({ status, reason: phrase, lines }: AnswerHead): void {
+    if (++this.#interims > MAX_INTERIMS) throw new Error(`the app sent more than ${MAX_INTERIMS} interim answers`);
     if (this.#head.version === "1.0" || this.#to === null) return;
     this.#hasContinued ||= status === 100;
     const { remove, set } = this.#to.answerEdits(lines);
-    this.#client.out.writeHead(`HTTP/1.1 ${status} ${phrase}\r\n${lines.edited({ remove, set, add: [] })}\r\n`, null);
+    const text = `HTTP/1.1 ${status} ${phrase}\r\n${lines.edited({ remove, set, add: [] })}\r\n`;
+    if (!this.#client.out.writeHead(text, null)) this.#app?.pause();
   }
 
   #passHead(head: AnswerHead, rest: Buffer): void {
@@ -259,7 +276,6 @@ export class Exchange<C> implements AppUser {
     const lines = head.lines.edited(withoutLength(to.answerEdits(head.lines), framing));
     const length = inChunks ? CHUNKED : hasNoEnd(head) ? "Content-Length: 0\r\n" : "";
     this.#headAhead = `HTTP/1.1 ${head.status} ${head.reason}\r\n${lines}${length}${this.#connection(this.#clientGoesOn)}\r\n`;
-    this.#isAnswering = true;
     this.#answerBody = new BodyReader(framing, inChunks, {
       bytes: (bytes) => this.#passBody(bytes),
       end: (trailers) => this.#endAnswer(inChunks, trailers),
@@ -281,6 +297,7 @@ export class Exchange<C> implements AppUser {
   #sendHead(body: Buffer | null): void {
     const head = this.#headAhead;
     this.#headAhead = null;
+    this.#isAnswering = true;
     if (head !== null && !this.#client.out.writeHead(head, body)) this.#app?.pause();
   }
 
@@ -368,6 +385,8 @@ export class Exchange<C> implements AppUser {
     this.#app?.terminate();
     this.#app = null;
     this.#heldHead = null;
+    this.#headAhead = null;
+    this.#answerBody = null;
     if (this.#isAnswering) {
       this.#end();
       attempt.release();

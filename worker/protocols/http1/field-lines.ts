@@ -55,8 +55,13 @@ export class FieldLines implements AnswerLines {
     return this.all("set-cookie");
   }
 
-  /** The lines after changes: what is set stands where its first line stood, or last; what is added comes last. */
+  /**
+   * The lines after changes: what is set stands where its first line stood, or last; what is added comes last. Throws for a
+   * value that is not one line of bytes.
+   */
   edited({ remove, set, add }: HeaderEdits): string {
+    for (const [name, value] of set) assertLine(name, value);
+    for (const [name, value] of add) assertLine(name, value);
     let out = "";
     let kept = 0;
     const done: string[] = [];
@@ -97,6 +102,11 @@ export function withoutSpace(text: string, from = 0, to = text.length): string {
 }
 
 // --- internal ---
+
+/** A character above 0xff would be cut to one byte, which may be the end of the line. */
+function assertLine(name: string, value: string): void {
+  if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw new Error(`${name}: its value can't stand in a header line`);
+}
 
 function isSpace(code: number): boolean {
   return code === 32 || code === 9;

@@ -146,6 +146,11 @@ describe("changes", () => {
     expect(text).toBe("Host: h\r\nX-Forwarded-For: 9\r\nCookie: b\r\nX-Keep: 1\r\nX-New: n\r\nX-Keep: 2\r\n");
   });
 
+  test.each(["a\r\nX: 1", "a\n", "\0", "\u010a", "\u{1f600}"])("to %j are refused: it is no line of bytes", (value) => {
+    expect(() => lines.edited({ remove: [], set: [["X-A", value]], add: [] })).toThrow("X-A");
+    expect(() => lines.edited({ remove: [], set: [], add: [["X-A", value]] })).toThrow("X-A");
+  });
+
   test("of nothing are none", () => {
     expect(lines.edited({ remove: [], set: [], add: [] })).toBe(lines.text);
   });
