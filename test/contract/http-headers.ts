@@ -106,6 +106,22 @@ export function httpHeaders(shape: Shape, stage: () => Stage): void {
     expect(farOf((name) => head.get(name))).toEqual(farPassed(own));
   });
 
+  line(
+    "H4",
+    "passes what an app has escaped in a report as it is: no character of it is the end of a line",
+    async () => {
+      const report = String.raw`{"group":"\u010d\u010aX-Forged: 1","max_age":1}`;
+      const upstream = answering(answer(200, [["NEL", report]], "ok"));
+      const { head, body } = await ask(await stage().open({ upstream: upstream.port }), "/");
+      expect([head.status, head.get("nel"), head.get("x-forged"), body.bytes.toString()]).toEqual([
+        200,
+        shape.frontend === "wildcard" ? report : null,
+        null,
+        "ok",
+      ]);
+    },
+  );
+
   line("H4", "keeps the app's Date and Server", async () => {
     const own: Pairs = [
       ["Date", "Mon, 01 Jan 2024 00:00:00 GMT"],

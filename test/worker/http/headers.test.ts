@@ -106,6 +106,16 @@ describe("towards the app", () => {
     expect(lines.filter(([name]) => name.toLowerCase() === "te").map(([, value]) => value)).toEqual(asked);
   });
 
+  test("a handshake is the client's own where the engine tunnels, and made anew where it does not", () => {
+    const headers: [string, string][] = [["Upgrade", "websocket"], ["Sec-WebSocket-Key", "k"], ["Sec-WebSocket-Extensions", "permessage-deflate"]]; // prettier-ignore
+    const names = (tunnels: boolean) => {
+      const wishes = { app: "jupyter", authorization: true, trailers: false, tunnels };
+      return edited(headers, requestEdits(head({ headers, upgrade: true }), BY, wishes)).map(([name]) => name);
+    };
+    expect(names(true)).toEqual(expect.arrayContaining(["Sec-WebSocket-Key", "Sec-WebSocket-Extensions"]));
+    expect(names(false).filter((name) => name.startsWith("Sec-"))).toEqual([]);
+  });
+
   test("what the client says of its way is replaced", () => {
     const invented = ["X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded"];
     expect(passed(invented.map((name) => [name, "evil"]))).toEqual([]);
