@@ -27,8 +27,6 @@ export class AppConnection implements Limited {
   readonly key: string;
   deadline = Infinity;
   user: AppUser | null = null;
-  /** It has carried a request before. */
-  isReused = false;
   /** Since when nobody uses it, performance.now() milliseconds. */
   idleSince = 0;
   #socket: Bun.Socket<AppConnection> | null = null;
@@ -110,7 +108,6 @@ export function takeIdle(key: string, maxIdleMs: number): AppConnection | null {
   list.pop();
   deadlines.delete(last);
   last.deadline = Infinity;
-  last.isReused = true;
   return last;
 }
 

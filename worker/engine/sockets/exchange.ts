@@ -43,6 +43,8 @@ export class Exchange<C> implements AppUser {
   #answerBody: BodyReader | null = null;
   /** Its head is on its way to the client. */
   #isAnswering = false;
+  /** The client can't tell the end of the answer's body otherwise. */
+  #endsWithConnection = false;
   #clientGoesOn: boolean;
   #appGoesOn = false;
   #appAllowsMs: number | null = null;
@@ -270,9 +272,8 @@ export class Exchange<C> implements AppUser {
     this.#appGoesOn = persists(head) && framing.kind !== "close";
     this.#appAllowsMs = allowedMs(head.lines);
     const inChunks = framing.kind === "chunked" && this.#head.version === "1.1";
-    // Where the client can't tell the end of the body otherwise, it is the end of the connection.
-    const hasEnd = framing.kind !== "close" && (framing.kind !== "chunked" || inChunks);
-    this.#clientGoesOn &&= hasEnd && !this.#client.isLeaving;
+    this.#endsWithConnection = framing.kind === "close" || (framing.kind === "chunked" && !inChunks);
+    this.#clientGoesOn &&= !this.#endsWithConnection && !this.#client.isLeaving;
     const lines = head.lines.edited(withoutLength(to.answerEdits(head.lines), framing));
     const length = inChunks ? CHUNKED : hasNoEnd(head) ? "Content-Length: 0\r\n" : "";
     this.#headAhead = `HTTP/1.1 ${head.status} ${head.reason}\r\n${lines}${length}${this.#connection(this.#clientGoesOn)}\r\n`;
@@ -388,20 +389,19 @@ export class Exchange<C> implements AppUser {
     this.#headAhead = null;
     this.#answerBody = null;
     if (this.#isAnswering) {
-      this.#end();
       attempt.release();
-      // Behind what has come: without its last bytes, or its last chunk, it is seen not to be whole.
-      if (this.#answerBodyEndsWithConnection() || fault.kind === "revoked") this.#client.terminate();
-      else this.#client.close();
-      return;
+      return this.#breakOff(fault.kind === "revoked");
     }
     const next = attempt.next(fault, { bodySent: this.#framing.kind !== "none", clientGone: this.#client.isOver });
     if (next !== null) return this.#try(next);
     this.#answer(this.#core.failed(this.#core.upstreamFault(fault, attempt), this.#head, to.circuit));
   }
 
-  #answerBodyEndsWithConnection(): boolean {
-    return !this.#clientGoesOn;
+  /** An answer that is not whole ends behind what has come of it, where the client sees that something is missing. */
+  #breakOff(atOnce: boolean): void {
+    this.#end();
+    if (atOnce || this.#endsWithConnection) this.#client.terminate();
+    else this.#client.close();
   }
 
   #refuseBody(error: unknown): void {
@@ -409,10 +409,7 @@ export class Exchange<C> implements AppUser {
     this.#app = null;
     this.#attempt?.release();
     this.#clientGoesOn = false;
-    if (this.#isAnswering) {
-      this.#end();
-      return this.#client.close();
-    }
+    if (this.#isAnswering) return this.#breakOff(false);
     const failure = new Failure("generic-bad-request", reason(error));
     this.#answer(this.#core.failed(failure, this.#head, this.#to?.circuit ?? null));
   }

@@ -1,0 +1,54 @@
+/** A client that sends requests and reads no answers: no more are made than the system takes, and none is lost. */
+import { expect, test } from "bun:test";
+import { socketsEngine } from "../../../../worker/engine/sockets/engine.ts";
+import { atEnd } from "../../../support/at-end.ts";
+import { named } from "../../../support/beside.ts";
+import { until } from "../../../support/until.ts";
+
+const REQUESTS = 4000;
+/** The system holds some dozens of MiB for a reader; all answers together are 250. */
+const BODY = "x".repeat(64 * 1024);
+
+test("gets its answers in order once it reads, and its neighbour all along", async () => {
+  const core = named("me");
+  let answered = 0;
+  const listener = socketsEngine.listen(
+    { hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend: { mode: "wildcard" } },
+    {
+      ...core,
+      decide: ({ target }) => {
+        if (target !== "/other") answered++;
+        return { kind: "answer", answer: { status: 200, headers: [["X-Target", target]], body: BODY } };
+      },
+    },
+  );
+  atEnd(() => listener.close("now"));
+  const other = () => fetch(`http://127.0.0.1:${listener.port}/other`).then((answer) => answer.text());
+
+  let received = "";
+  const seen: number[] = [];
+  const socket = await Bun.connect({
+    hostname: "127.0.0.1",
+    port: listener.port,
+    socket: {
+      data(_socket, bytes) {
+        received += bytes.toString("latin1").replaceAll("x", "");
+        for (const [, at] of received.matchAll(/X-Target: \/(\d+)\r\n/g)) seen.push(Number(at));
+        received = received.slice(Math.max(0, received.lastIndexOf("\r\n")));
+      },
+    },
+  });
+  atEnd(() => socket.terminate());
+  socket.pause();
+  const requests = Array.from({ length: REQUESTS }, (_, at) => `GET /${at} HTTP/1.1\r\nHost: me\r\n\r\n`).join("");
+  for (let sent = 0; sent < requests.length; sent += Math.max(0, socket.write(requests.slice(sent)))) await other();
+  // As long as it is given answers, there are more at each look.
+  for (let before = -1; before !== answered;) {
+    before = answered;
+    for (let turn = 0; turn < 20; turn++) expect((await other()).length).toBe(BODY.length);
+  }
+  expect(answered).toBeLessThan(REQUESTS / 2);
+  socket.resume();
+  await until(() => seen.length === REQUESTS);
+  expect(seen).toEqual(Array.from({ length: REQUESTS }, (_, at) => at));
+}, 120_000);
