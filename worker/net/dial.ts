@@ -42,7 +42,7 @@ export function dial<T>(
         clearTimeout(timer);
         resolve(socket);
       },
-      (error: unknown) => end(new UpstreamFault("unreachable", reason(error), error)),
+      (error: unknown) => end(new UpstreamFault(isReset(error) ? "broken" : "unreachable", reason(error), error)),
     );
   return { socket: promise, cancel: () => end(new UpstreamFault("revoked", "given up")) };
 }
@@ -65,6 +65,11 @@ export async function reach(host: string, port: number, limit = CONNECT_LIMIT_MS
 }
 
 // --- internal ---
+
+/** It has accepted the connection, and broke it off before Bun could tell that it is open. */
+function isReset(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ECONNRESET";
+}
 
 const underWay = new Map<string, number>();
 

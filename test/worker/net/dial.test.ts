@@ -15,3 +15,23 @@ test.each([
   expect(fault).toBeInstanceOf(UpstreamFault);
   expect([(fault as UpstreamFault).kind, dialling(to)]).toEqual(["unreachable", 0]);
 });
+
+test("an app that resets each connection at once has accepted it: it is broken, not away", async () => {
+  const program = `const { port } = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { open: (s) => s.terminate(), data() {} } }); console.log(port);`;
+  // A process of its own: it resets before this one looks.
+  await using child = Bun.spawn([process.execPath, "-e", program], { stdout: "pipe" });
+  const { value } = await child.stdout.getReader().read();
+  const port = Number(new TextDecoder().decode(value));
+  const kinds = new Set<string>();
+  for (let at = 0; at < 50; at++) {
+    const { socket } = dial({ host: "127.0.0.1", port }, undefined, { data: () => undefined });
+    kinds.add(
+      await socket.then(
+        () => "open",
+        (error: unknown) => (error as UpstreamFault).kind,
+      ),
+    );
+  }
+  expect(kinds.has("broken")).toBe(true);
+  expect(kinds.has("unreachable")).toBe(false);
+});
