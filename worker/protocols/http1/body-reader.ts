@@ -26,8 +26,10 @@ export class BodyReader {
   #at: "length" | "close" | "size" | "chunk" | "chunk end" | "trailers" | "over";
   /** Bytes of the body, or of the present chunk, that are still to come. */
   #left: number;
-  /** A line that has not ended yet; of trailers all lines. */
+  /** A line that has not ended yet. */
   #line = "";
+  readonly #trailers: string[] = [];
+  #trailersLength = 0;
 
   /** `chunks`: whether a chunked body is passed on in its chunks; else without. */
   constructor(framing: Framing, chunks: boolean, sink: BodySink) {
@@ -123,8 +125,12 @@ export class BodyReader {
 
   #hold(text: string): void {
     this.#line += text;
-    if (this.#line.length > (this.#at === "trailers" ? MAX_HEAD : MAX_SIZE_LINE))
-      throw new BadHead("Chunk: a line is too long");
+    if (this.#at !== "trailers") {
+      if (this.#line.length > MAX_SIZE_LINE) throw new BadHead("Chunk: a line is too long");
+      return;
+    }
+    this.#trailersLength += text.length;
+    if (this.#trailersLength > MAX_HEAD) throw new BadHead("Trailers: wanted at most 64 KiB");
   }
 
   /** A size, or the end of a chunk; gives the line. */
@@ -144,10 +150,11 @@ export class BodyReader {
   }
 
   #trailer(): void {
-    const lines = this.#line;
-    if (!lines.endsWith("\r\n")) throw new BadHead("Trailer: wanted CRLF at the end of a line");
-    if (lines !== "\r\n" && !lines.endsWith("\r\n\r\n")) return;
-    this.#finish(lines === "\r\n" ? null : parseFields(lines.slice(0, -2)));
+    const line = this.#line;
+    this.#line = "";
+    if (!line.endsWith("\r\n")) throw new BadHead("Trailer: wanted CRLF at the end of a line");
+    if (line !== "\r\n") return void this.#trailers.push(line);
+    this.#finish(this.#trailers.length === 0 ? null : parseFields(this.#trailers.join("")));
   }
 
   #finish(trailers: FieldLines | null): void {

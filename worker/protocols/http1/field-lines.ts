@@ -60,24 +60,31 @@ export class FieldLines implements AnswerLines {
    * value that is not one line of bytes.
    */
   edited({ remove, set, add }: HeaderEdits): string {
-    for (const [name, value] of set) assertLine(name, value);
-    for (const [name, value] of add) assertLine(name, value);
+    /** What is set instead of a name's first line; null for nothing, or nothing more. */
+    const changes = new Map<string, readonly [name: string, value: string] | null>();
+    for (const name of remove) changes.set(name, null);
+    for (const line of set) changes.set(line[0].toLowerCase(), line);
     let out = "";
     let kept = 0;
-    const done: string[] = [];
-    for (const [at, name] of this.names.entries()) {
-      const change = set.find(([one]) => one.toLowerCase() === name);
-      if (change === undefined && !remove.includes(name)) continue;
+    for (let at = 0; at < this.names.length; at++) {
+      const name = this.names[at] ?? "";
+      const change = changes.get(name);
+      if (change === undefined) continue;
       out += this.text.slice(kept, this.#starts[at]);
       kept = this.#starts[at + 1] ?? this.text.length;
-      if (change === undefined || done.includes(name)) continue;
-      done.push(name);
-      out += `${this.#nameAt(at)}: ${change[1]}\r\n`;
+      if (change === null) continue;
+      out += fieldLine(this.#nameAt(at), change[1]);
+      changes.set(name, null);
     }
     out += this.text.slice(kept);
-    for (const [name, value] of set) if (!done.includes(name.toLowerCase())) out += `${name}: ${value}\r\n`;
-    for (const [name, value] of add) out += `${name}: ${value}\r\n`;
+    for (const change of changes.values()) if (change !== null) out += fieldLine(...change);
+    for (const [name, value] of add) out += fieldLine(name, value);
     return out;
+  }
+
+  /** The lines of those names that `passes` lets through. */
+  only(passes: (name: string) => boolean): string {
+    return this.names.map((name, at) => (passes(name) ? this.text.slice(this.#starts[at], this.#starts[at + 1]) : "")).join("");
   }
 
   // --- internal ---
@@ -93,6 +100,15 @@ export class FieldLines implements AnswerLines {
   }
 }
 
+/**
+ * A header line of ours, with its CRLF. Throws for a value that is not one line of bytes: a character above 0xff would be cut
+ * to one byte, which may be the end of the line.
+ */
+export function fieldLine(name: string, value: string): string {
+  if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw new Error(`${name}: its value can't stand in a header line`);
+  return `${name}: ${value}\r\n`;
+}
+
 /** RFC 9110 §5.6.3: OWS is spaces and tabs, and not what `trim` takes besides, such as a byte of UTF-8 that is 0xa0. */
 export function withoutSpace(text: string, from = 0, to = text.length): string {
   let [start, end] = [from, to];
@@ -102,11 +118,6 @@ export function withoutSpace(text: string, from = 0, to = text.length): string {
 }
 
 // --- internal ---
-
-/** A character above 0xff would be cut to one byte, which may be the end of the line. */
-function assertLine(name: string, value: string): void {
-  if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw new Error(`${name}: its value can't stand in a header line`);
-}
 
 function isSpace(code: number): boolean {
   return code === 32 || code === 9;

@@ -2,9 +2,16 @@
  * Follows one direction of a WebSocket by the edges of its frames (RFC 6455 §5.2) without a copy: so that a frame of ours
  * can be put between two of theirs. Payloads, masks and extensions are not looked at.
  */
+import { OPCODE } from "./frames.ts";
+
 export class FrameEdges {
+  /** A Close has begun: no frame of ours may follow (RFC 6455 §5.5.1). */
+  hasClose = false;
+  /** Whether the last bytes held some of a message, be it only its head: pings and pongs are none. */
+  hadMessage = false;
   /** Bytes of the present frame that are still to come; its head may not be whole. */
   #left = 0;
+  #isMessage = false;
   readonly #head = Buffer.alloc(10);
   #held = 0;
 
@@ -17,7 +24,9 @@ export class FrameEdges {
   pass(bytes: Uint8Array): number {
     let at = 0;
     let edge = -1;
+    this.hadMessage = false;
     while (at < bytes.length) {
+      this.hadMessage ||= this.#isMessage;
       if (this.#left > 0) {
         const taken = Math.min(this.#left, bytes.length - at);
         this.#left -= taken;
@@ -28,8 +37,14 @@ export class FrameEdges {
         if (length === null) continue;
         this.#held = 0;
         this.#left = length;
+        const opcode = (this.#head[0] ?? 0) & 0x0f;
+        this.#isMessage = opcode < OPCODE.close;
+        this.hadMessage ||= this.#isMessage;
+        this.hasClose ||= opcode === OPCODE.close;
       }
-      if (this.isBetween) edge = at;
+      if (!this.isBetween) continue;
+      edge = at;
+      this.#isMessage = false;
     }
     return edge;
   }

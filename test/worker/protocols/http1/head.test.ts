@@ -151,6 +151,18 @@ describe("changes", () => {
     expect(() => lines.edited({ remove: [], set: [], add: [["X-A", value]] })).toThrow("X-A");
   });
 
+  test("of ten thousand names in ten thousand lines take no time of note", () => {
+    const many = parseFields(Array.from({ length: 10_000 }, (_, at) => `a${at}:\r\n`).join(""));
+    const began = performance.now();
+    expect(many.edited({ remove: many.names.toReversed(), set: [], add: [] })).toBe("");
+    // The square of it took seconds.
+    expect(performance.now() - began).toBeLessThan(5000);
+  });
+
+  test("only those that pass are given", () => {
+    expect(lines.only((name) => name.startsWith("x-"))).toBe("X-Forwarded-For: 1\r\nx-forwarded-for: 2\r\nX-Keep: 1\r\n");
+  });
+
   test("of nothing are none", () => {
     expect(lines.edited({ remove: [], set: [], add: [] })).toBe(lines.text);
   });

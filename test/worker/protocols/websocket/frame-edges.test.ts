@@ -43,3 +43,11 @@ test.each([1, 2, 3, 5, 11, 4096, 1_000_000])(
     }
   },
 );
+
+test("a Close is seen, and nothing that looks like one inside another frame", () => {
+  const edges = new FrameEdges();
+  edges.pass(Buffer.from([0x82, 2, 0x88, 0]));
+  expect(edges.hasClose).toBe(false);
+  for (const byte of [0x88, 0x80, 1, 2, 3, 4]) edges.pass(Buffer.from([byte]));
+  expect([edges.hasClose, edges.isBetween]).toEqual([true, true]);
+});
