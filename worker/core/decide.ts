@@ -22,7 +22,7 @@ import { isPreflight, preflightAnswer } from "../access/preflight.ts";
 import { resolve, unresolved } from "./resolve.ts";
 import type { Hold } from "./hold.ts";
 import type { Homes } from "../circuits/homes.ts";
-import { requestEdits } from "../http/headers.ts";
+import { mayTrail, requestEdits } from "../http/headers.ts";
 import { isBareManifest, manifestAnswer } from "../access/manifest.ts";
 import { pick } from "./pick.ts";
 import type { ServiceWorkerNotes } from "../circuits/service-workers.ts";
@@ -162,6 +162,7 @@ function onward(
       tunnels: capabilities.tunnels,
     }),
     answerEdits: (answer) => answerEdits(answer, { add, cors, rules, host }),
+    mayTrail: (name) => mayTrail(name) && !rules.has(name),
     answered: registers ? (status) => serviceWorkers.fetched(circuit, status) : undefined,
   };
 }

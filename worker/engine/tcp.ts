@@ -4,6 +4,7 @@
  */
 import { bindAlone, bindShared } from "../listeners/bind-shared.ts";
 import { dial } from "../net/dial.ts";
+import { strayError } from "../net/stray-error.ts";
 import { HandOver } from "../listeners/handover.ts";
 import type { Listener } from "../listeners/types.ts";
 import { UpstreamFault } from "../net/upstream-fault.ts";
@@ -193,7 +194,10 @@ const HANDLERS: Bun.SocketHandler<Leg> = {
   drain: ({ data: leg }) => leg.drained(),
   end: ({ data: leg }) => leg.finished(),
   close: ({ data: leg }, error) => leg.gone(error !== undefined && error !== null),
-  error: ({ data: leg }) => leg.reset(),
+  error: (socket, error) => {
+    socket.data.reset();
+    strayError(socket, error);
+  },
 };
 
 const APP_HANDLERS: Bun.SocketHandler<Leg> = { ...HANDLERS, open: (socket) => socket.data.opened(socket) };
@@ -209,7 +213,7 @@ async function carry<C>(client: Leg, arrival: Arrival, core: Core<C>): Promise<v
     while (attempt !== null) {
       const fault = await connect(client, attempt);
       if (fault === null) return;
-      const next: Attempt | null = attempt.next(fault, { bodySent: false, clientGone: client.isOver });
+      const next: Attempt | null = attempt.next(fault, { bodySent: false, clientGone: client.isOver, stale: false });
       // A client that has left is nobody's failure.
       if (next === null && !client.isOver) core.unanswered(arrival, fault, circuit);
       attempt = next;

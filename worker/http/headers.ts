@@ -35,6 +35,22 @@ const FOLDED = /^(x-forwarded(-|$)|forwarded$|x-rstudio-|sec-)/;
 // With leading `=` too: a browser sends a nameless `=appproxy_permit_x=…` back as a cookie of that name.
 const OUR_COOKIE = /^[\s=]*(__Host-)?appproxy_permit/;
 
+const HEAD_ONLY = new Set([
+  "authorization",
+  "content-encoding",
+  "content-length",
+  "content-range",
+  "content-type",
+  "cookie",
+  "expect",
+  "host",
+  "location",
+  "origin",
+  "set-cookie",
+  "set-cookie2",
+  "www-authenticate",
+]);
+
 export interface ForwardedBy {
   /** The client as the world should know it, and the chain of proxies before us that are trusted. */
   chain: string[];
@@ -83,6 +99,15 @@ export function requestEdits(head: RequestHead, by: ForwardedBy, wishes: Request
 export function endsHere(connection: string | null): (name: string) => boolean {
   const dropped = connectionNamed(connection);
   return (name) => isHopByHop(name) || dropped?.has(name) === true;
+}
+
+/**
+ * Whether a field may stand in trailers, whoever sends them (RFC 9110 §6.5.1): what frames, routes, lets in or says where a
+ * request comes from counts in the head alone, and a reader that joins both must not find it here.
+ */
+export function mayTrail(lower: string): boolean {
+  const name = lower.replaceAll("_", "-");
+  return !isHopByHop(name) && !WAY.has(name) && !FOLDED.test(name) && !HEAD_ONLY.has(name);
 }
 
 /** Cuts our permits out of a `Cookie` value; the others keep their bytes and order. */

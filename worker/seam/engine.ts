@@ -42,12 +42,33 @@ export interface Progress {
   bodySent: boolean;
   /** Nobody waits for the answer any more. */
   clientGone: boolean;
+  /**
+   * It is safe, has no body (RFC 9110 §9.2.2), went over a connection that had been idle for a while, and got no byte: the
+   * app was perhaps just closing it. The next attempt makes a connection.
+   */
+  stale: boolean;
+}
+
+/** What an engine keeps between requests, such as an idle connection. */
+export interface Kept {
+  /** Its route is gone. Must not throw. */
+  close(): void;
+}
+
+/** A route as an engine knows it: what is kept for it ends with it, for its address may be another kernel's then. */
+export interface Keeper {
+  /** The route is gone: nothing is kept for it any more. */
+  readonly removed: boolean;
+  /** The engine's own; the last one is the newest. */
+  readonly kept: Kept[];
 }
 
 /** One request or connection on its way over one route. The engine ends each with `next` or `release`. */
 export interface Attempt {
   readonly host: string;
   readonly port: number;
+  /** Whose idle connections may be used. */
+  readonly upstream: Keeper;
   /** True while an app that has never accepted a connection may still be starting. */
   readonly starting: boolean;
   /** Set by the engine: ends what is open, at once. Called when the route or its circuit goes. Must not throw. */
@@ -92,6 +113,8 @@ export interface Forward<C> {
   edits: HeaderEdits;
   /** What changes in the header lines of the app's answer. */
   answerEdits: (answer: AnswerLines) => HeaderEdits;
+  /** Whether a field of this name, in lower case, may stand in trailers, of the request or of the answer. */
+  mayTrail: (name: string) => boolean;
   /** Wants to know the status of the app's answer. */
   answered: ((status: number) => void) | undefined;
 }

@@ -4,7 +4,7 @@
  */
 import type { UpstreamFault } from "../net/upstream-fault.ts";
 import type { Attempt, Progress } from "../seam/engine.ts";
-import { isConnectFailure, mayTryNext } from "./attempts.ts";
+import { isConnectFailure, mayRepeat, mayTryNext } from "./attempts.ts";
 import type { Carried, Upstream, RoutePool } from "./pool.ts";
 
 /** Where its use is told. */
@@ -72,15 +72,22 @@ export class RouteAttempt implements Attempt, Carried {
   next({ kind }: UpstreamFault, progress: Progress): RouteAttempt | null {
     if (isConnectFailure(kind)) this.#pool.connectFailed(this.upstream);
     this.release();
+    if (mayRepeat(kind, progress) && !this.upstream.removed) return this.#tryOver(this.upstream);
     if (!mayTryNext(kind, progress)) return null;
     this.#tried ??= new Set();
     this.#tried.add(this.upstream);
     const upstream = this.#pool.pick(this.#tried);
-    return upstream === null ? null : new RouteAttempt(this.#pool, upstream, this.#use, this.#travels, this.#tried);
+    return upstream === null ? null : this.#tryOver(upstream);
   }
 
   release(): void {
     if (this.upstream.carried.delete(this)) this.#closed();
+  }
+
+  // --- internal ---
+
+  #tryOver(upstream: Upstream): RouteAttempt {
+    return new RouteAttempt(this.#pool, upstream, this.#use, this.#travels, this.#tried);
   }
 }
 

@@ -11,6 +11,14 @@ export function isConnectFailure(kind: FaultKind): boolean {
 }
 
 /**
+ * Whether the same request goes over the same route once more: its connection may have been closed before it came
+ * (RFC 9112 §9.3.1). A fresh connection that breaks has no such excuse.
+ */
+export function mayRepeat(kind: FaultKind, { stale, clientGone }: Progress): boolean {
+  return kind === "broken" && stale && !clientGone;
+}
+
+/**
  * Whether the same request may go over another route: nothing has reached an app, no body may be half gone, and somebody
  * waits for the answer. A connection that was late has used up the client's time.
  */

@@ -2,6 +2,7 @@
  * The routes of one circuit: which is next, which are out, what runs over each (dataplane R1–R3).
  * A set of routes is replaced as a whole between two requests; a route that stays keeps its record.
  */
+import type { Keeper, Kept } from "../seam/engine.ts";
 import type { Route } from "../../shared/protocol/schema/circuit.ts";
 import type { RouteStatus } from "../../shared/protocol/schema/health.ts";
 import { choose, type RoutePolicy, type Weighed } from "./policy.ts";
@@ -19,9 +20,10 @@ export interface Carried {
   drain: ((atOnce: boolean) => void) | undefined;
 }
 
-export class Upstream implements Weighed {
+export class Upstream implements Weighed, Keeper {
   readonly route: Route;
   readonly carried = new Set<Carried>();
+  readonly kept: Kept[] = [];
   weight: number;
   credit = 0;
   /** Failed connects in a row. */
@@ -53,6 +55,12 @@ export class Upstream implements Weighed {
   /** It takes no connections; the only one of a circuit is used all the same. */
   get refuses(): boolean {
     return this.outAt !== null || this.failures >= FAILURES_TO_LEAVE;
+  }
+
+  /** It is no route of its circuit any more. What it carries may go on. */
+  remove(): void {
+    this.removed = true;
+    for (const one of this.kept.splice(0)) one.close();
   }
 }
 
@@ -96,7 +104,7 @@ export class RoutePool {
     this.#upstreams = upstreams;
     this.#renew();
     const gone = [...known.values()];
-    for (const upstream of gone) upstream.removed = true;
+    for (const upstream of gone) upstream.remove();
     this.#leaving = [...this.#leaving, ...gone].filter(({ open }) => open > 0);
     return gone;
   }

@@ -1,7 +1,7 @@
 /** The one rule of what follows when an app could not be asked, for each fault and how far the request had come. */
 import { expect, test } from "bun:test";
 import type { FaultKind } from "../../../worker/net/upstream-fault.ts";
-import { isConnectFailure, mayTryNext } from "../../../worker/upstreams/attempts.ts";
+import { isConnectFailure, mayRepeat, mayTryNext } from "../../../worker/upstreams/attempts.ts";
 
 test.each<[FaultKind, counts: boolean, goesOn: boolean]>([
   ["unreachable", true, true],
@@ -10,12 +10,22 @@ test.each<[FaultKind, counts: boolean, goesOn: boolean]>([
   ["revoked", false, false],
 ])("%s counts against its route: %p; goes on over another one: %p", (kind, counts, goesOn) => {
   expect(isConnectFailure(kind)).toBe(counts);
-  expect(mayTryNext(kind, { bodySent: false, clientGone: false })).toBe(goesOn);
+  expect(mayTryNext(kind, { bodySent: false, clientGone: false, stale: false })).toBe(goesOn);
 });
 
 test.each([
-  ["of which a part may have gone out", { bodySent: true, clientGone: false }],
-  ["for which nobody waits", { bodySent: false, clientGone: true }],
+  ["of which a part may have gone out", { bodySent: true, clientGone: false, stale: false }],
+  ["for which nobody waits", { bodySent: false, clientGone: true, stale: false }],
 ])("a request %s goes nowhere else", (_what, progress) => {
   expect(mayTryNext("unreachable", progress)).toBe(false);
 });
+
+test.each<[FaultKind, stale: boolean, clientGone: boolean, repeats: boolean]>([
+  ["broken", true, false, true],
+  ["broken", false, false, false],
+  ["broken", true, true, false],
+  ["unreachable", true, false, false],
+  ["revoked", true, false, false],
+])("%s, over a connection that may have been closing: %p, for nobody: %p: sent once more: %p", (kind, stale, clientGone, repeats) => {
+  expect(mayRepeat(kind, { bodySent: false, clientGone, stale })).toBe(repeats);
+}); // prettier-ignore

@@ -30,7 +30,7 @@ const attempt = (pool: RoutePool, tried?: Set<Upstream>) =>
 
 const UNREACHABLE = new UpstreamFault("unreachable", "refused");
 /** Of a request of which nothing has gone out. */
-const FRESH = { bodySent: false, clientGone: false };
+const FRESH = { bodySent: false, clientGone: false, stale: false };
 
 function missing(): never {
   throw new Error("the pool gives no upstream");
@@ -41,6 +41,15 @@ function fails(pool: RoutePool, upstream: Upstream, times: number): void {
 }
 
 describe("a route", () => {
+  test("that goes ends what is kept for it, once", () => {
+    const { pool } = poolOf([at(1), at(2)]);
+    const closed: string[] = [];
+    for (const [which, { kept }] of pool.upstreams.entries()) kept.push({ close: () => void closed.push(`${which}`) });
+    pool.set([at(2)], 0);
+    pool.set([at(2)], 0);
+    expect(closed).toEqual(["0"]);
+  });
+
   test("that is named twice is one, and nothing that runs over it is lost sight of", () => {
     const { pool } = poolOf([at(1), at(1)]);
     attempt(pool);
@@ -179,6 +188,16 @@ describe("an attempt", () => {
     expect(stopped).toBe("early");
     late.stop = () => void (stopped += " late");
     expect(stopped).toBe("early late");
+  });
+
+  test("over a connection that its app was closing goes over the same route once more, as long as it is there", () => {
+    const { pool } = poolOf([at(1), at(2)]);
+    const broken = new UpstreamFault("broken", "closed");
+    const first = attempt(pool);
+    const again = first.next(broken, { ...FRESH, stale: true });
+    expect([again?.port, pool.open]).toEqual([1, 1]);
+    pool.set([at(2)], 0);
+    expect(again?.next(broken, { ...FRESH, stale: true })).toBeNull();
   });
 
   test("reports how its own route did", () => {

@@ -53,7 +53,8 @@ export async function forward<C>(
     } catch (error) {
       const fault = exchange.faultOf(error);
       exchange.abandon();
-      const next = attempt.next(fault, { bodySent: request.body !== null, clientGone: request.signal.aborted });
+      const progress = { bodySent: request.body !== null, clientGone: request.signal.aborted, stale: false };
+      const next = attempt.next(fault, progress);
       if (next === null) return failed(new Faulted(fault, attempt));
       attempt = next;
     } finally {

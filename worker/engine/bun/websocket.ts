@@ -4,9 +4,10 @@
  */
 import { MAX_MESSAGE, type AppListener, type AppSocket } from "../../protocols/websocket/client.ts";
 import { edit } from "./http.ts";
-import { askApps, refusal, unfitHandshake } from "./upgrade.ts";
+import { askApps, refusal } from "./upgrade.ts";
 import type { Attempt, Forward } from "../../seam/engine.ts";
 import { CHECK_EVERY_MS, Keepalive } from "../../protocols/websocket/keepalive.ts";
+import { handshakeFault } from "../../protocols/websocket/acceptance.ts";
 import { Failure } from "../../../shared/failure.ts";
 
 type Client = Bun.ServerWebSocket<Bridge>;
@@ -220,11 +221,11 @@ export async function bridgeWebSocket<C>(
   target: string,
   to: Forward<C>,
 ): Promise<Response | undefined> {
-  const unfit = unfitHandshake(request.headers);
-  if (unfit !== null) {
+  const fault = handshakeFault((name) => request.headers.get(name));
+  if (fault !== null) {
     to.attempt.release();
-    if (unfit instanceof Failure) throw unfit;
-    return unfit;
+    if (fault instanceof Failure) throw fault;
+    return new Response(null, fault);
   }
   const { answer, attempt } = await askApps(request, target, to, HIGH_WATER);
   const headers = edit(answer.head.headers, to.answerEdits(answer.head.headers));

@@ -1,10 +1,13 @@
 /**
- * Connections to apps, and those of them that are idle (RFC 9112 §9.3): kept as long as the app allows, without a limit of
- * their number. An app that says something unasked is not understood: its connection is dropped.
+ * Connections to apps, and those of them that are idle (RFC 9112 §9.3): each route has its own, kept as long as the app allows
+ * and the route is there, without a limit of their number. An app that says something unasked is not understood: its
+ * connection is closed.
  */
 import { dial, type Dialled } from "../../net/dial.ts";
-import { Outlet } from "./outlet.ts";
+import type { Keeper, Kept } from "../../seam/engine.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
+import { Outlet } from "./outlet.ts";
+import { strayError } from "../../net/stray-error.ts";
 
 /** Who uses a connection for a request. */
 export interface AppUser {
@@ -22,20 +25,25 @@ export interface AppUser {
 const IDLE_MS = 60_000;
 /** What an app allows is used up to this much before its end: a request may be on its way then. Milliseconds. */
 const SPARE_MS = 1000;
+/** How long an app may take to end its half when ours has ended. Milliseconds. */
+const CLOSING_MS = 2000;
+/** A peer that has vanished is noticed by the system. Milliseconds. */
+const KEEPALIVE_MS = 30_000;
 
-export class AppConnection implements Limited {
-  readonly key: string;
+export class AppConnection implements Limited, Kept {
   deadline = Infinity;
   user: AppUser | null = null;
-  /** Since when nobody uses it, performance.now() milliseconds. */
-  idleSince = 0;
+  /** How long nobody had used it before its present user. Milliseconds. */
+  idleMs = 0;
+  /** performance.now() milliseconds. */
+  #idleSince = 0;
+  /** Who has it while it is idle. */
+  #keeper: Keeper | null = null;
   #socket: Bun.Socket<AppConnection> | null = null;
   #out: Outlet | null = null;
+  #isPaused = false;
+  #isClosing = false;
   #isOver = false;
-
-  constructor(key: string) {
-    this.key = key;
-  }
 
   get out(): Outlet {
     if (this.#out === null) throw new Error("the connection to the app is not open");
@@ -51,19 +59,24 @@ export class AppConnection implements Limited {
     this.#out = new Outlet(socket);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEPALIVE_MS);
+    deadlines.add(this);
   }
 
   pause(): void {
-    if (!this.#isOver) this.#socket?.pause();
+    if (this.#isOver || this.#isPaused) return;
+    this.#isPaused = true;
+    this.#socket?.pause();
   }
 
   resume(): void {
-    if (!this.#isOver) this.#socket?.resume();
+    if (this.#isOver || !this.#isPaused) return;
+    this.#isPaused = false;
+    this.#socket?.resume();
   }
 
   said(bytes: Buffer): void {
     if (this.user !== null) this.user.appSaid(bytes);
-    else this.terminate();
+    else if (!this.#isClosing) this.close();
   }
 
   drained(): void {
@@ -72,75 +85,93 @@ export class AppConnection implements Limited {
 
   ended(): void {
     if (this.user !== null) this.user.appEnded();
-    else this.terminate();
+    else this.close();
   }
 
   gone(broken: boolean): void {
     if (this.#isOver) return;
-    this.#isOver = true;
-    forget(this);
-    this.user?.appGone(broken);
+    const user = this.user;
+    this.#forget();
+    user?.appGone(broken);
+  }
+
+  /** FIN: nothing more is asked, and what the app still says is passed over. Its user does not hear of it. */
+  close(): void {
+    if (this.#isOver || this.#isClosing) return;
+    this.#leaveKeeper();
     this.user = null;
+    this.#isClosing = true;
+    this.deadline = performance.now() + CLOSING_MS;
+    this.#out?.end();
+    this.resume();
   }
 
   /** RST: nothing of it is of use any more. Its user does not hear of it. */
   terminate(): void {
-    this.user = null;
     if (this.#isOver) return;
-    this.#isOver = true;
-    forget(this);
+    this.#forget();
     this.#socket?.terminate();
   }
 
   late(): void {
-    this.terminate();
+    if (this.#isClosing) this.terminate();
+    else this.close();
+  }
+
+  /** It is free: the next request over this route may have it. `allowedMs`: how long the app keeps it, where it says so. */
+  keep(keeper: Keeper, allowedMs: number | null): void {
+    const keep = Math.min(IDLE_MS, allowedMs === null ? IDLE_MS : allowedMs - SPARE_MS);
+    // Bytes that the app has not taken yet are of no request that will be answered.
+    if (keep <= 0 || keeper.removed || !this.out.isEmpty) return this.close();
+    this.user = null;
+    this.#idleSince = performance.now();
+    this.deadline = this.#idleSince + keep;
+    this.#keeper = keeper;
+    keeper.kept.push(this);
+    this.resume();
+  }
+
+  /** It is in use again; false when it has been idle for more than `maxIdleMs` milliseconds, and stays so. */
+  take(maxIdleMs: number): boolean {
+    const idleMs = performance.now() - this.#idleSince;
+    if (idleMs > maxIdleMs) return false;
+    this.idleMs = idleMs;
+    this.#leaveKeeper();
+    this.deadline = Infinity;
+    return true;
+  }
+
+  // --- internal ---
+
+  #leaveKeeper(): void {
+    const kept = this.#keeper?.kept;
+    this.#keeper = null;
+    if (kept === undefined) return;
+    // It was most likely the newest.
+    const at = kept.lastIndexOf(this);
+    if (at !== -1) kept.splice(at, 1);
+  }
+
+  #forget(): void {
+    this.#isOver = true;
+    this.user = null;
+    this.#leaveKeeper();
+    deadlines.delete(this);
   }
 }
 
-/** A peer that has vanished is noticed by the system. Milliseconds. */
-const KEEPALIVE_MS = 30_000;
-
-/** An idle connection; null when there is none, or none that is fresh enough: of at most `maxIdleMs` milliseconds. */
-export function takeIdle(key: string, maxIdleMs: number): AppConnection | null {
-  const list = idle.get(key);
-  const last = list?.at(-1);
-  if (list === undefined || last === undefined || performance.now() - last.idleSince > maxIdleMs) return null;
-  list.pop();
-  deadlines.delete(last);
-  last.deadline = Infinity;
-  return last;
-}
-
-/** The connection is free. `allowedMs`: how long the app keeps it, where it says so. */
-export function putIdle(connection: AppConnection, allowedMs: number | null): void {
-  connection.user = null;
-  connection.idleSince = performance.now();
-  const keep = Math.min(IDLE_MS, allowedMs === null ? IDLE_MS : allowedMs - SPARE_MS);
-  if (keep <= 0) return connection.terminate();
-  connection.deadline = connection.idleSince + keep;
-  deadlines.add(connection);
-  const list = idle.get(connection.key);
-  if (list === undefined) idle.set(connection.key, [connection]);
-  else list.push(connection);
+/** An idle connection of a route; null when there is none, or none that has been idle for at most `maxIdleMs` milliseconds. */
+export function takeIdle({ kept }: Keeper, maxIdleMs: number): AppConnection | null {
+  const last = kept.at(-1);
+  return last instanceof AppConnection && last.take(maxIdleMs) ? last : null;
 }
 
 /** Connects anew. `socket` rejects with an UpstreamFault. */
-export function connectApp(to: { host: string; port: number }, key: string): Dialled<AppConnection> {
-  return dial(to, new AppConnection(key), HANDLERS);
+export function connectApp(to: { host: string; port: number }): Dialled<AppConnection> {
+  return dial(to, new AppConnection(), HANDLERS);
 }
 
 // --- internal ---
-
-const idle = new Map<string, AppConnection[]>();
-
-function forget(connection: AppConnection): void {
-  deadlines.delete(connection);
-  const list = idle.get(connection.key);
-  const at = list?.indexOf(connection) ?? -1;
-  if (list === undefined || at === -1) return;
-  list.splice(at, 1);
-  if (list.length === 0) idle.delete(connection.key);
-}
 
 const HANDLERS: Bun.SocketHandler<AppConnection> = {
   open: (socket) => socket.data.opened(socket),
@@ -148,5 +179,5 @@ const HANDLERS: Bun.SocketHandler<AppConnection> = {
   drain: ({ data: connection }) => connection.drained(),
   end: ({ data: connection }) => connection.ended(),
   close: ({ data: connection }, error) => connection.gone(error !== undefined && error !== null),
-  error: ({ data: connection }) => connection.gone(true),
+  error: strayError,
 };

@@ -17,8 +17,10 @@ const LIMITS = {
   head: 10_000,
   /** Without a request. */
   idle: 75_000,
-  /** A client whose answer is over may still be sending: so long it is listened to, so that it sees the answer. */
-  linger: 2000,
+  /** A client whose answer is over may still be sending: it is listened to, so that it sees the answer before a reset. */
+  linger: 30_000,
+  /** As long as it goes on sending: one that is silent for this has seen it. */
+  lingerSilence: 2000,
 } as const;
 
 const KEEPALIVE_MS = 30_000;
@@ -26,6 +28,7 @@ const KEEPALIVE_MS = 30_000;
 /** So much that belongs to no request yet is held before nothing is read any more. */
 const MAX_HELD = 64 * 1024;
 const END_OF_HEAD = Buffer.from("\r\n\r\n");
+const [CR, LF] = [13, 10];
 
 /** What connections share: the listener they came in by. */
 export interface Entrance<C> {
@@ -45,13 +48,21 @@ export class ClientConnection<C> implements Accepted, Limited {
   #socket: Bun.Socket<Accepted> | null = null;
   #arrived: Arrived | null = null;
   #exchange: Exchange<C> | null = null;
+  /** What has come and is not read yet: a copy of ours. */
   #held: Buffer | null = null;
-  /** Why nothing is read: too much waits, or the app takes no more. */
-  #isFull = false;
+  /** So much of it has no end of a head. */
+  #searched = 0;
+  /** A pipelined request is read in a turn of its own. */
+  #isPending = false;
+  /** The app, or whoever reads, takes no more. */
   #isPaused = false;
-  #isLingering = false;
+  #isReading = true;
+  /** FIN has come. */
+  #hasEnded = false;
   /** The last answer is over, and the client has not taken all of it yet. */
   #isBehind = false;
+  /** Until when it is listened to at most, performance.now() milliseconds; null before the end. */
+  #lingersUntil: number | null = null;
   #isOver = false;
 
   constructor(entrance: Entrance<C>) {
@@ -62,8 +73,9 @@ export class ClientConnection<C> implements Accepted, Limited {
     return this.#isOver;
   }
 
-  get isLeaving(): boolean {
-    return this.#entrance.isLeaving;
+  /** No request can follow the present one. */
+  get isLast(): boolean {
+    return this.#entrance.isLeaving || (this.#hasEnded && this.#held === null);
   }
 
   // --- the socket's side ---
@@ -81,24 +93,29 @@ export class ClientConnection<C> implements Accepted, Limited {
   }
 
   said(bytes: Buffer): void {
-    if (this.#isLingering || this.#isOver) return;
-    if (this.#exchange === null) return this.#isBehind ? this.#hold(joined(this.#held, bytes)) : this.#readHeads(bytes);
-    const waits = this.#held;
-    const used = waits === null ? this.#exchange.clientSaid(bytes) : 0;
-    if (used < bytes.length) this.#hold(waits === null ? bytes.subarray(used) : joined(waits, bytes));
+    if (this.#isOver) return;
+    if (this.#lingersUntil !== null) return this.#lingerOn(this.#lingersUntil);
+    if (this.#exchange === null && !this.#isBehind && !this.#isPending)
+      return this.#held === null
+        ? this.#readHeads(bytes, false)
+        : this.#readHeads(Buffer.concat([this.#held, bytes]), true);
+    const used = this.#held === null ? (this.#exchange?.clientSaid(bytes) ?? 0) : 0;
+    if (used === bytes.length || this.#isOver || this.#lingersUntil !== null) return;
+    this.#hold(this.#held === null ? Buffer.from(bytes.subarray(used)) : Buffer.concat([this.#held, bytes]));
   }
 
   drained(): void {
     if (!this.out.drain()) return;
     if (this.#exchange !== null) return this.#exchange.clientHasRoom();
     // Its time begins when it has all.
-    if (this.#isLingering) this.deadline = performance.now() + LIMITS.linger;
+    if (this.#lingersUntil !== null) this.#lingerFromNow();
     else if (this.#isBehind) this.#nextRequest();
   }
 
   ended(): void {
+    this.#hasEnded = true;
     if (this.#exchange !== null) this.#exchange.clientEnded();
-    else this.close();
+    else if (!this.#isBehind && !this.#isPending) this.close();
   }
 
   gone(): void {
@@ -110,7 +127,8 @@ export class ClientConnection<C> implements Accepted, Limited {
 
   late(): void {
     if (this.#exchange !== null) return this.#exchange.late();
-    if (this.#held === null || this.#isLingering) return this.terminate();
+    if (this.#lingersUntil !== null) return this.terminate();
+    if (this.#held === null) return this.close();
     this.#refuse(408, "Request Timeout");
   }
 
@@ -131,10 +149,7 @@ export class ClientConnection<C> implements Accepted, Limited {
     const waits = this.#held;
     if (waits === null || this.#exchange === null) return;
     const used = this.#exchange.clientSaid(waits);
-    this.#held = null;
-    this.#isFull = false;
-    if (used < waits.length) this.#hold(waits.subarray(used));
-    this.#updateFlow();
+    if (!this.#isOver && this.#lingersUntil === null) this.#hold(used < waits.length ? waits.subarray(used) : null);
   }
 
   /** The answer is whole. `goesOn`: another request may come over this connection. */
@@ -142,7 +157,7 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.#exchange = null;
     if (this.#isOver) return;
     this.#isPaused = false;
-    if (!goesOn || this.#entrance.isLeaving) return this.#linger();
+    if (!goesOn || this.isLast) return this.close();
     // Who does not read gets no further answer: they would be held here.
     this.#isBehind = !this.out.isEmpty;
     if (this.#isBehind) this.#updateFlow();
@@ -151,8 +166,15 @@ export class ClientConnection<C> implements Accepted, Limited {
 
   /** FIN behind what is held: the client has all that there is, and sees whether it is whole. */
   close(): void {
-    if (this.#isOver) return;
-    this.#linger();
+    if (this.#isOver || this.#lingersUntil !== null) return;
+    this.#exchange = null;
+    this.#isPaused = false;
+    this.#isBehind = false;
+    this.#lingersUntil = Infinity;
+    this.deadline = Infinity;
+    this.#hold(null);
+    this.out.end();
+    if (this.out.isEmpty) this.#lingerFromNow();
   }
 
   /** RST. */
@@ -175,72 +197,83 @@ export class ClientConnection<C> implements Accepted, Limited {
   #nextRequest(): void {
     this.#isBehind = false;
     this.deadline = performance.now() + LIMITS.idle;
-    const waits = this.#held;
-    this.#held = null;
-    this.#isFull = false;
     this.#updateFlow();
-    // A pipelined request; in a turn of its own, so that a thousand of them neither nest nor keep the others waiting.
-    if (waits !== null) setImmediate(() => this.said(waits));
+    if (this.#held === null) return this.#hasEnded ? this.close() : undefined;
+    // In a turn of its own, so that a thousand of them neither nest nor keep the others waiting.
+    this.#isPending = true;
+    setImmediate(() => {
+      this.#isPending = false;
+      if (this.#isOver || this.#lingersUntil !== null || this.#held === null) return;
+      this.#readHeads(this.#held, true);
+      if (this.#hasEnded && this.#exchange === null) this.close();
+    });
   }
 
-  #readHeads(bytes: Buffer): void {
-    const input = joined(this.#held, bytes);
+  /** `isOwned`: the bytes are a copy already. */
+  #readHeads(input: Buffer, isOwned: boolean): void {
     const start = behindEmptyLines(input);
-    const end = input.indexOf(END_OF_HEAD, start);
+    const end = input.indexOf(END_OF_HEAD, Math.max(start, this.#searched - 3));
     if (end === -1 ? input.length - start >= MAX_HEAD : end + 4 - start > MAX_HEAD)
       return this.#refuse(431, "Request Header Fields Too Large");
-    if (end === -1) return this.#waitForHead(input.subarray(start));
-    this.#held = null;
+    if (end === -1) return this.#waitForHead(input.subarray(start), isOwned);
     this.deadline = Infinity;
+    let exchange: Exchange<C>;
     try {
       const parsed = parseRequest(input.toString("latin1", start, end + 2));
       const framing = requestFraming(parsed);
-      const head = new SocketHead(parsed, this.#arrived as Arrived);
-      this.#exchange = new Exchange(this, head, framing, this.#entrance.core);
+      const hasBody = framing.kind === "chunked" || (framing.kind === "length" && framing.length > 0);
+      const head = new SocketHead(parsed, hasBody, this.#arrived as Arrived);
+      exchange = new Exchange(this, head, framing, this.#entrance.core);
     } catch (error) {
       if (!(error instanceof BadHead)) throw error;
       return this.#refuse(error.status, error.status === 505 ? "HTTP Version Not Supported" : "Bad Request");
     }
-    if (end + 4 < input.length) this.#held = Buffer.from(input.subarray(end + 4));
-    this.#exchange.start();
+    this.#exchange = exchange;
+    const rest = input.subarray(end + 4);
+    if (this.#held !== null || rest.length > 0) this.#hold(rest.length === 0 ? null : isOwned ? rest : Buffer.from(rest));
+    exchange.start();
+    if (this.#hasEnded && this.#exchange === exchange) exchange.clientEnded();
   }
 
-  #waitForHead(input: Buffer): void {
+  #waitForHead(input: Buffer, isOwned: boolean): void {
     // A line that ends with LF alone would wait for an end that never comes.
-    const line = input.indexOf(10);
-    if (line === 0 || (line > 0 && input[line - 1] !== 13)) return this.#refuse(400, "Bad Request");
-    if (this.#held === null && input.length > 0) this.deadline = performance.now() + LIMITS.head;
-    this.#held = input.length === 0 ? null : Buffer.from(input);
+    const line = input.indexOf(LF);
+    if (line === 0 || (line > 0 && input[line - 1] !== CR)) return this.#refuse(400, "Bad Request");
+    if (this.#searched === 0 && input.length > 0) this.deadline = performance.now() + LIMITS.head;
+    this.#hold(input.length === 0 ? null : isOwned ? input : Buffer.from(input));
+    this.#searched = input.length;
   }
 
-  #hold(bytes: Buffer): void {
-    this.#held = Buffer.from(bytes);
-    this.#isFull = this.#held.length > MAX_HELD;
+  #hold(bytes: Buffer | null): void {
+    this.#held = bytes;
+    this.#searched = 0;
     this.#updateFlow();
   }
 
   #updateFlow(): void {
     if (this.#isOver) return;
-    if (this.#isFull || this.#isPaused || this.#isBehind) this.#socket?.pause();
-    else this.#socket?.resume();
+    const isFull = this.#held !== null && this.#held.length > MAX_HELD;
+    const reads = !isFull && !this.#isPaused && !this.#isBehind;
+    if (reads === this.#isReading) return;
+    this.#isReading = reads;
+    if (reads) this.#socket?.resume();
+    else this.#socket?.pause();
   }
 
   /** What can't be read as a request has no circuit and no page. */
   #refuse(status: number, reason: string): void {
     this.out.writeHead(`HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, null);
-    this.#linger();
+    this.close();
   }
 
-  #linger(): void {
-    this.#held = null;
-    this.#exchange = null;
-    this.#isLingering = true;
-    this.out.end();
-    this.#isFull = false;
-    this.#isPaused = false;
-    this.#updateFlow();
-    this.#isBehind = false;
-    this.deadline = this.out.isEmpty ? performance.now() + LIMITS.linger : Infinity;
+  #lingerFromNow(): void {
+    const until = performance.now() + LIMITS.linger;
+    this.#lingersUntil = until;
+    this.#lingerOn(until);
+  }
+
+  #lingerOn(until: number): void {
+    if (until !== Infinity) this.deadline = Math.min(until, performance.now() + LIMITS.lingerSilence);
   }
 
   #forget(): void {
@@ -253,13 +286,9 @@ export class ClientConnection<C> implements Accepted, Limited {
 
 // --- internal ---
 
-function joined(held: Buffer | null, bytes: Buffer): Buffer {
-  return held === null ? bytes : Buffer.concat([held, bytes]);
-}
-
 /** RFC 9112 §2.2: empty lines before a request are passed over. */
 function behindEmptyLines(input: Buffer): number {
   let at = 0;
-  while (input[at] === 13 && input[at + 1] === 10) at += 2;
+  while (input[at] === CR && input[at + 1] === LF) at += 2;
   return at;
 }

@@ -1,19 +1,23 @@
 /**
  * One request and its answer. Its phases: the core decides; an app is connected to, or an idle connection taken; the head
- * and body go out; the answer's head and body come back; or, after 101, a tunnel. Both bodies pass at their own pace.
+ * and body go out; the answer comes back (app-answer.ts); or, after 101, a tunnel. Both bodies pass at their own pace.
  */
 import { STATUS_CODES } from "node:http";
 import { Failure, reason, toFailure } from "../../../shared/failure.ts";
 import type { Answer } from "../../../shared/http/page.ts";
+import type { Dialled } from "../../net/dial.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import { BodyReader } from "../../protocols/http1/body-reader.ts";
-import type { FieldLines } from "../../protocols/http1/field-lines.ts";
-import { answerFraming, persists, type Framing } from "../../protocols/http1/framing.ts";
-import { MAX_HEAD, parseAnswer, type AnswerHead } from "../../protocols/http1/head.ts";
+import { fieldLine, type FieldLines } from "../../protocols/http1/field-lines.ts";
+import { persists, type Framing } from "../../protocols/http1/framing.ts";
+import type { AnswerHead } from "../../protocols/http1/head.ts";
+import { assertAccepted, handshakeFault } from "../../protocols/websocket/acceptance.ts";
 import type { Attempt, Core, Decision, Forward, HeaderEdits } from "../../seam/engine.ts";
-import { connectApp, putIdle, takeIdle, type AppConnection, type AppUser } from "./app-connection.ts";
+import { AppAnswer, CHUNKED, connectionLine, dateLine, lastChunk, withoutLength, type Asked } from "./app-answer.ts";
+import { connectApp, takeIdle, type AppConnection, type AppUser } from "./app-connection.ts";
 import type { ClientConnection } from "./client-connection.ts";
-import type { SocketHead } from "./request-head.ts";
+import type { Outlet } from "./outlet.ts";
+import { offered, type SocketHead } from "./request-head.ts";
 import { Tunnel } from "./tunnel.ts";
 
 /** What may not be sent twice goes over no connection that has been idle for longer: its app may be closing it. Milliseconds. */
@@ -22,44 +26,38 @@ const FRESH_MS = 1000;
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 /** How long an app may take to ask for the body itself. Milliseconds. */
 const CONTINUE_MS = 200;
-/** Of one request. */
-const MAX_INTERIMS = 100;
-const END_OF_HEAD = Buffer.from("\r\n\r\n");
-const LAST_CHUNK = "0\r\n";
+/**
+ * A client that ends its half while it is answered has most likely left; one that ended it with its request gets the rest, for
+ * as long as bytes come: they tell which it was. Looked at twice, so that a process that stood still does not count. dataplane
+ * H9. Milliseconds.
+ */
+const SILENCE_MS = 40;
 
-export class Exchange<C> implements AppUser {
+export class Exchange<C> implements AppUser, Asked<C> {
+  readonly head: SocketHead;
   readonly #client: ClientConnection<C>;
   readonly #core: Core<C>;
-  readonly #head: SocketHead;
   readonly #framing: Framing;
   readonly #requestBody: BodyReader;
   #to: Forward<C> | null = null;
   #attempt: Attempt | null = null;
+  #dialled: Dialled<AppConnection> | null = null;
   #app: AppConnection | null = null;
-  /** The request's head is with the app: its body may follow. */
+  /** The app has the request's head: the body may follow. */
   #isAsked = false;
-  /** Of the app's answer, up to its end. */
-  #heldHead: Buffer | null = null;
-  #answerBody: BodyReader | null = null;
-  /** Its head is on its way to the client. */
-  #isAnswering = false;
-  /** The client can't tell the end of the answer's body otherwise. */
-  #endsWithConnection = false;
-  #clientGoesOn: boolean;
-  #appGoesOn = false;
-  #appAllowsMs: number | null = null;
-  #hasContinued = false;
-  #interims = 0;
+  /** Of the app that was asked last. */
+  #answer: AppAnswer<C> | null = null;
   #tunnel: Tunnel | null = null;
+  /** How often the app has said something. */
+  #reads = 0;
   #clientHasEnded = false;
   #isOver = false;
 
   constructor(client: ClientConnection<C>, head: SocketHead, framing: Framing, core: Core<C>) {
     this.#client = client;
-    this.#head = head;
+    this.head = head;
     this.#framing = framing;
     this.#core = core;
-    this.#clientGoesOn = persists(head);
     this.#requestBody = new BodyReader(framing, true, {
       bytes: (bytes) => this.#sendBody(bytes),
       end: (trailers) => this.#endRequest(trailers),
@@ -67,7 +65,7 @@ export class Exchange<C> implements AppUser {
   }
 
   start(): void {
-    const decided = this.#core.decide(this.#head);
+    const decided = this.#core.decide(this.head);
     if (!(decided instanceof Promise)) return this.#act(decided);
     void decided.then((decision) => {
       if (!this.#isOver) return this.#act(decision);
@@ -92,43 +90,51 @@ export class Exchange<C> implements AppUser {
   }
 
   clientHasRoom(): void {
-    if (this.#tunnel !== null) this.#tunnel.clientHasRoom();
-    else this.#app?.resume();
+    if (this.#tunnel !== null) return this.#tunnel.clientHasRoom();
+    this.#app?.resume();
   }
 
   /** FIN: the client has left, or has only ended its half. Which of them it was, only writing to it tells. */
   clientEnded(): void {
     if (this.#tunnel !== null) return this.#tunnel.clientEnded();
     this.#clientHasEnded = true;
-    this.#clientGoesOn = false;
-    if (this.#isAnswering || !this.#isRequestWhole()) return this.#client.terminate();
-    if (this.#head.version === "1.1") this.#client.out.write(CONTINUE);
+    if (this.#answer?.isBegun === true) return this.#watchSilence(-1);
+    // Of a body, the rest may wait here until an app is asked.
+    if (this.#isAsked && !this.#requestBody.isOver) return this.#client.terminate();
+    // A WebSocket has no half.
+    if (this.head.upgrade) return this.#client.terminate();
+    if (this.#requestBody.isOver && this.head.version === "1.1" && this.head.upgradeTo === null)
+      this.#client.out.write(CONTINUE);
   }
 
   /** The client's connection is gone. */
   clientGone(): void {
-    this.#end();
-    if (this.#tunnel !== null) this.#tunnel.clientGone();
-    else this.#app?.terminate();
+    this.#isOver = true;
+    if (this.#tunnel !== null) return this.#tunnel.clientGone();
+    this.#drop();
     this.#attempt?.release();
   }
 
   /** A limit has passed. */
   late(): void {
-    this.#client.terminate();
+    if (this.#tunnel !== null) this.#tunnel.late();
+    else this.#client.terminate();
   }
 
   // --- the app's side ---
 
   appSaid(bytes: Buffer): void {
-    this.#attempt?.moved();
     if (this.#tunnel !== null) return this.#tunnel.appSaid(bytes);
+    this.#attempt?.moved();
+    this.#reads++;
+    const answer = this.#answer;
+    if (answer === null) return;
     try {
-      if (this.#answerBody === null) this.#readAnswerHead(bytes);
-      else this.#readAnswerBody(bytes);
+      answer.read(bytes);
     } catch (error) {
-      this.#fail(new UpstreamFault("broken", reason(error), error));
+      return this.#fail(new UpstreamFault("broken", reason(error), error));
     }
+    if (answer.isWhole && !this.#isOver) this.#finish(answer);
   }
 
   appHasRoom(): void {
@@ -138,7 +144,8 @@ export class Exchange<C> implements AppUser {
 
   appEnded(): void {
     if (this.#tunnel !== null) return this.#tunnel.appEnded();
-    if (this.#answerBody?.closed() === true) return this.#isOver ? undefined : this.#finish();
+    const answer = this.#answer;
+    if (answer?.closed() === true) return this.#isOver ? undefined : this.#finish(answer);
     this.#fail(new UpstreamFault("broken", "the app closed the connection before its answer was whole"));
   }
 
@@ -147,44 +154,87 @@ export class Exchange<C> implements AppUser {
     this.#fail(new UpstreamFault("broken", broken ? "the app reset the connection" : "the app closed the connection"));
   }
 
+  // --- its answer's side ---
+
+  get to(): Forward<C> {
+    if (this.#to === null) throw new Error("no app is asked");
+    return this.#to;
+  }
+
+  get out(): Outlet {
+    return this.#client.out;
+  }
+
+  get goesOn(): boolean {
+    return persists(this.head) && !this.#client.isLast;
+  }
+
+  full(): void {
+    this.#app?.pause();
+  }
+
+  switched(answer: AnswerHead, rest: Buffer): void {
+    const { upgradeTo } = this.head;
+    const [app, attempt] = [this.#app, this.#attempt];
+    const chosen = answer.lines.get("upgrade");
+    if (upgradeTo === null || app === null || attempt === null || chosen === null || !isOffered(chosen, upgradeTo))
+      throw new Error("the app switched to a protocol that was not asked for");
+    const isWebSocket = offered(chosen).includes("websocket");
+    if (isWebSocket) assertAccepted((name) => answer.lines.get(name), (name) => this.head.header(name));
+    this.to.answered?.(101);
+    const lines = answer.lines.edited(withoutLength(this.to.answerEdits(answer.lines)));
+    const tunnel = new Tunnel(this.#client, app, attempt, isWebSocket);
+    this.#tunnel = tunnel;
+    this.out.writeHead(
+      `HTTP/1.1 101 ${answer.reason}\r\n${lines}${dateLine(answer.lines)}Connection: Upgrade\r\nUpgrade: ${chosen}\r\n\r\n`,
+      null,
+    );
+    if (rest.length > 0) tunnel.appSaid(rest);
+    this.#client.feed();
+    if (this.#clientHasEnded) tunnel.clientEnded();
+  }
+
   // --- internal: deciding and asking ---
 
   #act(decision: Decision<C>): void {
     try {
       if (decision.kind === "refuse")
-        return this.#answer(this.#core.failed(decision.failure, this.#head, decision.circuit));
-      if (decision.kind === "answer") return this.#answer(decision.answer);
+        return this.#answerWith(this.#core.failed(decision.failure, this.head, decision.circuit));
+      if (decision.kind === "answer") return this.#answerWith(decision.answer);
+      const fault = this.head.upgrade ? handshakeFault((name) => this.head.header(name)) : null;
+      if (fault !== null) {
+        decision.attempt.release();
+        return this.#answerWith(fault instanceof Failure ? this.#core.failed(fault, this.head, decision.circuit) : fault);
+      }
       this.#to = decision;
-      this.#try(decision.attempt);
+      this.#try(decision.attempt, false);
     } catch (error) {
-      const circuit = decision.kind === "answer" ? null : decision.circuit;
-      this.#app?.terminate();
-      this.#app = null;
-      this.#attempt?.release();
-      if (!this.#isOver) this.#answer(this.#core.failed(toFailure(error), this.#head, circuit));
+      this.#failOurselves(error, decision.kind === "answer" ? null : decision.circuit);
     }
   }
 
-  #try(attempt: Attempt): void {
+  /** `anew`: over a connection that is made for it. */
+  #try(attempt: Attempt, anew: boolean): void {
     this.#attempt = attempt;
-    const key = `${attempt.host} ${attempt.port}`;
-    const idle = this.#head.upgradeTo === null ? takeIdle(key, this.#isRepeatable() ? Infinity : FRESH_MS) : null;
-    if (idle !== null) {
-      attempt.stop = () => this.#revoke();
-      // Its route may have gone before.
-      if (this.#isOver || this.#attempt !== attempt) return putIdle(idle, null);
-      return this.#ask(idle);
-    }
+    const mayBeIdle = !anew && this.head.upgradeTo === null;
+    const idle = mayBeIdle ? takeIdle(attempt.upstream, this.#isRepeatable() ? Infinity : FRESH_MS) : null;
+    if (idle !== null) return this.#ask(attempt, idle);
     // What comes of the body meanwhile waits.
-    const dialled = connectApp(attempt, key);
+    const dialled = connectApp(attempt);
+    this.#dialled = dialled;
     attempt.stop = () => {
-      this.#revoke();
       dialled.cancel();
+      this.#revoke(attempt);
     };
     void dialled.socket.then(
       ({ data: app }) => {
         if (this.#isOver || this.#attempt !== attempt) return app.terminate();
-        this.#ask(app);
+        this.#dialled = null;
+        try {
+          this.#ask(attempt, app);
+        } catch (error) {
+          this.#failOurselves(error, this.to.circuit);
+        }
       },
       (fault: UpstreamFault) => {
         if (!this.#isOver && this.#attempt === attempt) this.#fail(fault);
@@ -192,34 +242,34 @@ export class Exchange<C> implements AppUser {
     );
   }
 
-  #ask(app: AppConnection): void {
-    const to = this.#to;
-    if (to === null) return;
-    if (app.isOver) return this.#fail(new UpstreamFault("broken", "the app closed the connection"));
+  #ask(attempt: Attempt, app: AppConnection): void {
     this.#app = app;
+    this.#answer = new AppAnswer(this);
+    if (app.isOver) return this.#fail(new UpstreamFault("broken", "the app closed the connection"));
     app.user = this;
-    const attempt = this.#attempt;
-    if (attempt !== null) attempt.stop = () => this.#revoke();
-    if (this.#isOver) return;
-    attempt?.connected();
-    const { method, target, lines, upgradeTo } = this.#head;
-    const host = lines.count("host") === 0 ? `Host: ${this.#head.authority}\r\n` : "";
-    const head = `${method} ${target} HTTP/1.1\r\n${host}${lines.edited(to.edits)}${framed(this.#framing)}${asked(to, upgradeTo)}\r\n`;
+    // Its route may have gone meanwhile: then this calls it.
+    attempt.stop = () => this.#revoke(attempt);
+    if (this.#isOver || this.#attempt !== attempt) return;
+    attempt.connected();
+    const { method, target, lines, authority, upgradeTo } = this.head;
+    const host = lines.count("host") === 0 ? `Host: ${authority}\r\n` : "";
+    const { edits } = this.to;
+    const kept = lines.edited(upgradeTo === null ? edits : withoutContent(edits));
+    const fields = `${host}${kept}${framed(this.#framing)}${asked(edits, upgradeTo)}`;
     this.#isAsked = true;
-    if (!app.out.writeHead(head, null)) this.#client.pause();
+    if (!app.out.writeHead(`${method} ${target} HTTP/1.1\r\n${fields}\r\n`, null)) this.#client.pause();
     this.#client.feed();
-    if (this.#expectsContinue()) this.#continueLater();
+    if (this.#isOver || this.#requestBody.isOver) return;
+    if (this.#clientHasEnded) return this.#client.terminate();
+    if (this.head.version === "1.1" && this.head.header("expect")?.toLowerCase() === "100-continue")
+      this.#continueLater();
   }
 
-  #expectsContinue(): boolean {
-    return this.#head.version === "1.1" && !this.#requestBody.isOver && lines100(this.#head.lines);
-  }
-
-  /** Many apps do not know what a client waits for; those that do have answered by then. */
+  /** RFC 9110 §10.1.1: many apps do not know what a client waits for; those that do have answered by then. */
   #continueLater(): void {
     setTimeout(() => {
-      const waits = !this.#isOver && !this.#isAnswering && !this.#hasContinued && this.#tunnel === null;
-      if (waits && !this.#requestBody.isOver) this.#client.out.write(CONTINUE);
+      const isAnswered = this.#answer === null || this.#answer.isBegun || this.#answer.hasContinued;
+      if (!this.#isOver && !isAnswered && !this.#requestBody.isOver) this.out.write(CONTINUE);
     }, CONTINUE_MS).unref();
   }
 
@@ -228,249 +278,131 @@ export class Exchange<C> implements AppUser {
   }
 
   #endRequest(trailers: FieldLines | null): void {
-    if (this.#framing.kind === "chunked")
-      this.#app?.out.writeHead(`${LAST_CHUNK}${trailers?.edited(NOT_IN_TRAILERS) ?? ""}\r\n`, null);
-  }
-
-  #revoke(): void {
-    this.#fail(new UpstreamFault("revoked", "its route is gone"));
+    if (this.#framing.kind === "chunked") this.#app?.out.writeHead(lastChunk(trailers, this.to), null);
   }
 
   // --- internal: answering ---
 
-  #readAnswerHead(bytes: Buffer): void {
-    let input = this.#heldHead === null ? bytes : Buffer.concat([this.#heldHead, bytes]);
-    for (;;) {
-      const end = input.indexOf(END_OF_HEAD);
-      if (end === -1 ? input.length > MAX_HEAD : end > MAX_HEAD)
-        throw new Error("the app's answer head is over 64 KiB");
-      this.#heldHead = end === -1 ? Buffer.from(input) : null;
-      if (end === -1) return;
-      const head = parseAnswer(input.toString("latin1", 0, end + 2));
-      input = input.subarray(end + END_OF_HEAD.length);
-      if (head.status === 101) return this.#switch(head, input);
-      if (head.status >= 200) return this.#passHead(head, input);
-      this.#passInterim(head);
-    }
-  }
-
-  /** RFC 9110 §15.2: interim answers pass, but not to HTTP/1.0. */
-  #passInterim({ status, reason: phrase, lines }: AnswerHead): void {
-    if (++this.#interims > MAX_INTERIMS) throw new Error(`the app sent more than ${MAX_INTERIMS} interim answers`);
-    if (this.#head.version === "1.0" || this.#to === null) return;
-    this.#hasContinued ||= status === 100;
-    const { remove, set } = this.#to.answerEdits(lines);
-    const text = `HTTP/1.1 ${status} ${phrase}\r\n${lines.edited({ remove, set, add: [] })}\r\n`;
-    if (!this.#client.out.writeHead(text, null)) this.#app?.pause();
-  }
-
-  #passHead(head: AnswerHead, rest: Buffer): void {
-    const to = this.#to;
-    if (to === null) return;
-    const framing = answerFraming(head, this.#head.method);
-    to.answered?.(head.status);
-    this.#appGoesOn = persists(head) && framing.kind !== "close";
-    this.#appAllowsMs = allowedMs(head.lines);
-    const inChunks = framing.kind === "chunked" && this.#head.version === "1.1";
-    this.#endsWithConnection = framing.kind === "close" || (framing.kind === "chunked" && !inChunks);
-    this.#clientGoesOn &&= !this.#endsWithConnection && !this.#client.isLeaving;
-    const lines = head.lines.edited(withoutLength(to.answerEdits(head.lines), framing));
-    const length = inChunks ? CHUNKED : hasNoEnd(head) ? "Content-Length: 0\r\n" : "";
-    this.#headAhead = `HTTP/1.1 ${head.status} ${head.reason}\r\n${lines}${length}${this.#connection(this.#clientGoesOn)}\r\n`;
-    this.#answerBody = new BodyReader(framing, inChunks, {
-      bytes: (bytes) => this.#passBody(bytes),
-      end: (trailers) => this.#endAnswer(inChunks, trailers),
-    });
-    if (rest.length > 0) return this.#readAnswerBody(rest);
-    this.#sendHead(null);
-    if (this.#answerBody.isOver) this.#finish();
-  }
-
-  /** What the client is told of its connection (RFC 9112 §9.3). */
-  #connection(goesOn: boolean): string {
-    if (!goesOn) return "Connection: close\r\n";
-    return this.#head.version === "1.0" ? "Connection: keep-alive\r\n" : "";
-  }
-
-  /** A head that goes out with the first bytes of its body. */
-  #headAhead: string | null = null;
-
-  #sendHead(body: Buffer | null): void {
-    const head = this.#headAhead;
-    this.#headAhead = null;
-    this.#isAnswering = true;
-    if (head !== null && !this.#client.out.writeHead(head, body)) this.#app?.pause();
-  }
-
-  #readAnswerBody(bytes: Buffer): void {
-    const body = this.#answerBody;
-    if (body === null) return;
-    const used = body.read(bytes);
-    // More than an answer belongs to nobody.
-    if (used < bytes.length) this.#appGoesOn = false;
-    if (this.#headAhead !== null) this.#sendHead(null);
-    if (body.isOver && !this.#isOver) this.#finish();
-  }
-
-  #passBody(bytes: Buffer): void {
-    if (this.#headAhead !== null) return this.#sendHead(bytes);
-    if (!this.#client.out.write(bytes)) this.#app?.pause();
-  }
-
-  #endAnswer(inChunks: boolean, trailers: FieldLines | null): void {
-    if (inChunks) {
-      const last = `${LAST_CHUNK}${trailers?.edited(NOT_IN_TRAILERS) ?? ""}\r\n`;
-      this.#passBody(Buffer.from(last, "latin1"));
-    }
-    if (this.#headAhead !== null) this.#sendHead(null);
-  }
-
   /** The answer is whole. */
-  #finish(): void {
-    this.#end();
-    const app = this.#app;
-    const isWhole = this.#isRequestWhole();
-    this.#attempt?.release();
-    if (app !== null) {
-      if (this.#appGoesOn && isWhole && app.out.isEmpty) {
-        app.resume();
-        putIdle(app, this.#appAllowsMs);
-      } else app.terminate();
-    }
-    this.#client.answered(this.#clientGoesOn && isWhole && !this.#clientHasEnded);
+  #finish(answer: AppAnswer<C>): void {
+    this.#isOver = true;
+    const [app, attempt] = [this.#app, this.#attempt];
+    const isRequestWhole = this.#requestBody.isOver;
+    attempt?.release();
+    // An app that has answered early may still take the body: it sees that it is not whole.
+    if (!isRequestWhole) app?.terminate();
+    else if (answer.appGoesOn && attempt !== null) app?.keep(attempt.upstream, answer.appAllowsMs);
+    else app?.close();
+    this.#client.answered(answer.clientGoesOn && isRequestWhole);
   }
 
   /** Our own answer. */
-  #answer({ status, headers, body }: Answer): void {
-    this.#end();
-    const goesOn = this.#clientGoesOn && this.#requestBody.isOver && !this.#clientHasEnded && !this.#client.isLeaving;
+  #answerWith({ status, headers, body }: Answer): void {
+    this.#isOver = true;
+    const goesOn = this.goesOn && this.#requestBody.isOver;
     const bytes = Buffer.from(body, "utf8");
-    const lines = [...headers].map(([name, value]) => `${name}: ${value}\r\n`).join("");
-    const length = status === 204 || status === 304 ? "" : `Content-Length: ${bytes.length}\r\n`;
-    this.#client.out.writeHead(
-      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}${length}${this.#connection(goesOn)}\r\n`,
-      this.#head.method === "HEAD" || length === "" ? null : bytes,
+    let lines = "";
+    for (const [name, value] of headers) lines += fieldLine(name, value);
+    if (status !== 204 && status !== 304) lines += `Content-Length: ${bytes.length}\r\n`;
+    const isBare = this.head.method === "HEAD" || status === 204 || status === 304;
+    this.out.writeHead(
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}${connectionLine(this.head, goesOn)}\r\n`,
+      isBare ? null : bytes,
     );
     this.#client.answered(goesOn);
   }
 
-  // --- internal: tunnels ---
-
-  #switch(head: AnswerHead, rest: Buffer): void {
-    const { upgradeTo } = this.#head;
-    const to = this.#to;
-    const app = this.#app;
-    const attempt = this.#attempt;
-    const chosen = head.lines.get("upgrade");
-    if (upgradeTo === null || to === null || app === null || attempt === null || chosen === null)
-      throw new Error("the app switched to a protocol that was not asked for");
-    to.answered?.(101);
-    const lines = head.lines.edited(to.answerEdits(head.lines));
-    this.#tunnel = new Tunnel(this.#client, app, attempt, this.#head.upgrade);
-    this.#client.out.writeHead(
-      `HTTP/1.1 101 ${head.reason}\r\n${lines}Connection: Upgrade\r\nUpgrade: ${chosen}\r\n\r\n`,
-      null,
-    );
-    if (rest.length > 0) this.#tunnel.appSaid(rest);
-    this.#client.feed();
+  /** `before`: how much had been read of the app at the last look. */
+  #watchSilence(before: number): void {
+    const reads = this.#reads;
+    setTimeout(() => {
+      if (this.#isOver) return;
+      const isSilent = this.out.isEmpty && this.#reads === reads;
+      if (isSilent && reads === before) this.#client.terminate();
+      else this.#watchSilence(isSilent ? reads : -1);
+    }, SILENCE_MS).unref();
   }
 
   // --- internal: failing ---
 
   /** Nothing of it is whole: another app is asked, the client is answered, or its answer breaks off. */
   #fail(fault: UpstreamFault): void {
-    if (this.#isOver) return;
-    const attempt = this.#attempt;
-    const to = this.#to;
-    if (attempt === null || to === null) return;
-    this.#app?.terminate();
-    this.#app = null;
-    this.#heldHead = null;
-    this.#headAhead = null;
-    this.#answerBody = null;
-    if (this.#isAnswering) {
+    const [attempt, answer] = [this.#attempt, this.#answer];
+    if (this.#isOver || attempt === null) return;
+    const stale = this.#isStale();
+    this.#drop();
+    if (answer?.isBegun === true) {
       attempt.release();
-      return this.#breakOff(fault.kind === "revoked");
+      return this.#breakOff(answer, fault.kind === "revoked");
     }
-    const next = attempt.next(fault, { bodySent: this.#framing.kind !== "none", clientGone: this.#client.isOver });
-    if (next !== null) return this.#try(next);
-    this.#answer(this.#core.failed(this.#core.upstreamFault(fault, attempt), this.#head, to.circuit));
+    const progress = { bodySent: this.#framing.kind !== "none", clientGone: this.#client.isOver, stale };
+    const next = attempt.next(fault, progress);
+    if (next !== null) return this.#try(next, stale);
+    this.#answerWith(this.#core.failed(this.#core.upstreamFault(fault, attempt), this.head, this.to.circuit));
+  }
+
+  /** What no app is to blame for. */
+  #failOurselves(error: unknown, circuit: C | null): void {
+    this.#drop();
+    this.#attempt?.release();
+    if (!this.#isOver) this.#answerWith(this.#core.failed(toFailure(error), this.head, circuit));
+  }
+
+  #revoke(attempt: Attempt): void {
+    if (this.#attempt === attempt) this.#fail(new UpstreamFault("revoked", "its route is gone"));
   }
 
   /** An answer that is not whole ends behind what has come of it, where the client sees that something is missing. */
-  #breakOff(atOnce: boolean): void {
-    this.#end();
-    if (atOnce || this.#endsWithConnection) this.#client.terminate();
+  #breakOff(answer: AppAnswer<C>, atOnce: boolean): void {
+    this.#isOver = true;
+    if (atOnce || answer.endsWithConnection) this.#client.terminate();
     else this.#client.close();
   }
 
   #refuseBody(error: unknown): void {
+    const answer = this.#answer;
+    this.#drop();
+    this.#attempt?.release();
+    if (answer?.isBegun === true) return this.#breakOff(answer, false);
+    const failure = new Failure("generic-bad-request", reason(error));
+    this.#answerWith(this.#core.failed(failure, this.head, this.#to?.circuit ?? null));
+  }
+
+  /** Nothing more is wanted of the app. */
+  #drop(): void {
+    this.#dialled?.cancel();
+    this.#dialled = null;
     this.#app?.terminate();
     this.#app = null;
-    this.#attempt?.release();
-    this.#clientGoesOn = false;
-    if (this.#isAnswering) return this.#breakOff(false);
-    const failure = new Failure("generic-bad-request", reason(error));
-    this.#answer(this.#core.failed(failure, this.#head, this.#to?.circuit ?? null));
-  }
-
-  #end(): void {
-    this.#isOver = true;
-  }
-
-  #isRequestWhole(): boolean {
-    return this.#requestBody.isOver;
+    this.#answer = null;
   }
 
   /** Without a body, and safe: it may be sent again where it can't have been heard. */
   #isRepeatable(): boolean {
-    return this.#framing.kind === "none" && SAFE.has(this.#head.method);
+    return this.#framing.kind === "none" && SAFE.has(this.head.method);
+  }
+
+  /** The app was perhaps just closing its idle connection. */
+  #isStale(): boolean {
+    const [app, answer] = [this.#app, this.#answer];
+    if (app === null || answer === null || app.idleMs < FRESH_MS) return false;
+    return !answer.hasBytes && this.#isRepeatable();
   }
 }
 
 // --- internal ---
 
 const CONTINUE = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
-const CHUNKED = "Transfer-Encoding: chunked\r\n";
 
-/** RFC 9110 §6.5.1: what frames, routes or lets in is no trailer. */
-const NOT_IN_TRAILERS = {
-  remove: [
-    "transfer-encoding",
-    "content-length",
-    "host",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "upgrade",
-    "set-cookie",
-    "authorization",
-    "cookie",
-    "proxy-authorization",
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-port",
-  ],
-  set: [],
-  add: [],
-};
-
-/** RFC 9110 §10.1.1, in any case. */
-function lines100(lines: FieldLines): boolean {
-  return lines.get("expect")?.toLowerCase() === "100-continue";
+/** RFC 9110 §7.8: of several layers, each. */
+function isOffered(chosen: string, upgradeTo: string): boolean {
+  const names = offered(upgradeTo);
+  return offered(chosen).every((one) => names.includes(one));
 }
 
-/** A client would wait for its content until the connection ends. */
-function hasNoEnd({ status, lines }: AnswerHead): boolean {
-  return status === 205 && lines.count("content-length") === 0 && lines.count("transfer-encoding") === 0;
-}
-
-/** RFC 9112 §6.3, 3: beside chunks a length says nothing, and must not be passed on. */
-function withoutLength(edits: HeaderEdits, { kind }: Framing): HeaderEdits {
-  return kind === "chunked" ? { ...edits, remove: [...edits.remove, "content-length"] } : edits;
+/** With a length, be it 0, an app might take what follows its 101 for content. */
+function withoutContent(edits: HeaderEdits): HeaderEdits {
+  return { ...edits, remove: [...edits.remove, "content-length", "expect"] };
 }
 
 function framed(framing: Framing): string {
@@ -478,13 +410,8 @@ function framed(framing: Framing): string {
 }
 
 /** RFC 9110 §7.6.1, §10.1.4: what this connection is asked for. */
-function asked<C>({ edits }: Forward<C>, upgradeTo: string | null): string {
-  if (upgradeTo !== null) return `Connection: Upgrade\r\nUpgrade: ${upgradeTo}\r\n`;
-  return edits.set.some(([name]) => name === "TE") ? "Connection: TE\r\n" : "";
-}
-
-/** `Keep-Alive: timeout=5`. Milliseconds. */
-function allowedMs(lines: FieldLines): number | null {
-  const seconds = /\btimeout=(\d{1,6})\b/i.exec(lines.get("keep-alive") ?? "")?.[1];
-  return seconds === undefined ? null : Number(seconds) * 1000;
+function asked({ set }: HeaderEdits, upgradeTo: string | null): string {
+  const options = set.some(([name]) => name === "TE") ? ["TE"] : [];
+  if (upgradeTo === null) return options.length === 0 ? "" : "Connection: TE\r\n";
+  return `Connection: ${["Upgrade", ...options].join(", ")}\r\nUpgrade: ${upgradeTo}\r\n`;
 }

@@ -3,6 +3,7 @@
  * becomes TLS with the certificate that is valid at that moment. So a renewal needs no second listener.
  */
 import type { TlsPair } from "../../../shared/runtime/tls.ts";
+import { strayError } from "../../net/stray-error.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
 
 /** What has a socket of a listener. */
@@ -19,7 +20,7 @@ export const HANDLERS: Bun.SocketHandler<Accepted> = {
   drain: ({ data: owner }) => owner.drained(),
   end: ({ data: owner }) => owner.ended(),
   close: ({ data: owner }, error) => owner.gone(error !== undefined && error !== null),
-  error: ({ data: owner }) => owner.gone(true),
+  error: strayError,
 };
 
 /** From the connection to the end of the handshake. Milliseconds. */
@@ -51,7 +52,8 @@ export class Greeting implements Accepted, Limited {
   readonly #greeted: (socket: Bun.Socket<Accepted>) => Accepted;
   readonly #over: (greeting: Greeting) => void;
   #held: Buffer = Buffer.alloc(0);
-  #isUpgraded = false;
+  /** The socket as TLS, once it is: the plain one can't be ended any more. */
+  #secure: Bun.Socket<Accepted> | null = null;
 
   constructor(
     socket: Bun.Socket<Accepted>,
@@ -68,26 +70,22 @@ export class Greeting implements Accepted, Limited {
 
   said(bytes: Buffer): void {
     // Afterwards the ciphertext is told too.
-    if (this.#isUpgraded) return;
+    if (this.#secure !== null) return;
     this.#held = Buffer.concat([this.#held, bytes]);
     if (this.#held[0] !== HANDSHAKE || this.#held.length > MAX_RECORD) return this.terminate();
     if (this.#held.length < 5 || this.#held.length < 5 + this.#held.readUInt16BE(3)) return;
-    this.#isUpgraded = true;
-    const owner = new Upgrade((socket) => {
-      this.#finish();
-      return this.#greeted(socket);
-    });
-    (this.#socket as unknown as Upgradable).upgradeTLS({
+    [, this.#secure] = (this.#socket as unknown as Upgradable).upgradeTLS({
       isServer: true,
       initialData: this.#held,
       allowHalfOpen: true,
       tls: { ...this.#pair(), ALPNProtocols: ALPN },
-      data: owner,
+      data: this,
       socket: {
         ...HANDLERS,
-        handshake(socket, isDone) {
-          if (isDone) socket.data = owner.done(socket);
-          else socket.terminate();
+        handshake: (socket, isDone) => {
+          if (!isDone) return void socket.terminate();
+          this.#finish();
+          socket.data = this.#greeted(socket);
         },
       },
     });
@@ -96,7 +94,7 @@ export class Greeting implements Accepted, Limited {
   drained(): void {}
 
   ended(): void {
-    if (!this.#isUpgraded) this.terminate();
+    this.terminate();
   }
 
   gone(): void {
@@ -109,7 +107,7 @@ export class Greeting implements Accepted, Limited {
 
   terminate(): void {
     this.#finish();
-    this.#socket.terminate();
+    (this.#secure ?? this.#socket).terminate();
   }
 
   // --- internal ---
@@ -118,20 +116,4 @@ export class Greeting implements Accepted, Limited {
     deadlines.delete(this);
     this.#over(this);
   }
-}
-
-// --- internal ---
-
-/** Has the TLS socket until the handshake is over. */
-class Upgrade implements Accepted {
-  readonly done: (socket: Bun.Socket<Accepted>) => Accepted;
-
-  constructor(done: (socket: Bun.Socket<Accepted>) => Accepted) {
-    this.done = done;
-  }
-
-  said(): void {}
-  drained(): void {}
-  ended(): void {}
-  gone(): void {}
 }

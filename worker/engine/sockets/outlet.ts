@@ -21,6 +21,11 @@ export class Outlet {
     return this.#unsent === null;
   }
 
+  /** FIN is on its way: all that was written before it is with the system. */
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
   /** None of the bytes is looked at afterwards. False when some are held: their source is to pause. */
   write(bytes: Buffer): boolean {
     if (bytes.length === 0 || this.#isEnding) return this.isEmpty;

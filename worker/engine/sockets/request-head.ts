@@ -1,6 +1,6 @@
 /** A request's head as the core reads it: over the lines as they came. */
 import type { Frontend, RequestHead } from "../../seam/engine.ts";
-import type { FieldLines } from "../../protocols/http1/field-lines.ts";
+import { withoutSpace, type FieldLines } from "../../protocols/http1/field-lines.ts";
 import { BadHead, type RequestHead as ParsedHead, type Version } from "../../protocols/http1/head.ts";
 
 /** What a connection knows of itself. */
@@ -24,7 +24,7 @@ export class SocketHead implements RequestHead {
   readonly #via: Arrived;
 
   /** Throws BadHead (RFC 9112 §3.2). */
-  constructor({ method, target, version, lines }: ParsedHead, via: Arrived) {
+  constructor({ method, target, version, lines }: ParsedHead, hasBody: boolean, via: Arrived) {
     this.method = method;
     this.version = version;
     this.lines = lines;
@@ -34,12 +34,16 @@ export class SocketHead implements RequestHead {
     if (hosts === 0 && version === "1.1") throw new BadHead("Host: wanted one, got none");
     const host = lines.get("host");
     const absolute = ABSOLUTE.exec(target);
-    this.target = absolute === null ? target : (absolute[2] ?? "") || "/";
+    if (absolute === null && !isOwn(target, method)) throw new BadHead("Request target: wanted a path, or an http URL");
+    this.target = absolute === null ? target : pathOf(absolute[2] ?? "", method);
     this.authority = absolute?.[1] ?? host ?? addressed(via);
     if (absolute !== null && host !== null && !isSame(this.authority, host))
       throw new BadHead("Host: wanted the host of the target");
-    this.upgradeTo = upgradeOf(lines, version);
-    this.upgrade = method === "GET" && this.upgradeTo?.toLowerCase() === "websocket";
+    // RFC 9110 §7.8: an offer may be passed over: with content, or of a WebSocket by another method (RFC 6455 §4.1).
+    const offer = hasBody ? null : upgradeOf(lines, version);
+    const isForWebSocket = offer !== null && offered(offer).includes("websocket");
+    this.upgrade = isForWebSocket && method === "GET";
+    this.upgradeTo = isForWebSocket && !this.upgrade ? null : offer;
   }
 
   get peer(): string {
@@ -68,6 +72,26 @@ export class SocketHead implements RequestHead {
 /** RFC 9112 §3.2.2: what a client says to a proxy. */
 const ABSOLUTE = /^https?:\/\/([^/?#]*)([/?].*)?$/i;
 
+/** RFC 9112 §3.2.1, §3.2.3, §3.2.4. */
+function isOwn(target: string, method: string): boolean {
+  if (method === "CONNECT") return true;
+  return target.startsWith("/") || (target === "*" && method === "OPTIONS");
+}
+
+/** RFC 9112 §3.2.1, §3.2.4: an empty path is "/", and of OPTIONS "*". */
+function pathOf(rest: string, method: string): string {
+  if (rest === "" && method === "OPTIONS") return "*";
+  return rest.startsWith("/") ? rest : `/${rest}`;
+}
+
+/** The names of a list of protocols (RFC 9110 §7.8), in lower case. */
+export function offered(protocols: string): string[] {
+  return protocols
+    .toLowerCase()
+    .split(",")
+    .map((one) => withoutSpace(one));
+}
+
 /** HTTP/1.0 needs no Host: the port says what is meant. */
 function addressed({ local, frontend }: Arrived): string {
   if (frontend.mode === "wildcard") return "";
@@ -81,6 +105,5 @@ function isSame(one: string, other: string): boolean {
 function upgradeOf(lines: FieldLines, version: Version): string | null {
   const wanted = lines.get("upgrade");
   if (wanted === null || version === "1.0" || /\bh2c\b/i.test(wanted)) return null;
-  const options = lines.get("connection")?.toLowerCase() ?? "";
-  return options.split(",").some((option) => option.trim() === "upgrade") ? wanted : null;
+  return offered(lines.get("connection") ?? "").includes("upgrade") ? wanted : null;
 }

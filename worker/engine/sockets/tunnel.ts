@@ -10,6 +10,7 @@ import type { Outlet } from "./outlet.ts";
 
 /** The client's connection, as far as a tunnel needs it. */
 export interface TunnelClient {
+  deadline: number;
   readonly out: Outlet;
   pause(): void;
   resume(): void;
@@ -19,43 +20,43 @@ export interface TunnelClient {
 /** RFC 6455 and the registry: JupyterLab does not come back after 1001 (dataplane F4). */
 const SERVICE_RESTART = 1012;
 const RESTARTING = "service restart";
+/** RFC 6455 §7.1.1: a client ends its half after its app's; one that has not by then has vanished, or takes nothing. Milliseconds. */
+const CLOSING_MS = 30_000;
 
 export class Tunnel {
   readonly #client: TunnelClient;
   readonly #app: AppConnection;
   readonly #attempt: Attempt;
-  /** Of a WebSocket. */
-  readonly #edges: { toApp: FrameEdges; toClient: FrameEdges } | null;
-  /** A Close of ours waits for the next edge. */
-  #closesApp = false;
-  #closesClient = false;
+  readonly #isWebSocket: boolean;
+  readonly #toApp: Direction;
+  readonly #toClient: Direction;
   #clientEnded = false;
   #appEnded = false;
-  #isOver = false;
+  #isClientGone = false;
+  #isAppGone = false;
 
   constructor(client: TunnelClient, app: AppConnection, attempt: Attempt, isWebSocket: boolean) {
     this.#client = client;
     this.#app = app;
     this.#attempt = attempt;
-    this.#edges = isWebSocket ? { toApp: new FrameEdges(), toClient: new FrameEdges() } : null;
+    this.#isWebSocket = isWebSocket;
+    this.#toApp = new Direction(app.out, isWebSocket, maskedClose);
+    this.#toClient = new Direction(client.out, isWebSocket, plainClose);
     attempt.stop = () => this.#cut();
     if (isWebSocket) attempt.drain = (atOnce) => this.#drain(atOnce);
   }
 
   clientSaid(bytes: Buffer): number {
-    this.#attempt.moved();
-    const edge = this.#edges?.toApp.pass(bytes) ?? -1;
-    const isEdge = this.#closesApp && edge !== -1;
-    if (!this.#app.out.write(isEdge ? bytes.subarray(0, edge) : bytes)) this.#client.pause();
-    if (isEdge) this.#closeApp();
+    if (this.#isAppGone) return bytes.length;
+    if (!this.#toApp.pass(bytes)) this.#client.pause();
+    if (this.#toApp.hadMessage) this.#attempt.moved();
     return bytes.length;
   }
 
   appSaid(bytes: Buffer): void {
-    const edge = this.#edges?.toClient.pass(bytes) ?? -1;
-    const isEdge = this.#closesClient && edge !== -1;
-    if (!this.#client.out.write(isEdge ? bytes.subarray(0, edge) : bytes)) this.#app.pause();
-    if (isEdge) this.#closeClient();
+    if (!this.#toClient.pass(bytes)) this.#app.pause();
+    if (this.#toClient.hadMessage) this.#attempt.moved();
+    this.#endBehindClose();
   }
 
   clientHasRoom(): void {
@@ -69,63 +70,123 @@ export class Tunnel {
   clientEnded(): void {
     this.#clientEnded = true;
     this.#app.out.end();
-    this.#endWithBoth();
   }
 
   appEnded(): void {
     this.#appEnded = true;
     this.#client.out.end();
-    this.#endWithBoth();
+    if (this.#isWebSocket) this.#client.deadline = performance.now() + CLOSING_MS;
   }
 
+  /** Both halves have ended and all has reached the client, or it was broken: then so is the app's. */
   clientGone(): void {
-    this.#finish();
-    this.#app.terminate();
+    this.#isClientGone = true;
+    const isWhole = this.#clientEnded && this.#appEnded && this.#client.out.hasEnded;
+    if (!isWhole) this.#endApp();
+    this.#releaseBehindBoth();
   }
 
+  /** An app that has ended its half, and resets the rest, has said all that it wanted to. */
   appGone(broken: boolean): void {
-    this.#finish();
-    if (broken) this.#client.terminate();
+    this.#isAppGone = true;
+    if (broken && !this.#appEnded) this.#client.terminate();
     else this.#client.out.end();
+    this.#client.deadline = performance.now() + CLOSING_MS;
+    this.#releaseBehindBoth();
+  }
+
+  /** The time for the client's end has passed; one that still has bytes to take gets them. */
+  late(): void {
+    if (this.#client.out.isEmpty) this.#client.terminate();
+    else this.#client.deadline = performance.now() + CLOSING_MS;
   }
 
   // --- internal ---
 
   /** The app hears of it first, and its own Close reaches the client behind all that it has said by then. */
   #drain(atOnce: boolean): void {
-    this.#closesApp = true;
-    if (this.#edges?.toApp.isBetween === true) this.#closeApp();
+    this.#toApp.close();
     if (!atOnce) return;
-    this.#closesClient = true;
-    if (this.#edges?.toClient.isBetween === true) this.#closeClient();
+    this.#toClient.close();
+    this.#endBehindClose();
   }
 
-  #closeApp(): void {
-    this.#closesApp = false;
-    const payload = closePayload(SERVICE_RESTART, RESTARTING);
-    const frame = Buffer.alloc(payload.length + 14);
-    this.#app.out.write(frame.subarray(0, writeFrame(frame, 0, OPCODE.close, payload)));
-  }
-
-  #closeClient(): void {
-    this.#closesClient = false;
-    const payload = closePayload(SERVICE_RESTART, RESTARTING);
-    this.#client.out.write(Buffer.concat([Buffer.from([0x80 | OPCODE.close, payload.length]), payload]));
-    this.#client.out.end();
-  }
-
-  #endWithBoth(): void {
-    if (this.#clientEnded && this.#appEnded) this.#finish();
+  #endBehindClose(): void {
+    if (this.#toClient.isClosed) this.#client.out.end();
   }
 
   #cut(): void {
-    this.#app.terminate();
+    this.#endApp();
     this.#client.terminate();
   }
 
-  #finish(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#attempt.release();
+  #endApp(): void {
+    this.#isAppGone = true;
+    this.#app.terminate();
   }
+
+  /** One of them may still have bytes to take. */
+  #releaseBehindBoth(): void {
+    if (this.#isClientGone && this.#isAppGone) this.#attempt.release();
+  }
+}
+
+// --- internal ---
+
+/** Bytes one way; of a WebSocket a Close of ours can follow a whole frame, and nothing follows that (RFC 6455 §5.5.1). */
+class Direction {
+  /** A Close of ours is on its way. */
+  isClosed = false;
+  readonly #out: Outlet;
+  readonly #edges: FrameEdges | null;
+  readonly #closeFrame: () => Buffer;
+  #closesAtEdge = false;
+
+  constructor(out: Outlet, isWebSocket: boolean, closeFrame: () => Buffer) {
+    this.#out = out;
+    this.#edges = isWebSocket ? new FrameEdges() : null;
+    this.#closeFrame = closeFrame;
+  }
+
+  /** The last bytes were use of the circuit: a WebSocket's pings and pongs are none (accounting A1). */
+  get hadMessage(): boolean {
+    return this.#edges?.hadMessage ?? true;
+  }
+
+  /** False when the source is to pause. */
+  pass(bytes: Buffer): boolean {
+    if (this.isClosed) return this.#out.isEmpty;
+    const edge = this.#edges?.pass(bytes) ?? -1;
+    if (!this.#closesAtEdge || edge === -1) return this.#out.write(bytes);
+    this.#out.write(bytes.subarray(0, edge));
+    this.#writeClose();
+    return this.#out.isEmpty;
+  }
+
+  /** At the next edge; not where a Close has passed. */
+  close(): void {
+    if (this.isClosed || this.#edges === null) return;
+    if (this.#edges.isBetween) this.#writeClose();
+    else this.#closesAtEdge = true;
+  }
+
+  // --- internal ---
+
+  #writeClose(): void {
+    this.#closesAtEdge = false;
+    if (this.#edges?.hasClose === true) return;
+    this.#out.write(this.#closeFrame());
+    this.isClosed = true;
+  }
+}
+
+function plainClose(): Buffer {
+  const payload = closePayload(SERVICE_RESTART, RESTARTING);
+  return Buffer.concat([Buffer.from([0x80 | OPCODE.close, payload.length]), payload]);
+}
+
+function maskedClose(): Buffer {
+  const payload = closePayload(SERVICE_RESTART, RESTARTING);
+  const frame = Buffer.alloc(payload.length + 14);
+  return frame.subarray(0, writeFrame(frame, 0, OPCODE.close, payload));
 }

@@ -2,10 +2,12 @@
  * The handshake of a WebSocket with an app (RFC 6455 §4.1): dials, asks, and gives the open socket, or the app's refusal
  * as it comes. Used by the engine's websocket.ts. Offers no extensions.
  */
-import { createHash, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { reason } from "../../../shared/failure.ts";
+import { assertAccepted } from "./acceptance.ts";
 import { AppSocket, type AppEnd } from "./client.ts";
 import { dial } from "../../net/dial.ts";
+import { strayError } from "../../net/stray-error.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import { AnswerReader, type AnswerHead } from "../http1/response-reader.ts";
 
@@ -116,7 +118,8 @@ class Handshake implements AppEnd {
   /** Gives true to go on with a body. */
   #head(head: AnswerHead): boolean {
     if (head.status === 101) {
-      assertAccepted(head, this.#key);
+      const asked = (name: string) => (name === "sec-websocket-key" ? this.#key : null);
+      assertAccepted((name) => head.headers.get(name), asked);
       this.#accepted = head;
       return false;
     }
@@ -168,7 +171,7 @@ const HANDLERS: Bun.SocketHandler<AppEnd> = {
   drain: ({ data }) => data.onDrain(),
   end: ({ data }) => data.onEnd(),
   close: ({ data }) => data.onClose(),
-  error: ({ data }) => data.onClose(),
+  error: strayError,
 };
 
 function broken(message: string, cause?: unknown): UpstreamFault {
@@ -187,14 +190,4 @@ function requestHead({ target, headers }: Asking, key: string): string {
   ];
   const lines = [...headers.filter(([name]) => !NOT_SENT.has(name.toLowerCase())), ...own];
   return `GET ${target} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
-}
-
-/** RFC 6455 §4.1: what a client has to check; a browser would refuse the same. */
-function assertAccepted({ headers }: AnswerHead, key: string): void {
-  const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
-  if (headers.get("sec-websocket-accept") !== accept) throw new Error("the app's Sec-WebSocket-Accept is wrong");
-  if (headers.get("upgrade")?.toLowerCase() !== "websocket") throw new Error("the app upgrades to something else");
-  if (!/(^|,)\s*upgrade\s*(,|$)/i.test(headers.get("connection") ?? ""))
-    throw new Error("the app's Connection does not name Upgrade");
-  if (headers.has("sec-websocket-extensions")) throw new Error("the app uses an extension that was not offered");
 }

@@ -1,0 +1,211 @@
+/**
+ * An app's answer on its way to the client (RFC 9112 §6, RFC 9110 §15.2): interim heads, its head, its body at the pace of
+ * who reads it, trailers. Made for each request that an app is asked; exchange.ts says what follows.
+ */
+import { BodyReader } from "../../protocols/http1/body-reader.ts";
+import type { FieldLines } from "../../protocols/http1/field-lines.ts";
+import { answerFraming, persists, type Framing } from "../../protocols/http1/framing.ts";
+import { MAX_HEAD, parseAnswer, type AnswerHead } from "../../protocols/http1/head.ts";
+import type { Forward, HeaderEdits } from "../../seam/engine.ts";
+import type { Outlet } from "./outlet.ts";
+import type { SocketHead } from "./request-head.ts";
+
+/** Of one request. */
+const MAX_INTERIMS = 100;
+const END_OF_HEAD = Buffer.from("\r\n\r\n");
+const [CR, LF] = [13, 10];
+export const CHUNKED = "Transfer-Encoding: chunked\r\n";
+const LAST_CHUNK = "0\r\n";
+
+/** Where an answer goes. */
+export interface Asked<C> {
+  readonly head: SocketHead;
+  readonly to: Forward<C>;
+  /** The client's. */
+  readonly out: Outlet;
+  /** Whether the client's connection goes on after an answer whose end it can tell. */
+  readonly goesOn: boolean;
+  /** The client takes no more for now. */
+  full(): void;
+  /** 101: what follows is no HTTP. */
+  switched(head: AnswerHead, rest: Buffer): void;
+}
+
+export class AppAnswer<C> {
+  /** Its head is on its way to the client. */
+  isBegun = false;
+  isWhole = false;
+  /** Something has come. */
+  hasBytes = false;
+  hasContinued = false;
+  /** The client can't tell the end of the body otherwise. */
+  endsWithConnection = false;
+  /** The client was told that its connection goes on. */
+  clientGoesOn = false;
+  /** Of the app's connection. */
+  appGoesOn = false;
+  /** How long the app keeps it then, where it says so. Milliseconds. */
+  appAllowsMs: number | null = null;
+  readonly #asked: Asked<C>;
+  /** A head that is not whole. */
+  #held: Buffer | null = null;
+  #interims = 0;
+  /** A head that goes out with the first bytes of its body. */
+  #headAhead: string | null = null;
+  #body: BodyReader | null = null;
+
+  constructor(asked: Asked<C>) {
+    this.#asked = asked;
+  }
+
+  /** Takes the app's bytes. Throws for what is no answer. */
+  read(bytes: Buffer): void {
+    this.hasBytes = true;
+    if (this.#body !== null) return this.#readBody(this.#body, bytes);
+    const held = this.#held;
+    this.#readHeads(held === null ? bytes : Buffer.concat([held, bytes]), held?.length ?? 0);
+  }
+
+  /** The app has ended its half. False when the answer is not whole. */
+  closed(): boolean {
+    this.isWhole = this.#body?.closed() === true;
+    return this.isWhole;
+  }
+
+  // --- internal: heads ---
+
+  /** `searched`: so much of the input has no end of a head. */
+  #readHeads(input: Buffer, searched: number): void {
+    const end = input.indexOf(END_OF_HEAD, Math.max(0, searched - 3));
+    if (end === -1 ? input.length > MAX_HEAD : end > MAX_HEAD) throw new Error("the app's answer head is over 64 KiB");
+    if (end === -1) return this.#hold(input);
+    this.#held = null;
+    const head = parseAnswer(input.toString("latin1", 0, end + 2));
+    const rest = input.subarray(end + END_OF_HEAD.length);
+    if (head.status === 101) return this.#asked.switched(head, rest);
+    if (head.status >= 200) return this.#passHead(head, rest);
+    this.#passInterim(head);
+    if (rest.length > 0) this.#readHeads(rest, 0);
+  }
+
+  #hold(input: Buffer): void {
+    // A line that ends with LF alone would wait for an end that never comes.
+    const line = input.indexOf(LF);
+    if (line === 0 || (line > 0 && input[line - 1] !== CR)) throw new Error("Status line: wanted CRLF at its end");
+    this.#held = Buffer.from(input);
+  }
+
+  /** Interim answers pass, but not to HTTP/1.0. */
+  #passInterim({ status, reason, lines }: AnswerHead): void {
+    if (++this.#interims > MAX_INTERIMS) throw new Error(`the app sent more than ${MAX_INTERIMS} interim answers`);
+    const { head, to, out } = this.#asked;
+    if (head.version === "1.0") return;
+    this.hasContinued ||= status === 100;
+    const edits = withoutLength(to.answerEdits(lines));
+    const text = `HTTP/1.1 ${status} ${reason}\r\n${lines.edited({ ...edits, add: [] })}\r\n`;
+    if (!out.writeHead(text, null)) this.#asked.full();
+  }
+
+  #passHead(answer: AnswerHead, rest: Buffer): void {
+    const { head, to, goesOn } = this.#asked;
+    const framing = answerFraming(answer, head.method);
+    to.answered?.(answer.status);
+    this.appGoesOn = persists(answer) && framing.kind !== "close" && !isUnsure(answer, framing);
+    this.appAllowsMs = allowedMs(answer.lines);
+    const inChunks = framing.kind === "chunked" && head.version === "1.1";
+    this.endsWithConnection = framing.kind === "close" || (framing.kind === "chunked" && !inChunks);
+    this.clientGoesOn = goesOn && !this.endsWithConnection;
+    const edits = to.answerEdits(answer.lines);
+    const lines = answer.lines.edited(hasNoLength(answer, framing) ? withoutLength(edits) : edits);
+    const length = inChunks ? CHUNKED : hasNoEnd(answer) ? "Content-Length: 0\r\n" : "";
+    const more = `${dateLine(answer.lines)}${length}${connectionLine(head, this.clientGoesOn)}`;
+    this.#headAhead = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n${lines}${more}\r\n`;
+    this.#body = new BodyReader(framing, inChunks, {
+      bytes: (bytes) => this.#passBody(bytes),
+      end: (trailers) => this.#end(inChunks, trailers),
+    });
+    this.#readBody(this.#body, rest);
+  }
+
+  // --- internal: bodies ---
+
+  #readBody(body: BodyReader, bytes: Buffer): void {
+    const used = bytes.length === 0 ? 0 : body.read(bytes);
+    // More than an answer belongs to nobody.
+    if (used < bytes.length) this.appGoesOn = false;
+    if (this.#headAhead !== null) this.#sendHead(null);
+    this.isWhole = body.isOver;
+  }
+
+  #passBody(bytes: Buffer): void {
+    if (this.#headAhead !== null) return this.#sendHead(bytes);
+    if (!this.#asked.out.write(bytes)) this.#asked.full();
+  }
+
+  #sendHead(body: Buffer | null): void {
+    const head = this.#headAhead ?? "";
+    this.#headAhead = null;
+    this.isBegun = true;
+    if (!this.#asked.out.writeHead(head, body)) this.#asked.full();
+  }
+
+  #end(inChunks: boolean, trailers: FieldLines | null): void {
+    if (inChunks) this.#passBody(Buffer.from(lastChunk(trailers, this.#asked.to), "latin1"));
+  }
+}
+
+/** The end of a chunked body, with those trailers that may pass. */
+export function lastChunk<C>(trailers: FieldLines | null, { mayTrail }: Forward<C>): string {
+  return `${LAST_CHUNK}${trailers?.only(mayTrail) ?? ""}\r\n`;
+}
+
+/** What the client is told of its connection (RFC 9112 §9.3). */
+export function connectionLine({ version }: SocketHead, goesOn: boolean): string {
+  if (!goesOn) return "Connection: close\r\n";
+  return version === "1.0" ? "Connection: keep-alive\r\n" : "";
+}
+
+/** RFC 9110 §6.6.1: who passes an answer on adds the time where it has none. */
+export function dateLine(lines: FieldLines): string {
+  return lines.count("date") > 0 ? "" : now();
+}
+
+/** An upgrade's answer has no length, nor have others without content (RFC 9110 §8.6). */
+export function withoutLength(edits: HeaderEdits): HeaderEdits {
+  return { ...edits, remove: [...edits.remove, "content-length"] };
+}
+
+// --- internal ---
+
+let saidAt = -1;
+let said = "";
+
+/** The line of this second. */
+function now(): string {
+  const second = Math.floor(Date.now() / 1000);
+  if (second === saidAt) return said;
+  saidAt = second;
+  said = `Date: ${new Date(second * 1000).toUTCString()}\r\n`;
+  return said;
+}
+
+/** RFC 9112 §6.3, 3: beside chunks a length says nothing, and must not be passed on; nor has 204 one (RFC 9110 §8.6). */
+function hasNoLength({ status }: AnswerHead, { kind }: Framing): boolean {
+  return kind === "chunked" || status === 204;
+}
+
+/** RFC 9112 §6.1: HTTP/1.0 has no chunks; who sends them is not trusted with a second request. */
+function isUnsure({ version }: AnswerHead, { kind }: Framing): boolean {
+  return version === "1.0" && kind === "chunked";
+}
+
+/** A client would wait for its content until the connection ends. */
+function hasNoEnd({ status, lines }: AnswerHead): boolean {
+  return status === 205 && lines.count("content-length") === 0 && lines.count("transfer-encoding") === 0;
+}
+
+/** `Keep-Alive: timeout=5`. Milliseconds. */
+function allowedMs(lines: FieldLines): number | null {
+  const seconds = /\btimeout=(\d{1,6})\b/i.exec(lines.get("keep-alive") ?? "")?.[1];
+  return seconds === undefined ? null : Number(seconds) * 1000;
+}
