@@ -35,6 +35,11 @@ export const workerTable = {
     authority: f.text("worker-1", "Name of this worker; nodes behind one virtual address share it"),
     frontend_mode: f.oneOf(FRONTEND_MODES, "port", "How circuits are reached: a port each, or a subdomain each"),
     protocol: f.oneOf(["http", "grpc", "h2", "tcp"], "http", "What its circuits speak"),
+    engine: f.oneOf(
+      ["serve", "sockets"],
+      "serve",
+      "What carries HTTP and WebSockets: Bun's own server, or raw sockets, which pass what they carry as it is",
+    ),
     accepted_traffics: f.someOf(APP_MODES, "Kinds of circuits that it carries"),
     api_bind_addr: f.address("127.0.0.1:10201", "Where the worker's own API listens (`/setup`, health)"),
     api_advertised_addr: f.optionalAddress("How browsers reach that API; default: `api_bind_addr`"),

@@ -15,7 +15,7 @@ import { connectRedis } from "../shared/redis/redis.ts";
 import { ignoreProxySettings, shutdownOnSignal, surviveStrayErrors } from "../shared/runtime/process.ts";
 import { followSupervisor, predecessorOf, tellSupervisor } from "../shared/runtime/supervised.ts";
 import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
-import { bunEngine } from "./engine/bun/engine.ts";
+import { ENGINES } from "./compose/engines.ts";
 import { ephemeralWarning } from "./listeners/linux-ephemeral.ts";
 import { findSibling } from "./listeners/sibling.ts";
 import { startWorker, type WorkerDeps } from "./worker.ts";
@@ -65,7 +65,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   const worker = startWorker(
     fitted({
       config,
-      engine: bunEngine,
+      engine: ENGINES[config.proxy_worker.engine],
       sharing,
       bus: messengers.bus,
       live: messengers.live,

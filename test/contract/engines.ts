@@ -1,12 +1,15 @@
 /** The engines that the contract holds for, and what each can't do: tests that need it are skipped by its name. */
 import type { BUN_CAPABILITIES } from "../../worker/engine/bun/capabilities.ts";
-import { bunEngine } from "../../worker/engine/bun/engine.ts";
-import { socketsEngine } from "../../worker/engine/sockets/engine.ts";
+import { ENGINES } from "../../worker/compose/engines.ts";
 import type { Deviation } from "../../worker/seam/capabilities.ts";
-import type { Engine } from "../../worker/seam/engine.ts";
 import type { Shape } from "./shapes.ts";
 
-export const ENGINES: Record<Shape["engine"], Engine> = { bun: bunEngine, sockets: socketsEngine };
+/** What becomes of a WebSocket's frames. */
+export type Frames = "made anew" | "passed";
+
+export function framesOf(engine: Shape["engine"]): Frames {
+  return ENGINES[engine].capabilities.tunnels ? "passed" : "made anew";
+}
 
 /** A name that no engine has is a fault of the test. */
 export type DeviationName = keyof typeof BUN_CAPABILITIES.deviations;

@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import { ask, begin, dial, requestHead } from "./client.ts";
 import { answer, answering, app, echo, told } from "./upstreams.ts";
-import { ENGINES } from "./engines.ts";
+import { ENGINES } from "../../worker/compose/engines.ts";
 import { linesOf } from "./line.ts";
 import type { Shape } from "./shapes.ts";
 import type { Stage } from "./stage.ts";

@@ -3,6 +3,7 @@ import { expect } from "bun:test";
 import { ask } from "./client.ts";
 import { answer, app, echo, listen, type Upstream } from "./upstreams.ts";
 import type { Wire } from "./wire.ts";
+import { until } from "../support/until.ts";
 import { linesOf } from "./line.ts";
 import type { Shape } from "./shapes.ts";
 import type { Stage } from "./stage.ts";
@@ -59,6 +60,17 @@ export function httpRepeats(shape: Shape, stage: () => Stage): void {
       },
       { deviation: "a GET or HEAD on a reused connection that the app resets may be sent again" },
     );
+
+  line("H10", "sends a GET once more when a connection ends with it that had been idle for a second", async () => {
+    const upstream = endingAfterFirst();
+    const to = await stage().open({ upstream: upstream.port });
+    await ask(to, "/1");
+    const idleSince = performance.now();
+    await until(() => performance.now() - idleSince > 1100);
+    // The second time is over a fresh connection, whose end is the app's own.
+    expect((await ask(to, "/2")).head.status).toBe(502);
+    expect(targets(upstream)).toEqual(["/1", "/2", "/2"]);
+  });
 
   line("H10", "never sends to another route what may have reached an app", async () => {
     const [first, second] = [listen(dropping), listen(dropping)];

@@ -11,7 +11,7 @@ import { httpRepeats } from "./http-repeats.ts";
 import { httpRequests } from "./http-requests.ts";
 import { httpStreams } from "./http-streams.ts";
 import { useStage } from "./line.ts";
-import { IN_THE_MAKING, SHAPES, shapeName } from "./shapes.ts";
+import { SHAPES, shapeName } from "./shapes.ts";
 
 const SUITES = [
   httpMessages,
@@ -26,7 +26,7 @@ const SUITES = [
   httpFailures,
 ];
 
-for (const shape of [...SHAPES, ...IN_THE_MAKING])
+for (const shape of SHAPES)
   describe(shapeName(shape), () => {
     const stage = useStage(shape, { ports: 512 });
     for (const suite of SUITES) suite(shape, stage);

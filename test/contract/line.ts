@@ -1,12 +1,14 @@
 /** Registers tests of the contract's lines, each named by its line; what an engine can't do is skipped by name. */
 import { afterAll, beforeAll, test } from "bun:test";
-import { deviationOf, type DeviationName } from "./engines.ts";
+import { deviationOf, framesOf, type DeviationName, type Frames } from "./engines.ts";
 import { shapeName, type Line, type Shape, type StageOptions } from "./shapes.ts";
 import { startStage, type Stage } from "./stage.ts";
 import { stopUpstreams } from "./upstreams.ts";
 import { closeWires } from "./wire.ts";
 
 interface LineOptions {
+  /** Only for engines that make a WebSocket's frames anew, or that pass them as they came. */
+  frames?: Frames;
   /** This engine can't do it. */
   deviation?: DeviationName;
   /** Limit of time in milliseconds. */
@@ -19,8 +21,9 @@ export function linesOf({ engine }: Shape) {
     line: Line,
     sentence: string,
     work: () => Promise<void> | void,
-    { deviation, ms = 60_000 }: LineOptions = {},
+    { frames, deviation, ms = 60_000 }: LineOptions = {},
   ) => {
+    if (frames !== undefined && frames !== framesOf(engine)) return;
     const name = `${line} ${sentence}`;
     const broken = deviation === undefined ? undefined : deviationOf(engine, deviation);
     if (broken === undefined) return test(name, work, ms);

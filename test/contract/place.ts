@@ -19,7 +19,7 @@ import { startRedis, type RedisServer } from "../support/redis.ts";
 import { spawnService } from "../support/spawned.ts";
 import { workerToml } from "../support/toml.ts";
 import { until } from "../support/until.ts";
-import { ENGINES } from "./engines.ts";
+import { ENGINES } from "../../worker/compose/engines.ts";
 import { DOMAIN, type Shape, type StageOptions } from "./shapes.ts";
 
 export interface Place {
@@ -103,7 +103,7 @@ function messengersOf(redis: RedisServer | null): (codec: ReturnType<typeof crea
 }
 
 function tomlOf(
-  { frontend }: Shape,
+  { engine, frontend }: Shape,
   { worker, sections = {} }: StageOptions,
   at: { url: string; redis: RedisServer | null; low: number; count: number; wildcardPort: number },
 ): string {
@@ -113,7 +113,7 @@ function tomlOf(
   };
   return workerToml(at.url, at.low, at.count, {
     redisPort: at.redis?.port,
-    worker: { ...(frontend === "wildcard" ? wildcard : {}), ...worker },
+    worker: { engine, ...(frontend === "wildcard" ? wildcard : {}), ...worker },
     sections,
   });
 }

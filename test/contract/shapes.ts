@@ -1,24 +1,19 @@
 /** The lines of the contract, the shapes in which each is tested, and what a stage can be told. */
 
 export interface Shape {
-  engine: "bun" | "sockets";
+  engine: "serve" | "sockets";
   frontend: "port" | "wildcard";
   /** Inside the test's process, or as a process of its own. */
   place: "in process" | "spawned";
 }
 
-export const SHAPES: Shape[] = [
-  { engine: "bun", frontend: "port", place: "in process" },
-  { engine: "bun", frontend: "wildcard", place: "in process" },
-  { engine: "bun", frontend: "port", place: "spawned" },
-  { engine: "bun", frontend: "wildcard", place: "spawned" },
-];
+const ENGINES = ["serve", "sockets"] as const;
+const PLACES = ["in process", "spawned"] as const;
+const FRONTENDS = ["port", "wildcard"] as const;
 
-/** Of an engine that is being built: held to the lines about HTTP, and not to be chosen yet. */
-export const IN_THE_MAKING: Shape[] = [
-  { engine: "sockets", frontend: "port", place: "in process" },
-  { engine: "sockets", frontend: "wildcard", place: "in process" },
-];
+export const SHAPES: Shape[] = ENGINES.flatMap((engine) =>
+  PLACES.flatMap((place) => FRONTENDS.map((frontend) => ({ engine, frontend, place }))),
+);
 
 export function shapeName({ engine, frontend, place }: Shape): string {
   return `${frontend} frontend, ${engine} engine, ${place}`;

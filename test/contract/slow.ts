@@ -3,7 +3,7 @@
  * all shapes at once, from the start of their file; each test waits for its own.
  */
 import { afterAll, beforeAll, describe } from "bun:test";
-import type { DeviationName } from "./engines.ts";
+import { framesOf, type DeviationName, type Frames } from "./engines.ts";
 import { linesOf } from "./line.ts";
 import { SHAPES, shapeName, type Line, type Shape, type StageOptions } from "./shapes.ts";
 import { startStage, type Stage } from "./stage.ts";
@@ -17,6 +17,7 @@ export interface SlowLine {
   options?: StageOptions;
   /** False for shapes in which it can't be. */
   in?: (shape: Shape) => boolean;
+  frames?: Frames;
   deviation?: DeviationName;
   work: (stage: Stage) => Promise<void>;
 }
@@ -68,7 +69,9 @@ export function slowLines(lines: SlowLine[]): void {
 // --- internal ---
 
 function linesIn(shape: Shape, lines: SlowLine[]): SlowLine[] {
-  return lines.filter((one) => one.in?.(shape) !== false);
+  return lines.filter(
+    (one) => one.in?.(shape) !== false && (one.frames === undefined || one.frames === framesOf(shape.engine)),
+  );
 }
 
 function fault(error: unknown): Error {

@@ -30,7 +30,6 @@ const FALSE_ACCEPTANCES: [name: string, make: (asked: Asked) => string][] = [
   ["upgrades to something else", ({ head }) => acceptance(head).replace("Upgrade: websocket", "Upgrade: h2c")],
   ["does not upgrade the connection", ({ head }) => acceptance(head).replace("Connection: Upgrade", "Connection: close")],
   ["answers no HTTP", () => "SSH-2.0-OpenSSH_9.9\r\n\r\n"],
-  ["answers with a status over 599", () => "HTTP/1.1 799 What\r\nContent-Length: 0\r\n\r\n"],
 ]; // prettier-ignore
 
 export function webSocketOpening(shape: Shape): void {
@@ -86,6 +85,11 @@ export function webSocketOpening(shape: Shape): void {
       const upstream = app(({ wire }) => wire.reset());
       expect((await ask(await reach(upstream), "/", { headers: handshake() })).head.status).toBe(502);
     });
+
+    line("W1", "passes a refusal with a status over 599", async () => {
+      const upstream = app(({ wire }) => wire.send("HTTP/1.1 799 What\r\nContent-Length: 0\r\n\r\n"));
+      expect((await ask(await reach(upstream), "/", { headers: handshake() })).head.status).toBe(799);
+    }, { deviation: "statuses from 600 become 502" }); // prettier-ignore
 
     for (const [name, make] of FALSE_ACCEPTANCES)
       line("W1", `answers 502 for an app that ${name}, and leaves it`, async () => {
@@ -145,15 +149,33 @@ export function webSocketOpening(shape: Shape): void {
       const upstream = webSocketApp();
       const to = await reach(upstream);
       const origin = `http://${to.host}`;
-      await connect(to, "/a%2Fb?x=%20", [["Cookie", `a=1; ${to.cookie}; b=2`], ["Origin", origin], ["Authorization", "Bearer mine"], ["X-Custom", "é".repeat(3)], ["Content-Length", "0"], ["Sec-WebSocket-Extensions", "permessage-deflate"]]); // prettier-ignore
+      await connect(to, "/a%2Fb?x=%20", [["Cookie", `a=1; ${to.cookie}; b=2`], ["Origin", origin], ["Authorization", "Bearer mine"], ["X-Custom", "é".repeat(3)], ["Content-Length", "0"]]); // prettier-ignore
       const { head } = await upstream.peer();
       expect(head.target).toBe("/a%2Fb?x=%20");
-      const seen = ["host", "origin", "authorization", "x-custom", "cookie", "upgrade", "connection", "sec-websocket-version", "sec-websocket-extensions", "content-length"]; // prettier-ignore
-      expect(Object.fromEntries(seen.map((name) => [name, head.get(name)]))).toEqual({ host: to.host, origin, authorization: "Bearer mine", "x-custom": "é".repeat(3), cookie: "a=1; b=2", upgrade: "websocket", connection: "Upgrade", "sec-websocket-version": "13", "sec-websocket-extensions": null, "content-length": null }); // prettier-ignore
+      const seen = ["host", "origin", "authorization", "x-custom", "cookie", "upgrade", "connection", "sec-websocket-version", "content-length"]; // prettier-ignore
+      expect(Object.fromEntries(seen.map((name) => [name, head.get(name)]))).toEqual({ host: to.host, origin, authorization: "Bearer mine", "x-custom": "é".repeat(3), cookie: "a=1; b=2", upgrade: "websocket", connection: "Upgrade", "sec-websocket-version": "13", "content-length": null }); // prettier-ignore
       expect(head.all("sec-websocket-key")).toHaveLength(1);
       expect(head.get("x-forwarded-for")).toBe("127.0.0.1");
       expect(head.get("forwarded")).toBe(`for=127.0.0.1;proto=http;host=${to.host}`);
     });
+
+    line("W2", "offers the app no extension that it would have to read itself", async () => {
+      const upstream = webSocketApp();
+      await connect(await reach(upstream), "/", [["Sec-WebSocket-Extensions", "permessage-deflate"]]);
+      expect((await upstream.peer()).head.get("sec-websocket-extensions")).toBeNull();
+    }, { frames: "made anew" }); // prettier-ignore
+
+    line("W2", "passes what the ends agree on: key, extensions", async () => {
+      const upstream = webSocketApp(() => undefined, [["Sec-WebSocket-Extensions", "permessage-deflate; server_no_context_takeover"]]); // prettier-ignore
+      const key = Buffer.alloc(16, "key").toString("base64");
+      const own = handshake().filter(([name]) => name !== "Sec-WebSocket-Key");
+      const offer = "permessage-deflate; client_max_window_bits";
+      const wire = await begin(await reach(upstream), "/", { headers: [...own, ["Sec-WebSocket-Key", key], ["Sec-WebSocket-Extensions", offer]] }); // prettier-ignore
+      const answered = await finalHead(wire);
+      const { head } = await upstream.peer();
+      expect([head.all("sec-websocket-key"), head.get("sec-websocket-extensions")]).toEqual([[key], offer]);
+      expect([answered.status, answered.get("sec-websocket-extensions")]).toEqual([101, "permessage-deflate; server_no_context_takeover"]); // prettier-ignore
+    }, { frames: "passed" }); // prettier-ignore
 
     line("W2", "gives the client the app's headers, with guarded cookies", async () => {
       const upstream = webSocketApp(() => undefined, [["X-App", "ü à"], ["Set-Cookie", "a=1; Path=/"], ["Set-Cookie", "b=2; Domain=example.com; Path=/"], ["Set-Cookie", "appproxy_permit_x=stolen"], ["Keep-Alive", "5"]]); // prettier-ignore

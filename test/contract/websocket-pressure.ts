@@ -72,7 +72,7 @@ export function webSocketPressure(shape: Shape): void {
       const rss = stage().rss();
       await Promise.all((["client", "app"] as const).map((asking) => ask(asking)));
       if (shape.place === "spawned") expect(stage().rss() - rss).toBeLessThan(64 * MIB);
-    });
+    }, { frames: "made anew" }); // prettier-ignore
 
     async function ask(asking: "client" | "app"): Promise<void> {
       const ends = await pair();

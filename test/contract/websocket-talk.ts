@@ -112,7 +112,7 @@ export function webSocketTalk(shape: Shape): void {
           payload: Buffer.from(`é${"€".repeat(100_000)}end`),
         });
       }
-    });
+    }, { frames: "made anew" }); // prettier-ignore
 
     line("W3", "leaves frames as they came: fragments apart", async () => {
       const { client, app } = await pair();
@@ -137,7 +137,7 @@ export function webSocketTalk(shape: Shape): void {
       await client.wire.send(Buffer.from("82ff000000001000000100000000", "hex"));
       expect(closeOf(await client.all())).toContain(1009);
       expect((await app.all()).filter(({ opcode }) => opcode === BINARY)).toEqual([]);
-    });
+    }, { frames: "made anew" }); // prettier-ignore
 
     for (const [name, bytes, code] of BREACHES)
       line("W3", `closes both sides when the app ${name}`, async () => {
@@ -149,7 +149,31 @@ export function webSocketTalk(shape: Shape): void {
         expect(heard[0]).toMatchObject({ opcode: TEXT, payload: Buffer.from("before") });
         expect(closeOf(heard)).toContain(code);
         app.wire.close();
-      });
+      }, { frames: "made anew" }); // prettier-ignore
+
+    for (const [name, bytes] of BREACHES)
+      line("W3", `leaves it to the client when the app ${name}`, async () => {
+        const { client, app } = await pair();
+        await app.wire.send(bytes);
+        app.wire.close();
+        expect(await client.wire.rest()).toEqual(bytes);
+      }, { frames: "passed" }); // prettier-ignore
+
+    line("W3", "leaves it to the app when the client breaks a rule", async () => {
+      const { client, app } = await pair();
+      const bytes = Buffer.concat([frameBytes(TEXT, "not masked", false), frameBytes(PING, "p".repeat(300), true), frameBytes(11, "?", true)]); // prettier-ignore
+      await client.wire.send(bytes);
+      client.wire.close();
+      expect(await app.wire.rest()).toEqual(bytes);
+    }, { frames: "passed" }); // prettier-ignore
+
+    line("W3", "leaves frames as they came: compressed, with the mask of who sent them, in pieces of any size", async () => {
+      const { client, app } = await pair();
+      const frames = Buffer.concat([Buffer.from([0xc1, 0x83, 1, 2, 3, 4, 0x55, 0x66, 0x77]), frameBytes(BINARY, "x".repeat(70_000), true), frameBytes(TEXT, "", true)]); // prettier-ignore
+      for (let at = 0; at < frames.length; at += at < 60 ? 1 : 20_000) await client.wire.send(frames.subarray(at, at < 60 ? at + 1 : at + 20_000)); // prettier-ignore
+      client.wire.close();
+      expect((await app.wire.rest()).equals(frames)).toBe(true);
+    }, { frames: "passed" }); // prettier-ignore
 
     for (const [code, reason] of CLOSES)
       line("W4", `passes a close both ways: ${code ?? "no code"} ${JSON.stringify(reason)}`, async () => {
@@ -221,7 +245,18 @@ export function webSocketTalk(shape: Shape): void {
       await app.send(PONG, "nobody asked");
       await client.send(TEXT, "on");
       expect((await app.next())?.payload.toString()).toBe("on");
-    });
+    }, { frames: "made anew" }); // prettier-ignore
+
+    line("W5", "leaves pings to the ends: each sees the other's", async () => {
+      const { client, app } = await pair();
+      for (const [from, to] of [[client, app], [app, client]] as const)
+        for (const payload of ["", "x", "p".repeat(125)]) {
+          await from.send(PING, payload);
+          expect(await to.next()).toMatchObject({ opcode: PING, payload: Buffer.from(payload) });
+          await to.send(PONG, payload);
+          expect(await from.next()).toMatchObject({ opcode: PONG, payload: Buffer.from(payload) });
+        }
+    }, { frames: "passed" }); // prettier-ignore
   });
 }
 

@@ -17,7 +17,7 @@ let stage: Stage;
 
 beforeAll(async () => {
   browser = await startBrowser();
-  stage = await startStage({ engine: "bun", frontend: "port", place: "in process" });
+  stage = await startStage({ engine: "serve", frontend: "port", place: "in process" });
 }, 120_000);
 afterAll(async () => {
   await browser.close();

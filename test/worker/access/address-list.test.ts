@@ -7,7 +7,7 @@ let stage: Stage;
 let app: App;
 beforeAll(async () => {
   app = startApp();
-  stage = await startStage({ engine: "bun", frontend: "port", place: "in process" });
+  stage = await startStage({ engine: "serve", frontend: "port", place: "in process" });
 });
 afterAll(async () => {
   await stage.stop();

@@ -12,7 +12,7 @@ import { LIVE_DB } from "../../../shared/live/redis.ts";
 import { startApp, type App } from "../../support/app.ts";
 import { JWT_SECRET } from "../../support/manager.ts";
 
-const SHAPE: Shape = { engine: "bun", frontend: "port", place: "in process" };
+const SHAPE: Shape = { engine: "serve", frontend: "port", place: "in process" };
 const MINUTE = 60_000;
 /** What X-Forwarded-For says, for 127.0.0.1 is a proxy here. */
 const [ME, ANOTHER] = ["203.0.113.9", "198.51.100.7"];

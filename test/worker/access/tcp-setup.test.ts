@@ -9,7 +9,7 @@ import { greeter, isLetIn, letIn } from "../../contract/tcp-admission.ts";
 import { JWT_SECRET } from "../../support/manager.ts";
 import { freeRange } from "../../support/ports.ts";
 
-const SHAPE: Shape = { engine: "bun", frontend: "port", place: "in process" };
+const SHAPE: Shape = { engine: "serve", frontend: "port", place: "in process" };
 
 let stage: Stage;
 afterEach(stopUpstreams);

@@ -14,7 +14,7 @@ const BROWSER: Pairs = [["Accept", "text/html,application/xhtml+xml,*/*;q=0.8"]]
 let stage: Stage;
 
 beforeAll(async () => {
-  stage = await startStage({ engine: "bun", frontend: "wildcard", place: "in process" });
+  stage = await startStage({ engine: "serve", frontend: "wildcard", place: "in process" });
 });
 
 afterAll(async () => {

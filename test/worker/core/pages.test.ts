@@ -30,7 +30,7 @@ const links = ({ body }: Page) => [...body.matchAll(/<a href="([^"]*)"/g)].map((
 describe("a name without an app", () => {
   let stage: Stage;
   beforeAll(async () => {
-    stage = await startStage({ engine: "bun", frontend: "wildcard", place: "in process" });
+    stage = await startStage({ engine: "serve", frontend: "wildcard", place: "in process" });
   });
   afterAll(() => stage.stop());
 
@@ -63,7 +63,7 @@ describe("an app that is not there", () => {
   let stage: Stage;
   const servers: Bun.Server<undefined>[] = [];
   beforeAll(async () => {
-    stage = await startStage({ engine: "bun", frontend: "port", place: "in process" });
+    stage = await startStage({ engine: "serve", frontend: "port", place: "in process" });
   });
   afterEach(async () => {
     for (const server of servers.splice(0)) await server.stop(true);

@@ -230,7 +230,8 @@ export class ClientConnection<C> implements Accepted, Limited {
     }
     this.#exchange = exchange;
     const rest = input.subarray(end + 4);
-    if (this.#held !== null || rest.length > 0) this.#hold(rest.length === 0 ? null : isOwned ? rest : Buffer.from(rest));
+    if (this.#held !== null || rest.length > 0)
+      this.#hold(rest.length === 0 ? null : isOwned ? rest : Buffer.from(rest));
     exchange.start();
     if (this.#hasEnded && this.#exchange === exchange) exchange.clientEnded();
   }

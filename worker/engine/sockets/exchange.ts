@@ -180,7 +180,11 @@ export class Exchange<C> implements AppUser, Asked<C> {
     if (upgradeTo === null || app === null || attempt === null || chosen === null || !isOffered(chosen, upgradeTo))
       throw new Error("the app switched to a protocol that was not asked for");
     const isWebSocket = offered(chosen).includes("websocket");
-    if (isWebSocket) assertAccepted((name) => answer.lines.get(name), (name) => this.head.header(name));
+    if (isWebSocket)
+      assertAccepted(
+        (name) => answer.lines.get(name),
+        (name) => this.head.header(name),
+      );
     this.to.answered?.(101);
     const lines = answer.lines.edited(withoutLength(this.to.answerEdits(answer.lines)));
     const tunnel = new Tunnel(this.#client, app, attempt, isWebSocket);
@@ -204,7 +208,9 @@ export class Exchange<C> implements AppUser, Asked<C> {
       const fault = this.head.upgrade ? handshakeFault((name) => this.head.header(name)) : null;
       if (fault !== null) {
         decision.attempt.release();
-        return this.#answerWith(fault instanceof Failure ? this.#core.failed(fault, this.head, decision.circuit) : fault);
+        return this.#answerWith(
+          fault instanceof Failure ? this.#core.failed(fault, this.head, decision.circuit) : fault,
+        );
       }
       this.#to = decision;
       this.#try(decision.attempt, false);

@@ -83,7 +83,7 @@ export class Greeting implements Accepted, Limited {
       socket: {
         ...HANDLERS,
         handshake: (socket, isDone) => {
-          if (!isDone) return void socket.terminate();
+          if (!isDone) return socket.terminate();
           this.#finish();
           socket.data = this.#greeted(socket);
         },

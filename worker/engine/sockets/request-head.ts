@@ -29,21 +29,15 @@ export class SocketHead implements RequestHead {
     this.version = version;
     this.lines = lines;
     this.#via = via;
-    const hosts = lines.count("host");
-    if (hosts > 1) throw new BadHead("Host: wanted one line");
-    if (hosts === 0 && version === "1.1") throw new BadHead("Host: wanted one, got none");
-    const host = lines.get("host");
+    const host = hostOf(lines, version);
     const absolute = ABSOLUTE.exec(target);
     if (absolute === null && !isOwn(target, method)) throw new BadHead("Request target: wanted a path, or an http URL");
     this.target = absolute === null ? target : pathOf(absolute[2] ?? "", method);
     this.authority = absolute?.[1] ?? host ?? addressed(via);
     if (absolute !== null && host !== null && !isSame(this.authority, host))
       throw new BadHead("Host: wanted the host of the target");
-    // RFC 9110 §7.8: an offer may be passed over: with content, or of a WebSocket by another method (RFC 6455 §4.1).
-    const offer = hasBody ? null : upgradeOf(lines, version);
-    const isForWebSocket = offer !== null && offered(offer).includes("websocket");
-    this.upgrade = isForWebSocket && method === "GET";
-    this.upgradeTo = isForWebSocket && !this.upgrade ? null : offer;
+    this.upgradeTo = hasBody ? null : upgradeOf(lines, version, method);
+    this.upgrade = this.upgradeTo !== null && isForWebSocket(this.upgradeTo);
   }
 
   get peer(): string {
@@ -98,12 +92,27 @@ function addressed({ local, frontend }: Arrived): string {
   return `${local.includes(":") ? `[${local}]` : local}:${frontend.port}`;
 }
 
+/** RFC 9112 §3.2: one line; none only in HTTP/1.0. */
+function hostOf(lines: FieldLines, version: Version): string | null {
+  const hosts = lines.count("host");
+  if (hosts > 1) throw new BadHead("Host: wanted one line");
+  if (hosts === 0 && version === "1.1") throw new BadHead("Host: wanted one, got none");
+  return lines.get("host");
+}
+
 function isSame(one: string, other: string): boolean {
   return one.toLowerCase() === other.toLowerCase();
 }
 
-function upgradeOf(lines: FieldLines, version: Version): string | null {
+/** RFC 9110 §7.8: an offer may be passed over: of a WebSocket, by another method than GET (RFC 6455 §4.1). */
+function upgradeOf(lines: FieldLines, version: Version, method: string): string | null {
   const wanted = lines.get("upgrade");
   if (wanted === null || version === "1.0" || /\bh2c\b/i.test(wanted)) return null;
+  if (isForWebSocket(wanted) && method !== "GET") return null;
   return offered(lines.get("connection") ?? "").includes("upgrade") ? wanted : null;
+}
+
+/** The app may choose any that is offered. */
+function isForWebSocket(offer: string): boolean {
+  return offered(offer).includes("websocket");
 }

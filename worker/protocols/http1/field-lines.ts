@@ -84,7 +84,9 @@ export class FieldLines implements AnswerLines {
 
   /** The lines of those names that `passes` lets through. */
   only(passes: (name: string) => boolean): string {
-    return this.names.map((name, at) => (passes(name) ? this.text.slice(this.#starts[at], this.#starts[at + 1]) : "")).join("");
+    return this.names
+      .map((name, at) => (passes(name) ? this.text.slice(this.#starts[at], this.#starts[at + 1]) : ""))
+      .join("");
   }
 
   // --- internal ---

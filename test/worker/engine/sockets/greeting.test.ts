@@ -27,9 +27,18 @@ async function clientHello(): Promise<Buffer> {
   return promise;
 }
 
-const front = () => carryTo(app(({ wire }) => wire.send(answer(200))), { tls: pair });
+const front = () =>
+  carryTo(
+    app(({ wire }) => wire.send(answer(200))),
+    { tls: pair },
+  );
 
-for (const [when, cut] of [["with nothing said", 0], ["within the ClientHello", 100], ["behind the ClientHello", Infinity]] as const) // prettier-ignore
+for (const [when, cut] of [
+  ["with nothing said", 0],
+  ["within the ClientHello", 100],
+  ["behind the ClientHello", Infinity],
+] as const)
+  // prettier-ignore
   test(`that stalls ${when} ends with its listener`, async () => {
     const carrying = front();
     const hello = (await clientHello()).subarray(0, cut === Infinity ? undefined : cut);

@@ -160,7 +160,9 @@ describe("changes", () => {
   });
 
   test("only those that pass are given", () => {
-    expect(lines.only((name) => name.startsWith("x-"))).toBe("X-Forwarded-For: 1\r\nx-forwarded-for: 2\r\nX-Keep: 1\r\n");
+    expect(lines.only((name) => name.startsWith("x-"))).toBe(
+      "X-Forwarded-For: 1\r\nx-forwarded-for: 2\r\nX-Keep: 1\r\n",
+    );
   });
 
   test("of nothing are none", () => {
