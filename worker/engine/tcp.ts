@@ -4,6 +4,8 @@
  */
 import { bindAlone, bindShared } from "../listeners/bind-shared.ts";
 import { dial } from "../net/dial.ts";
+import { askSilentPeer } from "../net/linux-tcp.ts";
+import { vanishedPeers } from "../net/vanished.ts";
 import { strayError } from "../net/stray-error.ts";
 import { HandOver } from "../listeners/handover.ts";
 import type { Listener } from "../listeners/types.ts";
@@ -13,9 +15,6 @@ import { reason } from "../../shared/failure.ts";
 
 /** Nobody idles in a listener's queue: this is for handshakes that are under way, with one answer lost. Milliseconds. */
 const QUEUE_MS = 3000;
-
-/** A peer that has vanished is noticed after as long as with Linux's own default, as an app would without us. Milliseconds. */
-const KEEPALIVE_MS = 7_200_000;
 
 export function listenTcp<C>({ hostname, port, seenAs, sharing }: TcpListenOptions, core: Core<C>): Listener {
   const open = new Set<Leg>();
@@ -67,6 +66,7 @@ export function listenTcp<C>({ hostname, port, seenAs, sharing }: TcpListenOptio
 /** One of the two connections. What it reads is written to its `other`. */
 class Leg {
   #socket: Bun.Socket<Leg> | null = null;
+  #unwatch: () => void = () => undefined;
   #other: Leg | null = null;
   #attempt: Attempt | null = null;
   /** The listener's bookkeeping. */
@@ -89,7 +89,8 @@ class Leg {
   opened(socket: Bun.Socket<Leg>): void {
     this.#socket = socket;
     socket.pause();
-    socket.setKeepAlive(true, KEEPALIVE_MS);
+    askSilentPeer(socket);
+    this.#unwatch = vanishedPeers.watch(socket, () => this.reset());
   }
 
   /** From now on what this side reads goes to `other`. */
@@ -173,6 +174,7 @@ class Leg {
     if (this.#over) return false;
     this.#over = true;
     this.#unsent = null;
+    this.#unwatch();
     this.closed();
     this.leave();
     if (this.#other?.isOver === true) this.#attempt?.release();

@@ -6,7 +6,8 @@
  * with it. A plain close under 12,000 fresh connections a second reset nine of them (Bun.serve) or three (Bun.listen);
  * with the rest steered away before, none in hundreds of take-overs.
  */
-import { dlopen, ptr } from "bun:ffi";
+import { ptr } from "bun:ffi";
+import { libc } from "../net/linux-libc.ts";
 import { inodeOf } from "./linux-sockets.ts";
 
 /** A listening socket of ours. */
@@ -35,7 +36,7 @@ export function steer({ fd, inode }: OwnSocket, at: number): boolean {
 
 /** True when connections can be steered here: not everywhere where the call is known is it allowed. */
 export function canSteer(): boolean {
-  if (process.platform !== "linux" || libc() === null) return false;
+  if (libc() === null) return false;
   try {
     const shared = { hostname: "127.0.0.1", port: 0, reusePort: true };
     const { listener, socket } = openNoted(() => Bun.listen({ ...shared, socket: { data: () => undefined } }));
@@ -60,27 +61,10 @@ const BPF_RETURN = 6;
  */
 const TAKEN_AT_ONCE = 16;
 
-let loaded: ReturnType<typeof load> | undefined;
-const libc = () => (loaded === undefined ? (loaded = load()) : loaded);
-
-/** Bun has no call for these. Null where there is no glibc. */
-function load() {
-  try {
-    return dlopen("libc.so.6", {
-      dup: { args: ["int"], returns: "int" },
-      close: { args: ["int"], returns: "int" },
-      getsockopt: { args: ["int", "int", "int", "ptr", "ptr"], returns: "int" },
-      setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
-    }).symbols;
-  } catch {
-    return null;
-  }
-}
-
 /** The descriptors that what is opened next will have; none where that can't be known. */
 function lowestFree(): number[] {
   const calls = libc();
-  if (process.platform !== "linux" || calls === null) return [];
+  if (calls === null) return [];
   const free = Array.from({ length: TAKEN_AT_ONCE }, () => calls.dup(2)).filter((fd) => fd !== -1);
   for (const fd of free) calls.close(fd);
   return free;

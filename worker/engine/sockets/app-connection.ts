@@ -4,6 +4,8 @@
  * connection is closed.
  */
 import { dial, type Dialled } from "../../net/dial.ts";
+import { askSilentPeer } from "../../net/linux-tcp.ts";
+import { vanishedPeers } from "../../net/vanished.ts";
 import type { Keeper, Kept } from "../../seam/engine.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
 import { Outlet } from "./outlet.ts";
@@ -27,8 +29,6 @@ const IDLE_MS = 60_000;
 const SPARE_MS = 1000;
 /** How long an app may take to end its half when ours has ended. Milliseconds. */
 const CLOSING_MS = 2000;
-/** A peer that has vanished is noticed by the system. Milliseconds. */
-const KEEPALIVE_MS = 30_000;
 
 export class AppConnection implements Limited, Kept {
   deadline = Infinity;
@@ -41,6 +41,7 @@ export class AppConnection implements Limited, Kept {
   #keeper: Keeper | null = null;
   #socket: Bun.Socket<AppConnection> | null = null;
   #out: Outlet | null = null;
+  #unwatch: () => void = () => undefined;
   #isPaused = false;
   #isClosing = false;
   #isOver = false;
@@ -58,7 +59,8 @@ export class AppConnection implements Limited, Kept {
     this.#socket = socket;
     this.#out = new Outlet(socket);
     socket.setNoDelay(true);
-    socket.setKeepAlive(true, KEEPALIVE_MS);
+    askSilentPeer(socket);
+    this.#unwatch = vanishedPeers.watch(socket, () => this.#vanished());
     deadlines.add(this);
   }
 
@@ -152,11 +154,18 @@ export class AppConnection implements Limited, Kept {
     if (at !== -1) kept.splice(at, 1);
   }
 
+  #vanished(): void {
+    const { user } = this;
+    this.terminate();
+    user?.appGone(true);
+  }
+
   #forget(): void {
     this.#isOver = true;
     this.user = null;
     this.#leaveKeeper();
     deadlines.delete(this);
+    this.#unwatch();
   }
 }
 

@@ -4,6 +4,8 @@
  */
 import { BadHead, MAX_HEAD, parseRequest } from "../../protocols/http1/head.ts";
 import { requestFraming } from "../../protocols/http1/framing.ts";
+import { askSilentPeer } from "../../net/linux-tcp.ts";
+import { vanishedPeers } from "../../net/vanished.ts";
 import type { Core } from "../../seam/engine.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
 import { Exchange } from "./exchange.ts";
@@ -22,8 +24,6 @@ const LIMITS = {
   /** As long as it goes on sending: one that is silent for this has seen it. */
   lingerSilence: 2000,
 } as const;
-
-const KEEPALIVE_MS = 30_000;
 
 /** So much that belongs to no request yet is held before nothing is read any more. */
 const MAX_HELD = 64 * 1024;
@@ -46,6 +46,7 @@ export class ClientConnection<C> implements Accepted, Limited {
   out!: Outlet;
   readonly #entrance: Entrance<C>;
   #socket: Bun.Socket<Accepted> | null = null;
+  #unwatch: () => void = () => undefined;
   #arrived: Arrived | null = null;
   #exchange: Exchange<C> | null = null;
   /** What has come and is not read yet: a copy of ours. */
@@ -85,8 +86,9 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.out = new Outlet(socket);
     this.#arrived = { ...this.#entrance.via, peer: socket.remoteAddress, local: socket.localAddress ?? "" };
     socket.setNoDelay(true);
-    // A client whose machine is gone is noticed by the system, also while its answer is silent.
-    socket.setKeepAlive(true, KEEPALIVE_MS);
+    // A client whose machine is gone is noticed, also while its answer is silent.
+    askSilentPeer(socket);
+    this.#unwatch = vanishedPeers.watch(socket, () => this.terminate());
     this.#entrance.open.add(this);
     this.deadline = performance.now() + LIMITS.idle;
     deadlines.add(this);
@@ -280,6 +282,7 @@ export class ClientConnection<C> implements Accepted, Limited {
   #forget(): void {
     this.#isOver = true;
     deadlines.delete(this);
+    this.#unwatch();
     this.#entrance.open.delete(this);
     this.#entrance.gone();
   }

@@ -37,6 +37,8 @@ export interface Carrying {
 }
 
 export interface CarryingOptions {
+  /** Where it listens; on loopback otherwise. */
+  hostname?: string;
   tls?: TlsPair;
   /** Decisions wait for it. */
   before?: Promise<unknown>;
@@ -94,7 +96,13 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
     unanswered: () => undefined,
   };
   const listener = socketsEngine.listen(
-    { hostname: "127.0.0.1", port: 0, tls: options.tls ?? null, sharing: null, frontend: { mode: "wildcard" } },
+    {
+      hostname: options.hostname ?? "127.0.0.1",
+      port: 0,
+      tls: options.tls ?? null,
+      sharing: null,
+      frontend: { mode: "wildcard" },
+    },
     core,
   );
   atEnd(async () => {
@@ -108,7 +116,7 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
     attempts,
     released: () => released.size,
     faults,
-    connect: () => dial(listener.port),
+    connect: () => dial(listener.port, options.hostname),
     close: (how) => listener.close(how),
   };
 }

@@ -1,0 +1,49 @@
+/** What Linux knows of a TCP connection, and how long it asks a silent peer (tcp(7)). Elsewhere nothing is known. */
+import { ptr } from "bun:ffi";
+import { libc } from "./linux-libc.ts";
+
+export interface TcpInfo {
+  /** Segments that were sent and not acknowledged. */
+  unacknowledged: number;
+  /** Milliseconds since the peer acknowledged anything; it does so also while it has no room. */
+  sinceAcknowledged: number;
+}
+
+/** Of a socket of Bun's; null where it can't be known. */
+export function tcpInfo(socket: object): TcpInfo | null {
+  const fd = descriptorOf(socket);
+  length.writeUInt32LE(info.length);
+  if (fd < 0 || libc()?.getsockopt(fd, IPPROTO_TCP, TCP_INFO, ptr(info), ptr(length)) !== 0) return null;
+  // struct tcp_info: eight bytes, then 32-bit numbers, of which these are the fifth and the thirteenth.
+  return { unacknowledged: info.readUInt32LE(24), sinceAcknowledged: info.readUInt32LE(56) };
+}
+
+/**
+ * A peer that has been silent for 30 seconds is asked every 10, and given up after five questions. What Bun sets by itself,
+ * one a second, gives up after ten seconds without a network.
+ */
+export function askSilentPeer(socket: { setKeepAlive(on: boolean, delay: number): unknown }): void {
+  socket.setKeepAlive(true, SILENT_MS);
+  const fd = descriptorOf(socket);
+  if (fd < 0) return;
+  for (const [option, number] of [
+    [TCP_KEEPINTVL, 10],
+    [TCP_KEEPCNT, 5],
+  ] as const) {
+    // prettier-ignore
+    value.writeInt32LE(number);
+    libc()?.setsockopt(fd, IPPROTO_TCP, option, ptr(value), value.length);
+  }
+}
+
+// --- internal ---
+
+/** Bun's types leave it out; -1 for none. */
+function descriptorOf(socket: object): number {
+  return "fd" in socket && typeof socket.fd === "number" ? socket.fd : -1;
+}
+
+const SILENT_MS = 30_000;
+const IPPROTO_TCP = 6;
+const [TCP_KEEPINTVL, TCP_KEEPCNT, TCP_INFO] = [5, 6, 11];
+const [info, length, value] = [Buffer.alloc(64), Buffer.alloc(4), Buffer.alloc(4)];

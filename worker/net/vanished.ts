@@ -1,0 +1,62 @@
+/**
+ * Peers that have vanished while bytes to them are under way: nothing of it was acknowledged for a minute. Keep-alive probes
+ * do not tell it: there are none while something is under way, and the system itself gives up after a quarter of an hour.
+ * Its own limit (TCP_USER_TIMEOUT) also ends those who live and have no room, such as an app that computes: seen on Linux
+ * 6.18. A peer that lives acknowledges, whatever it does.
+ */
+import { tcpInfo, type TcpInfo } from "./linux-tcp.ts";
+
+/** So long nothing was acknowledged. Milliseconds. */
+export const VANISHED_MS = 60_000;
+/** Each connection is looked at so often. Milliseconds. */
+const LOOK_MS = 10_000;
+/** A part of them at a time: a look takes a microsecond. */
+const PARTS = 10;
+
+/** Since when something is under way and nothing was acknowledged; null for never. `before`: at the last look. Milliseconds. */
+export function stuckSince(before: number | null, now: number, info: TcpInfo): number | null {
+  // What is sent after a silence was under way since the first look at it at the earliest that is known.
+  return info.unacknowledged === 0 ? null : Math.max(before ?? now, now - info.sinceAcknowledged);
+}
+
+interface Watch {
+  socket: object;
+  vanished: () => void;
+  since: number | null;
+}
+
+/** Looks at connections now and then. */
+export class VanishedPeers {
+  readonly #parts = Array.from({ length: PARTS }, () => new Set<Watch>());
+  #next = 0;
+  #turn = 0;
+  #timer: ReturnType<typeof setInterval> | null = null;
+
+  /** Tells once when the socket's peer has vanished. Gives what ends the watch: a descriptor is another one's later. */
+  watch(socket: object, vanished: () => void): () => void {
+    const part = this.#parts[this.#next++ % PARTS];
+    const watch: Watch = { socket, vanished, since: null };
+    part?.add(watch);
+    this.#timer ??= setInterval(() => this.#look(performance.now()), LOOK_MS / PARTS).unref();
+    return () => part?.delete(watch);
+  }
+
+  // --- internal ---
+
+  #look(now: number): void {
+    const part = this.#parts[this.#turn++ % PARTS];
+    for (const watch of part ?? []) {
+      const info = tcpInfo(watch.socket);
+      watch.since = info === null ? null : stuckSince(watch.since, now, info);
+      if (watch.since === null || now - watch.since < VANISHED_MS) continue;
+      part?.delete(watch);
+      watch.vanished();
+    }
+    if (this.#timer === null || this.#parts.some(({ size }) => size > 0)) return;
+    clearInterval(this.#timer);
+    this.#timer = null;
+  }
+}
+
+/** Of all connections of this process. */
+export const vanishedPeers = new VanishedPeers();
