@@ -76,6 +76,38 @@ export const workerTable = {
       false,
       "Let a second process of this worker take over its ports (Linux, the same user); `bun run supervise` turns it on",
     ),
+    limits: {
+      head_size: f.number(
+        65_536,
+        [4096, 1_048_576],
+        "bytes",
+        'Longest head of a request, its first line included (engine "sockets")',
+      ),
+      head_timeout: f.number(
+        10,
+        [1, 3600],
+        "seconds",
+        'How long a request\'s head may take from its first byte (engine "sockets")',
+      ),
+      idle_timeout: f.number(
+        75,
+        [1, 86_400],
+        "seconds",
+        'How long a connection is kept without a request (engine "sockets")',
+      ),
+      body_timeout: f.number(
+        600,
+        [1, 86_400],
+        "seconds",
+        'How long a body may stay out that its app waits for (engine "sockets")',
+      ),
+      reader_timeout: f.number(
+        600,
+        [1, 86_400],
+        "seconds",
+        'How long a client may take nothing of its answer (engine "sockets")',
+      ),
+    },
     tcp_auth: f.oneOf(
       TCP_AUTH,
       "setup-address",

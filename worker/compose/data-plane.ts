@@ -10,7 +10,8 @@ import { createHold } from "../core/hold.ts";
 import { drain } from "../drain.ts";
 import { createPortFrontends, createWildcardFrontends, type Frontends } from "../listeners/frontends.ts";
 import { accepts } from "../net/probe-tcp.ts";
-import type { Core } from "../seam/engine.ts";
+import type { ConnectionLimits, Core } from "../seam/engine.ts";
+import type { WorkerConfig } from "../config.ts";
 import { bindPort } from "../urls.ts";
 import type { Access } from "./access.ts";
 import type { Circuits } from "./circuits.ts";
@@ -73,7 +74,10 @@ function openWildcard({ engine, config, sharing }: Parts, core: Core<Entry>, { t
   const { bind_addr: address } = config.proxy_worker.wildcard_domain;
   const { host: hostname, port } = address;
   const listener = listenAt(`${hostPort(address)} (proxy_worker.wildcard_domain.bind_addr)`, () =>
-    engine.listen({ hostname, port, tls, frontend: { mode: "wildcard" }, sharing }, core),
+    engine.listen(
+      { hostname, port, tls, frontend: { mode: "wildcard" }, sharing, limits: limitsOf(config.proxy_worker.limits) },
+      core,
+    ),
   );
   return { frontends: createWildcardFrontends(listener), wildcardPort: listener.port };
 }
@@ -82,6 +86,7 @@ function openWildcard({ engine, config, sharing }: Parts, core: Core<Entry>, { t
 function openPorts({ engine, config, sharing, log }: Parts, core: Core<Entry>, deps: DataPlaneDeps): Opened {
   const { protocol, port_proxy: ports, wildcard_domain: wildcard } = config.proxy_worker;
   const hostname = ports.bind_host;
+  const limits = limitsOf(config.proxy_worker.limits);
   let tls = deps.tls;
   const frontends = createPortFrontends({
     log,
@@ -93,13 +98,23 @@ function openPorts({ engine, config, sharing, log }: Parts, core: Core<Entry>, d
     listen: (port, seenAs) =>
       protocol === "tcp"
         ? engine.listenTcp({ hostname, port, seenAs, sharing }, core)
-        : engine.listen({ hostname, port, tls, frontend: { mode: "port", port: seenAs }, sharing }, core),
+        : engine.listen({ hostname, port, tls, frontend: { mode: "port", port: seenAs }, sharing, limits }, core),
   });
   const renew = (pair: TlsPair) => {
     tls = pair;
     if (protocol !== "tcp") frontends.renew(pair);
   };
   return { frontends: { ...frontends, renew }, wildcardPort: wildcard.bind_addr.port };
+}
+
+function limitsOf(own: WorkerConfig["proxy_worker"]["limits"]): ConnectionLimits {
+  return {
+    head: own.head_size,
+    headMs: own.head_timeout * 1000,
+    idleMs: own.idle_timeout * 1000,
+    bodyMs: own.body_timeout * 1000,
+    readerMs: own.reader_timeout * 1000,
+  };
 }
 
 function listenAt<T>(address: string, listen: () => T): T {

@@ -152,6 +152,19 @@ export interface Core<C> {
   unanswered(arrival: Arrival, fault: UpstreamFault, circuit: C | null): void;
 }
 
+/** How long a client's connection may take for what, in milliseconds, and how long heads may be, in bytes. */
+export interface ConnectionLimits {
+  head: number;
+  /** From the first byte of a request's head to its last. */
+  headMs: number;
+  /** Without a request. */
+  idleMs: number;
+  /** Without more of a body that the app waits for. */
+  bodyMs: number;
+  /** Without taking anything of what is there for the client. */
+  readerMs: number;
+}
+
 export interface ListenOptions {
   hostname: string;
   port: number;
@@ -160,6 +173,8 @@ export interface ListenOptions {
   frontend: Frontend;
   /** Null: nobody else may listen on the port. */
   sharing: Sharing | null;
+  /** `Bun.serve` has limits of its own, and keeps those. */
+  limits: ConnectionLimits;
 }
 
 export interface Engine {

@@ -1,4 +1,8 @@
 /** What the engine on raw sockets can't do yet. */
 import type { Capabilities } from "../../seam/capabilities.ts";
 
-export const SOCKETS_CAPABILITIES = { trailers: true, tunnels: true, deviations: {} } as const satisfies Capabilities;
+export const SOCKETS_CAPABILITIES = {
+  trailers: true,
+  tunnels: true,
+  deviations: {},
+} as const satisfies Capabilities;

@@ -2,28 +2,21 @@
  * A client's connection: reads one request after the other (RFC 9112 §9.3) and gives each to an exchange. What comes while
  * one is under way waits, up to a limit; then nothing is read until there is room.
  */
-import { BadHead, MAX_HEAD, parseRequest } from "../../protocols/http1/head.ts";
+import { BadHead, parseRequest } from "../../protocols/http1/head.ts";
 import { requestFraming } from "../../protocols/http1/framing.ts";
 import { askSilentPeer } from "../../net/linux-tcp.ts";
 import { vanishedPeers } from "../../net/vanished.ts";
-import type { Core } from "../../seam/engine.ts";
+import type { ConnectionLimits, Core } from "../../seam/engine.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
 import { Exchange } from "./exchange.ts";
 import type { Accepted } from "./greeting.ts";
 import { Outlet } from "./outlet.ts";
 import { SocketHead, type Arrived } from "./request-head.ts";
 
-/** Milliseconds. */
-const LIMITS = {
-  /** From a head's first byte to its last. */
-  head: 10_000,
-  /** Without a request. */
-  idle: 75_000,
-  /** A client whose answer is over may still be sending: it is listened to, so that it sees the answer before a reset. */
-  linger: 30_000,
-  /** As long as it goes on sending: one that is silent for this has seen it. */
-  lingerSilence: 2000,
-} as const;
+/** A client whose answer is over may still be sending: it is listened to, so that it sees the answer before a reset. Milliseconds. */
+const LINGER_MS = 30_000;
+/** As long as it goes on sending: one that is silent for this has seen it. Milliseconds. */
+const LINGER_SILENCE_MS = 2000;
 
 /** So much that belongs to no request yet is held before nothing is read any more. */
 const MAX_HELD = 64 * 1024;
@@ -33,6 +26,7 @@ const [CR, LF] = [13, 10];
 /** What connections share: the listener they came in by. */
 export interface Entrance<C> {
   readonly core: Core<C>;
+  readonly limits: ConnectionLimits;
   readonly via: Omit<Arrived, "peer" | "local">;
   readonly open: Set<ClientConnection<C>>;
   /** New requests go to another listener: each answer is the last of its connection. */
@@ -62,6 +56,9 @@ export class ClientConnection<C> implements Accepted, Limited {
   #hasEnded = false;
   /** The last answer is over, and the client has not taken all of it yet. */
   #isBehind = false;
+  /** When its present phase has to be over, and something of what is there taken: performance.now() milliseconds. */
+  #phaseEnds = Infinity;
+  #takenBy = Infinity;
   /** Until when it is listened to at most, performance.now() milliseconds; null before the end. */
   #lingersUntil: number | null = null;
   #isOver = false;
@@ -74,6 +71,10 @@ export class ClientConnection<C> implements Accepted, Limited {
     return this.#isOver;
   }
 
+  get limits(): ConnectionLimits {
+    return this.#entrance.limits;
+  }
+
   /** No request can follow the present one. */
   get isLast(): boolean {
     return this.#entrance.isLeaving || (this.#hasEnded && this.#held === null);
@@ -84,13 +85,14 @@ export class ClientConnection<C> implements Accepted, Limited {
   opened(socket: Bun.Socket<Accepted>): void {
     this.#socket = socket;
     this.out = new Outlet(socket);
+    this.out.full = () => this.#waitForReader();
     this.#arrived = { ...this.#entrance.via, peer: socket.remoteAddress, local: socket.localAddress ?? "" };
     socket.setNoDelay(true);
     // A client whose machine is gone is noticed, also while its answer is silent.
     askSilentPeer(socket);
     this.#unwatch = vanishedPeers.watch(socket, () => this.terminate());
     this.#entrance.open.add(this);
-    this.deadline = performance.now() + LIMITS.idle;
+    this.limit(this.limits.idleMs);
     deadlines.add(this);
   }
 
@@ -107,7 +109,9 @@ export class ClientConnection<C> implements Accepted, Limited {
   }
 
   drained(): void {
-    if (!this.out.drain()) return;
+    if (!this.out.drain()) return this.#waitForReader();
+    this.#takenBy = Infinity;
+    this.#arm();
     if (this.#exchange !== null) return this.#exchange.clientHasRoom();
     // Its time begins when it has all.
     if (this.#lingersUntil !== null) this.#lingerFromNow();
@@ -128,13 +132,20 @@ export class ClientConnection<C> implements Accepted, Limited {
   }
 
   late(): void {
+    if (this.#takenBy <= performance.now()) return this.terminate();
     if (this.#exchange !== null) return this.#exchange.late();
     if (this.#lingersUntil !== null) return this.terminate();
     if (this.#held === null) return this.close();
-    this.#refuse(408, "Request Timeout");
+    this.refuse(408, "Request Timeout");
   }
 
   // --- the exchange's side ---
+
+  /** The present phase may take so many milliseconds from now; null for as long as it likes. */
+  limit(ms: number | null): void {
+    this.#phaseEnds = ms === null ? Infinity : performance.now() + ms;
+    this.#arm();
+  }
 
   pause(): void {
     this.#isPaused = true;
@@ -166,6 +177,12 @@ export class ClientConnection<C> implements Accepted, Limited {
     else this.#nextRequest();
   }
 
+  /** What can't be read as a request, or does not come, has no circuit and no page. */
+  refuse(status: number, reason: string): void {
+    this.out.writeHead(`HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, null);
+    this.close();
+  }
+
   /** FIN behind what is held: the client has all that there is, and sees whether it is whole. */
   close(): void {
     if (this.#isOver || this.#lingersUntil !== null) return;
@@ -173,7 +190,7 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.#isPaused = false;
     this.#isBehind = false;
     this.#lingersUntil = Infinity;
-    this.deadline = Infinity;
+    this.limit(null);
     this.#hold(null);
     this.out.end();
     if (this.out.isEmpty) this.#lingerFromNow();
@@ -198,7 +215,7 @@ export class ClientConnection<C> implements Accepted, Limited {
 
   #nextRequest(): void {
     this.#isBehind = false;
-    this.deadline = performance.now() + LIMITS.idle;
+    this.limit(this.limits.idleMs);
     this.#updateFlow();
     if (this.#held === null) return this.#hasEnded ? this.close() : undefined;
     // In a turn of its own, so that a thousand of them neither nest nor keep the others waiting.
@@ -215,10 +232,10 @@ export class ClientConnection<C> implements Accepted, Limited {
   #readHeads(input: Buffer, isOwned: boolean): void {
     const start = behindEmptyLines(input);
     const end = input.indexOf(END_OF_HEAD, Math.max(start, this.#searched - 3));
-    if (end === -1 ? input.length - start >= MAX_HEAD : end + 4 - start > MAX_HEAD)
-      return this.#refuse(431, "Request Header Fields Too Large");
+    if (end === -1 ? input.length - start >= this.limits.head : end + 4 - start > this.limits.head)
+      return this.refuse(431, "Request Header Fields Too Large");
     if (end === -1) return this.#waitForHead(input.subarray(start), isOwned);
-    this.deadline = Infinity;
+    this.limit(null);
     let exchange: Exchange<C>;
     try {
       const parsed = parseRequest(input.toString("latin1", start, end + 2));
@@ -228,7 +245,7 @@ export class ClientConnection<C> implements Accepted, Limited {
       exchange = new Exchange(this, head, framing, this.#entrance.core);
     } catch (error) {
       if (!(error instanceof BadHead)) throw error;
-      return this.#refuse(error.status, error.status === 505 ? "HTTP Version Not Supported" : "Bad Request");
+      return this.refuse(error.status, error.status === 505 ? "HTTP Version Not Supported" : "Bad Request");
     }
     this.#exchange = exchange;
     const rest = input.subarray(end + 4);
@@ -241,8 +258,8 @@ export class ClientConnection<C> implements Accepted, Limited {
   #waitForHead(input: Buffer, isOwned: boolean): void {
     // A line that ends with LF alone would wait for an end that never comes.
     const line = input.indexOf(LF);
-    if (line === 0 || (line > 0 && input[line - 1] !== CR)) return this.#refuse(400, "Bad Request");
-    if (this.#searched === 0 && input.length > 0) this.deadline = performance.now() + LIMITS.head;
+    if (line === 0 || (line > 0 && input[line - 1] !== CR)) return this.refuse(400, "Bad Request");
+    if (this.#searched === 0 && input.length > 0) this.limit(this.limits.headMs);
     this.#hold(input.length === 0 ? null : isOwned ? input : Buffer.from(input));
     this.#searched = input.length;
   }
@@ -263,20 +280,24 @@ export class ClientConnection<C> implements Accepted, Limited {
     else this.#socket?.pause();
   }
 
-  /** What can't be read as a request has no circuit and no page. */
-  #refuse(status: number, reason: string): void {
-    this.out.writeHead(`HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, null);
-    this.close();
-  }
-
   #lingerFromNow(): void {
-    const until = performance.now() + LIMITS.linger;
+    const until = performance.now() + LINGER_MS;
     this.#lingersUntil = until;
     this.#lingerOn(until);
   }
 
   #lingerOn(until: number): void {
-    if (until !== Infinity) this.deadline = Math.min(until, performance.now() + LIMITS.lingerSilence);
+    if (until !== Infinity) this.limit(Math.min(until - performance.now(), LINGER_SILENCE_MS));
+  }
+
+  /** Something is there for the client; each time that some of it is taken, it has its time again. */
+  #waitForReader(): void {
+    this.#takenBy = performance.now() + this.limits.readerMs;
+    this.#arm();
+  }
+
+  #arm(): void {
+    this.deadline = Math.min(this.#phaseEnds, this.#takenBy);
   }
 
   #forget(): void {

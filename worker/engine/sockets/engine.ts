@@ -17,7 +17,7 @@ export const socketsEngine: Engine = { capabilities: SOCKETS_CAPABILITIES, liste
 // --- internal ---
 
 function listen<C>(options: ListenOptions, core: Core<C>): Listener {
-  const { hostname, port, frontend, sharing } = options;
+  const { hostname, port, frontend, sharing, limits } = options;
   let pair = options.tls;
   const isTls = pair !== null;
   const drained = Promise.withResolvers<void>();
@@ -25,6 +25,7 @@ function listen<C>(options: ListenOptions, core: Core<C>): Listener {
   let stopped = false;
   const entrance: Entrance<C> = {
     core,
+    limits,
     via: { tls: isTls, frontend },
     open: new Set(),
     isLeaving: false,

@@ -81,7 +81,9 @@ export class Exchange<C> implements AppUser, Asked<C> {
     if (!this.#isAsked || this.#requestBody.isOver) return 0;
     this.#attempt?.moved();
     try {
-      return this.#requestBody.read(bytes);
+      const used = this.#requestBody.read(bytes);
+      this.#limitBody();
+      return used;
     } catch (error) {
       // What follows can't be told from the body: nothing of this connection is of use.
       this.#refuseBody(error);
@@ -117,8 +119,12 @@ export class Exchange<C> implements AppUser, Asked<C> {
 
   /** A limit has passed. */
   late(): void {
-    if (this.#tunnel !== null) this.#tunnel.late();
-    else this.#client.terminate();
+    if (this.#tunnel !== null) return this.#tunnel.late();
+    if (this.#answer?.isBegun === true) return this.#client.terminate();
+    this.#isOver = true;
+    this.#drop();
+    this.#attempt?.release();
+    this.#client.refuse(408, "Request Timeout");
   }
 
   // --- the app's side ---
@@ -138,8 +144,9 @@ export class Exchange<C> implements AppUser, Asked<C> {
   }
 
   appHasRoom(): void {
-    if (this.#tunnel !== null) this.#tunnel.appHasRoom();
-    else this.#client.resume();
+    if (this.#tunnel !== null) return this.#tunnel.appHasRoom();
+    this.#client.resume();
+    this.#limitBody();
   }
 
   appEnded(): void {
@@ -266,6 +273,7 @@ export class Exchange<C> implements AppUser, Asked<C> {
     if (!app.out.writeHead(`${method} ${target} HTTP/1.1\r\n${fields}\r\n`, null)) this.#client.pause();
     this.#client.feed();
     if (this.#isOver || this.#requestBody.isOver) return;
+    this.#limitBody();
     if (this.#clientHasEnded) return this.#client.terminate();
     if (this.head.version === "1.1" && this.head.header("expect")?.toLowerCase() === "100-continue")
       this.#continueLater();
@@ -281,6 +289,12 @@ export class Exchange<C> implements AppUser, Asked<C> {
 
   #sendBody(bytes: Buffer): void {
     if (this.#app?.out.write(bytes) === false) this.#client.pause();
+  }
+
+  /** Silence counts only while the app waits for more. */
+  #limitBody(): void {
+    const waits = !this.#requestBody.isOver && this.#app?.out.isEmpty === true;
+    this.#client.limit(waits ? this.#client.limits.bodyMs : null);
   }
 
   #endRequest(trailers: FieldLines | null): void {

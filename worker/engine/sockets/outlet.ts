@@ -7,6 +7,8 @@
 const scratch = Buffer.allocUnsafeSlow(128 * 1024);
 
 export class Outlet {
+  /** Called when the system takes no more, and something is held. */
+  full: () => void = () => undefined;
   readonly #socket: Pick<Bun.Socket<unknown>, "write" | "shutdown">;
   #unsent: Buffer | null = null;
   #isEnding = false;
@@ -37,6 +39,7 @@ export class Outlet {
     const written = Math.max(0, this.#socket.write(bytes));
     if (written === bytes.length) return true;
     this.#unsent = Buffer.from(bytes.subarray(written));
+    this.full();
     return false;
   }
 
@@ -52,7 +55,7 @@ export class Outlet {
     return this.write(scratch.subarray(0, length));
   }
 
-  /** The system has room again. True when nothing is held any more. */
+  /** The system has room again, and has taken some of what is held. True when nothing is held any more. */
   drain(): boolean {
     const bytes = this.#unsent;
     this.#unsent = null;

@@ -10,8 +10,8 @@ import type { Outlet } from "./outlet.ts";
 
 /** The client's connection, as far as a tunnel needs it. */
 export interface TunnelClient {
-  deadline: number;
   readonly out: Outlet;
+  limit(ms: number | null): void;
   pause(): void;
   resume(): void;
   terminate(): void;
@@ -75,7 +75,7 @@ export class Tunnel {
   appEnded(): void {
     this.#appEnded = true;
     this.#client.out.end();
-    if (this.#isWebSocket) this.#client.deadline = performance.now() + CLOSING_MS;
+    if (this.#isWebSocket) this.#client.limit(CLOSING_MS);
   }
 
   /** Both halves have ended and all has reached the client, or it was broken: then so is the app's. */
@@ -91,14 +91,14 @@ export class Tunnel {
     this.#isAppGone = true;
     if (broken && !this.#appEnded) this.#client.terminate();
     else this.#client.out.end();
-    this.#client.deadline = performance.now() + CLOSING_MS;
+    this.#client.limit(CLOSING_MS);
     this.#releaseBehindBoth();
   }
 
   /** The time for the client's end has passed; one that still has bytes to take gets them. */
   late(): void {
     if (this.#client.out.isEmpty) this.#client.terminate();
-    else this.#client.deadline = performance.now() + CLOSING_MS;
+    else this.#client.limit(CLOSING_MS);
   }
 
   // --- internal ---

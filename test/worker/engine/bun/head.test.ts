@@ -1,5 +1,6 @@
 /** What the Bun engine tells the core of a request. */
 import { expect, test } from "bun:test";
+import { LIMITS } from "../../../support/limits.ts";
 import { bunEngine } from "../../../../worker/engine/bun/engine.ts";
 import type { RequestHead } from "../../../../worker/seam/engine.ts";
 import { atEnd } from "../../../support/at-end.ts";
@@ -15,7 +16,7 @@ test.each([
     const heads: Pick<RequestHead, "method" | "target" | "version" | "authority">[] = [];
     const core = named("me");
     const listener = bunEngine.listen(
-      { hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend: { mode: "wildcard" } },
+      { hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend: { mode: "wildcard" }, limits: LIMITS },
       {
         ...core,
         decide(head) {

@@ -3,7 +3,8 @@ import { Failure } from "../../../../shared/failure.ts";
 import { socketsEngine } from "../../../../worker/engine/sockets/engine.ts";
 import type { UpstreamFault } from "../../../../worker/net/upstream-fault.ts";
 import type { TlsPair } from "../../../../shared/runtime/tls.ts";
-import type { Attempt, Core, Kept, Progress, RequestHead } from "../../../../worker/seam/engine.ts";
+import type { Attempt, ConnectionLimits, Core, Kept, Progress, RequestHead } from "../../../../worker/seam/engine.ts";
+import { LIMITS } from "../../../support/limits.ts";
 import { atEnd } from "../../../support/at-end.ts";
 import { dial } from "../../../contract/client.ts";
 import { closeWires, type Wire } from "../../../contract/wire.ts";
@@ -37,6 +38,7 @@ export interface Carrying {
 }
 
 export interface CarryingOptions {
+  limits?: Partial<ConnectionLimits>;
   /** Where it listens; on loopback otherwise. */
   hostname?: string;
   tls?: TlsPair;
@@ -102,6 +104,7 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
       tls: options.tls ?? null,
       sharing: null,
       frontend: { mode: "wildcard" },
+      limits: { ...LIMITS, ...options.limits },
     },
     core,
   );

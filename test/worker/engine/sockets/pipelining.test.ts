@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { socketsEngine } from "../../../../worker/engine/sockets/engine.ts";
 import { atEnd } from "../../../support/at-end.ts";
 import { named } from "../../../support/beside.ts";
+import { LIMITS } from "../../../support/limits.ts";
 import { until } from "../../../support/until.ts";
 
 const REQUESTS = 4000;
@@ -15,7 +16,7 @@ test("gets its answers in order once it reads, and its neighbour all along", asy
   const core = named("me");
   let answered = 0;
   const listener = socketsEngine.listen(
-    { hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend: { mode: "wildcard" } },
+    { hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend: { mode: "wildcard" }, limits: LIMITS },
     {
       ...core,
       decide: ({ target }) => {
