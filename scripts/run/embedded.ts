@@ -13,7 +13,7 @@ import type { Log } from "../../shared/runtime/log.ts";
 import { memoryMessengers, redisMessengers, type Messengers } from "../../shared/redis/messengers.ts";
 import type { Shutdown } from "../../shared/runtime/process.ts";
 import { loadWorkerConfig, type WorkerConfig } from "../../worker/config.ts";
-import { bunEngine } from "../../worker/engine/bun/engine.ts";
+import { ENGINES } from "../../worker/compose/engines.ts";
 import { startWorker, type Worker } from "../../worker/worker.ts";
 
 /** Texts of the two configuration files, and the environment that overrides them. */
@@ -61,7 +61,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
       snapshot_dir: "",
     },
   };
-  const worker = startWorker({ ...common, config, engine: bunEngine, ...messengers(right) });
+  const worker = startWorker({ ...common, config, engine: ENGINES[config.proxy_worker.engine], ...messengers(right) });
   shutdown.add(() => worker.stop());
   await worker.ready;
   return { coordinator, worker, config: { coordinator: left, worker: config } };
