@@ -61,16 +61,29 @@ export function httpRepeats(shape: Shape, stage: () => Stage): void {
       { deviation: "a GET or HEAD on a reused connection that the app resets may be sent again" },
     );
 
-  line("H10", "sends a GET once more when a connection ends with it that had been idle for a second", async () => {
-    const upstream = endingAfterFirst();
-    const to = await stage().open({ upstream: upstream.port });
-    await ask(to, "/1");
-    const idleSince = performance.now();
-    await until(() => performance.now() - idleSince > 1100);
-    // The second time is over a fresh connection, whose end is the app's own.
-    expect((await ask(to, "/2")).head.status).toBe(502);
-    expect(targets(upstream)).toEqual(["/1", "/2", "/2"]);
-  });
+  line(
+    "H10",
+    "asks once more with a GET or HEAD whose connection had been idle for a second, with others once",
+    async () => {
+      const methods = ["GET", "HEAD", "OPTIONS", "DELETE", "POST", "PUT", "QUERY"];
+      const places = await Promise.all(
+        methods.map(async (method) => {
+          const upstream = endingAfterFirst();
+          const to = await stage().open({ upstream: upstream.port });
+          await ask(to, "/1");
+          return { method, upstream, to };
+        }),
+      );
+      const idleSince = performance.now();
+      await until(() => performance.now() - idleSince > 1100);
+      for (const { method, upstream, to } of places) {
+        // The second time is over a fresh connection, whose end is the app's own.
+        expect([method, (await ask(to, "/2", { method })).head.status]).toEqual([method, 502]);
+        const times = method === "GET" || method === "HEAD" ? 2 : 1;
+        expect([method, targets(upstream)]).toEqual([method, ["/1", ...Array<string>(times).fill("/2")]]);
+      }
+    },
+  );
 
   line("H10", "never sends to another route what may have reached an app", async () => {
     const [first, second] = [listen(dropping), listen(dropping)];

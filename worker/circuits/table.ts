@@ -107,8 +107,8 @@ export class Table {
     const holder = this.#holder(circuit);
     if (known !== undefined) this.#unslot(known);
     if (holder !== undefined && holder.circuit.id !== circuit.id) this.remove(holder.circuit.id);
-    if (known !== undefined) this.#count(known.circuit);
-    this.#count(circuit);
+    if (known !== undefined) this.#toggleInDigest(known.circuit);
+    this.#toggleInDigest(circuit);
     const entry = known ?? this.#enter(circuit);
     entry.circuit = circuit;
     this.#route(entry, known === undefined);
@@ -128,7 +128,7 @@ export class Table {
     const left = (this.#byDigits.get(firstOf(entry.circuit)) ?? []).filter((one) => one !== entry);
     if (left.length === 0) this.#byDigits.delete(firstOf(entry.circuit));
     else this.#byDigits.set(firstOf(entry.circuit), left);
-    this.#count(entry.circuit);
+    this.#toggleInDigest(entry.circuit);
     this.#unslot(entry);
     const open = [...entry.pool.carried()];
     entry.pool.set([], 0);
@@ -147,8 +147,8 @@ export class Table {
     return entry;
   }
 
-  /** A circuit comes in or, the same, goes out. */
-  #count(circuit: Circuit): void {
+  /** The same puts a circuit in and takes it out. */
+  #toggleInDigest(circuit: Circuit): void {
     this.#digest = mix(this.#digest, circuitHash(circuit));
   }
 

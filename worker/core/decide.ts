@@ -1,6 +1,6 @@
 /**
  * The walk of a request: find the circuit, see who comes, admit, pick a route, rewrite headers.
- * Plain data in, plain data out; nothing reaches an app that did not come through here.
+ * Nothing reaches an app that did not come through here.
  */
 import { Failure, toFailure } from "../../shared/failure.ts";
 import { redactUrl, type Log } from "../../shared/runtime/log.ts";
@@ -27,6 +27,7 @@ import { isBareManifest, manifestAnswer } from "../access/manifest.ts";
 import { pick } from "./pick.ts";
 import type { ServiceWorkerNotes } from "../circuits/service-workers.ts";
 import { admitTcp, refusedTcp, type TcpRules } from "./decide-tcp.ts";
+import { isRepeatable } from "../upstreams/attempts.ts";
 import { useOf, type Entry, type Table } from "../circuits/table.ts";
 import type { Usage } from "../circuits/usage.ts";
 
@@ -162,6 +163,7 @@ function onward(
       tunnels: capabilities.tunnels,
     }),
     answerEdits: (answer) => answerEdits(answer, { add, cors, rules, host }),
+    repeatable: isRepeatable(head),
     mayTrail: (name) => mayTrail(name) && !rules.has(name),
     answered: registers ? (status) => serviceWorkers.fetched(circuit, status) : undefined,
   };

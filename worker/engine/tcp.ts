@@ -215,7 +215,7 @@ async function carry<C>(client: Leg, arrival: Arrival, core: Core<C>): Promise<v
     while (attempt !== null) {
       const fault = await connect(client, attempt);
       if (fault === null) return;
-      const next: Attempt | null = attempt.next(fault, { bodySent: false, clientGone: client.isOver, stale: false });
+      const next: Attempt | null = attempt.next(fault, { hasBody: false, clientGone: client.isOver, stale: false });
       // A client that has left is nobody's failure.
       if (next === null && !client.isOver) core.unanswered(arrival, fault, circuit);
       attempt = next;

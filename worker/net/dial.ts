@@ -1,4 +1,4 @@
-/** Outgoing TCP connections with a connect limit. Used by the Bun engine; `fetch` gets its limit from head-watch.ts. */
+/** Outgoing TCP connections with a connect limit, for all but `fetch`, whose limit is in head-watch.ts. */
 import { reason } from "../../shared/failure.ts";
 import { UpstreamFault } from "./upstream-fault.ts";
 

@@ -38,12 +38,12 @@ export interface RequestHead {
 
 /** How far a request has come when it fails. */
 export interface Progress {
-  /** Some of its body may have gone out. */
-  bodySent: boolean;
+  /** It has a body, of which some may have gone out. */
+  hasBody: boolean;
   /** Nobody waits for the answer any more. */
   clientGone: boolean;
   /**
-   * It is safe, has no body (RFC 9110 §9.2.2), went over a connection that had been idle for a while, and got no byte: the
+   * It may be sent again (`Forward.repeatable`), went over a connection that had been idle for a while, and got no byte: the
    * app was perhaps just closing it. The next attempt makes a connection.
    */
   stale: boolean;
@@ -113,6 +113,8 @@ export interface Forward<C> {
   edits: HeaderEdits;
   /** What changes in the header lines of the app's answer. */
   answerEdits: (answer: AnswerLines) => HeaderEdits;
+  /** It may be sent once more where its connection was perhaps being closed; else it needs one that is fresh. */
+  repeatable: boolean;
   /** Whether a field of this name, in lower case, may stand in trailers, of the request or of the answer. */
   mayTrail: (name: string) => boolean;
   /** Wants to know the status of the app's answer. */

@@ -10,12 +10,12 @@ test.each<[FaultKind, counts: boolean, goesOn: boolean]>([
   ["revoked", false, false],
 ])("%s counts against its route: %p; goes on over another one: %p", (kind, counts, goesOn) => {
   expect(isConnectFailure(kind)).toBe(counts);
-  expect(mayTryNext(kind, { bodySent: false, clientGone: false, stale: false })).toBe(goesOn);
+  expect(mayTryNext(kind, { hasBody: false, clientGone: false, stale: false })).toBe(goesOn);
 });
 
 test.each([
-  ["of which a part may have gone out", { bodySent: true, clientGone: false, stale: false }],
-  ["for which nobody waits", { bodySent: false, clientGone: true, stale: false }],
+  ["of which a part may have gone out", { hasBody: true, clientGone: false, stale: false }],
+  ["for which nobody waits", { hasBody: false, clientGone: true, stale: false }],
 ])("a request %s goes nowhere else", (_what, progress) => {
   expect(mayTryNext("unreachable", progress)).toBe(false);
 });
@@ -27,5 +27,5 @@ test.each<[FaultKind, stale: boolean, clientGone: boolean, repeats: boolean]>([
   ["unreachable", true, false, false],
   ["revoked", true, false, false],
 ])("%s, over a connection that may have been closing: %p, for nobody: %p: sent once more: %p", (kind, stale, clientGone, repeats) => {
-  expect(mayRepeat(kind, { bodySent: false, clientGone, stale })).toBe(repeats);
+  expect(mayRepeat(kind, { hasBody: false, clientGone, stale })).toBe(repeats);
 }); // prettier-ignore

@@ -30,7 +30,7 @@ const attempt = (pool: RoutePool, tried?: Set<Upstream>) =>
 
 const UNREACHABLE = new UpstreamFault("unreachable", "refused");
 /** Of a request of which nothing has gone out. */
-const FRESH = { bodySent: false, clientGone: false, stale: false };
+const FRESH = { hasBody: false, clientGone: false, stale: false };
 
 function missing(): never {
   throw new Error("the pool gives no upstream");
@@ -203,7 +203,7 @@ describe("an attempt", () => {
   test("reports how its own route did", () => {
     const { pool, out } = poolOf([at(1), at(2)]);
     const running = attempt(pool);
-    for (let time = 0; time < 3; time++) running.next(UNREACHABLE, { ...FRESH, bodySent: true });
+    for (let time = 0; time < 3; time++) running.next(UNREACHABLE, { ...FRESH, hasBody: true });
     expect(out()).toEqual([1]);
     running.connected();
     expect(new Set(ports(pool, 2))).toEqual(new Set([1, 2]));

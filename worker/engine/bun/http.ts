@@ -53,7 +53,7 @@ export async function forward<C>(
     } catch (error) {
       const fault = exchange.faultOf(error);
       exchange.abandon();
-      const progress = { bodySent: request.body !== null, clientGone: request.signal.aborted, stale: false };
+      const progress = { hasBody: request.body !== null, clientGone: request.signal.aborted, stale: false };
       const next = attempt.next(fault, progress);
       if (next === null) return failed(new Faulted(fault, attempt));
       attempt = next;
@@ -75,7 +75,12 @@ export function edit(headers: Headers, { remove, set, add }: HeaderEdits): Heade
 
 const watch = new HeadWatch();
 
-/** `fetch` repeats GET, HEAD, DELETE and OPTIONS when a connection that it reuses is reset. For the first two HTTP allows it. */
+/**
+ * `fetch` repeats idempotent methods without a body (PUT and QUERY too) when a connection that it reuses is reset. For GET and
+ * HEAD HTTP allows it; POST and PATCH it does not repeat. All others get connections of their own.
+ */
+const REUSES_CONNECTIONS = new Set(["GET", "HEAD", "POST", "PATCH"]);
+/** It repeats these with a body too. */
 const NEVER_REPEATED = new Set(["DELETE", "OPTIONS"]);
 
 /** One try at an app, from the request to the end of its answer. */
@@ -107,7 +112,7 @@ class Exchange implements Waiting {
       body: body === null ? null : metered(body, this.#attempt.moved),
       redirect: "manual",
       decompress: false,
-      keepalive: !NEVER_REPEATED.has(method),
+      keepalive: REUSES_CONNECTIONS.has(method) || (body !== null && !NEVER_REPEATED.has(method)),
       signal: this.#control.signal,
       // Bun ends a silent answer after five minutes otherwise.
       timeout: false,

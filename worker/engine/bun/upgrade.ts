@@ -28,7 +28,7 @@ export async function askApps<C>(
       return { answer, attempt };
     } catch (error) {
       const fault = error instanceof UpstreamFault ? error : new UpstreamFault("broken", String(error), error);
-      const next = attempt.next(fault, { bodySent: false, clientGone: request.signal.aborted, stale: false });
+      const next = attempt.next(fault, { hasBody: false, clientGone: request.signal.aborted, stale: false });
       if (next === null) throw new Faulted(fault, attempt);
       attempt = next;
     } finally {

@@ -110,14 +110,14 @@ export class AppAnswer<C> {
     const { head, to, goesOn } = this.#asked;
     const framing = answerFraming(answer, head.method);
     to.answered?.(answer.status);
-    this.appGoesOn = persists(answer) && framing.kind !== "close" && !isUnsure(answer, framing);
+    this.appGoesOn = persists(answer) && framing.kind !== "close" && !isChunkedOld(answer, framing);
     this.appAllowsMs = allowedMs(answer.lines);
     const inChunks = framing.kind === "chunked" && head.version === "1.1";
     this.endsWithConnection = framing.kind === "close" || (framing.kind === "chunked" && !inChunks);
     this.clientGoesOn = goesOn && !this.endsWithConnection;
     const edits = to.answerEdits(answer.lines);
     const lines = answer.lines.edited(hasNoLength(answer, framing) ? withoutLength(edits) : edits);
-    const length = inChunks ? CHUNKED : hasNoEnd(answer) ? "Content-Length: 0\r\n" : "";
+    const length = inChunks ? CHUNKED : isBare205(answer) ? "Content-Length: 0\r\n" : "";
     const more = `${dateLine(answer.lines)}${length}${connectionLine(head, this.clientGoesOn)}`;
     this.#headAhead = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n${lines}${more}\r\n`;
     this.#body = new BodyReader(framing, inChunks, {
@@ -195,12 +195,12 @@ function hasNoLength({ status }: AnswerHead, { kind }: Framing): boolean {
 }
 
 /** RFC 9112 §6.1: HTTP/1.0 has no chunks; who sends them is not trusted with a second request. */
-function isUnsure({ version }: AnswerHead, { kind }: Framing): boolean {
+function isChunkedOld({ version }: AnswerHead, { kind }: Framing): boolean {
   return version === "1.0" && kind === "chunked";
 }
 
-/** A client would wait for its content until the connection ends. */
-function hasNoEnd({ status, lines }: AnswerHead): boolean {
+/** A 205 without a length: a client would wait for its content until the connection ends (RFC 9110 §15.3.6). */
+function isBare205({ status, lines }: AnswerHead): boolean {
   return status === 205 && lines.count("content-length") === 0 && lines.count("transfer-encoding") === 0;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Connections to apps, and those of them that are idle (RFC 9112 §9.3): each route has its own, kept as long as the app allows
- * and the route is there, without a limit of their number. An app that says something unasked is not understood: its
+ * Connections to apps, and those of them that are idle (RFC 9112 §9.3): each route has its own, kept as long as the app allows,
+ * for a minute at most, and as long as the route is there, without a limit of their number. An app that says something unasked is not understood: its
  * connection is closed.
  */
 import { dial, type Dialled } from "../../net/dial.ts";

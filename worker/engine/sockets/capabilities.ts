@@ -1,4 +1,4 @@
-/** What the engine on raw sockets can't do yet. */
+/** What the engine on raw sockets can do; it has no deviation from the contract. */
 import type { Capabilities } from "../../seam/capabilities.ts";
 
 export const SOCKETS_CAPABILITIES = {

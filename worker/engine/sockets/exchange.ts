@@ -22,8 +22,6 @@ import { Tunnel } from "./tunnel.ts";
 
 /** What may not be sent twice goes over no connection that has been idle for longer: its app may be closing it. Milliseconds. */
 const FRESH_MS = 1000;
-/** RFC 9110 §9.2.2: these may be repeated. */
-const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 /** How long an app may take to ask for the body itself. Milliseconds. */
 const CONTINUE_MS = 200;
 /**
@@ -230,7 +228,7 @@ export class Exchange<C> implements AppUser, Asked<C> {
   #try(attempt: Attempt, anew: boolean): void {
     this.#attempt = attempt;
     const mayBeIdle = !anew && this.head.upgradeTo === null;
-    const idle = mayBeIdle ? takeIdle(attempt.upstream, this.#isRepeatable() ? Infinity : FRESH_MS) : null;
+    const idle = mayBeIdle ? takeIdle(attempt.upstream, this.to.repeatable ? Infinity : FRESH_MS) : null;
     if (idle !== null) return this.#ask(attempt, idle);
     // What comes of the body meanwhile waits.
     const dialled = connectApp(attempt);
@@ -355,7 +353,7 @@ export class Exchange<C> implements AppUser, Asked<C> {
       attempt.release();
       return this.#breakOff(answer, fault.kind === "revoked");
     }
-    const progress = { bodySent: this.#framing.kind !== "none", clientGone: this.#client.isOver, stale };
+    const progress = { hasBody: this.#framing.kind !== "none", clientGone: this.#client.isOver, stale };
     const next = attempt.next(fault, progress);
     if (next !== null) return this.#try(next, stale);
     this.#answerWith(this.#core.failed(this.#core.upstreamFault(fault, attempt), this.head, this.to.circuit));
@@ -397,16 +395,11 @@ export class Exchange<C> implements AppUser, Asked<C> {
     this.#answer = null;
   }
 
-  /** Without a body, and safe: it may be sent again where it can't have been heard. */
-  #isRepeatable(): boolean {
-    return this.#framing.kind === "none" && SAFE.has(this.head.method);
-  }
-
   /** The app was perhaps just closing its idle connection. */
   #isStale(): boolean {
     const [app, answer] = [this.#app, this.#answer];
     if (app === null || answer === null || app.idleMs < FRESH_MS) return false;
-    return !answer.hasBytes && this.#isRepeatable();
+    return !answer.hasBytes && this.to.repeatable;
   }
 }
 

@@ -148,7 +148,7 @@ class Direction {
     this.#closeFrame = closeFrame;
   }
 
-  /** The last bytes were use of the circuit: a WebSocket's pings and pongs are none (accounting A1). */
+  /** The last bytes were use of the circuit: a WebSocket's pings and pongs are none (dataplane A1). */
   get hadMessage(): boolean {
     return this.#edges?.hadMessage ?? true;
   }

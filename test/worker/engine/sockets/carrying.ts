@@ -5,6 +5,7 @@ import type { UpstreamFault } from "../../../../worker/net/upstream-fault.ts";
 import type { TlsPair } from "../../../../shared/runtime/tls.ts";
 import type { Attempt, ConnectionLimits, Core, Kept, Progress, RequestHead } from "../../../../worker/seam/engine.ts";
 import { LIMITS } from "../../../support/limits.ts";
+import { isRepeatable } from "../../../../worker/upstreams/attempts.ts";
 import { atEnd } from "../../../support/at-end.ts";
 import { dial } from "../../../contract/client.ts";
 import { closeWires, type Wire } from "../../../contract/wire.ts";
@@ -87,6 +88,7 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
           attempt: attempt(),
           edits: { remove: ["connection", "upgrade", "te"], set: options.set ?? [], add: [] },
           answerEdits: () => ({ remove: ["connection", "upgrade", "keep-alive"], set: [], add: [] }),
+          repeatable: isRepeatable(head),
           mayTrail: options.mayTrail ?? (() => true),
           answered: undefined,
         }) as const;
