@@ -19,10 +19,12 @@ interface Import {
 }
 
 const imports: Import[] = files.flatMap((from) =>
-  [...readFileSync(join(ROOT, from), "utf8").matchAll(/\b(?:from|import)\s*\(?\s*"([^"]+)"/g)].map(([, name = ""]) => ({
-    from,
-    to: name.startsWith(".") ? normalize(join(dirname(from), name)) : name,
-  })),
+  [...readFileSync(join(ROOT, from), "utf8").matchAll(/\b(?:from|import)\s*\(?\s*["'`]([^"'`]+)["'`]/g)].map(
+    ([, name = ""]) => ({
+      from,
+      to: name.startsWith(".") ? normalize(join(dirname(from), name)) : name,
+    }),
+  ),
 );
 
 /** Rooms that can be reached from a room, each with the imports that lead there. */
@@ -87,6 +89,14 @@ test("an engine rests on what every engine rests on, not on the core's rules", (
   const strange = imports.filter(
     ({ from, to }) =>
       from.startsWith("worker/engine/") && files.includes(to) && !to.startsWith(own(from)) && !may.test(to),
+  );
+  expect(strange.map(({ from, to }) => `${from} loads ${to}`)).toEqual([]);
+});
+
+test("protocols and net know nothing of circuits", () => {
+  const may = /^worker\/(seam|protocols|net)\/|^shared\//;
+  const strange = imports.filter(
+    ({ from, to }) => /^worker\/(protocols|net)\//.test(from) && files.includes(to) && !may.test(to),
   );
   expect(strange.map(({ from, to }) => `${from} loads ${to}`)).toEqual([]);
 });

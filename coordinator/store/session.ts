@@ -43,12 +43,12 @@ export function openTx(db: Db, cause: Tx["cause"]): { tx: Tx; close: () => void 
 
 /** The connection, to build a question that is asked rarely. Throws when the transaction is over. */
 export function readerOf(q: Query): Readable {
-  return readable.get(q) ?? isOver();
+  return readable.get(q) ?? refuseOver();
 }
 
 /** The connection, to build a statement that is run rarely. Throws when the transaction is over, or there is none. */
 export function writerOf(tx: Tx): Db {
-  return writable.get(tx) ?? isOver();
+  return writable.get(tx) ?? refuseOver();
 }
 
 // --- internal ---
@@ -56,6 +56,6 @@ export function writerOf(tx: Tx): Db {
 const readable = new WeakMap<Query, Db>();
 const writable = new WeakMap<Tx, Db>();
 
-function isOver(): never {
+function refuseOver(): never {
   throw new Error("Cannot use a transaction after its end, nor write without one");
 }

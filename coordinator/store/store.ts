@@ -1,5 +1,5 @@
 /**
- * The store: what the services ask the database with, whichever database it is. Its functions (the other files of this
+ * The store: what the services ask the database with, and all that they know of it. Its functions (the other files of this
  * folder) take a `Query` when they only read, and a `Tx` when they write; a `Tx` exists only within `transaction`, so
  * nothing is written outside of one. SQLite stands behind it (sqlite.ts).
  *

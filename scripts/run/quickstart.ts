@@ -126,9 +126,10 @@ async function openCircuit(link: string, secret: string): Promise<void> {
 
   curl -s -H 'X-BackendAI-Token: ${secret}' '${base}/api/circuits?origin_request_id=${REQUEST_ID}'
 
-3. The browser follows redirect_url (good once, for a minute) to the worker, gets its permit cookie, and is in the app:
+3. The browser follows redirect_url to the worker, gets its permit cookie, and is in the app. The link lives for a minute; who
+   used it first may use it again for ten. curl has to keep cookies:
 
-  ${String(answer["redirect_url"])}
+  curl -sL -c jar -b jar '${String(answer["redirect_url"])}'
 `);
 }
 

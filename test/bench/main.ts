@@ -14,6 +14,10 @@ import { programVersions } from "./versions.ts";
 const ARTEFACTS = join(import.meta.dir, "../artefacts");
 
 const options = process.argv.slice(2);
+if (options.includes("--help")) {
+  console.log(`bun run bench [--smoke] [name…]; the names: ${Object.keys(PARTS).join(", ")}`);
+  process.exit(0);
+}
 const names = options.filter((option) => option !== "--smoke");
 const unknown = names.filter((name) => PARTS[name] === undefined);
 if (unknown.length > 0) fail(`no benchmark ${unknown.join(", ")}; there are ${Object.keys(PARTS).join(", ")}`);
