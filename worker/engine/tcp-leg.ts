@@ -1,0 +1,153 @@
+/**
+ * One of the two connections of raw TCP: what it reads is written to the other one, with back-pressure, and its end or reset
+ * is passed on. Called by tcp.ts, which joins two of them.
+ */
+import { askSilentPeer } from "../net/linux-tcp.ts";
+import { vanishedPeers } from "../net/vanished.ts";
+import { strayError } from "../net/stray-error.ts";
+import type { Attempt } from "../seam/engine.ts";
+
+/** One of the two connections. What it reads is written to its `other`. */
+export class Leg {
+  #socket: Bun.Socket<Leg> | null = null;
+  #unwatch: () => void = () => undefined;
+  #other: Leg | null = null;
+  #attempt: Attempt | null = null;
+  /** The listener's bookkeeping. */
+  closed: () => void = () => undefined;
+  /** What else ends with it: the dialling for it. */
+  leave: () => void = () => undefined;
+  /** What the system did not take yet, copied; the other leg is paused meanwhile, so it is about one read. */
+  #unsent: Buffer | null = null;
+  /** The other side has ended its half: ours ends when all is written. */
+  #ending = false;
+  #ended = false;
+  #over = false;
+
+  /** True when nothing can come from it or go to it any more. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  /** Nothing is read before there is somewhere to write it. */
+  opened(socket: Bun.Socket<Leg>): void {
+    this.#socket = socket;
+    socket.pause();
+    askSilentPeer(socket);
+    this.#unwatch = vanishedPeers.watch(socket, () => this.reset());
+  }
+
+  /** From now on what this side reads goes to `other`. */
+  joined(other: Leg, attempt: Attempt): void {
+    this.#other = other;
+    this.#attempt = attempt;
+    this.#socket?.resume();
+  }
+
+  /** Bytes from this side. */
+  said(bytes: Buffer): void {
+    this.#attempt?.moved();
+    this.#other?.write(bytes);
+    free(bytes);
+  }
+
+  /** This side has ended its half. */
+  finished(): void {
+    this.#other?.end();
+  }
+
+  /** The system has room again. */
+  drained(): void {
+    const bytes = this.#unsent;
+    this.#unsent = null;
+    if (bytes !== null) {
+      this.write(bytes);
+      free(bytes);
+    }
+    if (this.#unsent !== null) return;
+    this.#other?.resume();
+    if (this.#ending) this.end();
+  }
+
+  /** Its connection is gone: in good order when both halves have ended, else it was broken, and so is the other. */
+  gone(broken: boolean): void {
+    if (!this.#overNow()) return;
+    if (broken) this.#other?.reset();
+    else this.#other?.end();
+  }
+
+  /** RST. */
+  reset(): void {
+    if (!this.#overNow()) return;
+    this.#socket?.terminate();
+    this.#other?.reset();
+  }
+
+  /** Bytes for this side; none of them is looked at afterwards. */
+  write(bytes: Buffer): void {
+    if (this.#over || this.#socket === null) return;
+    // A read that was under way when this side filled up comes after what waits.
+    if (this.#unsent !== null) return void (this.#unsent = Buffer.concat([this.#unsent, bytes]));
+    const written = Math.max(0, this.#socket.write(bytes));
+    if (written === bytes.length) return;
+    this.#unsent = Buffer.from(bytes.subarray(written));
+    this.#other?.pause();
+  }
+
+  pause(): void {
+    if (!this.#over) this.#socket?.pause();
+  }
+
+  resume(): void {
+    if (!this.#over) this.#socket?.resume();
+  }
+
+  /** No more bytes will come for this side. */
+  end(): void {
+    if (this.#unsent !== null) this.#ending = true;
+    else if (!this.#ended && !this.#over) {
+      this.#ended = true;
+      this.#socket?.shutdown();
+    }
+  }
+
+  // --- internal ---
+
+  /** True the first time. The attempt ends with the second leg: one may still have bytes to write. */
+  #overNow(): boolean {
+    if (this.#over) return false;
+    this.#over = true;
+    this.#unsent = null;
+    this.#unwatch();
+    this.closed();
+    this.leave();
+    if (this.#other?.isOver === true) this.#attempt?.release();
+    return true;
+  }
+}
+
+/** Handlers that tell a client's leg. */
+export const HANDLERS: Bun.SocketHandler<Leg> = {
+  data: ({ data: leg }, bytes) => leg.said(bytes),
+  drain: ({ data: leg }) => leg.drained(),
+  end: ({ data: leg }) => leg.finished(),
+  close: ({ data: leg }, error) => leg.gone(error !== undefined && error !== null),
+  error: (socket, error) => {
+    socket.data.reset();
+    strayError(socket, error);
+  },
+};
+
+/** Handlers that tell an app's leg. */
+export const APP_HANDLERS: Bun.SocketHandler<Leg> = { ...HANDLERS, open: (socket) => socket.data.opened(socket) };
+
+// --- internal ---
+
+/**
+ * Gives back the memory of bytes that are done with, for the next read to use. Left to the collector, which comes every
+ * 25 MB, they made a new worker grow by 50 to 79 MiB in its first GiB each way; freed, by 5 to 6. It takes 0.2 µs.
+ */
+function free({ buffer, byteLength }: Buffer): void {
+  // Never memory of which others have a part: it would be gone for them too.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}
