@@ -75,7 +75,7 @@ function openWildcard({ engine, config, sharing }: Parts, core: Core<Entry>, { t
   const { host: hostname, port } = address;
   const listener = listenAt(`${hostPort(address)} (proxy_worker.wildcard_domain.bind_addr)`, () =>
     engine.listen(
-      { hostname, port, tls, frontend: { mode: "wildcard" }, sharing, limits: limitsOf(config.proxy_worker.limits) },
+      { hostname, port, tls, frontend: { mode: "wildcard" }, sharing, limits: limitsOf(config.proxy_worker.limits), proxyHeaders: null },
       core,
     ),
   );
@@ -97,8 +97,8 @@ function openPorts({ engine, config, sharing, log }: Parts, core: Core<Entry>, d
     // Raw TCP is the app's own from the first byte on: it has no TLS of ours.
     listen: (port, seenAs) =>
       protocol === "tcp"
-        ? engine.listenTcp({ hostname, port, seenAs, sharing }, core)
-        : engine.listen({ hostname, port, tls, frontend: { mode: "port", port: seenAs }, sharing, limits }, core),
+        ? engine.listenTcp({ hostname, port, seenAs, sharing, proxyHeaders: null }, core)
+        : engine.listen({ hostname, port, tls, frontend: { mode: "port", port: seenAs }, sharing, limits, proxyHeaders: null }, core),
   });
   const renew = (pair: TlsPair) => {
     tls = pair;

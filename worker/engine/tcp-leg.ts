@@ -7,9 +7,12 @@ import { vanishedPeers } from "../net/vanished.ts";
 import { strayError } from "../net/stray-error.ts";
 import type { Attempt } from "../seam/engine.ts";
 
+/** What has a socket of raw TCP. */
+export type Owner = Pick<Leg, "said" | "drained" | "ended" | "gone" | "reset">;
+
 /** One of the two connections. What it reads is written to its `other`. */
 export class Leg {
-  #socket: Bun.Socket<Leg> | null = null;
+  #socket: Bun.Socket<Owner> | null = null;
   #unwatch: () => void = () => undefined;
   #other: Leg | null = null;
   #attempt: Attempt | null = null;
@@ -22,6 +25,8 @@ export class Leg {
   /** The other side has ended its half: ours ends when all is written. */
   #ending = false;
   #ended = false;
+  /** What has come behind a PROXY header, before there is another leg: one read, as a paused socket tells nothing, not even FIN. */
+  #early: Buffer | null = null;
   #over = false;
 
   /** True when nothing can come from it or go to it any more. */
@@ -30,7 +35,7 @@ export class Leg {
   }
 
   /** Nothing is read before there is somewhere to write it. */
-  opened(socket: Bun.Socket<Leg>): void {
+  opened(socket: Bun.Socket<Owner>): void {
     this.#socket = socket;
     socket.pause();
     askSilentPeer(socket);
@@ -41,18 +46,23 @@ export class Leg {
   joined(other: Leg, attempt: Attempt): void {
     this.#other = other;
     this.#attempt = attempt;
+    // First: whoever is written to may want it paused again.
     this.#socket?.resume();
+    const early = this.#early;
+    this.#early = null;
+    if (early !== null) this.said(early);
   }
 
   /** Bytes from this side. */
   said(bytes: Buffer): void {
+    if (this.#other === null) return this.#keep(bytes);
     this.#attempt?.moved();
-    this.#other?.write(bytes);
+    this.#other.write(bytes);
     free(bytes);
   }
 
   /** This side has ended its half. */
-  finished(): void {
+  ended(): void {
     this.#other?.end();
   }
 
@@ -113,12 +123,17 @@ export class Leg {
 
   // --- internal ---
 
+  #keep(bytes: Buffer): void {
+    if (!this.#over) this.#early = Buffer.concat(this.#early === null ? [bytes] : [this.#early, bytes]);
+  }
+
   /** True the first time. The attempt ends with the second leg: one may still have bytes to write. */
   #overNow(): boolean {
     if (this.#over) return false;
     this.#over = true;
     this.#unsent = null;
     this.#unwatch();
+    this.#early = null;
     this.closed();
     this.leave();
     if (this.#other?.isOver === true) this.#attempt?.release();
@@ -126,19 +141,19 @@ export class Leg {
   }
 }
 
-/** Handlers that tell a client's leg. */
-export const HANDLERS: Bun.SocketHandler<Leg> = {
-  data: ({ data: leg }, bytes) => leg.said(bytes),
-  drain: ({ data: leg }) => leg.drained(),
-  end: ({ data: leg }) => leg.finished(),
-  close: ({ data: leg }, error) => leg.gone(error !== undefined && error !== null),
+/** Handlers that tell a socket's owner. */
+export const HANDLERS: Bun.SocketHandler<Owner> = {
+  data: ({ data: owner }, bytes) => owner.said(bytes),
+  drain: ({ data: owner }) => owner.drained(),
+  end: ({ data: owner }) => owner.ended(),
+  close: ({ data: owner }, error) => owner.gone(error !== undefined && error !== null),
   error: (socket, error) => {
     socket.data.reset();
     strayError(socket, error);
   },
 };
 
-/** Handlers that tell an app's leg. */
+/** The same for the connection to an app. */
 export const APP_HANDLERS: Bun.SocketHandler<Leg> = { ...HANDLERS, open: (socket) => socket.data.opened(socket) };
 
 // --- internal ---

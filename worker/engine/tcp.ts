@@ -9,16 +9,30 @@ import type { Listener } from "../listeners/types.ts";
 import { UpstreamFault } from "../net/upstream-fault.ts";
 import type { Arrival, Attempt, Core, TcpListenOptions } from "../seam/engine.ts";
 import { reason } from "../../shared/failure.ts";
-import { APP_HANDLERS, HANDLERS, Leg } from "./tcp-leg.ts";
+import { Openings } from "../protocols/proxy-protocol/openings.ts";
+import { APP_HANDLERS, HANDLERS, Leg, type Owner } from "./tcp-leg.ts";
 
 /** Nobody idles in a listener's queue: this is for handshakes that are under way, with one answer lost. Milliseconds. */
 const QUEUE_MS = 3000;
 
-export function listenTcp<C>({ hostname, port, seenAs, sharing }: TcpListenOptions, core: Core<C>): Listener {
+export function listenTcp<C>(options: TcpListenOptions, core: Core<C>): Listener {
+  const { hostname, port, seenAs, sharing, proxyHeaders } = options;
   const open = new Set<Leg>();
+  const openings = new Openings(proxyHeaders);
   const drained = Promise.withResolvers<void>();
   let stopped = false;
-  const options: Bun.TCPSocketListenOptions<Leg> = {
+  const begin = (socket: Bun.Socket<Owner>, peer: string) => {
+    const leg = new Leg();
+    socket.data = leg;
+    leg.opened(socket);
+    open.add(leg);
+    leg.closed = () => {
+      open.delete(leg);
+      if (stopped && open.size === 0) drained.resolve();
+    };
+    void carry(leg, { peer, port: seenAs }, core);
+  };
+  const settings: Bun.TCPSocketListenOptions<Owner> = {
     hostname,
     port,
     ...(sharing === null ? { exclusive: true } : { reusePort: true }),
@@ -26,22 +40,11 @@ export function listenTcp<C>({ hostname, port, seenAs, sharing }: TcpListenOptio
     data: new Leg(),
     socket: {
       ...HANDLERS,
-      open(socket) {
-        const leg = new Leg();
-        socket.data = leg;
-        leg.opened(socket);
-        open.add(leg);
-        leg.closed = () => {
-          open.delete(leg);
-          if (stopped && open.size === 0) drained.resolve();
-        };
-        void carry(leg, { peer: socket.remoteAddress, port: seenAs }, core);
-      },
+      open: (socket) => openings.add(socket, (peer) => begin(socket, peer)),
     },
   };
-  const openFirst = () => Bun.listen(options);
-  const { listener, socket, neighbours } =
-    sharing === null ? bindAlone(openFirst) : bindShared({ hostname, port, sharing }, openFirst);
+  const openFirst = () => Bun.listen(settings);
+  const { listener, socket, neighbours } = sharing === null ? bindAlone(openFirst) : bindShared(options, openFirst);
   const shared = new HandOver(socket, neighbours);
   return {
     port: listener.port,
@@ -50,6 +53,7 @@ export function listenTcp<C>({ hostname, port, seenAs, sharing }: TcpListenOptio
       else if (sharing !== null) await shared.finish(Math.min(idleMs, QUEUE_MS));
       stopped = true;
       listener.stop(false);
+      openings.reset();
       if (how === "now") for (const leg of open) leg.reset();
       if (open.size > 0) await drained.promise;
     },

@@ -28,7 +28,7 @@ export interface RequestHead {
   header(name: string): string | null;
   /** The names of all headers. */
   names(): Iterable<string>;
-  /** Address of the connection's other end. */
+  /** Address of the connection's other end, or the client's, where a PROXY header tells it. */
   readonly peer: string;
   readonly tls: boolean;
   readonly frontend: Frontend;
@@ -129,7 +129,7 @@ export type Decision<C> =
 
 /** A TCP connection that has just come in. */
 export interface Arrival {
-  /** Address of the connection's other end. */
+  /** As that of a request. */
   readonly peer: string;
   /** The port as it is seen from outside. */
   readonly port: number;
@@ -167,6 +167,14 @@ export interface ConnectionLimits {
   readerMs: number;
 }
 
+/** Proxies in front that begin each connection with a PROXY header, which tells whose it is. */
+export interface ProxyHeaders {
+  /** Whether this address is one of them: its connections have to begin so, and no others are read for it. */
+  from(peer: string): boolean;
+  /** A connection of one of them was reset, and what was wrong with its header, without any of its bytes. Must not throw. */
+  refused(proxy: string, reason: string): void;
+}
+
 export interface ListenOptions {
   hostname: string;
   port: number;
@@ -177,6 +185,8 @@ export interface ListenOptions {
   sharing: Sharing | null;
   /** `Bun.serve` has limits of its own, and keeps those. */
   limits: ConnectionLimits;
+  /** Null: every byte is the client's own. */
+  proxyHeaders: ProxyHeaders | null;
 }
 
 export interface Engine {
@@ -194,4 +204,6 @@ export interface TcpListenOptions {
   seenAs: number;
   /** Null: nobody else may listen on the port. */
   sharing: Sharing | null;
+  /** Null: every byte is the client's own. */
+  proxyHeaders: ProxyHeaders | null;
 }

@@ -21,7 +21,8 @@ export const bunEngine: Engine = { capabilities: BUN_CAPABILITIES, listen, liste
 // --- internal ---
 
 function listen<C>(options: ListenOptions, core: Core<C>): Listener {
-  const { tls, sharing } = options;
+  const { tls, sharing, proxyHeaders } = options;
+  if (proxyHeaders !== null) throw new Error("Bun.serve can't read PROXY headers");
   const openFirst = () => open(options, core, farewell);
   const first = tls === null && sharing === null ? bindAlone(openFirst) : bindShared(options, openFirst);
   const port = first.listener.port ?? options.port;

@@ -82,11 +82,12 @@ export class ClientConnection<C> implements Accepted, Limited {
 
   // --- the socket's side ---
 
-  opened(socket: Bun.Socket<Accepted>): void {
+  /** `peer`: whose connection it is. */
+  opened(socket: Bun.Socket<Accepted>, peer: string): void {
     this.#socket = socket;
     this.out = new Outlet(socket);
     this.out.full = () => this.#waitForReader();
-    this.#arrived = { ...this.#entrance.via, peer: socket.remoteAddress, local: socket.localAddress ?? "" };
+    this.#arrived = { ...this.#entrance.via, peer, local: socket.localAddress ?? "" };
     socket.setNoDelay(true);
     // A client whose machine is gone is noticed, also while its answer is silent.
     askSilentPeer(socket);

@@ -7,6 +7,7 @@ import { HandOver } from "../../listeners/handover.ts";
 import type { TlsPair } from "../../../shared/runtime/tls.ts";
 import type { Listener } from "../../listeners/types.ts";
 import type { Core, Engine, ListenOptions } from "../../seam/engine.ts";
+import { Openings } from "../../protocols/proxy-protocol/openings.ts";
 import { listenTcp } from "../tcp.ts";
 import { SOCKETS_CAPABILITIES } from "./capabilities.ts";
 import { ClientConnection, type Entrance } from "./client-connection.ts";
@@ -33,15 +34,20 @@ function listen<C>(options: ListenOptions, core: Core<C>): Listener {
       if (stopped && entrance.open.size === 0) drained.resolve();
     },
   };
-  const admit = (socket: Bun.Socket<Accepted>): Accepted => {
+  const openings = new Openings(options.proxyHeaders);
+  const admit = (socket: Bun.Socket<Accepted>, peer: string): Accepted => {
     const connection = new ClientConnection(entrance);
-    connection.opened(socket);
+    connection.opened(socket, peer);
     return connection;
   };
-  const greet = (socket: Bun.Socket<Accepted>, current: () => TlsPair): Accepted => {
-    const greeting = new Greeting(socket, current, admit, (one) => greetings.delete(one));
+  const greet = (socket: Bun.Socket<Accepted>, peer: string, current: () => TlsPair): Accepted => {
+    const greeted = (secure: Bun.Socket<Accepted>) => admit(secure, peer);
+    const greeting = new Greeting(socket, current, greeted, (one) => greetings.delete(one));
     greetings.add(greeting);
     return greeting;
+  };
+  const begin = (socket: Bun.Socket<Accepted>, peer: string): void => {
+    socket.data = pair === null ? admit(socket, peer) : greet(socket, peer, () => pair as TlsPair);
   };
   const settings: Bun.TCPSocketListenOptions<Accepted> = {
     hostname,
@@ -51,7 +57,7 @@ function listen<C>(options: ListenOptions, core: Core<C>): Listener {
     data: new ClientConnection(entrance),
     socket: {
       ...HANDLERS,
-      open: (socket) => void (socket.data = pair === null ? admit(socket) : greet(socket, () => pair as TlsPair)),
+      open: (socket) => openings.add(socket, (peer) => begin(socket, peer)),
     },
   };
   const openFirst = () => Bun.listen(settings);
@@ -65,6 +71,7 @@ function listen<C>(options: ListenOptions, core: Core<C>): Listener {
       else if (sharing !== null) await shared.finish(idleMs);
       stopped = true;
       listener.stop(false);
+      openings.reset();
       for (const greeting of greetings) greeting.terminate();
       for (const connection of entrance.open) {
         if (how === "now") connection.terminate();

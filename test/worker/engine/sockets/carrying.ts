@@ -107,6 +107,7 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
       sharing: null,
       frontend: { mode: "wildcard" },
       limits: { ...LIMITS, ...options.limits },
+      proxyHeaders: null,
     },
     core,
   );

@@ -50,6 +50,7 @@ function newReplica(): Replica {
         frontend: { mode: "port", port: seenAs },
         sharing: null,
         limits: LIMITS,
+        proxyHeaders: null,
       },
       refusing,
     );
