@@ -49,6 +49,10 @@ export const workerTable = {
     metric_access_allowed_hosts: cidrs(["127.0.0.1/32"], "Who may read `/metrics`"),
     app_filters: f.filters('Circuits that come here first, such as { key = "session.user_uuid", value = "…" }'),
     trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For, -Proto, -Host and -Port are believed"),
+    accept_proxy_protocol: f.flag(
+      false,
+      'Connections to circuits from `trusted_proxies` begin with a PROXY header (version 1 or 2); with `engine = "sockets"` or `protocol = "tcp"`',
+    ),
     home_url: f.optionalUrl(
       "Where people open apps: our pages lead back there. Default: what the coordinator says (`proxy_coordinator.home_url`)",
     ),
@@ -185,6 +189,7 @@ export function loadWorkerConfig(
       ...previousSecretFaults(config),
       ...tlsFaults("proxy_worker", config.proxy_worker),
       ...frontendFaults(config),
+      ...proxyHeaderFaults(config),
       ...frameFaults(config),
     ],
   });
@@ -238,6 +243,25 @@ function frameFaults({ permit, proxy_worker: { tls_advertised: secure } }: Worke
       message: '"none" was given without TLS; wanted tls_listen or tls_advertised = true with it, or "lax"',
     },
   ];
+}
+
+function proxyHeaderFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {
+  if (!worker.accept_proxy_protocol) return [];
+  const key = "proxy_worker.accept_proxy_protocol";
+  const faults: Fault[] = [];
+  if (worker.trusted_proxies.length === 0) {
+    faults.push({
+      key,
+      message: "true was given without proxy_worker.trusted_proxies; wanted there who sends the PROXY header",
+    });
+  }
+  if (worker.engine === "serve" && worker.protocol !== "tcp") {
+    faults.push({
+      key,
+      message: `true was given with engine "serve" and protocol "${worker.protocol}"; wanted engine "sockets" or protocol "tcp": Bun's own server can't read the PROXY header`,
+    });
+  }
+  return faults;
 }
 
 function frontendFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {

@@ -8,9 +8,10 @@ import { createAdvice } from "../core/advice.ts";
 import { createCore } from "../core/decide.ts";
 import { createHold } from "../core/hold.ts";
 import { drain } from "../drain.ts";
+import { createProxyHeaders } from "../http/proxy-headers.ts";
 import { createPortFrontends, createWildcardFrontends, type Frontends } from "../listeners/frontends.ts";
 import { accepts } from "../net/probe-tcp.ts";
-import type { ConnectionLimits, Core } from "../seam/engine.ts";
+import type { ConnectionLimits, Core, ListenOptions } from "../seam/engine.ts";
 import type { WorkerConfig } from "../config.ts";
 import { bindPort } from "../urls.ts";
 import type { Access } from "./access.ts";
@@ -56,7 +57,10 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
     hold: createHold({ reach: accepts, now }),
     capabilities: parts.engine.capabilities,
   });
-  const opened = own.frontend_mode === "wildcard" ? openWildcard(parts, core, deps) : openPorts(parts, core, deps);
+  const steady = () => performance.now();
+  const proxyHeaders = own.accept_proxy_protocol ? createProxyHeaders(proxies.trusted, log, steady) : null;
+  const open = own.frontend_mode === "wildcard" ? openWildcard : openPorts;
+  const opened = open(parts, core, deps, { sharing: parts.sharing, limits: limitsOf(own.limits), proxyHeaders });
   return {
     ...opened,
     async stop() {
@@ -68,25 +72,33 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
 // --- internal ---
 
 type Opened = Pick<DataPlane, "frontends" | "wildcardPort">;
+/** What is the same for every listener. */
+type Common = Pick<ListenOptions, "sharing" | "limits" | "proxyHeaders">;
 
 /** One listener for all circuits, now. */
-function openWildcard({ engine, config, sharing }: Parts, core: Core<Entry>, { tls }: DataPlaneDeps): Opened {
+function openWildcard(
+  { engine, config }: Parts,
+  core: Core<Entry>,
+  { tls }: DataPlaneDeps,
+  common: Common,
+): Opened {
   const { bind_addr: address } = config.proxy_worker.wildcard_domain;
   const { host: hostname, port } = address;
   const listener = listenAt(`${hostPort(address)} (proxy_worker.wildcard_domain.bind_addr)`, () =>
-    engine.listen(
-      { hostname, port, tls, frontend: { mode: "wildcard" }, sharing, limits: limitsOf(config.proxy_worker.limits), proxyHeaders: null },
-      core,
-    ),
+    engine.listen({ ...common, hostname, port, tls, frontend: { mode: "wildcard" } }, core),
   );
   return { frontends: createWildcardFrontends(listener), wildcardPort: listener.port };
 }
 
 /** A listener with each circuit. */
-function openPorts({ engine, config, sharing, log }: Parts, core: Core<Entry>, deps: DataPlaneDeps): Opened {
+function openPorts(
+  { engine, config, sharing, log }: Parts,
+  core: Core<Entry>,
+  deps: DataPlaneDeps,
+  common: Common,
+): Opened {
   const { protocol, port_proxy: ports, wildcard_domain: wildcard } = config.proxy_worker;
   const hostname = ports.bind_host;
-  const limits = limitsOf(config.proxy_worker.limits);
   let tls = deps.tls;
   const frontends = createPortFrontends({
     log,
@@ -97,8 +109,8 @@ function openPorts({ engine, config, sharing, log }: Parts, core: Core<Entry>, d
     // Raw TCP is the app's own from the first byte on: it has no TLS of ours.
     listen: (port, seenAs) =>
       protocol === "tcp"
-        ? engine.listenTcp({ hostname, port, seenAs, sharing, proxyHeaders: null }, core)
-        : engine.listen({ hostname, port, tls, frontend: { mode: "port", port: seenAs }, sharing, limits, proxyHeaders: null }, core),
+        ? engine.listenTcp({ ...common, hostname, port, seenAs }, core)
+        : engine.listen({ ...common, hostname, port, tls, frontend: { mode: "port", port: seenAs } }, core),
   });
   const renew = (pair: TlsPair) => {
     tls = pair;

@@ -84,6 +84,28 @@ describe("faults", () => {
     expect(addressMatcher(values.proxy_worker.trusted_proxies)("10.0.0.1")).toBe(true);
   });
 
+  test("PROXY headers want proxies that send them, and an engine that reads them", () => {
+    const load = (...lines: string[]) =>
+      workerConfig(["[proxy_worker]", "accept_proxy_protocol = true", ...lines].join("\n"));
+    const key = "proxy_worker.accept_proxy_protocol";
+    const nobody = {
+      key,
+      message: "true was given without proxy_worker.trusted_proxies; wanted there who sends the PROXY header",
+    };
+    const unread = (protocol: string) => ({
+      key,
+      message: `true was given with engine "serve" and protocol "${protocol}"; wanted engine "sockets" or protocol "tcp": Bun's own server can't read the PROXY header`,
+    });
+    const proxies = 'trusted_proxies = ["10.0.0.1"]';
+    expect(configError(() => load()).faults).toEqual([nobody, unread("http")]);
+    expect(configError(() => load('engine = "sockets"')).faults).toEqual([nobody]);
+    expect(configError(() => load('protocol = "tcp"')).faults).toEqual([nobody]);
+    expect(configError(() => load(proxies)).faults).toEqual([unread("http")]);
+    for (const how of ['engine = "sockets"', 'protocol = "tcp"'])
+      expect(load(proxies, how).values.proxy_worker.accept_proxy_protocol).toBe(true);
+    expect(workerConfig("").values.proxy_worker.accept_proxy_protocol).toBe(false);
+  });
+
   test("TLS without its files is one for each file", () => {
     for (const [section, load] of [
       ["proxy_worker", workerConfig],
