@@ -40,13 +40,20 @@ export async function startNginx({ port, to, tls }: Way, lines: readonly string[
   ]);
 }
 
+interface HaproxyWay extends Way {
+  mode?: "http" | "tcp";
+  /** More of the line that names the worker. */
+  server?: string;
+}
+
 /** HAProxy with these lines in its frontend. `tls.cert` holds chain and key. */
-export async function startHaproxy({ port, to, tls }: Way, lines: readonly string[]): Promise<Front> {
+export async function startHaproxy(way: HaproxyWay, lines: readonly string[]): Promise<Front> {
+  const { port, to, tls, mode = "http", server = "" } = way;
   return start("haproxy.cfg", port, (directory) => [
     `global
   maxconn 128
 defaults
-  mode http
+  mode ${mode}
   timeout connect 5s
   timeout client 60s
   timeout server 60s
@@ -55,7 +62,7 @@ frontend front
   ${lines.join("\n  ")}
   default_backend worker
 backend worker
-  server worker 127.0.0.1:${to}
+  server worker 127.0.0.1:${to} ${server}
 `,
     ["haproxy", "-db", "-f", join(directory, "haproxy.cfg")],
   ]);
