@@ -26,7 +26,15 @@ export function named(name: string): Core<null> {
 /** Opens a port as a circuit's. */
 export function openNamed(name: string, port: number, sharing: Sharing): Listener {
   return bunEngine.listen(
-    { hostname: "127.0.0.1", port, tls: null, sharing, frontend: { mode: "port", port }, limits: LIMITS, proxyHeaders: null },
+    {
+      hostname: "127.0.0.1",
+      port,
+      tls: null,
+      sharing,
+      frontend: { mode: "port", port },
+      limits: LIMITS,
+      proxyHeaders: null,
+    },
     named(name),
   );
 }

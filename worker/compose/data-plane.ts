@@ -76,12 +76,7 @@ type Opened = Pick<DataPlane, "frontends" | "wildcardPort">;
 type Common = Pick<ListenOptions, "sharing" | "limits" | "proxyHeaders">;
 
 /** One listener for all circuits, now. */
-function openWildcard(
-  { engine, config }: Parts,
-  core: Core<Entry>,
-  { tls }: DataPlaneDeps,
-  common: Common,
-): Opened {
+function openWildcard({ engine, config }: Parts, core: Core<Entry>, { tls }: DataPlaneDeps, common: Common): Opened {
   const { bind_addr: address } = config.proxy_worker.wildcard_domain;
   const { host: hostname, port } = address;
   const listener = listenAt(`${hostPort(address)} (proxy_worker.wildcard_domain.bind_addr)`, () =>

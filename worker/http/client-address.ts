@@ -20,7 +20,10 @@ export interface Proxies {
 
 type Said = Pick<RequestHead, "authority" | "peer" | "tls" | "header">;
 
-/** Reads the client from the connection; forwarding headers count only when the peer is trusted. */
+/**
+ * Reads the client from the connection; forwarding headers count only when the peer is trusted. A peer that a PROXY header
+ * tells is trusted by its own address too, not by that of the proxy, which passes on whatever it wrote (security 17).
+ */
 export function clientOf(head: Said, { trusted, secure }: Proxies): Client {
   const peer = plainAddress(head.peer);
   const host = head.authority;

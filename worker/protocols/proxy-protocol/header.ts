@@ -1,7 +1,7 @@
 /**
  * The PROXY header, with which a proxy in front tells whose connection it passes on: versions 1 (text) and 2 (binary), as
  * https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt has them. Pure: bytes in, what they say out. What it tells
- * beside the source (destination, ports, TLVs) is passed over. Sections below are that document's.
+ * beside the source (destination, ports, TLVs) is passed over.
  */
 import { isIPv6 } from "node:net";
 import ipaddr from "ipaddr.js";
@@ -15,12 +15,12 @@ export type Reading =
   /** `reason`: what is wrong with it, without any of its bytes. */
   | { kind: "fault"; reason: string };
 
-/** §2.1: the longest line, with its CRLF. */
+/** PROXY protocol §2.1: the longest line, with its CRLF. */
 export const MAX_LINE = 107;
 
 /**
- * §2.2 lets a header of version 2 have 65,551 bytes. With a client's certificate in its TLVs it has 2 to 4 KB: more than
- * this is nobody's.
+ * PROXY protocol §2.2 lets a header of version 2 have 65,551 bytes. With a client's certificate in its TLVs it has 2 to 4 KB:
+ * more than this is nobody's.
  */
 export const MAX_BINARY = 16 * 1024;
 
@@ -35,21 +35,21 @@ export function readProxyHeader(bytes: Buffer): Reading {
 
 const INCOMPLETE: Reading = { kind: "incomplete" };
 
-/** §2.1. */
+/** PROXY protocol §2.1. */
 const PREFIX = Buffer.from("PROXY ", "latin1");
-/** §2.2. */
+/** PROXY protocol §2.2. */
 const SIGNATURE = Buffer.from("0d0a0d0a000d0a515549540a", "hex");
-/** §2.2: signature, version and command, family and transport, length of the rest. */
+/** PROXY protocol §2.2: signature, version and command, family and transport, length of the rest. */
 const FIXED = 16;
 const [CR, LF] = [13, 10];
 
 const VERSION_2 = 2;
 const COMMAND = { local: 0, proxy: 1 } as const;
 const STREAM = 1;
-/** §2.2: transports are unspecified, stream, datagram. */
+/** PROXY protocol §2.2: transports are unspecified, stream, datagram. */
 const LAST_TRANSPORT = 2;
 
-/** §2.2: bytes of a source address, and of all that is told of both ends, by family. */
+/** PROXY protocol §2.2: bytes of a source address, and of all that is told of both ends, by family. */
 const FAMILIES: Readonly<Record<number, { address: number; block: number }>> = {
   0: { address: 0, block: 0 }, // AF_UNSPEC
   1: { address: 4, block: 12 }, // AF_INET
@@ -57,7 +57,7 @@ const FAMILIES: Readonly<Record<number, { address: number; block: number }>> = {
   3: { address: 0, block: 216 }, // AF_UNIX: a path, which is no address here
 };
 
-/** §2.1: heading zeroes are not permitted. */
+/** PROXY protocol §2.1: heading zeroes are not permitted. */
 const NUMBER = /^(?:0|[1-9]\d{0,4})$/;
 
 function fault(reason: string): Reading {
@@ -70,7 +70,7 @@ function beginsAs(mark: Buffer, bytes: Buffer): boolean {
   return mark.compare(bytes, 0, length, 0, length) === 0;
 }
 
-/** §2.1: the line is looked at when it is whole; CR or LF alone does not end it. */
+/** PROXY protocol §2.1: the line is looked at when it is whole; CR or LF alone does not end it. */
 function readLine(bytes: Buffer): Reading {
   const line = bytes.subarray(0, MAX_LINE);
   const end = line.findIndex((byte) => byte === CR || byte === LF);
@@ -83,7 +83,7 @@ function readLine(bytes: Buffer): Reading {
     : { kind: "header", source, length: end + 2 };
 }
 
-/** §2.1: null for UNKNOWN, of which the rest says nothing; undefined for what is no such line. */
+/** PROXY protocol §2.1: null for UNKNOWN, of which the rest says nothing; undefined for what is no such line. */
 function sourceOf(line: string): string | null | undefined {
   const [protocol, source = "", destination = "", ...ports] = line.split(" ");
   if (protocol === "UNKNOWN") return null;
@@ -106,7 +106,7 @@ function isNumber(text: string, last: number): boolean {
   return NUMBER.test(text) && Number(text) <= last;
 }
 
-/** §2.2: `bytes` hold the fixed part. */
+/** PROXY protocol §2.2: `bytes` hold the fixed part. */
 function readBinary(bytes: Buffer): Reading {
   const [versionAndCommand, familyAndTransport] = [bytes.readUInt8(12), bytes.readUInt8(13)];
   const told = bytes.readUInt16BE(14);
@@ -125,7 +125,7 @@ function readBinary(bytes: Buffer): Reading {
   return whole(bytes, hasAddress ? bytes.subarray(FIXED, FIXED + family.address) : null, length);
 }
 
-/** §2.2: an address is read when all has come. */
+/** PROXY protocol §2.2: an address is read when all has come. */
 function whole(bytes: Buffer, address: Buffer | null, length: number): Reading {
   if (bytes.length < length) return INCOMPLETE;
   const source = address === null ? null : canonicalAddress(ipaddr.fromByteArray([...address]).toString());

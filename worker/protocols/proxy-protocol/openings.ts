@@ -47,7 +47,7 @@ export class Openings {
 
 // --- internal ---
 
-/** §2 of the specification: a few seconds, and at least three, so that a lost segment can come again. Milliseconds. */
+/** PROXY protocol §2: a few seconds, and at least three, so that a lost segment can come again. Milliseconds. */
 const HEADER_MS = 3000;
 
 interface OpeningEvents {

@@ -16,7 +16,15 @@ test.each([
     const heads: Pick<RequestHead, "method" | "target" | "version" | "authority">[] = [];
     const core = named("me");
     const listener = bunEngine.listen(
-      { hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend: { mode: "wildcard" }, limits: LIMITS, proxyHeaders: null },
+      {
+        hostname: "127.0.0.1",
+        port: 0,
+        tls: null,
+        sharing: null,
+        frontend: { mode: "wildcard" },
+        limits: LIMITS,
+        proxyHeaders: null,
+      },
       {
         ...core,
         decide(head) {

@@ -16,7 +16,15 @@ test("gets its answers in order once it reads, and its neighbour all along", asy
   const core = named("me");
   let answered = 0;
   const listener = socketsEngine.listen(
-    { hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend: { mode: "wildcard" }, limits: LIMITS, proxyHeaders: null },
+    {
+      hostname: "127.0.0.1",
+      port: 0,
+      tls: null,
+      sharing: null,
+      frontend: { mode: "wildcard" },
+      limits: LIMITS,
+      proxyHeaders: null,
+    },
     {
       ...core,
       decide: ({ target }) => {

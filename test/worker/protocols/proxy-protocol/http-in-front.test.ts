@@ -7,6 +7,7 @@ import { closeWires } from "../../../contract/wire.ts";
 import { dial, finalHead, requestHead, type Ask } from "../../../contract/client.ts";
 import { startStage, type Opened, type Stage } from "../../../contract/stage.ts";
 import { echo, stopUpstreams, told } from "../../../contract/upstreams.ts";
+import { startCluster } from "../../../support/cluster.ts";
 import { until } from "../../../support/until.ts";
 import { binary, INET, line } from "./headers.ts";
 import { answerOf, BAD, BOTH, CLIENT, HEADERS, PORT, refusals, say, silence, STRANGER, WITH } from "./in-front.ts";
@@ -142,6 +143,15 @@ test("a wildcard frontend reads headers too", async () => {
   const { status, pairs } = await answerOf(await say(to.port, line(CLIENT), requestHead(to, "/")));
   expect([status, pairs.get("x-forwarded-for")]).toEqual([200, CLIENT]);
   await stage.stop();
+});
+
+test("both services in one process read headers too", async () => {
+  const cluster = await startCluster({ worker: { ...WITH, engine: "sockets" } });
+  const { token, sessionId } = await cluster.manager.conf({ kernel_port: echo().port });
+  await cluster.manager.auth(token, sessionId, { app: "jupyter" });
+  const wire = await say(cluster.ports[0], line(CLIENT), "GET / HTTP/1.1\r\nHost: me\r\n\r\n");
+  expect((await wire.head()).status).toBe(401);
+  await cluster.stop();
 });
 
 test("without the key nobody's header is read", async () => {
