@@ -194,7 +194,11 @@ const selectRipest = prepared((db) =>
     .limit(1)
     .prepare(),
 );
-/** From the few slots with service workers to the ports: nothing is walked where there are none. */
+/**
+ * From the few slots with service workers to the ports: nothing is walked where there are none. CROSS JOIN keeps SQLite to that
+ * order (https://sqlite.org/optoverview.html#manual_control_of_query_plans_using_cross_join): left to itself it began with
+ * all free ports, 45 ms for 120,000.
+ */
 const countSetAside = prepared((db) =>
   db
     .select({
@@ -203,9 +207,9 @@ const countSetAside = prepared((db) =>
       ripe: sql<number>`coalesce(sum(${isRipe}), 0)`,
     })
     .from(usedSlots)
-    .innerJoin(workers, eq(usedSlots.host, sql`lower(${workers.hostname})`))
-    .innerJoin(freePorts, and(eq(freePorts.workerId, workers.id), eq(freePorts.port, usedSlots.port)))
-    .where(and(othersRegistered, isOpenAtSome))
+    .crossJoin(workers)
+    .crossJoin(freePorts)
+    .where(and(othersRegistered, eq(freePorts.workerId, workers.id), ofWorker, isOpenAtSome))
     .groupBy(freePorts.workerId)
     .prepare(),
 );

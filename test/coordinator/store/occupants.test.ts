@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { forgetNames, noteServiceWorker, SET_ASIDE_MS } from "../../../coordinator/store/occupants.ts";
+import { forgetNames, noteServiceWorker, setAside, SET_ASIDE_MS } from "../../../coordinator/store/occupants.ts";
 import { insertCircuit, moveCircuit, removeCircuit, toCircuit, type CircuitRow } from "../../../coordinator/store/circuits.ts"; // prettier-ignore
 import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
@@ -200,3 +200,24 @@ test("names are forgotten 400 days after their last use", () => {
   write(database, (tx) => forgetNames(tx, NOW + 400 * 24 * 3600 * 1000 + 1));
   expect(told(open(CAROL, { subdomain: "lab" }))).toEqual(NOTHING);
 });
+
+test("the count of slots that are kept walks those with service workers, and not all free ports", () => {
+  for (let at = 0; at < 5; at++) {
+    const big = { port_range: [1024, 60_000] as [number, number], hostname: `big${at}.example` };
+    write(database, (tx) => upsertWorker(tx, portRegistration(`big${at}`, big), crypto.randomUUID(), NOW));
+  }
+  /** The quickest of some; milliseconds. */
+  const quickest = () => Math.min(...Array.from({ length: 20 }, () => took(() => read(database, (q) => setAside(q, BOB, NOW))))); // prettier-ignore
+  const unused = quickest();
+  close(open(ALICE, { port: 20_002 }));
+  // With all 300,000 ports it takes a hundred milliseconds, a thousand times as long.
+  expect(quickest()).toBeLessThan(20 * unused + 5);
+});
+
+// --- internal ---
+
+function took(work: () => unknown): number {
+  const began = performance.now();
+  work();
+  return performance.now() - began;
+}
