@@ -3,7 +3,7 @@
  * requests share it; acknowledgements are noted in the database together, shortly after.
  */
 import type { CircuitAdded } from "../../shared/protocol/events.ts";
-import { reason } from "../../shared/failure.ts";
+import { Failure, reason } from "../../shared/failure.ts";
 import { Later } from "../../shared/runtime/later.ts";
 import { markAcknowledged, type CircuitRow } from "../store/circuits.ts";
 import type { Deps } from "../deps.ts";
@@ -32,6 +32,11 @@ export interface Acknowledgements {
   everServed(row: CircuitRow): boolean;
   /** Ends the wait for a circuit that is gone. Its waiters look anew, or hear that no worker serves it. */
   forget(circuitId: string, outcome?: Exclude<Outcome, "acknowledged">): void;
+  /**
+   * Resolves when what was acknowledged of the circuit is in the database, where other coordinators look before they take it
+   * back. Rejects when it can't be noted.
+   */
+  noted(circuitId: string): Promise<void>;
   /** True when somebody waits for the circuit as it is. */
   isAwaited(row: CircuitRow): boolean;
   /** The state of a circuit that someone waits for. */
@@ -111,6 +116,10 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
     has,
     everServed: (row) => row.acknowledgedAt !== null || unnoted.get(row.id)?.workerId === row.workerId,
     forget: (id, outcome = "superseded") => waiting.get(id)?.settle(outcome),
+    async noted(id) {
+      if (unnoted.has(id) && !(await note()))
+        throw new Failure("service-unavailable", "The database takes no writes; try again");
+    },
     isAwaited: (row) => isSame(waiting.get(row.id)?.row, row),
     awaitedRow: (id) => waiting.get(id)?.row,
     awaitedAt: (workerId) => [...waiting.values()].flatMap(({ row }) => (row.workerId === workerId ? [row] : [])),

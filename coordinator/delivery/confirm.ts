@@ -58,6 +58,8 @@ export function createConfirmations(
       publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.wake());
     const heard = await acknowledgements.wait(row);
     if (heard === "late") await withdrawals.takeBack(row, requestId);
+    // Another coordinator may have made it, and takes it back unless the database says that it served.
+    if (heard === "acknowledged" && state === "as before") await acknowledgements.noted(row.id);
     const confirmation = afterWaiting(heard, await stateNow(row));
     if (confirmation === "late")
       log.warn(

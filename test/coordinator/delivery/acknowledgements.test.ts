@@ -52,6 +52,21 @@ function acknowledge(): void {
 
 const stored = () => read(database, (q) => getCircuit(q, row.id))?.acknowledgedRevision;
 
+test("one that another coordinator has to know of is noted before it is used", async () => {
+  acknowledge();
+  await acknowledgements.noted(row.id);
+  expect(stored()).toBe(row.revision);
+  // Nothing is to be noted: it asks nobody.
+  await acknowledgements.noted(row.id);
+});
+
+test("and where that can't be written, it is not used", async () => {
+  acknowledge();
+  database.close();
+  expect(await acknowledgements.noted(row.id).catch((error: unknown) => error)).toMatchObject({ kind: "service-unavailable" }); // prettier-ignore
+  database = openDb(join(directory, "db.sqlite3"), () => crypto.randomUUID());
+});
+
 test("an acknowledgement counts at once, and is noted shortly after", async () => {
   acknowledge();
   expect([acknowledgements.has(row), acknowledgements.everServed(row), stored()]).toEqual([true, true, null]);
