@@ -37,13 +37,13 @@ export function createReadiness(
     const parts = [
       { group: "redis", component: "live", healthy: live.healthy() },
       { group: "redis", component: "events", healthy: bus.healthy() },
-      { group: "database", component: "sqlite", healthy: true },
+      { group: "database", component: "sqlite", healthy: database.fault() === null },
     ];
     return {
       ready: parts.every(({ healthy }) => healthy),
       parts,
       checks: {
-        database: database.epoch,
+        database: database.fault() ?? database.epoch,
         events: bus.healthy() ? "connected" : "away",
         live_data: live.healthy() ? "connected" : "away",
         // Without it circuits are made all the same: that sessions end is noticed later.

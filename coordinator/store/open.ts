@@ -59,7 +59,7 @@ function openOnce(path: string, newId: () => string, patience: number): SqliteSt
     const db = drizzle(sqlite, { schema });
     migrate(db, { migrationsFolder: MIGRATIONS });
     renewDigests(db);
-    return new SqliteStore(sqlite, db, readEpoch(db, newId), patience);
+    return new SqliteStore(sqlite, db, readEpoch(db, newId), { path, patience });
   } catch (error) {
     sqlite.close();
     throw error;

@@ -5,6 +5,7 @@
 import { SQLiteError, type Database } from "bun:sqlite";
 import { setImmediate } from "node:timers/promises";
 import { Failure } from "../../shared/failure.ts";
+import { DatabaseFile, MissingFile } from "./database-file.ts";
 import { openQuery, openTx, type Db } from "./session.ts";
 import type { Cause, Query, Store, Tx } from "./store.ts";
 
@@ -35,11 +36,14 @@ export class SqliteStore implements Store {
   readonly #deferred: (work: () => unknown) => unknown;
   readonly #immediate: (work: () => unknown) => unknown;
   readonly #waiting: Waiting[] = [];
+  readonly #file: DatabaseFile;
+  #fault: string | null = null;
   #isDraining = false;
   #isInside = false;
   #isClosed = false;
 
-  constructor(sqlite: Database, db: Db, epoch: string, patience: number) {
+  constructor(sqlite: Database, db: Db, epoch: string, { path, patience }: { path: string; patience: number }) {
+    this.#file = new DatabaseFile(path);
     this.epoch = epoch;
     this.db = db;
     this.#sqlite = sqlite;
@@ -88,9 +92,12 @@ export class SqliteStore implements Store {
           hasBegun = true;
           return work(tx);
         };
+        this.#file.assertInPlace();
         resolve(this.writeNow(stamped, begun));
+        this.#fault = null;
       } catch (error) {
         if (!hasBegun && isLocked(error)) return false;
+        this.#fault = faultOf(error) ?? this.#fault;
         reject(error);
       }
       return true;
@@ -100,6 +107,10 @@ export class SqliteStore implements Store {
     else this.#waiting.push({ attempt, reject, until: performance.now() + this.#patience });
     if (!this.#isDraining) void this.#drain();
     return promise;
+  }
+
+  fault(): string | null {
+    return this.#fault;
   }
 
   /** Leaves everything in the one file, so that a copy of it is a backup. Who still waits is refused. */
@@ -134,6 +145,7 @@ export class SqliteStore implements Store {
     const now = performance.now();
     const fresh = this.#waiting.findIndex(({ until }) => until > now);
     const over = this.#waiting.splice(0, fresh === -1 ? this.#waiting.length : fresh);
+    if (over.length > 0) this.#fault = LOCKED;
     for (const { reject } of over) reject(locked());
   }
 
@@ -160,7 +172,16 @@ export function isLocked(error: unknown): boolean {
 
 // --- internal ---
 
+const LOCKED = "The database is locked by another process; try again";
+
 function locked(cause?: unknown): Failure {
-  const msg = "The database is locked by another process; try again";
-  return new Failure("service-unavailable", cause === undefined ? msg : { msg, cause });
+  return new Failure("service-unavailable", cause === undefined ? LOCKED : { msg: LOCKED, cause });
+}
+
+/** What keeps anything from being written; null for what is wrong with one transaction alone. */
+function faultOf(error: unknown): string | null {
+  if (error instanceof MissingFile) return error.message;
+  const fault = error instanceof Error && error.cause instanceof SQLiteError ? error.cause : error;
+  if (!(fault instanceof SQLiteError) || fault.code?.startsWith("SQLITE_CONSTRAINT") === true) return null;
+  return fault.message;
 }

@@ -47,5 +47,7 @@ export interface Store {
    * database's write lock for too long; nothing was run then.
    */
   transaction<T>(cause: Cause, work: (tx: Tx) => T): Promise<T>;
+  /** Why the last transaction could not be written: no room, a lock, a file that is gone. Null when it could. */
+  fault(): string | null;
   close(): void;
 }

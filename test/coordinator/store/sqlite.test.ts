@@ -1,8 +1,9 @@
 /** The store's promises on a real SQLite file: one transaction at a time, in order, as a whole, and only with its `Tx`. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { sql } from "drizzle-orm";
 import { Failure } from "../../../shared/failure.ts";
 import { getCircuit } from "../../../coordinator/store/circuit-queries.ts";
 import { insertCircuit, removeCircuit } from "../../../coordinator/store/circuits.ts";
@@ -162,4 +163,36 @@ test("what has waited for a lock runs one a turn: what follows a commit comes be
   await lock.release();
   await Promise.all(all);
   expect(order).toEqual(["1 runs", "1 is over", "2 runs", "2 is over", "3 runs", "3 is over"]);
+});
+
+test("a file that was removed or replaced takes no transaction more, and says so until it is back", async () => {
+  const path = join(directory, "c.sqlite3");
+  renameSync(path, `${path}.away`);
+  const fault = await store.transaction(cause, (tx) => insertCircuit(tx, newCircuit({ port: 10_205 }))).catch((error: unknown) => error); // prettier-ignore
+  expect(fault).toMatchObject({
+    kind: "service-unavailable",
+    message: expect.stringContaining("was removed or replaced"),
+  });
+  expect(store.fault()).toContain("was removed or replaced");
+  writeFileSync(path, "another file");
+  expect(await store.transaction(cause, () => 1).catch(() => "refused")).toBe("refused");
+  renameSync(`${path}.away`, path);
+  expect([await store.transaction(cause, () => 1), store.fault()]).toEqual([1, null]);
+});
+
+test("a disk without room is told until something can be written, what is wrong with a transaction alone is not", async () => {
+  const pragma = (text: string) => store.db.values<[number]>(sql.raw(`PRAGMA ${text}`))[0]?.[0] ?? 0;
+  const pages = pragma("page_count");
+  pragma(`max_page_count = ${pages}`);
+  const fill = () =>
+    store.transaction(cause, (tx) =>
+      upsertWorker(tx, portRegistration("big", { port_range: [1024, 60_000] }), crypto.randomUUID(), NOW),
+    );
+  await fill().catch(() => undefined);
+  expect(store.fault()).toContain("full");
+  pragma(`max_page_count = ${pages + 10_000}`);
+  await store.transaction(cause, (tx) => upsertWorker(tx, portRegistration("w"), WORKER, NOW));
+  expect(store.fault()).toBeNull();
+  await store.transaction(cause, () => { throw new Failure("generic-bad-request"); }).catch(() => undefined); // prettier-ignore
+  expect(store.fault()).toBeNull();
 });
