@@ -73,9 +73,12 @@ describe("statistics", () => {
 
   test("have a ttl that falls, down to 0", async () => {
     const { id } = await stage.circuit();
-    await write(id, (now() - 40).toFixed(3), "7");
+    const usedAt = now() - 40;
+    await write(id, usedAt.toFixed(3), "7");
     const { ttl, requests } = await statistics(id);
-    expect([requests, ttl === 59 || ttl === 60]).toEqual([7, true]);
+    expect(requests).toBe(7);
+    // Seconds pass until the answer on a busy machine.
+    expect(ttl ?? 0).toBeWithin(Math.floor(LIFETIME - (now() - usedAt)), LIFETIME - 40 + 1);
     await until(async () => ((await statistics(id)).ttl ?? 0) < (ttl ?? 0));
     await write(id, (now() - LIFETIME - 40).toFixed(3), "7");
     expect((await statistics(id)).ttl).toBe(0);
