@@ -29,6 +29,8 @@ export interface Entrance<C> {
   readonly limits: ConnectionLimits;
   readonly via: Omit<Arrived, "peer" | "local">;
   readonly open: Set<ClientConnection<C>>;
+  /** How often the certificate was renewed: who came with an older one comes back for the newest. */
+  renewals: number;
   /** New requests go to another listener: each answer is the last of its connection. */
   isLeaving: boolean;
   /** A connection is gone. */
@@ -39,6 +41,8 @@ export class ClientConnection<C> implements Accepted, Limited {
   deadline = Infinity;
   out!: Outlet;
   readonly #entrance: Entrance<C>;
+  /** At its begin. */
+  readonly #renewals: number;
   #socket: Bun.Socket<Accepted> | null = null;
   #unwatch: () => void = () => undefined;
   #arrived: Arrived | null = null;
@@ -65,6 +69,7 @@ export class ClientConnection<C> implements Accepted, Limited {
 
   constructor(entrance: Entrance<C>) {
     this.#entrance = entrance;
+    this.#renewals = entrance.renewals;
   }
 
   get isOver(): boolean {
@@ -75,8 +80,12 @@ export class ClientConnection<C> implements Accepted, Limited {
     return this.#entrance.limits;
   }
 
-  /** No request can follow the present one. */
+  /** No request can follow the present one, or none is to. */
   get isLast(): boolean {
+    return this.#isEnding || this.#entrance.renewals !== this.#renewals;
+  }
+
+  get #isEnding(): boolean {
     return this.#entrance.isLeaving || (this.#hasEnded && this.#held === null);
   }
 
@@ -171,7 +180,8 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.#exchange = null;
     if (this.#isOver) return;
     this.#isPaused = false;
-    if (!goesOn || this.isLast) return this.close();
+    // Who was not told that it was the last one may go on.
+    if (!goesOn || this.#isEnding) return this.close();
     // Who does not read gets no further answer: they would be held here.
     this.#isBehind = !this.out.isEmpty;
     if (this.#isBehind) this.#updateFlow();

@@ -29,6 +29,7 @@ function listen<C>(options: ListenOptions, core: Core<C>): Listener {
     limits,
     via: { tls: isTls, frontend },
     open: new Set(),
+    renewals: 0,
     isLeaving: false,
     gone: () => {
       if (stopped && entrance.open.size === 0) drained.resolve();
@@ -82,6 +83,7 @@ function listen<C>(options: ListenOptions, core: Core<C>): Listener {
     renew(fresh) {
       if (!isTls) throw new Error("a listener without TLS has no certificate");
       pair = fresh;
+      entrance.renewals++;
     },
   };
 }
