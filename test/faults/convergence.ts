@@ -33,7 +33,7 @@ export async function converge(cluster: Cluster, since: number, ms: number): Pro
 }
 
 /** What a node says of itself; null when it does not answer. */
-export async function healthOf({ api }: Node): Promise<Health | null> {
+export async function healthOf({ api }: Pick<Node, "api">): Promise<Health | null> {
   try {
     const answer = await fetch(`${api}/health`, { keepalive: false, signal: AbortSignal.timeout(1000) });
     return (await answer.json()) as Health;

@@ -5,7 +5,7 @@
 import { createCalls } from "./calls.ts";
 import type { Cluster } from "./cluster.ts";
 import { AUTHORITIES } from "./cluster.ts";
-import { converge } from "./convergence.ts";
+import { converge, healthOf } from "./convergence.ts";
 import type { Fault, FaultContext } from "./fault.ts";
 import { checkInvariants } from "./invariants.ts";
 import { createKernels } from "./kernels.ts";
@@ -15,18 +15,21 @@ import { createRandom } from "./random.ts";
 import { openSurvivor, type Survivor } from "./survivors.ts";
 import { close, newTenant, open } from "./tenants.ts";
 import { createTimeline, type Timeline } from "./timeline.ts";
+import { until } from "../support/until.ts";
 import { createWiretap } from "./wiretap.ts";
 import { startWorkload } from "./workload.ts";
 
 export interface Verdict {
   fault: string;
-  /** From the fault's end until nodes and database agreed. Milliseconds. */
+  /** From when all processes answered after the fault until nodes and database agreed. Milliseconds. */
   after: number;
   timeline: Timeline;
 }
 
 /** The promise that is tested. Milliseconds. */
 const LIMIT_MS = 5000;
+/** For a process to start on a busy machine. Milliseconds. */
+const START_MS = 60_000;
 
 export async function runTrial(cluster: Cluster, seed: number, faults: readonly Fault[]): Promise<Verdict> {
   const random = createRandom(seed);
@@ -72,6 +75,8 @@ async function goThrough(stage: Tapped, fault: Fault, survivors: readonly Surviv
   const { cluster, timeline } = stage;
   const workload = startWorkload(stage);
   await fault.run({ ...stage, random: stage.random.fork("fault"), silence: workload.silence });
+  // A process that was started again takes seconds to be there on a busy machine; its time begins then.
+  await until(() => everybodyAnswers(cluster), START_MS, "all processes to answer");
   const ended = performance.now();
   const working = workload.stop();
   const first = await converge(cluster, ended, LIMIT_MS);
@@ -90,6 +95,11 @@ async function goThrough(stage: Tapped, fault: Fault, survivors: readonly Surviv
   await Promise.all(survivors.map((survivor) => proveSurvival(survivor, timeline)));
   await leave(stage);
   return typeof first === "string" ? LIMIT_MS : first.after;
+}
+
+async function everybodyAnswers({ baseUrl, nodes }: Cluster): Promise<boolean> {
+  const healths = await Promise.all([healthOf({ api: baseUrl }), ...nodes.map(healthOf)]);
+  return !healths.includes(null);
 }
 
 /** The apps of each worker that are kept get a WebSocket and a stream, each at one of its nodes. */
