@@ -22,6 +22,8 @@ const SERVICE_RESTART = 1012;
 const RESTARTING = "service restart";
 /** RFC 6455 §7.1.1: a client ends its half after its app's; one that has not by then has vanished, or takes nothing. Milliseconds. */
 const CLOSING_MS = 30_000;
+/** An app that was asked to close has so long to answer its client; then the worker does, and the client has it again. Milliseconds. */
+const GOODBYE_MS = 5000;
 
 export class Tunnel {
   readonly #client: TunnelClient;
@@ -30,6 +32,9 @@ export class Tunnel {
   readonly #isWebSocket: boolean;
   readonly #toApp: Direction;
   readonly #toClient: Direction;
+  /** The worker stops: the app was asked to close, and then the client too. */
+  #isDraining = false;
+  #isAtOnce = false;
   #clientEnded = false;
   #appEnded = false;
   #isClientGone = false;
@@ -97,6 +102,7 @@ export class Tunnel {
 
   /** The time for the client's end has passed; one that still has bytes to take gets them. */
   late(): void {
+    if (this.#isDraining && !this.#isAtOnce) return this.#drain(true);
     if (this.#client.out.isEmpty) this.#client.terminate();
     else this.#client.limit(CLOSING_MS);
   }
@@ -105,7 +111,10 @@ export class Tunnel {
 
   /** The app hears of it first, and its own Close reaches the client behind all that it has said by then. */
   #drain(atOnce: boolean): void {
+    this.#isDraining = true;
+    this.#isAtOnce ||= atOnce;
     this.#toApp.close();
+    this.#client.limit(GOODBYE_MS);
     if (!atOnce) return;
     this.#toClient.close();
     this.#endBehindClose();
