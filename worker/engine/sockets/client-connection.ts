@@ -235,7 +235,8 @@ export class ClientConnection<C> implements Accepted, Limited {
       this.#isPending = false;
       if (this.#isOver || this.#lingersUntil !== null || this.#held === null) return;
       this.#readHeads(this.#held, true);
-      if (this.#hasEnded && this.#exchange === null) this.close();
+      // What the core answers by itself is over by now, and the next request waits for its turn.
+      if (this.#hasEnded && this.#exchange === null && !this.#isPending && !this.#isBehind) this.close();
     });
   }
 

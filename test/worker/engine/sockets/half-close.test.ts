@@ -1,6 +1,10 @@
 /** Clients that end their half: what they have asked is answered, whole, in order; those that have left are noticed. */
 import { expect, test } from "bun:test";
+import { socketsEngine } from "../../../../worker/engine/sockets/engine.ts";
+import { dial } from "../../../contract/client.ts";
 import { answer, app } from "../../../contract/upstreams.ts";
+import { atEnd } from "../../../support/at-end.ts";
+import { named } from "../../../support/beside.ts";
 import { until } from "../../../support/until.ts";
 import { carryTo } from "./carrying.ts";
 
@@ -15,6 +19,20 @@ test("after several requests at once are answered each", async () => {
   expect(heard.match(/^\/\d/gm)).toEqual(["/1", "/2", "/3"]);
   expect(heard.match(/Connection: close/g)?.length).toBe(1);
   expect(client.ended).toBe("end");
+});
+
+test("after several requests that the core answers by itself are answered each", async () => {
+  const listener = socketsEngine.listen(
+    { hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend: { mode: "wildcard" } },
+    { ...named("me"), decide: ({ target: body }) => ({ kind: "answer", answer: { status: 200, headers: [], body } }) },
+  );
+  atEnd(() => listener.close("now"));
+  const client = await dial(listener.port);
+  const targets = Array.from({ length: 50 }, (_, at) => `/${at}`);
+  await client.send(targets.map((target) => `GET ${target} HTTP/1.1\r\n${HEAD}`).join(""));
+  client.finish();
+  const heard = (await client.rest()).toString("latin1");
+  expect([...heard.matchAll(/^\/\d+/gm)].map(([target]) => target)).toEqual(targets);
 });
 
 test("while their request's body waits for the app's connection is asked as a whole", async () => {
