@@ -33,7 +33,7 @@ export type Read =
 /** `method`: of the request that is answered. `hasEnded`: the connection ended in order behind `input`. */
 export function readAnswer(input: string, at: number, method: string, hasEnded: boolean): Read {
   const interims: Head[] = [];
-  for (let from = at; ; ) {
+  for (let from = at; ;) {
     const end = input.indexOf("\r\n\r\n", from);
     if ((end === -1 ? input.length : end) - from > MAX_FIELDS) return { kind: "refused", interims, begun: null };
     if (end === -1) return { kind: "partial", interims };

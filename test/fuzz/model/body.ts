@@ -103,7 +103,7 @@ function readSize(line: string, before: string): number {
 /** RFC 9112 §7.1.2. */
 function readTrailers(input: string, start: number, text: string): Body {
   const lines: string[] = [];
-  for (let at = start; ; ) {
+  for (let at = start; ;) {
     const end = input.indexOf("\n", at);
     if ((end === -1 ? input.length : end + 1) - start > MAX_FIELDS) throw new RefusedBody("trailers are long", text);
     if (end === -1) return { text, trailers: [], end: input.length, isWhole: false };

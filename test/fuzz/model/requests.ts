@@ -17,6 +17,8 @@ export interface Request {
   refusedWith: 400 | 405 | null;
   body: string;
   trailers: Field[];
+  /** Where what follows it begins. */
+  end: number;
 }
 
 /** Why no further request is read. */
@@ -37,36 +39,36 @@ export interface Verdict {
   at: number;
 }
 
-/** Reads all requests of a stream. */
-export function readRequests(input: string): Verdict {
+/** Reads all requests of a stream. `maxHead`: bytes of a head; an app allows for what a proxy adds. */
+export function readRequests(input: string, maxHead = MAX_FIELDS): Verdict {
   const requests: Request[] = [];
-  for (let at = 0; ; ) {
+  for (let at = 0; ;) {
     // RFC 9112 §2.2: empty lines before a request line are passed over.
     while (input.startsWith("\r\n", at)) at += 2;
     if (at === input.length) return { requests, stop: { kind: "whole" }, at };
-    const one = readRequest(input, at);
+    const one = readRequest(input, at, maxHead);
     if ("kind" in one) return { requests, stop: one, at };
-    requests.push(one.request);
+    requests.push(one);
     at = one.end;
-    if (!one.request.goesOn) return { requests, stop: { kind: "closed" }, at };
+    if (!one.goesOn) return { requests, stop: { kind: "closed" }, at };
   }
 }
 
 // --- internal ---
 
-function readRequest(input: string, at: number): { request: Request; end: number } | Stop {
+function readRequest(input: string, at: number, maxHead: number): Request | Stop {
   const end = input.indexOf("\r\n\r\n", at);
   const length = (end === -1 ? input.length : end + 4) - at;
-  if (length > MAX_FIELDS || (end === -1 && length === MAX_FIELDS)) return { kind: "refused", status: 400, asked: null };
+  if (length > maxHead || (end === -1 && length === maxHead)) return { kind: "refused", status: 400, asked: null };
   if (end === -1) return { kind: "partial", asked: null };
   let asked: Request | null = null;
   try {
     asked = readHead(input.slice(at, end));
     // RFC 9112 §9.6: who does not read a body can't tell what follows it.
-    if (asked.refusedWith !== null) return { request: withoutBody(asked), end: end + 4 };
+    if (asked.refusedWith !== null) return { ...withoutBody(asked), end: end + 4 };
     const body = readBody(input, end + 4, asked.framing, false);
-    const request = { ...asked, body: body.text, trailers: body.trailers };
-    return body.isWhole ? { request, end: body.end } : { kind: "partial", asked: request };
+    const request = { ...asked, body: body.text, trailers: body.trailers, end: body.end };
+    return body.isWhole ? request : { kind: "partial", asked: request };
   } catch (error) {
     if (error instanceof RefusedBody && asked !== null)
       return { kind: "refused", status: 400, asked: { ...asked, body: error.text } };
@@ -100,7 +102,7 @@ function readHead(head: string): Request {
   const isForeign = method === "CONNECT" || method === "TRACE";
   const refusedWith = isForeign ? 405 : named !== null && !isHost(named) ? 400 : null;
   const goesOn = goesOnAfter(minor, fields);
-  return { method, target: form.target, minor, fields, framing, goesOn, refusedWith, body: "", trailers: [] };
+  return { method, target: form.target, minor, fields, framing, goesOn, refusedWith, body: "", trailers: [], end: 0 };
 }
 
 /** RFC 9112 §3: method SP target SP version, nothing else. */
@@ -160,11 +162,17 @@ function readFraming(minor: number, fields: readonly Field[]): Framing {
   return { kind: "chunked" };
 }
 
-/** RFC 9110 §7.6.1: what ends at a proxy, and what a proxy says itself. The rest must pass as it came. */
+/**
+ * RFC 9110 §7.6.1: what ends at a proxy, and what a proxy says itself. The rest must pass as it came. Chosen: a Cookie without
+ * any is left out.
+ */
 export function passing({ fields }: Request): string[] {
   const named = new Set(membersOf(fields, "connection"));
   for (const kept of ["host", "content-length", "cookie"]) named.delete(kept);
-  return fields.filter(({ name }) => !named.has(name) && !isOfOneHop(name)).map(({ name, value }) => `${name}: ${value}`);
+  if (valuesOf(fields, "cookie").join("") === "") named.add("cookie");
+  return fields
+    .filter(({ name }) => !named.has(name) && !isOfOneHop(name))
+    .map(({ name, value }) => `${name}: ${value}`);
 }
 
 /** With `_` too: a gateway of CGI reads both alike. */

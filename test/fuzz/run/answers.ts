@@ -1,0 +1,181 @@
+/**
+ * One lane of answers: an app that says what its script says, the proxy, and a client that asks one request after the other.
+ * Judges what the client got against the model of what the app said.
+ */
+import { readAnswer, type Answer, type Read } from "../model/answers.ts";
+import type { Request } from "../model/requests.ts";
+import type { Script } from "../make/answers.ts";
+import { startApp, type App, type Reply } from "./app.ts";
+import { startProxy, type Proxy } from "./proxy.ts";
+import { quoted } from "./streams.ts";
+import { connect, turn, type End, type FuzzWire } from "./wires.ts";
+
+export class AnswerLane {
+  readonly #app: App;
+  readonly #proxy: Proxy;
+  readonly #stuckMs: number;
+  #scripts: readonly Script[] = [];
+  /** The app has begun to answer. */
+  #begun = Promise.withResolvers<void>();
+
+  /** `stuckMs`: how long nothing may come. */
+  constructor(stuckMs: number) {
+    this.#stuckMs = stuckMs;
+    this.#app = startApp(
+      (request) => this.#replyTo(request),
+      (line) => this.#earlyReplyTo(line),
+    );
+    this.#proxy = startProxy(this.#app);
+  }
+
+  /** Gives what is wrong, a line each. */
+  async play(scripts: readonly Script[]): Promise<string[]> {
+    const stuckMs = this.#stuckMs;
+    this.#scripts = scripts;
+    const faults: string[] = [];
+    let wire: FuzzWire | null = null;
+    for (const [at, script] of scripts.entries()) {
+      wire ??= await connect({ port: this.#proxy.port });
+      wire.text = "";
+      await this.#ask(wire, script, at);
+      const got = await answerOf(wire, script, stuckMs);
+      faults.push(...judge(script, got).map((fault) => `answer ${at} (${script.method} ${script.version}): ${fault}`));
+      // Whether its connection goes on is the proxy's to say.
+      if (await isOver(wire, got)) wire = await closed(wire, stuckMs, faults);
+    }
+    if (wire !== null) {
+      wire.text = "";
+      wire.finish();
+      await closed(wire, stuckMs, faults);
+    }
+    return [...faults, ...(await this.#settle(stuckMs))];
+  }
+
+  async close(): Promise<void> {
+    await this.#proxy.close();
+    this.#app.stop();
+  }
+
+  // --- internal ---
+
+  async #ask(wire: FuzzWire, { method, version, body, isEarly }: Script, at: number): Promise<void> {
+    this.#begun = Promise.withResolvers();
+    const length = body === "" ? "" : `Content-Length: ${body.length}\r\n`;
+    const head = `${method} /${at}${isEarly ? "/early" : ""} ${version}\r\nHost: me\r\nConnection: keep-alive\r\n${length}\r\n`;
+    await wire.write(isEarly ? head : head + body, []);
+    if (!isEarly) return;
+    await Promise.race([this.#begun.promise, wire.end()]);
+    await wire.write(body, []);
+  }
+
+  #replyTo({ target }: Request): Reply | null {
+    // Head and body may have come at once.
+    if (target.endsWith("/early")) this.#begun.resolve();
+    return this.#scriptOf(target);
+  }
+
+  /** A head whose body has not come. */
+  #earlyReplyTo(target: string): Reply | null {
+    if (!target.endsWith("/early")) return null;
+    this.#begun.resolve();
+    return this.#scriptOf(target);
+  }
+
+  #scriptOf(target: string): Reply {
+    const script = this.#scripts[Number.parseInt(target.slice(1), 10)];
+    return script ?? { bytes: "HTTP/1.1 500 Unknown\r\nContent-Length: 0\r\n\r\n", cuts: [], then: "fin" };
+  }
+
+  async #settle(ms: number): Promise<string[]> {
+    const until = performance.now() + ms;
+    while (this.#proxy.attempts() > 0 && performance.now() < until) await turn();
+    for (const wire of this.#app.wires) if (!wire.isOpen) this.#app.wires.delete(wire);
+    const left = this.#proxy.attempts();
+    return left === 0 ? [] : [`${left} requests are still under way`];
+  }
+}
+
+// --- internal ---
+
+interface Got {
+  read: Read;
+  text: string;
+  ended: End | null;
+}
+
+/** One answer, as far as it comes. */
+async function answerOf(wire: FuzzWire, { method }: Script, stuckMs: number): Promise<Got> {
+  const read = () => readAnswer(wire.text, 0, method, wire.ended === "end");
+  const isOver = () => {
+    const now = read();
+    return now.kind === "refused" || (now.kind === "answer" && now.answer.isWhole);
+  };
+  const isDone = await wire.until(isOver, stuckMs);
+  if (!isDone && wire.ended === null) await wire.end(0);
+  return { read: read(), text: wire.text, ended: wire.ended };
+}
+
+/** It says that it closes, or does so. */
+async function isOver(wire: FuzzWire, { read }: Got): Promise<boolean> {
+  const goesOn = read.kind === "answer" && read.answer.isWhole && read.answer.goesOn;
+  // An app's FIN behind its answer has been noticed by then.
+  await turn();
+  await turn();
+  return !goesOn || wire.ended !== null;
+}
+
+async function closed(wire: FuzzWire, stuckMs: number, faults: string[]): Promise<null> {
+  const before = wire.text.length;
+  if ((await wire.end(stuckMs)) === "stuck") faults.push("the client's connection has not ended");
+  const more = wire.text.slice(before);
+  if (more !== "") faults.push(`the client got more than its answers: ${quoted(more)}`);
+  return null;
+}
+
+function judge(script: Script, got: Got): string[] {
+  if (got.ended === "stuck") return [`nothing came behind ${quoted(got.text)}`];
+  const said = readAnswer(script.bytes, 0, script.method, script.then === "fin");
+  const { read, text } = got;
+  if (read.kind === "refused") return [`the client got no answer: ${quoted(text)}`];
+  if (read.kind === "answer" && text.length > read.answer.end && read.answer.isWhole)
+    return [`bytes follow the answer: ${quoted(text.slice(read.answer.end))}`];
+  const interims = said.kind === "answer" ? said.answer.interims : said.interims;
+  if (interims.length <= MAX_INTERIMS && said.kind === "answer" && said.answer.isWhole)
+    return judgeWhole(said.answer, script, got);
+  return judgeBroken(said, got);
+}
+
+/** An app that says more of them than this before its answer is given up (chosen). */
+const MAX_INTERIMS = 100;
+
+/** The client has it, byte for byte. What an app resets behind its answer may be lost with it. */
+function judgeWhole(said: Answer, script: Script, { read, ended }: Got): string[] {
+  const answer = read.kind === "answer" ? read.answer : null;
+  if (script.then === "reset" || script.isEarly) return answer?.isWhole === true && answer.status !== 502 ? judgeSame(said, answer, script) : [];
+  if (answer === null || !answer.isWhole) return [`the answer did not come whole (${ended})`];
+  return judgeSame(said, answer, script);
+} // prettier-ignore
+
+function judgeSame(said: Answer, got: Answer, { version }: Script): string[] {
+  const told = ({ status, body, trailers, interims }: Answer) =>
+    JSON.stringify([
+      status,
+      body,
+      version === "HTTP/1.0" ? [] : trailers.map(({ name, value }) => `${name}: ${value}`),
+      version === "HTTP/1.0" ? [] : interims.map((one) => one.status),
+    ]);
+  return told(said) === told(got) ? [] : [`the client got ${quoted(told(got))} and not ${quoted(told(said))}`];
+}
+
+/** 502, or the answer visibly broken off: a part of its body, and no end of it. */
+function judgeBroken(said: Read, { read, ended }: Got): string[] {
+  if (read.kind !== "answer") return ended === null ? ["no answer"] : [];
+  const { answer } = read;
+  if (answer.isWhole && answer.status === 502) return [];
+  const begun = said.kind === "answer" ? said.answer : said.kind === "refused" ? said.begun : null;
+  if (begun === null) return [`what is no answer came as ${answer.status}`];
+  // RFC 9110 §15.3.6: 205 has no content that could be missing, and HTTP/1.0 has no chunks to say so.
+  if (answer.status === 205 && answer.body === "") return [];
+  if (answer.isWhole) return [`a broken answer came as whole: ${quoted(answer.body)}`];
+  return begun.body.startsWith(answer.body) ? [] : [`the client got ${quoted(answer.body)} of ${quoted(begun.body)}`];
+}
