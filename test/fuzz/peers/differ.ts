@@ -21,7 +21,8 @@ export async function differences(peers: readonly Peer[], { bytes }: Pick<Stream
   const told = await Promise.all(peers.map((peer) => tellings(peer, bytes, accepted)));
   const at = accepted.findIndex((request, at) => {
     if (told.some((one) => one[at] === toldOf(request))) return false;
-    return !isMindedByOne(request, bytes.slice(accepted[at - 1]?.end ?? 0, request.end));
+    const text = bytes.slice(accepted[at - 1]?.end ?? 0, request.end);
+    return !MINDED.some((minds) => minds(request, text));
   });
   const request = accepted[at];
   if (request === undefined) return [];
@@ -34,15 +35,19 @@ export async function differences(peers: readonly Peer[], { bytes }: Pick<Stream
 
 // --- internal ---
 
-/**
- * llhttp minds methods that it does not know, minor versions above 1 and spaces before a chunk's extension (RFC 9112 §7.1.1
- * has them); HAProxy minds "#" in a target; both mind bytes above 127 in a target, which pass here on purpose
- * (worker/protocols/http1/head.ts).
- */
-function isMindedByOne({ method, target }: Request, text: string): boolean {
-  const isOdd = /[#\x80-\xff]/.test(target) || /^[^\r]* HTTP\/1\.[2-9]\r\n/m.test(text);
-  return isOdd || !METHODS.includes(method) || /\n[0-9a-f]+[ \t]+(;|\r)/i.test(text);
-}
+/** What one of them minds though it is no attack: RFC 9110 §5.6.3 and RFC 9112 §2.3, §7.1.1 have these. */
+const MINDED: ((request: Request, text: string) => boolean)[] = [
+  // llhttp: methods that it does not know, minor versions above 1, a tab behind a length, spaces before a chunk's extension.
+  ({ method }) => !METHODS.includes(method),
+  (_, text) => /^[^\r]* HTTP\/1\.[2-9]\r\n/m.test(text),
+  (_, text) => /^(content-length|transfer-encoding):[^\r]*\t *\r/im.test(text),
+  (_, text) => /\n[0-9a-f]+[ \t]+(;|\r)/i.test(text),
+  // HAProxy: "#" in a target, and content where HTTP/1.0 had none.
+  ({ target }) => target.includes("#"),
+  ({ method, minor, body }) => minor === 0 && body !== "" && ["GET", "HEAD", "DELETE"].includes(method),
+  // Both: bytes above 127 in a target. They pass here on purpose (worker/protocols/http1/head.ts).
+  ({ target }) => /[\x80-\xff]/.test(target),
+];
 
 /** Those that reach an app, up to the first that does not: others treat that one in their own ways. */
 function forApp(bytes: string): Request[] {

@@ -83,19 +83,31 @@ export class AnswerLane {
 
   #scriptOf(target: string): Reply {
     const script = this.#scripts[Number.parseInt(target.slice(1), 10)];
-    return script ?? { bytes: "HTTP/1.1 500 Unknown\r\nContent-Length: 0\r\n\r\n", cuts: [], then: "fin" };
+    if (script !== undefined) return { ...script, isLast: isLast(script) };
+    return { bytes: "HTTP/1.1 500 Unknown\r\nContent-Length: 0\r\n\r\n", cuts: [], then: "fin", isLast: true };
   }
 
   async #settle(ms: number): Promise<string[]> {
     const until = performance.now() + ms;
     while (this.#proxy.attempts() > 0 && performance.now() < until) await turn();
-    for (const wire of this.#app.wires) if (!wire.isOpen) this.#app.wires.delete(wire);
     const left = this.#proxy.attempts();
-    return left === 0 ? [] : [`${left} requests are still under way`];
+    const faults = left === 0 ? [] : [`${left} requests are still under way`];
+    for (const wire of this.#app.wires) {
+      if (wire.isMisused) faults.push("a request followed an answer whose connection could not be trusted any more");
+      wire.isMisused = false;
+      if (!wire.isOpen) this.#app.wires.delete(wire);
+    }
+    return faults;
   }
 }
 
 // --- internal ---
+
+/** RFC 9112 §9.3, §9.5: an answer that is none, has no end, says that it is the last, or is followed by bytes of nobody. */
+function isLast({ bytes, method }: Script): boolean {
+  const said = readAnswer(bytes, 0, method, false);
+  return said.kind !== "answer" || !said.answer.isWhole || !said.answer.goesOn || said.answer.end < bytes.length;
+}
 
 interface Got {
   read: Read;

@@ -15,6 +15,8 @@ export interface Reply {
   /** As those of a stream. */
   cuts: readonly number[];
   then: "keep" | "fin" | "reset";
+  /** Nobody may ask over this connection again. */
+  isLast?: boolean;
 }
 
 export class AppWire {
@@ -23,6 +25,10 @@ export class AppWire {
   /** They can't be a message any more. */
   isFoul = false;
   isOpen = true;
+  /** No request may follow. */
+  isSpent = false;
+  /** One has come all the same. */
+  isMisused = false;
   /** The message that is under way has been answered. */
   wasEarly = false;
   /** Answers go out one after the other. */
@@ -77,8 +83,10 @@ function read(socket: Bun.Socket<AppWire>, text: string, answer: Answering, earl
   wire.pending = input.slice(at);
   wire.isFoul ||= stop.kind === "refused";
   if (wire.isFoul) socket.end();
-  for (const request of requests) reply(socket, wire.wasEarly ? null : answer(request));
-  if (requests.length > 0) wire.wasEarly = false;
+  for (const request of requests) {
+    if (!wire.wasEarly) reply(socket, answer(request));
+    wire.wasEarly = false;
+  }
   if (stop.kind !== "partial" || stop.asked === null || wire.wasEarly) return;
   const said = early(stop.asked.target);
   wire.wasEarly = said !== null;
@@ -86,7 +94,10 @@ function read(socket: Bun.Socket<AppWire>, text: string, answer: Answering, earl
 } // prettier-ignore
 
 function reply(socket: Bun.Socket<AppWire>, said: Reply | null): void {
-  if (said !== null) socket.data.answering = socket.data.answering.then(() => send(socket, said));
+  if (said === null) return;
+  socket.data.isMisused ||= socket.data.isSpent;
+  socket.data.isSpent ||= said.isLast === true;
+  socket.data.answering = socket.data.answering.then(() => send(socket, said));
 }
 
 async function send(socket: Bun.Socket<AppWire>, { bytes, cuts, then }: Reply): Promise<void> {
