@@ -104,6 +104,14 @@ export function goesOnAfter(minor: number, fields: readonly Field[]): boolean {
   return minor > 0 || options.includes("keep-alive");
 }
 
+/**
+ * RFC 9110 §6.5.1: the trailers that must pass. Chosen: names of a head's alone may be left out, so those with X- are looked at,
+ * but for those that say where a message comes from.
+ */
+export function trailing(trailers: readonly Field[]): Field[] {
+  return trailers.filter(({ name }) => name.startsWith("x-") && !name.startsWith("x-forwarded"));
+}
+
 // --- internal ---
 
 function isBlank(one: string | undefined): boolean {

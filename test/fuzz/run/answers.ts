@@ -3,6 +3,7 @@
  * Judges what the client got against the model of what the app said.
  */
 import { readAnswer, type Answer, type Read } from "../model/answers.ts";
+import { trailing } from "../model/fields.ts";
 import type { Request } from "../model/requests.ts";
 import type { Script } from "../make/answers.ts";
 import { startApp, type App, type Reply } from "./app.ts";
@@ -173,7 +174,7 @@ function judgeSame(said: Answer, got: Answer, { version }: Script): string[] {
     JSON.stringify([
       status,
       body,
-      version === "HTTP/1.0" ? [] : trailers.map(({ name, value }) => `${name}: ${value}`),
+      version === "HTTP/1.0" ? [] : trailing(trailers),
       version === "HTTP/1.0" ? [] : interims.map((one) => one.status),
     ]);
   return told(said) === told(got) ? [] : [`the client got ${quoted(told(got))} and not ${quoted(told(said))}`];

@@ -1,7 +1,7 @@
 /** One lane of streams: a proxy and its app. Plays a stream, and judges what app and client got against the model. */
 import { readAnswers, type Answer } from "../model/answers.ts";
 import { passing, readRequests, type Request, type Verdict } from "../model/requests.ts";
-import { valuesOf } from "../model/fields.ts";
+import { trailing, valuesOf } from "../model/fields.ts";
 import type { Stream } from "../make/streams.ts";
 import { startApp, type App, type Reply } from "./app.ts";
 import { startProxy, type Proxy } from "./proxy.ts";
@@ -63,6 +63,7 @@ export class StreamLane {
     if ("asked" in stop && stop.asked !== null)
       this.#broken.unshift(`${stop.asked.method} ${stop.asked.target} HTTP/1.1\r\n`);
     for (const wire of this.#app.wires) {
+      if (wire.isMisused) faults.push("a request followed an app's last answer");
       if (wire.isFoul) faults.push(`the app got what is no message: ${quoted(wire.pending)}`);
       else if (wire.pending !== "" && (wire.isOpen || !this.#isBroken(wire.pending)))
         faults.push(`the app has bytes of no message: ${quoted(wire.pending)}`);
@@ -82,8 +83,7 @@ export class StreamLane {
 
 /** What identifies a request whose body came whole. */
 export function fingerprint({ method, target, body, trailers }: Request): string {
-  const passed = trailers.filter(({ name }) => name.startsWith("x-") && !name.startsWith("x-forwarded"));
-  return Bun.hash(JSON.stringify([method, target, body, passed])).toString(36);
+  return Bun.hash(JSON.stringify([method, target, body, trailing(trailers)])).toString(36);
 }
 
 /** Sends a stream, and gives what came until the connection ended. */
@@ -107,12 +107,16 @@ export function quoted(text: string): string {
 
 // --- internal ---
 
-/** Names the request that it answers. */
+/** Names the request that it answers; now and then in pieces, or as the last answer of its connection. */
 function replyTo(request: Request): Reply {
   const saw = fingerprint(request);
-  const length = Number.parseInt(saw.slice(-2), 36) % 40;
-  const head = `HTTP/1.1 200 OK\r\nX-Saw: ${saw}\r\nContent-Length: ${length}\r\n\r\n`;
-  return { bytes: head + (request.method === "HEAD" ? "" : "b".repeat(length)), cuts: [], then: "keep" };
+  const kind = Number.parseInt(saw.slice(-2), 36);
+  const length = kind % 40;
+  const isLast = kind % 11 === 0;
+  const head = `HTTP/1.1 200 OK\r\nX-Saw: ${saw}\r\nContent-Length: ${length}\r\n${isLast ? "Connection: close\r\n" : ""}\r\n`;
+  const bytes = head + (request.method === "HEAD" ? "" : "b".repeat(length));
+  const cuts = kind % 3 === 0 ? [9, head.length - 3, head.length + 1].filter((at) => at < bytes.length) : [];
+  return { bytes, cuts, then: isLast ? "fin" : "keep", isLast };
 }
 
 /** Exactly the accepted messages, whole, in order. */
