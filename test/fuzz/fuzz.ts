@@ -10,10 +10,10 @@ import { shrink, smallerCuts, type ShrinkLimits } from "./shrink.ts";
 
 export interface Kind<T> {
   name: string;
-  make(seed: number, number: number): T;
+  make: (seed: number, number: number) => T;
   /** `stuckMs`: how long nothing may come. */
-  open(stuckMs: number): Lane<T>;
-  smaller(one: T): Iterable<T>;
+  open: (stuckMs: number) => Lane<T>;
+  smaller: (one: T) => Iterable<T>;
 }
 
 /** Streams of requests. `peers` read those that a client has mutated, and some of the others. */
@@ -45,7 +45,7 @@ export interface Plan {
   seed: number;
   from: number;
   count: number;
-  progress(done: number, seconds: number): void;
+  progress: (done: number, seconds: number) => void;
 }
 
 /** What went wrong once, as small as it could be made. */

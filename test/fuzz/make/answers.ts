@@ -14,7 +14,7 @@ export interface Script {
   /** The app's bytes, and where they are cut. */
   bytes: string;
   cuts: number[];
-  then: "keep" | "fin" | "reset";
+  ending: "keep" | "fin" | "reset";
 }
 
 /** The answers of this number, one for each request; the same seed gives the same ones. */
@@ -25,13 +25,13 @@ export function makeScripts(seed: number, number: number): Script[] {
 
 /** The same, but without what would make an honest proxy wait for ever, or take the next answer for this one's. */
 export function settled(script: Script): Script {
-  const { bytes, method, cuts, then } = script;
+  const { bytes, method, cuts, ending } = script;
   const read = readAnswer(bytes, 0, method, false);
   const isWhole = read.kind === "answer" && read.answer.isWhole;
   // What follows an answer comes with its end: later it could not be told from the next answer.
   const end = isWhole ? read.answer.end : bytes.length;
   const isPartial = !isWhole && read.kind !== "refused";
-  return { ...script, cuts: cuts.filter((at) => at < end), then: isPartial && then === "keep" ? "fin" : then };
+  return { ...script, cuts: cuts.filter((at) => at < end), ending: isPartial && ending === "keep" ? "fin" : ending };
 }
 
 // --- internal ---
@@ -75,7 +75,7 @@ function makeScript(random: Random, token: string): Script {
     isEarly: body !== "" && random.chance(0.3),
     bytes,
     cuts: cutsOf(bytes, random),
-    then: random.chance(0.85) ? "keep" : random.pick(["fin", "fin", "fin", "reset"]),
+    ending: random.chance(0.85) ? "keep" : random.pick(["fin", "fin", "fin", "reset"]),
   });
 }
 

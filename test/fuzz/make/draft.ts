@@ -8,10 +8,15 @@ export interface Chunk {
   end: string;
 }
 
-export type DraftBody =
-  | { kind: "none" }
-  | { kind: "length"; text: string }
-  | { kind: "chunked"; chunks: Chunk[]; last: string; trailers: string[] };
+export interface ChunkedBody {
+  kind: "chunked";
+  chunks: Chunk[];
+  /** The last chunk's line. */
+  last: string;
+  trailers: string[];
+}
+
+export type DraftBody = { kind: "none" } | { kind: "length"; text: string } | ChunkedBody;
 
 export interface Draft {
   method: string;

@@ -1,6 +1,6 @@
 /** What smuggling attacks are made of: one part of a request is changed, or a byte of what it makes. */
 import type { Random } from "../../faults/random.ts";
-import { chunkOf, written, type Chunk, type Draft } from "./draft.ts";
+import { chunkOf, written, type Chunk, type ChunkedBody, type Draft } from "./draft.ts";
 import { BAITS, chunkedBody } from "./requests.ts";
 
 /** Changes one thing, and gives the bytes. */
@@ -94,16 +94,18 @@ function inChunks(draft: Draft, random: Random, line: () => string): void {
   put(draft.fields, line(), random);
 }
 
-function chunk(draft: Draft, random: Random, change: (one: Chunk, body: Draft["body"] & { kind: "chunked" }) => void): void {
-  if (draft.body.kind !== "chunked") {
+/** Of a body in chunks, which it is made if it is none. */
+function chunk(draft: Draft, random: Random, change: (one: Chunk, body: ChunkedBody) => void): void {
+  const body = draft.body.kind === "chunked" ? draft.body : chunkedBody(random);
+  if (draft.body !== body) {
     draft.fields = draft.fields.filter((one) => !/^(content-length|transfer-encoding):/i.test(one));
     draft.fields.push("Transfer-Encoding: chunked");
-    draft.body = chunkedBody(random) as Draft["body"] & { kind: "chunked" };
   }
-  const body = draft.body as Draft["body"] & { kind: "chunked" };
-  body.chunks.push(chunkOf("hello"));
-  change(random.pick(body.chunks.slice(-1)), body);
-} // prettier-ignore
+  draft.body = body;
+  const last = chunkOf("hello");
+  body.chunks.push(last);
+  change(last, body);
+}
 
 /** Around the limit of a head, in one line or in many. */
 function makeHuge({ fields }: Draft, random: Random): void {

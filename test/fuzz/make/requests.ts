@@ -1,6 +1,6 @@
 /** Valid requests of all kinds: methods, targets, versions, shapes of header lines, bodies, expectations, upgrades. */
 import type { Random } from "../../faults/random.ts";
-import { chunkOf, type Draft, type DraftBody } from "./draft.ts";
+import { chunkOf, type ChunkedBody, type Draft } from "./draft.ts";
 
 const METHODS = ["GET", "GET", "GET", "POST", "POST", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH", "PROPFIND", "M-SEARCH", "TRACE"]; // prettier-ignore
 const NAMES = ["X-A", "x-b", "X-Long-Name", "Accept", "User-Agent", "Cookie", "Cache-Control", "X!#$%&'*+.^_`|~9"];
@@ -44,7 +44,7 @@ export function bodyText(random: Random): string {
 }
 
 /** A body in chunks. */
-export function chunkedBody(random: Random): DraftBody {
+export function chunkedBody(random: Random): ChunkedBody {
   const chunks = Array.from({ length: random.between(0, 4) }, () => {
     const data = bodyText(random);
     return chunkOf(data === "" ? "x" : data, random.pick(EXTENSIONS));
@@ -76,11 +76,11 @@ function fieldOf(random: Random): string {
 /** Mostly connections go on: what follows a message is what a smuggler is after. */
 function addConnection(draft: Draft, random: Random): void {
   const { fields, version } = draft;
+  const chance = random.next();
   if (version === "HTTP/1.0" && random.chance(0.7)) fields.push("Connection: keep-alive");
-  else if (random.chance(0.03)) fields.push(random.pick(["Connection: close", "Connection: X-A, Close"]));
-  else if (random.chance(0.05))
-    fields.push("Connection: Upgrade", `Upgrade: ${random.pick(["echo", "h2c", "a/1, b"])}`);
-  else if (random.chance(0.05))
+  else if (chance < 0.03) fields.push(random.pick(["Connection: close", "Connection: X-A, Close"]));
+  else if (chance < 0.08) fields.push("Connection: Upgrade", `Upgrade: ${random.pick(["echo", "h2c", "a/1, b"])}`);
+  else if (chance < 0.13)
     fields.push(random.pick(["Connection: X-A, x-b", "Connection: TE", "Connection:", "Connection: ,,"]));
 }
 

@@ -65,7 +65,7 @@ async function startHaproxy(program: string): Promise<Started> {
   const app = startApp((request) => ({
     bytes: `HTTP/1.1 ${request.refusedWith ?? 200} Told\r\nX-Told: ${toldOf(request)}\r\nContent-Length: 0\r\n\r\n`,
     cuts: [],
-    then: "keep",
+    ending: "keep",
   }));
   const directory = mkdtempSync(join(tmpdir(), "fuzz-"));
   const unix = join(directory, "in");

@@ -85,7 +85,7 @@ export class AnswerLane {
   #scriptOf(target: string): Reply {
     const script = this.#scripts[Number.parseInt(target.slice(1), 10)];
     if (script !== undefined) return { ...script, isLast: isLast(script) };
-    return { bytes: "HTTP/1.1 500 Unknown\r\nContent-Length: 0\r\n\r\n", cuts: [], then: "fin", isLast: true };
+    return { bytes: "HTTP/1.1 500 Unknown\r\nContent-Length: 0\r\n\r\n", cuts: [], ending: "fin", isLast: true };
   }
 
   async #settle(ms: number): Promise<string[]> {
@@ -147,7 +147,7 @@ async function closed(wire: FuzzWire, stuckMs: number, faults: string[]): Promis
 
 function judge(script: Script, got: Got): string[] {
   if (got.ended === "stuck") return [`nothing came behind ${quoted(got.text)}`];
-  const said = readAnswer(script.bytes, 0, script.method, script.then === "fin");
+  const said = readAnswer(script.bytes, 0, script.method, script.ending === "fin");
   const { read, text } = got;
   if (read.kind === "refused") return [`the client got no answer: ${quoted(text)}`];
   if (read.kind === "answer" && text.length > read.answer.end && read.answer.isWhole)
@@ -164,7 +164,7 @@ const MAX_INTERIMS = 100;
 /** The client has it, byte for byte. What an app resets behind its answer may be lost with it. */
 function judgeWhole(said: Answer, script: Script, { read, ended }: Got): string[] {
   const answer = read.kind === "answer" ? read.answer : null;
-  if (script.then === "reset" || script.isEarly) return answer?.isWhole === true && answer.status !== 502 ? judgeSame(said, answer, script) : [];
+  if (script.ending === "reset" || script.isEarly) return answer?.isWhole === true && answer.status !== 502 ? judgeSame(said, answer, script) : [];
   if (answer === null || !answer.isWhole) return [`the answer did not come whole (${ended})`];
   return judgeSame(said, answer, script);
 } // prettier-ignore

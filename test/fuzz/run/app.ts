@@ -14,7 +14,7 @@ export interface Reply {
   bytes: string;
   /** As those of a stream. */
   cuts: readonly number[];
-  then: "keep" | "fin" | "reset";
+  ending: "keep" | "fin" | "reset";
   /** Nobody may ask over this connection again. */
   isLast?: boolean;
 }
@@ -100,7 +100,7 @@ function reply(socket: Bun.Socket<AppWire>, said: Reply | null): void {
   socket.data.answering = socket.data.answering.then(() => send(socket, said));
 }
 
-async function send(socket: Bun.Socket<AppWire>, { bytes, cuts, then }: Reply): Promise<void> {
+async function send(socket: Bun.Socket<AppWire>, { bytes, cuts, ending }: Reply): Promise<void> {
   let from = 0;
   for (const to of [...cuts, bytes.length]) {
     if (!socket.data.isOpen) return;
@@ -113,6 +113,6 @@ async function send(socket: Bun.Socket<AppWire>, { bytes, cuts, then }: Reply): 
     }
     from = to;
   }
-  if (then === "fin") socket.end();
-  else if (then === "reset") socket.terminate();
+  if (ending === "fin") socket.end();
+  else if (ending === "reset") socket.terminate();
 }

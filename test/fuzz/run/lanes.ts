@@ -19,10 +19,10 @@ export interface Course<T> {
   count: number;
   /** How many are played at once. */
   lanes: number;
-  make(number: number): T;
-  open(): Lane<T>;
+  make: (number: number) => T;
+  open: () => Lane<T>;
   /** Called when some more have been played. */
-  progress(done: number, seconds: number): void;
+  progress: (done: number, seconds: number) => void;
 }
 
 export interface Result {

@@ -116,7 +116,7 @@ function replyTo(request: Request): Reply {
   const head = `HTTP/1.1 200 OK\r\nX-Saw: ${saw}\r\nContent-Length: ${length}\r\n${isLast ? "Connection: close\r\n" : ""}\r\n`;
   const bytes = head + (request.method === "HEAD" ? "" : "b".repeat(length));
   const cuts = kind % 3 === 0 ? [9, head.length - 3, head.length + 1].filter((at) => at < bytes.length) : [];
-  return { bytes, cuts, then: isLast ? "fin" : "keep", isLast };
+  return { bytes, cuts, ending: isLast ? "fin" : "keep", isLast };
 }
 
 /** Exactly the accepted messages, whole, in order. */
