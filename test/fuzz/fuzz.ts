@@ -1,5 +1,5 @@
 /** The two kinds of cases with their lanes and how they are made smaller: used by main.ts and fuzz.test.ts. */
-import { makeScripts, settled, type Script } from "./make/answers.ts";
+import { makeRow, pipelined, settled, type Row } from "./make/answers.ts";
 import { makeStream, type Stream } from "./make/streams.ts";
 import { differences } from "./peers/differ.ts";
 import type { Peer } from "./peers/peers.ts";
@@ -29,16 +29,18 @@ export function streamKind(peers: readonly Peer[] | null): Kind<Stream> {
 }
 
 /** Rows of answers. */
-export const answerKind: Kind<Script[]> = {
+export const answerKind: Kind<Row> = {
   name: "answers",
-  make: makeScripts,
+  make: makeRow,
   open: (stuckMs) => new AnswerLane(stuckMs),
-  *smaller(scripts) {
-    if (scripts.length > 1) for (const at of scripts.keys()) yield scripts.toSpliced(at, 1);
+  *smaller({ scripts, isPipelined }) {
+    if (isPipelined) yield { scripts, isPipelined: false };
+    if (scripts.length > 1) for (const at of scripts.keys()) yield { scripts: scripts.toSpliced(at, 1), isPipelined };
     for (const [at, script] of scripts.entries())
-      for (const { bytes, cuts } of smallerCuts(script)) yield scripts.with(at, settled({ ...script, bytes, cuts: [...cuts] }));
+      for (const { bytes, cuts } of smallerCuts(script))
+        yield pipelined({ scripts: scripts.with(at, settled({ ...script, bytes, cuts: [...cuts] })), isPipelined });
   },
-}; // prettier-ignore
+};
 
 /** How one kind is run. */
 export interface Plan {

@@ -17,10 +17,24 @@ export interface Script {
   ending: "keep" | "fin" | "reset";
 }
 
-/** The answers of this number, one for each request; the same seed gives the same ones. */
-export function makeScripts(seed: number, number: number): Script[] {
+/** Answers for requests of one client, one for each. */
+export interface Row {
+  scripts: Script[];
+  /** The client asks all at once. */
+  isPipelined: boolean;
+}
+
+/** The row of this number; the same seed gives the same one. */
+export function makeRow(seed: number, number: number): Row {
   const random = createRandom(hashOf(`answers/${seed}/${number}`));
-  return Array.from({ length: random.between(1, 4) }, (_, at) => makeScript(random, `<${number}/${at}>`));
+  const scripts = Array.from({ length: random.between(1, 4) }, (_, at) => makeScript(random, `<${number}/${at}>`));
+  return pipelined({ scripts, isPipelined: random.chance(0.4) });
+}
+
+/** The same. An app that ends its connection by itself may do so while the next request is on its way: that one is asked later. */
+export function pipelined(row: Row): Row {
+  const mayBe = row.scripts.every(({ ending, isEarly }) => ending === "keep" && !isEarly);
+  return { ...row, isPipelined: row.isPipelined && mayBe };
 }
 
 /** The same, but without what would make an honest proxy wait for ever, or take the next answer for this one's. */

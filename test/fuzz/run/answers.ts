@@ -5,7 +5,7 @@
 import { readAnswer, type Answer, type Read } from "../model/answers.ts";
 import { trailing } from "../model/fields.ts";
 import type { Request } from "../model/requests.ts";
-import type { Script } from "../make/answers.ts";
+import type { Row, Script } from "../make/answers.ts";
 import { startApp, type App, type Reply } from "./app.ts";
 import { startProxy, type Proxy } from "./proxy.ts";
 import { quoted } from "./streams.ts";
@@ -30,26 +30,10 @@ export class AnswerLane {
   }
 
   /** Gives what is wrong, a line each. */
-  async play(scripts: readonly Script[]): Promise<string[]> {
-    const stuckMs = this.#stuckMs;
-    this.#scripts = scripts;
-    const faults: string[] = [];
-    let wire: FuzzWire | null = null;
-    for (const [at, script] of scripts.entries()) {
-      wire ??= await connect({ port: this.#proxy.port });
-      wire.text = "";
-      await this.#ask(wire, script, at);
-      const got = await answerOf(wire, script, stuckMs);
-      faults.push(...judge(script, got).map((fault) => `answer ${at} (${script.method} ${script.version}): ${fault}`));
-      // Whether its connection goes on is the proxy's to say.
-      if (await isOver(wire, got)) wire = await closed(wire, stuckMs, faults);
-    }
-    if (wire !== null) {
-      wire.text = "";
-      wire.finish();
-      await closed(wire, stuckMs, faults);
-    }
-    return [...faults, ...(await this.#settle(stuckMs))];
+  async play(row: Row): Promise<string[]> {
+    this.#scripts = row.scripts;
+    const faults = row.isPipelined ? await this.#playAtOnce(row.scripts) : await this.#playInTurn(row.scripts);
+    return [...faults, ...(await this.#settle(this.#stuckMs))];
   }
 
   async close(): Promise<void> {
@@ -59,11 +43,50 @@ export class AnswerLane {
 
   // --- internal ---
 
-  async #ask(wire: FuzzWire, { method, version, body, isEarly }: Script, at: number): Promise<void> {
+  /** Each request when the one before it is answered, over a connection of its own where that has closed. */
+  async #playInTurn(scripts: readonly Script[]): Promise<string[]> {
+    const faults: string[] = [];
+    let wire: FuzzWire | null = null;
+    for (const [at, script] of scripts.entries()) {
+      wire ??= await connect({ port: this.#proxy.port });
+      await this.#ask(wire, script, at);
+      if (await this.#hear(wire, at, faults)) continue;
+      faults.push(...(await closed(wire, this.#stuckMs)));
+      wire = null;
+    }
+    wire?.finish();
+    return wire === null ? faults : [...faults, ...(await closed(wire, this.#stuckMs))];
+  }
+
+  /** All requests at once: those behind an answer that closes the connection are not answered. */
+  async #playAtOnce(scripts: readonly Script[]): Promise<string[]> {
+    const faults: string[] = [];
+    const wire = await connect({ port: this.#proxy.port });
+    await wire.write(scripts.map((script, at) => headOf(script, at) + script.body).join(""), []);
+    let goesOn = true;
+    for (let at = 0; at < scripts.length && goesOn; at++) goesOn = await this.#hear(wire, at, faults);
+    if (goesOn) wire.finish();
+    return [...faults, ...(await closed(wire, this.#stuckMs))];
+  }
+
+  /** Judges one answer, and takes it. True when the connection goes on: that is the proxy's to say. */
+  async #hear(wire: FuzzWire, at: number, faults: string[]): Promise<boolean> {
+    const script = this.#scripts[at];
+    if (script === undefined) return false;
+    const got = await answerOf(wire, script, this.#stuckMs);
+    faults.push(...judge(script, got).map((fault) => `answer ${at} (${script.method} ${script.version}): ${fault}`));
+    const answer = got.read.kind === "answer" && got.read.answer.isWhole ? got.read.answer : null;
+    wire.text = answer === null ? "" : wire.text.slice(answer.end);
+    // An app's FIN behind its answer has been noticed by then.
+    await turn();
+    await turn();
+    return answer?.goesOn === true && wire.ended === null;
+  }
+
+  async #ask(wire: FuzzWire, script: Script, at: number): Promise<void> {
+    const { body, isEarly } = script;
     this.#begun = Promise.withResolvers();
-    const length = body === "" ? "" : `Content-Length: ${body.length}\r\n`;
-    const head = `${method} /${at}${isEarly ? "/early" : ""} ${version}\r\nHost: me\r\nConnection: keep-alive\r\n${length}\r\n`;
-    await wire.write(isEarly ? head : head + body, []);
+    await wire.write(isEarly ? headOf(script, at) : headOf(script, at) + body, []);
     if (!isEarly) return;
     await Promise.race([this.#begun.promise, wire.end()]);
     await wire.write(body, []);
@@ -128,21 +151,17 @@ async function answerOf(wire: FuzzWire, { method }: Script, stuckMs: number): Pr
   return { read: read(), text: wire.text, ended: wire.ended };
 }
 
-/** It says that it closes, or does so. */
-async function isOver(wire: FuzzWire, { read }: Got): Promise<boolean> {
-  const goesOn = read.kind === "answer" && read.answer.isWhole && read.answer.goesOn;
-  // An app's FIN behind its answer has been noticed by then.
-  await turn();
-  await turn();
-  return !goesOn || wire.ended !== null;
+/** Nothing has come behind the answers that were taken, and nothing does. */
+async function closed(wire: FuzzWire, stuckMs: number): Promise<string[]> {
+  const isStuck = (await wire.end(stuckMs)) === "stuck";
+  const more = wire.text;
+  const faults = isStuck ? ["the client's connection has not ended"] : [];
+  return more === "" ? faults : [...faults, `the client got more than its answers: ${quoted(more)}`];
 }
 
-async function closed(wire: FuzzWire, stuckMs: number, faults: string[]): Promise<null> {
-  const before = wire.text.length;
-  if ((await wire.end(stuckMs)) === "stuck") faults.push("the client's connection has not ended");
-  const more = wire.text.slice(before);
-  if (more !== "") faults.push(`the client got more than its answers: ${quoted(more)}`);
-  return null;
+function headOf({ method, version, body, isEarly }: Script, at: number): string {
+  const length = body === "" ? "" : `Content-Length: ${body.length}\r\n`;
+  return `${method} /${at}${isEarly ? "/early" : ""} ${version}\r\nHost: me\r\nConnection: keep-alive\r\n${length}\r\n`;
 }
 
 function judge(script: Script, got: Got): string[] {
@@ -150,8 +169,6 @@ function judge(script: Script, got: Got): string[] {
   const said = readAnswer(script.bytes, 0, script.method, script.ending === "fin");
   const { read, text } = got;
   if (read.kind === "refused") return [`the client got no answer: ${quoted(text)}`];
-  if (read.kind === "answer" && text.length > read.answer.end && read.answer.isWhole)
-    return [`bytes follow the answer: ${quoted(text.slice(read.answer.end))}`];
   const interims = said.kind === "answer" ? said.answer.interims : said.interims;
   if (interims.length <= MAX_INTERIMS && said.kind === "answer" && said.answer.isWhole)
     return judgeWhole(said.answer, script, got);
