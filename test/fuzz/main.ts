@@ -22,6 +22,9 @@ async function main({ seed, from, streams, answers }: Options): Promise<number> 
   say(`fuzz: ${streams} streams, ${answers} rows of answers, --seed ${seed}`);
   const peers = await startPeers();
   if (peers.both === null) say("no comparison with others: node and haproxy are wanted");
+  // What was started ends with this.
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.once(signal, () => void peers.close().finally(() => process.exit(1)));
   const plan = { seed, from };
   const faults = (await play(streamKind(peers.both), { ...plan, count: streams })) + (await play(answerKind, { ...plan, count: answers })); // prettier-ignore
   await peers.close();
