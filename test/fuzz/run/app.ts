@@ -17,6 +17,8 @@ export interface Reply {
   ending: "keep" | "fin" | "reset";
   /** Nobody may ask over this connection again. */
   isLast?: boolean;
+  /** What follows is no HTTP. */
+  isSwitch?: boolean;
 }
 
 export class AppWire {
@@ -25,6 +27,8 @@ export class AppWire {
   /** They can't be a message any more. */
   isFoul = false;
   isOpen = true;
+  /** What came behind a switch of protocols; null before one. */
+  raw: string | null = null;
   /** No request may follow. */
   isSpent = false;
   /** One has come all the same. */
@@ -78,6 +82,7 @@ type Answering = (request: Request) => Reply | null;
 
 function read(socket: Bun.Socket<AppWire>, text: string, answer: Answering, early: (target: string) => Reply | null): void {
   const wire = socket.data;
+  if (wire.raw !== null) return void (wire.raw += text);
   const input = wire.pending + text;
   const { requests, stop, at } = readRequests(input, MAX_HEAD);
   wire.pending = input.slice(at);
@@ -97,6 +102,7 @@ function reply(socket: Bun.Socket<AppWire>, said: Reply | null): void {
   if (said === null) return;
   socket.data.isMisused ||= socket.data.isSpent;
   socket.data.isSpent ||= said.isLast === true;
+  if (said.isSwitch === true) socket.data.raw = "";
   socket.data.answering = socket.data.answering.then(() => send(socket, said));
 }
 

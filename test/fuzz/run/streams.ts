@@ -1,10 +1,11 @@
 /** One lane of streams: a proxy and its app. Plays a stream, and judges what app and client got against the model. */
 import { readAnswers, type Answer } from "../model/answers.ts";
-import { passing, readRequests, type Request, type Verdict } from "../model/requests.ts";
+import { passing, type Request, type Verdict } from "../model/requests.ts";
 import { trailing, valuesOf } from "../model/fields.ts";
 import type { Stream } from "../make/streams.ts";
 import { startApp, type App, type Reply } from "./app.ts";
 import { startProxy, type Proxy } from "./proxy.ts";
+import { expectedOf, protocolOf, type Expected } from "./tunnels.ts";
 import { connect, turn, type End } from "./wires.ts";
 
 /** What a client got. */
@@ -35,7 +36,7 @@ export class StreamLane {
   /** Gives what is wrong, a line each; nothing when all is as it should be. */
   async play(stream: Stream): Promise<string[]> {
     const stuckMs = this.#stuckMs;
-    const verdict = readRequests(stream.bytes);
+    const verdict = expectedOf(stream.bytes);
     this.#asked = [];
     const got = await ask({ port: this.#proxy.port }, stream, verdict, stuckMs);
     await this.#settle(stuckMs);
@@ -57,11 +58,13 @@ export class StreamLane {
   } // prettier-ignore
 
   /** Each connection of the app holds whole messages, but for one that was broken off with its stream. */
-  #judgeWires({ stop }: Verdict): string[] {
+  #judgeWires({ stop, tunnel }: Expected): string[] {
     const faults: string[] = [];
     if (this.#proxy.attempts() > 0) faults.push(`${this.#proxy.attempts()} requests are still under way`);
     if ("asked" in stop && stop.asked !== null)
       this.#broken.unshift(`${stop.asked.method} ${stop.asked.target} HTTP/1.1\r\n`);
+    const raw = [...this.#app.wires].flatMap((wire) => wire.raw ?? []).join("|");
+    if (raw !== (tunnel ?? "")) faults.push(`the tunnel carried ${quoted(raw)} and not ${quoted(tunnel ?? "")}`);
     for (const wire of this.#app.wires) {
       if (wire.isMisused) faults.push("a request followed an app's last answer");
       if (wire.isFoul) faults.push(`the app got what is no message: ${quoted(wire.pending)}`);
@@ -69,6 +72,7 @@ export class StreamLane {
         faults.push(`the app has bytes of no message: ${quoted(wire.pending)}`);
       if (!wire.isOpen) this.#app.wires.delete(wire);
       wire.pending = "";
+      if (wire.raw !== null) this.#app.wires.delete(wire);
     }
     this.#broken.splice(4);
     return faults;
@@ -87,13 +91,16 @@ export function fingerprint({ method, target, body, trailers }: Request): string
 }
 
 /** Sends a stream, and gives what came until the connection ended. */
-export async function ask(to: { port: number } | { unix: string }, stream: Stream, verdict: Verdict, stuckMs: number): Promise<Got> {
+export async function ask(to: { port: number } | { unix: string }, stream: Stream, verdict: Expected, stuckMs: number): Promise<Got> {
   const wire = await connect(to);
   const { requests, stop } = verdict;
   const methods = requests.map(({ method }) => method);
   await wire.write(stream.bytes, stream.cuts);
   const isFinal = stop.kind !== "partial";
-  if (stream.ends && isFinal) wire.finish();
+  if (verdict.tunnel !== null) {
+    await wire.until((text) => text.includes(SWITCHED), stuckMs);
+    wire.finish();
+  } else if (stream.ends && isFinal) wire.finish();
   else if (stop.kind === "whole" || stop.kind === "partial") {
     await wire.until((text) => readAnswers(text, methods, false).answers.length >= requests.length, stuckMs);
     wire.finish();
@@ -107,9 +114,15 @@ export function quoted(text: string): string {
 
 // --- internal ---
 
+/** No other bytes of an app begin so. */
+const SWITCHED = "HTTP/1.1 101 ";
+
 /** Names the request that it answers; now and then in pieces, or as the last answer of its connection. */
 function replyTo(request: Request): Reply {
   const saw = fingerprint(request);
+  const protocol = protocolOf(request);
+  const bare = `${SWITCHED}Switching\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`;
+  if (protocol !== null) return { bytes: bare, cuts: [], ending: "keep", isLast: true, isSwitch: true };
   const kind = Number.parseInt(saw.slice(-2), 36);
   const length = kind % 40;
   const isLast = kind % 11 === 0;
@@ -134,7 +147,17 @@ function told(request: Request): string {
 }
 
 /** An answer for each accepted message, in order; a refusal where the stream was refused; the end; nothing else. */
-function judgeClient({ text, ended }: Got, { requests, stop }: Verdict): string[] {
+function judgeClient(got: Got, verdict: Expected): string[] {
+  if (verdict.tunnel === null) return judgeHttp(got, verdict);
+  const at = got.text.indexOf(SWITCHED);
+  if (at === -1) return [`the protocol was not switched (${got.ended}): ${quoted(got.text)}`];
+  const behind = got.text.slice(got.text.indexOf("\r\n\r\n", at) + 4);
+  const faults = behind === "" ? [] : [`the client got bytes of no app: ${quoted(behind)}`];
+  const before = { ...verdict, requests: verdict.requests.slice(0, -1) };
+  return [...faults, ...judgeHttp({ ...got, text: got.text.slice(0, at) }, before)];
+}
+
+function judgeHttp({ text, ended }: Got, { requests, stop }: Verdict): string[] {
   const methods = requests.map(({ method }) => method);
   const { answers, rest } = readAnswers(text, methods, false);
   const faults = requests.flatMap((request, at) => judgeAnswer(answers[at], request, at));
