@@ -1,4 +1,4 @@
-/** Bodies as RFC 9112 §6 and §7.1 delimit them, for the model that the product is compared with. */
+/** Bodies as RFC 9112 §6, §7.1 delimit them, for the model that the product is compared with. */
 import { MAX_FIELDS, readField, Refused, type Field } from "./fields.ts";
 
 export type Framing = { kind: "none" } | { kind: "length"; length: number } | { kind: "chunked" } | { kind: "close" };

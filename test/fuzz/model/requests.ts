@@ -131,7 +131,7 @@ function isTarget(target: string): boolean {
   return true;
 }
 
-/** RFC 9112 §3.2.1 to §3.2.4. `authority` of an absolute target alone. */
+/** RFC 9112 §3.2.1, §3.2.2, §3.2.3, §3.2.4. `authority` of an absolute target alone. */
 function readTarget(method: string, target: string): { target: string; authority: string | null } {
   const scheme = ["http://", "https://"].find((one) => target.toLowerCase().startsWith(one));
   if (scheme !== undefined) {

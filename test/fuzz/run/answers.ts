@@ -50,7 +50,7 @@ export class AnswerLane {
     for (const [at, script] of scripts.entries()) {
       wire ??= await connect({ port: this.#proxy.port });
       await this.#ask(wire, script, at);
-      if (await this.#hear(wire, at, faults)) continue;
+      if ((await this.#hear(wire, at, faults)) && wire.ended === null) continue;
       faults.push(...(await closed(wire, this.#stuckMs)));
       wire = null;
     }
@@ -69,7 +69,7 @@ export class AnswerLane {
     return [...faults, ...(await closed(wire, this.#stuckMs))];
   }
 
-  /** Judges one answer, and takes it. True when the connection goes on: that is the proxy's to say. */
+  /** Judges one answer, and takes it. True when it says that the connection goes on. */
   async #hear(wire: FuzzWire, at: number, faults: string[]): Promise<boolean> {
     const script = this.#scripts[at];
     if (script === undefined) return false;
@@ -80,7 +80,7 @@ export class AnswerLane {
     // An app's FIN behind its answer has been noticed by then.
     await turn();
     await turn();
-    return answer?.goesOn === true && wire.ended === null;
+    return answer?.goesOn === true;
   }
 
   async #ask(wire: FuzzWire, script: Script, at: number): Promise<void> {
