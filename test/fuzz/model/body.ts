@@ -78,8 +78,7 @@ function isRefusable(input: string, at: number): boolean {
 
 /**
  * RFC 9112 §7.1, §7.1.1: hexadecimal digits, then nothing or an extension, with spaces before its semicolon. What an
- * extension says is passed over, but it has no control character, so that its line can't end twice. Spaces before the CRLF,
- * with which some fill a size up, are passed over too.
+ * extension says is passed over, but it has no control character, so that its line can't end twice.
  */
 function readSize(line: string, before: string): number {
   const refuse = (): never => {
@@ -92,7 +91,7 @@ function readSize(line: string, before: string): number {
   let at = digits;
   while (line[at] === " " || line[at] === "\t") at++;
   const rest = line.slice(at, -2);
-  if (rest !== "" && !rest.startsWith(";")) refuse();
+  if (rest === "" ? at > digits : !rest.startsWith(";")) refuse();
   for (let index = 0; index < rest.length; index++) {
     const code = rest.charCodeAt(index);
     if ((code < 32 && code !== 9) || code === 127) refuse();

@@ -121,12 +121,12 @@ function readVersion(text: string): { major: number; minor: number } {
   return { major: Number(match[1]), minor: Math.min(1, Number(match[2])) };
 }
 
-/** RFC 9112 §3.2: no space and no control character. Chosen: all that is visible, and bytes above 127, are the app's to judge. */
+/** RFC 9112 §3.2: no space, no control character, no fragment. Chosen: all else, and bytes above 127, are the app's to judge. */
 function isTarget(target: string): boolean {
   if (target === "") return false;
   for (let at = 0; at < target.length; at++) {
     const code = target.charCodeAt(at);
-    if (code < 33 || code === 127) return false;
+    if (code < 33 || code === 35 || code === 127) return false;
   }
   return true;
 }
@@ -136,7 +136,7 @@ function readTarget(method: string, target: string): { target: string; authority
   const scheme = ["http://", "https://"].find((one) => target.toLowerCase().startsWith(one));
   if (scheme !== undefined) {
     const rest = target.slice(scheme.length);
-    const path = rest.search(/[/?#]/);
+    const path = rest.search(/[/?]/);
     const [authority, tail] = path === -1 ? [rest, ""] : [rest.slice(0, path), rest.slice(path)];
     // RFC 9110 §7.1: a fragment is no part of a target.
     if (tail.startsWith("#")) throw new Refused("RFC 9112 §3.2.2: no path");

@@ -41,9 +41,8 @@ const MINDED: ((request: Request, text: string) => boolean)[] = [
   ({ method }) => !METHODS.includes(method),
   (_, text) => /^[^\r]* HTTP\/1\.[2-9]\r\n/m.test(text),
   (_, text) => /^(content-length|transfer-encoding):[^\r]*\t *\r/im.test(text),
-  (_, text) => /\n[0-9a-f]+[ \t]+(;|\r)/i.test(text),
-  // HAProxy: "#" in a target, and content where HTTP/1.0 had none.
-  ({ target }) => target.includes("#"),
+  (_, text) => /\n[0-9a-f]+[ \t]+;/i.test(text),
+  // HAProxy: content where HTTP/1.0 had none.
   ({ method, minor, body }) => minor === 0 && body !== "" && ["GET", "HEAD", "DELETE"].includes(method),
   // Both: bytes above 127 in a target. They pass here on purpose (worker/protocols/http1/head.ts).
   ({ target }) => /[\x80-\xff]/.test(target),

@@ -2,6 +2,8 @@
  * The proxy under test: a listener of the engine on raw sockets, whose core lets everybody in and leads to one app. What the
  * worker's core decides of a message alone (worker/core/decide.ts), and what it changes, is the same here.
  */
+import { isRepeatable } from "../../../worker/upstreams/attempts.ts";
+import { LIMITS } from "../../support/limits.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { isHost, isTarget } from "../../../shared/http/target.ts";
 import { socketsEngine } from "../../../worker/engine/sockets/engine.ts";
@@ -28,7 +30,10 @@ export function startProxy(app: { port: number }): Proxy {
     unanswered: () => undefined,
   };
   const frontend = { mode: "port", port: 80 } as const;
-  const listener = socketsEngine.listen({ hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend }, core);
+  const listener = socketsEngine.listen(
+    { hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend, limits: LIMITS, proxyHeaders: null },
+    core,
+  );
   return {
     port: listener.port,
     attempts: () => open.size,
@@ -51,6 +56,7 @@ function decide(head: RequestHead, attempt: () => Attempt): Decision<null> {
     attempt: attempt(),
     edits: requestEdits(head, by, { app: "", authorization: true, trailers: true, tunnels: true }),
     answerEdits: (answer) => answerEdits(answer, { add: [], cors: [], rules: new Map(), host: head.authority }),
+    repeatable: isRepeatable(head),
     mayTrail,
     answered: undefined,
   };

@@ -17,7 +17,7 @@ export interface BodySink {
 /** RFC 9112 §7.1.1: extensions are of no meaning here; more than this of them is an attack. Bytes. */
 const MAX_SIZE_LINE = 4096;
 /** RFC 9112 §7.1: a size of as many digits as a number holds exactly. */
-const SIZE_LINE = /^([0-9A-Fa-f]{1,13})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
+const SIZE_LINE = /^([0-9A-Fa-f]{1,13})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const LF = 10;
 
 export class BodyReader {

@@ -84,8 +84,8 @@ export function parseFields(text: string): FieldLines {
 
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
 const VALUE = "[\\t\\x20-\\x7e\\x80-\\xff]*";
-/** A target has no space and no CTL. Bytes above 127 pass: they are the app's to judge. */
-const REQUEST_LINE = new RegExp(`^(${TOKEN}) ([\\x21-\\x7e\\x80-\\xff]+) HTTP/([0-9])\\.([0-9])$`);
+/** A target has no space, no CTL and no fragment (RFC 9112 §3.2). Bytes above 127 pass: they are the app's to judge. */
+const REQUEST_LINE = new RegExp(`^(${TOKEN}) ([\\x21\\x22\\x24-\\x7e\\x80-\\xff]+) HTTP/([0-9])\\.([0-9])$`);
 /** Many leave out the space before an empty reason. */
 const STATUS_LINE = new RegExp(`^HTTP/([0-9])\\.([0-9]) ([1-9][0-9]{2})(?: (${VALUE}))?$`);
 const FIELDS = new RegExp(`^(?:${TOKEN}:${VALUE}\\r\\n)*$`);

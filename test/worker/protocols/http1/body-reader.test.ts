@@ -29,7 +29,7 @@ function read(framing: Framing, text: string, length: number, chunks = false): S
 }
 
 const CHUNKED: Framing = { kind: "chunked" };
-const BODY = '5\r\nhello\r\n00a;x="y"\r\n0123456789\r\n1 \r\n!\r\n';
+const BODY = '5\r\nhello\r\n00a;x="y"\r\n0123456789\r\n1 ;\r\n!\r\n';
 
 describe.each([1, 2, 3, 5, 7, 1000])("in pieces of %d", (length) => {
   test("a length is counted, and what follows is another message's", () => {
@@ -73,6 +73,7 @@ describe.each([1, 2, 3, 5, 7, 1000])("in pieces of %d", (length) => {
   test.each([
     ["a size with a sign", "+5\r\nhello\r\n"],
     ["a size with a space before it", " 5\r\nhello\r\n"],
+    ["a size with a space behind it", "5 \r\nhello\r\n"],
     ["a size in 0x", "0x5\r\nhello\r\n"],
     ["no size", "\r\nhello\r\n"],
     ["a size of fourteen digits", "00000000000005\r\nhello\r\n"],
