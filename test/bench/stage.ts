@@ -10,9 +10,11 @@ import type { Size } from "./size.ts";
 import { startWorkerPeer, type WorkerPeer } from "./worker-peer.ts";
 
 /** Columns of the tables. */
-export const HTTP_PEERS = ["direct", "worker", "haproxy", "nginx", "chp"] as const;
+export const HTTP_PEERS = ["direct", "worker", "sockets", "haproxy", "nginx", "chp"] as const;
 export const RATIOS = [
   ["worker", "haproxy"],
+  ["sockets", "haproxy"],
+  ["sockets", "worker"],
   ["worker", "chp"],
 ] as const;
 
@@ -25,11 +27,11 @@ export interface Stage {
   key: { host: string; cookie: string };
 }
 
-/** All that speak HTTP, before one upstream. */
+/** All that speak HTTP, before one upstream: the worker with each of its engines too. */
 export async function withHttpPeers<T>(size: Size, work: (stage: Stage) => Promise<T>): Promise<T> {
   return withUpstream(size, async ({ http }, keep) => {
     const worker = await keep(startWorkerPeer({ upstream: http }));
-    const peers: Peer[] = [direct(http), worker];
+    const peers: Peer[] = [direct(http), worker, await keep(startWorkerPeer({ upstream: http, engine: "sockets" }))];
     if (isInstalled("haproxy", size)) peers.push(await keep(startHaproxy("http", http)));
     if (isInstalled("nginx", size)) peers.push(await keep(startNginx(http)));
     if (isInstalled("chp", size)) peers.push(await keep(startChp(http)));

@@ -21,6 +21,8 @@ export interface WorkerWish {
   /** The app's port. */
   upstream: number;
   protocol?: "http" | "tcp";
+  /** "serve" unless it is named. */
+  engine?: "serve" | "sockets";
   /** Number of circuits on one wildcard address. Without it: one circuit, on a port. */
   wildcard?: number;
   /** For Bun, before the file: profiling. */
@@ -46,7 +48,8 @@ export async function startWorkerPeer(wish: WorkerWish): Promise<WorkerPeer> {
   const redis = await startRedis();
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-bench-worker-"));
   const file = join(directory, "worker.toml");
-  const worker = { ...frontend(wish, port), heartbeat_period: 10 };
+  const { engine = "serve" } = wish;
+  const worker = { ...frontend(wish, port), engine, heartbeat_period: 10 };
   writeFileSync(file, workerToml(coordinator.url, port, 1, { redisPort: redis.port, worker }));
   const child = startOn(
     CORES.proxy,
@@ -62,7 +65,13 @@ export async function startWorkerPeer(wish: WorkerWish): Promise<WorkerPeer> {
     await stop();
     throw error;
   });
-  return { name: "worker", port, pid: child.pid, keys: circuits.map((one) => keyOf(one, port)), stop };
+  return {
+    name: engine === "serve" ? "worker" : engine,
+    port,
+    pid: child.pid,
+    keys: circuits.map((one) => keyOf(one, port)),
+    stop,
+  };
 }
 
 // --- internal ---
