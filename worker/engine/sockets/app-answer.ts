@@ -2,7 +2,7 @@
  * An app's answer on its way to the client (RFC 9112 §6, RFC 9110 §15.2): interim heads, its head, its body at the pace of
  * who reads it, trailers. Made for each request that an app is asked; exchange.ts says what follows.
  */
-import { BodyReader } from "../../protocols/http1/body-reader.ts";
+import { BodyReader, type BodySink } from "../../protocols/http1/body-reader.ts";
 import type { FieldLines } from "../../protocols/http1/field-lines.ts";
 import { answerFraming, persists, type Framing } from "../../protocols/http1/framing.ts";
 import { MAX_HEAD, parseAnswer, type AnswerHead } from "../../protocols/http1/head.ts";
@@ -31,7 +31,7 @@ export interface Asked<C> {
   switched(head: AnswerHead, rest: Buffer): void;
 }
 
-export class AppAnswer<C> {
+export class AppAnswer<C> implements BodySink {
   /** Its head is on its way to the client. */
   isBegun = false;
   isWhole = false;
@@ -53,6 +53,8 @@ export class AppAnswer<C> {
   /** A head that goes out with the first bytes of its body. */
   #headAhead: string | null = null;
   #body: BodyReader | null = null;
+  /** The client gets the body in chunks. */
+  #inChunks = false;
 
   constructor(asked: Asked<C>) {
     this.#asked = asked;
@@ -120,10 +122,8 @@ export class AppAnswer<C> {
     const length = inChunks ? CHUNKED : isBare205(answer) ? "Content-Length: 0\r\n" : "";
     const more = `${dateLine(answer.lines)}${length}${connectionLine(head, this.clientGoesOn)}`;
     this.#headAhead = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n${lines}${more}\r\n`;
-    this.#body = new BodyReader(framing, inChunks, {
-      bytes: (bytes) => this.#passBody(bytes),
-      end: (trailers) => this.#end(inChunks, trailers),
-    });
+    this.#inChunks = inChunks;
+    this.#body = new BodyReader(framing, inChunks, this);
     this.#readBody(this.#body, rest);
   }
 
@@ -137,7 +137,7 @@ export class AppAnswer<C> {
     this.isWhole = body.isOver;
   }
 
-  #passBody(bytes: Buffer): void {
+  bytes(bytes: Buffer): void {
     if (this.#headAhead !== null) return this.#sendHead(bytes);
     if (!this.#asked.out.write(bytes)) this.#asked.full();
   }
@@ -149,8 +149,8 @@ export class AppAnswer<C> {
     if (!this.#asked.out.writeHead(head, body)) this.#asked.full();
   }
 
-  #end(inChunks: boolean, trailers: FieldLines | null): void {
-    if (inChunks) this.#passBody(Buffer.from(lastChunk(trailers, this.#asked.to), "latin1"));
+  end(trailers: FieldLines | null): void {
+    if (this.#inChunks) this.bytes(Buffer.from(lastChunk(trailers, this.#asked.to), "latin1"));
   }
 }
 

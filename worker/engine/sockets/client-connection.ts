@@ -260,9 +260,10 @@ export class ClientConnection<C> implements Accepted, Limited {
       return this.refuse(error.status, error.status === 505 ? "HTTP Version Not Supported" : "Bad Request");
     }
     this.#exchange = exchange;
-    const rest = input.subarray(end + 4);
-    if (this.#held !== null || rest.length > 0)
-      this.#hold(rest.length === 0 ? null : isOwned ? rest : Buffer.from(rest));
+    if (end + 4 < input.length) {
+      const rest = input.subarray(end + 4);
+      this.#hold(isOwned ? rest : Buffer.from(rest));
+    } else if (this.#held !== null) this.#hold(null);
     exchange.start();
     if (this.#hasEnded && this.#exchange === exchange) exchange.clientEnded();
   }

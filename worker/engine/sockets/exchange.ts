@@ -7,7 +7,7 @@ import { Failure, reason, toFailure } from "../../../shared/failure.ts";
 import type { Answer } from "../../../shared/http/page.ts";
 import type { Dialled } from "../../net/dial.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
-import { BodyReader } from "../../protocols/http1/body-reader.ts";
+import { BodyReader, noBody, type BodySink } from "../../protocols/http1/body-reader.ts";
 import { fieldLine, type FieldLines } from "../../protocols/http1/field-lines.ts";
 import { persists, type Framing } from "../../protocols/http1/framing.ts";
 import type { AnswerHead } from "../../protocols/http1/head.ts";
@@ -31,7 +31,7 @@ const CONTINUE_MS = 200;
  */
 const SILENCE_MS = 40;
 
-export class Exchange<C> implements AppUser, Asked<C> {
+export class Exchange<C> implements AppUser, Asked<C>, BodySink {
   readonly head: SocketHead;
   readonly #client: ClientConnection<C>;
   readonly #core: Core<C>;
@@ -56,10 +56,7 @@ export class Exchange<C> implements AppUser, Asked<C> {
     this.head = head;
     this.#framing = framing;
     this.#core = core;
-    this.#requestBody = new BodyReader(framing, true, {
-      bytes: (bytes) => this.#sendBody(bytes),
-      end: (trailers) => this.#endRequest(trailers),
-    });
+    this.#requestBody = framing.kind === "none" ? noBody() : new BodyReader(framing, true, this);
   }
 
   start(): void {
@@ -285,7 +282,9 @@ export class Exchange<C> implements AppUser, Asked<C> {
     }, CONTINUE_MS).unref();
   }
 
-  #sendBody(bytes: Buffer): void {
+  // --- what the request's body has ---
+
+  bytes(bytes: Buffer): void {
     if (this.#app?.out.write(bytes) === false) this.#client.pause();
   }
 
@@ -295,7 +294,7 @@ export class Exchange<C> implements AppUser, Asked<C> {
     this.#client.limit(waits ? this.#client.limits.bodyMs : null);
   }
 
-  #endRequest(trailers: FieldLines | null): void {
+  end(trailers: FieldLines | null): void {
     if (this.#framing.kind === "chunked") this.#app?.out.writeHead(lastChunk(trailers, this.to), null);
   }
 
@@ -304,7 +303,8 @@ export class Exchange<C> implements AppUser, Asked<C> {
   /** The answer is whole. */
   #finish(answer: AppAnswer<C>): void {
     this.#isOver = true;
-    const [app, attempt] = [this.#app, this.#attempt];
+    const app = this.#app;
+    const attempt = this.#attempt;
     const isRequestWhole = this.#requestBody.isOver;
     attempt?.release();
     // An app that has answered early may still take the body: it sees that it is not whole.

@@ -52,7 +52,9 @@ export class Outlet {
     }
     scratch.write(head, 0, head.length, "latin1");
     if (body !== null) scratch.set(body, head.length);
-    return this.write(scratch.subarray(0, length));
+    if (this.#isEnding || this.#unsent !== null) return this.write(scratch.subarray(0, length));
+    const written = Math.max(0, this.#socket.write(scratch, 0, length));
+    return written === length || this.write(scratch.subarray(written, length));
   }
 
   /** The system has room again, and has taken some of what is held. True when nothing is held any more. */

@@ -20,6 +20,11 @@ const MAX_SIZE_LINE = 4096;
 const SIZE_LINE = /^([0-9A-Fa-f]{1,13})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?\r\n$/;
 const LF = 10;
 
+/** Of a message without a body. */
+export function noBody(): BodyReader {
+  return NONE;
+}
+
 export class BodyReader {
   readonly #sink: BodySink;
   readonly #chunks: boolean;
@@ -163,3 +168,5 @@ export class BodyReader {
     this.#sink.end(trailers);
   }
 }
+
+const NONE = new BodyReader({ kind: "none" }, false, { bytes: () => undefined, end: () => undefined });

@@ -48,7 +48,9 @@ export class FieldLines implements AnswerLines {
 
   /** All names, each once. */
   keys(): Iterable<string> {
-    return new Set(this.names);
+    // A set costs more than all comparisons of a usual head.
+    if (this.names.length > FEW) return new Set(this.names);
+    return this.names.filter((name, at) => this.names.indexOf(name) === at);
   }
 
   getSetCookie(): string[] {
@@ -60,24 +62,23 @@ export class FieldLines implements AnswerLines {
    * value that is not one line of bytes.
    */
   edited({ remove, set, add }: HeaderEdits): string {
-    /** What is set instead of a name's first line; null for nothing, or nothing more. */
-    const changes = new Map<string, readonly [name: string, value: string] | null>();
-    for (const name of remove) changes.set(name, null);
-    for (const line of set) changes.set(line[0].toLowerCase(), line);
+    const isRemoved = among(remove);
+    /** Those of `set` that stand where their name's first line stood. */
+    const placed = new Set<readonly [name: string, value: string]>();
     let out = "";
     let kept = 0;
     for (let at = 0; at < this.names.length; at++) {
       const name = this.names[at] ?? "";
-      const change = changes.get(name);
-      if (change === undefined) continue;
+      const change = set.find((line) => isNamed(line[0], name));
+      if (change === undefined && !isRemoved(name)) continue;
       out += this.text.slice(kept, this.#starts[at]);
       kept = this.#starts[at + 1] ?? this.text.length;
-      if (change === null) continue;
+      if (change === undefined || placed.has(change)) continue;
+      placed.add(change);
       out += fieldLine(this.#nameAt(at), change[1]);
-      changes.set(name, null);
     }
     out += this.text.slice(kept);
-    for (const change of changes.values()) if (change !== null) out += fieldLine(...change);
+    for (const line of set) if (!placed.has(line)) out += fieldLine(...line);
     for (const [name, value] of add) out += fieldLine(name, value);
     return out;
   }
@@ -113,13 +114,29 @@ export function fieldLine(name: string, value: string): string {
 
 /** RFC 9110 §5.6.3: OWS is spaces and tabs, and not what `trim` takes besides, such as a byte of UTF-8 that is 0xa0. */
 export function withoutSpace(text: string, from = 0, to = text.length): string {
-  let [start, end] = [from, to];
+  let start = from;
+  let end = to;
   while (start < end && isSpace(text.charCodeAt(start))) start++;
   while (start < end && isSpace(text.charCodeAt(end - 1))) end--;
   return text.slice(start, end);
 }
 
 // --- internal ---
+
+/** Of more than these a set is worth its making. */
+const FEW = 32;
+
+/** Tells whether a name is one of these. */
+function among(names: readonly string[]): (name: string) => boolean {
+  if (names.length <= FEW) return (name) => names.includes(name);
+  const all = new Set(names);
+  return (name) => all.has(name);
+}
+
+/** `lower`: in lower case. */
+function isNamed(name: string, lower: string): boolean {
+  return name.length === lower.length && name.toLowerCase() === lower;
+}
 
 function isSpace(code: number): boolean {
   return code === 32 || code === 9;
