@@ -154,7 +154,7 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
     ["Manager", confRoutes(conf)],
     ["Apps", proxyRoutes(proxy, baseUrl)],
     ["Circuits", circuitRoutes(circuits)],
-    ["Model services", endpointRoutes(endpoints)],
+    ["Model services", endpointRoutes(endpoints, log)],
     ["Workers", workerRoutes(workers)],
     ["Health", healthRoutes(createHealthService(deps))],
     ["Version 1", v1Routes(database, circuits)],

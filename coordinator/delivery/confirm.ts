@@ -2,7 +2,7 @@
  * Whether a worker serves a circuit as it is now: the wait after a commit that creation, reuse and endpoint calls share.
  * What no worker acknowledges in time is taken back, so that nothing is left behind.
  */
-import { Failure } from "../../shared/failure.ts";
+import { Failure, reason } from "../../shared/failure.ts";
 import { within } from "../../shared/runtime/deadline.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Query } from "../store/store.ts";
@@ -27,7 +27,10 @@ export interface Found {
 export interface Confirmations extends Withdrawals {
   /** Waits until a worker serves the circuit as found. One that is late is taken back, unless it served before. */
   wait(found: Found, requestId: string | null): Promise<Confirmation>;
-  /** Resolves when the circuits' workers do as these rows say, a second later at the latest: who is late does so soon. */
+  /**
+   * Resolves when the circuits' workers do as these rows say, a second later at the latest: who is late does so soon. Never
+   * rejects.
+   */
   applied(rows: readonly store.CircuitRow[]): Promise<void>;
 }
 
@@ -86,10 +89,18 @@ export function createConfirmations(
   }
 
   async function applied(rows: readonly store.CircuitRow[]): Promise<void> {
-    const awaited = rows.length === 0 ? [] : await database.read((q) => rows.filter(answersTo(q)));
-    if (awaited.length === 0) return;
-    const end = performance.now() + SETTLE_MS;
-    await within(SETTLE_MS, Promise.all(awaited.map((row) => follow(row, end))));
+    if (rows.length === 0) return;
+    try {
+      const awaited = await database.read((q) => rows.filter(answersTo(q)));
+      const end = performance.now() + SETTLE_MS;
+      await within(SETTLE_MS, Promise.all(awaited.map((row) => follow(row, end))));
+    } catch (error) {
+      // It is done already; only the certainty is missing.
+      log.warn(
+        { circuits: rows.length, reason: reason(error) },
+        "cannot find out whether workers have applied a change",
+      );
+    }
   }
 
   /** Resolves when the worker does as this row says, or as a newer one that another call has made of it. */

@@ -2,10 +2,13 @@
 import { Failure } from "../../shared/failure.ts";
 import { operations } from "../../shared/protocol/operations.ts";
 import type { BulkBody, CreatedItem } from "../../shared/protocol/schema/endpoint.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { route, type Route } from "../http/routes.ts";
 import * as items from "./items.ts";
 import type { RouteService } from "./routes.ts";
-import type { EndpointService, Synced } from "./service.ts";
+import type { Synced } from "./served.ts";
+import type { EndpointService } from "./service.ts";
 import type { EndpointTokens } from "./token.ts";
 
 export interface EndpointServices {
@@ -14,13 +17,14 @@ export interface EndpointServices {
   tokens: EndpointTokens;
 }
 
-export function endpointRoutes(services: EndpointServices): Route[] {
-  return [...routesOfMany(services), ...routesOfOne(services)];
+/** `log` is told of what nobody expected of one entry of many: the call itself is answered as a success. */
+export function endpointRoutes(services: EndpointServices, log: Log): Route[] {
+  return [...routesOfMany(services, log), ...routesOfOne(services)];
 }
 
 // --- internal ---
 
-function routesOfMany({ endpoints, routes }: EndpointServices): Route[] {
+function routesOfMany({ endpoints, routes }: EndpointServices, log: Log): Route[] {
   return [
     route(
       operations.syncEndpoints,
@@ -35,7 +39,13 @@ function routesOfMany({ endpoints, routes }: EndpointServices): Route[] {
       async ({ body, requestId }) => {
         const validated = items.validateEndpoints(renamed(body));
         const outcomes = await endpoints.sync(validated, requestId);
-        return { endpoints: outcomes.map((outcome, at) => created(validated[at]?.id ?? "", outcome)) };
+        return {
+          endpoints: outcomes.map((outcome, at) => {
+            const id = validated[at]?.id ?? "";
+            reportUnexpected(log, id, outcome);
+            return created(id, outcome);
+          }),
+        };
       },
     ),
     route(
@@ -158,6 +168,12 @@ function renamed({ endpoints }: BulkBody): BulkBody {
       deployment_id: one.deployment_id === undefined ? one.endpoint_id : one.deployment_id,
     })),
   };
+}
+
+/** What is expected is told to the caller alone. */
+function reportUnexpected(log: Log, endpoint: string, outcome: Synced | Failure): void {
+  const failure = outcome instanceof Failure ? outcome : outcome.failure;
+  if (failure?.kind === "internal-server-error") reportFailure(log, failure, { endpoint }, "entry");
 }
 
 function created(id: string, outcome: Synced | Failure): CreatedItem {

@@ -6,8 +6,8 @@ import { Failure, notFound } from "../../shared/failure.ts";
 import type { EndpointRequest } from "../../shared/protocol/schema/endpoint.ts";
 import { healthCheckOf, type HealthCheckSpec } from "../../shared/protocol/schema/health-check.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
-import { fits, mustFind, notResponding, type Found, type Confirmations } from "../delivery/confirm.ts";
-import { circuitOfEndpoint, getCircuit } from "../store/circuit-queries.ts";
+import { fits, mustFind, notResponding, type Confirmations, type Found } from "../delivery/confirm.ts";
+import { circuitOfEndpoint } from "../store/circuit-queries.ts";
 import { createCircuit, type Purpose } from "../circuits/create.ts";
 import { mustLeave } from "../circuits/refusals.ts";
 import * as circuits from "../store/circuits.ts";
@@ -20,17 +20,7 @@ import { blockedAt } from "../store/blocked-ports.ts";
 import type { Validated } from "./items.ts";
 import { chooseSlot, chooseSlotOrNull } from "./choose-slot.ts";
 import { planEndpoint, type Facts, type Stay } from "./plan.ts";
-import { endpointUrl } from "./url.ts";
-
-export interface Synced {
-  url: string;
-  healthCheckEnabled: boolean;
-  /** Set where the endpoint is there and something is wrong all the same. */
-  failure?: Failure | undefined;
-}
-
-/** What became of an entry. */
-export type Outcome<T> = T | Failure;
+import { createFollower, type FoundEndpoint, type Outcome, type Synced } from "./served.ts";
 
 export interface EndpointService {
   /** Makes each endpoint's circuit, or brings it up to date. Gives the outcomes in order; nothing is left of a failed one. */
@@ -49,15 +39,6 @@ interface Services {
   observation: Pick<Observation, "since">;
 }
 
-const AGAIN_MS = 20;
-
-interface FoundEndpoint extends Found {
-  /** Its worker is away for a while and may come back: there is nobody to wait for. */
-  absent: boolean;
-  /** It can't work where it is, nor be anywhere else. */
-  failure?: Failure;
-}
-
 interface Entry {
   id: string;
   item: EndpointRequest;
@@ -65,11 +46,16 @@ interface Entry {
   again?: boolean;
 }
 
-export function createEndpointService(
-  { config, database, newId, log }: Deps,
-  { commit, acknowledgements, confirmations, observation }: Services,
-): EndpointService {
+export function createEndpointService(deps: Deps, services: Services): EndpointService {
+  const { config, newId } = deps;
+  const { commit, acknowledgements, confirmations, observation } = services;
   const { circuit_ack_timeout: ackTimeout, endpoint_relocation_timeout: relocation } = config.proxy_coordinator;
+
+  const followed = createFollower(deps, services, (tx, one) =>
+    circuitOfEndpoint(tx, one.id) === undefined
+      ? null
+      : tryOne(tx, new SlotChooser(tx, newId), { ...one, again: true }),
+  );
 
   async function sync(
     items: readonly Validated<EndpointRequest>[],
@@ -80,7 +66,7 @@ export function createEndpointService(
       const chooser = new SlotChooser(tx, newId);
       return items.map((one) => ("item" in one ? tryOne(tx, chooser, one) : refused(tx, one)));
     });
-    return Promise.all(items.map((one, at) => follow(one, found[at], requestId, end)));
+    return Promise.all(items.map((one, at) => followed(one, found[at] ?? notResponding(), { requestId, end })));
   }
 
   /** Nothing is written for one that fails, so that the others go on. */
@@ -91,39 +77,6 @@ export function createEndpointService(
       if (error instanceof Failure) return error;
       throw error;
     }
-  }
-
-  /** Waits until it is served. What another request changes meanwhile is looked up anew, as in apps/service.ts. */
-  async function follow(
-    one: Validated<EndpointRequest>,
-    first: Outcome<FoundEndpoint> | undefined,
-    requestId: string | null,
-    end: number,
-  ): Promise<Outcome<Synced>> {
-    for (let found: Outcome<FoundEndpoint> = first ?? notResponding(); ;) {
-      const outcome = await settle(found, requestId);
-      if (outcome !== "superseded" && outcome !== "refused") return outcome;
-      if ("failure" in one) return one.failure;
-      // Events and other requests have their turn before the next try, and the other nodes of a worker of which one refuses.
-      await Bun.sleep(outcome === "refused" ? AGAIN_MS : 0);
-      const { result: next } = await commit(requestId, (tx) =>
-        circuitOfEndpoint(tx, one.id) === undefined
-          ? null
-          : tryOne(tx, new SlotChooser(tx, newId), { ...one, again: true }),
-      );
-      // Its worker can't serve it, and there is no other place: nothing is left of it.
-      if (next instanceof Failure && !(found instanceof Failure)) await confirmations.takeBack(found.row, requestId);
-      // Whoever deletes has the last word: it was there, and is not made again.
-      if (next === null) return found instanceof Failure ? found : answerOf(found);
-      found = next;
-      if (performance.now() <= end || isServed(found)) continue;
-      if (outcome === "refused" && !(found instanceof Failure)) await confirmations.takeBack(found.row, requestId);
-      return notResponding();
-    }
-  }
-
-  function isServed(found: Outcome<FoundEndpoint>): boolean {
-    return found instanceof Failure || isSettled(found) || acknowledgements.has(found.row);
   }
 
   function findOrCreate(tx: Tx, chooser: SlotChooser, { id, item, again }: Entry): FoundEndpoint {
@@ -180,23 +133,6 @@ export function createEndpointService(
     return wholly !== null && at - wholly > relocation * 1000;
   }
 
-  async function settle(
-    found: Outcome<FoundEndpoint>,
-    requestId: string | null,
-  ): Promise<Outcome<Synced> | "superseded" | "refused"> {
-    if (found instanceof Failure) return found;
-    const { row, worker, reuse, failure } = found;
-    const outcome = isSettled(found) ? "served" : await confirmations.wait(found, requestId);
-    if (outcome === "superseded" || outcome === "refused") return outcome;
-    const isLate = outcome === "late";
-    if (isLate && (await database.read((q) => getCircuit(q, row.id))) === undefined) return notResponding();
-    const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
-    if (!reuse) log.info({ ...about, endpoint: row.endpointId, app: row.app }, "endpoint created");
-    // Late, and not taken back because it has served: it is there.
-    const fault = isLate ? notResponding() : failure;
-    return { ...answerOf(found), failure: fault };
-  }
-
   return {
     sync,
     async remove(ids, requestId) {
@@ -224,20 +160,11 @@ function foundAt(q: Query, row: circuits.CircuitRow, state: Found["state"]): Fou
   return { row, worker: mustFind(q, row.workerId), reuse: true, state, absent: false };
 }
 
-/** It serves again when its worker is back, or not at all: there is nobody to wait for. */
-function isSettled({ absent, failure }: FoundEndpoint): boolean {
-  return absent || failure !== undefined;
-}
-
 /** An entry that can't be read: its endpoint stays as it is, and is told of. */
 function refused(q: Query, { id, failure }: { id: string; failure: Failure }): Outcome<FoundEndpoint> {
   const row = circuitOfEndpoint(q, id);
   if (row === undefined) return failure;
   return { ...foundAt(q, row, "as before"), failure };
-}
-
-function answerOf({ row, worker }: FoundEndpoint): Synced {
-  return { url: endpointUrl(row, worker), healthCheckEnabled: row.healthCheck !== null };
 }
 
 function lostItsSlot(): Failure {

@@ -1,16 +1,18 @@
 /**
  * The one log line of a failure, in both services. An error that nobody expected is told at `error` with its cause and stack,
  * because the page that a person sees says that the log has the details; what went wrong elsewhere is a warning, a refusal
- * is information. Called where a failure becomes an answer (coordinator/http/errors.ts, worker/core, worker/api).
+ * is information. Called where a failure becomes an answer (coordinator/http/errors.ts, worker/core, worker/api), or the answer
+ * of one entry of many (coordinator/endpoints/api.ts).
  */
 import { reason, type Failure } from "../failure.ts";
 import { redactUrl, type Log } from "./log.ts";
 
-/** What a failure's line says beside the failure: of the request or connection that it ended. */
+/** What a failure's line says beside the failure: of the request, of the entry of one, or of the connection that it ended. */
 export interface FailureContext {
   /** Also on the page, for who asks an administrator. */
   error_id?: string;
   circuit?: string | undefined;
+  endpoint?: string;
   method?: string;
   /** Path and query as they were sent; secrets are hidden here. */
   url?: string;
@@ -24,7 +26,7 @@ export function reportFailure(
   log: Log,
   failure: Failure,
   { url, ...about }: FailureContext,
-  what: "request" | "connection" = "request",
+  what: "request" | "entry" | "connection" = "request",
 ): void {
   const { httpStatus: status, kind, cause, message } = failure;
   const line = {

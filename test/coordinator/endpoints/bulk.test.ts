@@ -1,7 +1,9 @@
 /** `POST` and `DELETE /v2/endpoints/bulk`: many endpoints in one call, one transaction and one event a worker. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
 import { request as httpRequest } from "node:http";
 import { API_SECRET } from "../../support/manager.ts";
+import { holdLock, type Lock } from "../../support/lock.ts";
 import { newIds, refusal, service, startStage, type Stage } from "../../support/model-service.ts";
 import { until } from "../../support/until.ts";
 
@@ -133,6 +135,71 @@ describe("creating many", () => {
     expect(answers).toEqual([failed(A), isDone(B, "http://b.example:30000/"), failed(C)]);
     expect((await circuits()).map(({ endpoint_id: id }) => id)).toEqual([B]);
     expect((await stage.client.getWorker({ worker_id: silent.id })).occupied_slots).toBe(0);
+  });
+
+  /** Two workers, of which one does not acknowledge: A goes to that one, B to the other. */
+  async function makeBoth(settings: Parameters<typeof startStage>[0], spoil: () => Promise<void>) {
+    await stage.stop();
+    stage = await startStage({ coordinator: { circuit_ack_timeout: 1 }, ...settings });
+    (await stage.worker({ authority: "a" })).answers = false;
+    await stage.worker({ authority: "b", hostname: "b.example" });
+    const call = send("POST", "bulk", [entry(A), entry(B)]);
+    await until(async () => (await circuits()).length === 2);
+    await spoil();
+    return call;
+  }
+
+  test("fails one that can't be taken back, for which the database is locked by then, and answers the others", async () => {
+    const locks: Lock[] = [];
+    const { status, entries } = await makeBoth({ patience: 200 }, async () => {
+      locks.push(await holdLock(stage.database));
+    });
+    stage.defer(() => locks[0]?.release());
+    const error = "The database is locked by another process; try again";
+    expect([status, entries]).toEqual([
+      200,
+      [{ ...isDone(A, ""), url: null, success: false, error }, isDone(B, "http://b.example:30000/")],
+    ]);
+    await locks[0]?.release();
+    await until(async () => (await circuits()).length === 1);
+    expect((await circuits()).map(({ endpoint_id: id }) => id)).toEqual([B]);
+    expect(stage.lines.filter(({ msg }) => msg === "entry failed")).toEqual([]);
+  });
+
+  test("fails one that ends in an unexpected error, which is logged with its endpoint, and answers the others", async () => {
+    const { status, entries } = await makeBoth({}, async () => {
+      using sqlite = new Database(stage.database);
+      sqlite.run("UPDATE circuits SET envs = '{' WHERE endpoint_id = ?", [A]);
+    });
+    const error = "Unexpected error; the log has its details";
+    expect([status, entries]).toEqual([
+      200,
+      [{ ...isDone(A, ""), url: null, success: false, error }, isDone(B, "http://b.example:30000/")],
+    ]);
+    const failed = stage.lines.filter(({ msg }) => msg === "entry failed");
+    expect(failed).toEqual([
+      expect.objectContaining({
+        level: 50,
+        endpoint: A,
+        reason: error,
+        cause: expect.stringContaining("JSON") as string,
+      }),
+    ]);
+  });
+
+  test("leaves nothing of one that its worker refuses and that can't be moved for an unexpected error", async () => {
+    const mine = await stage.worker({ authority: "w" });
+    mine.answers = false;
+    const call = send("POST", "bulk", [entry(A)]);
+    await until(async () => (await circuits()).length === 1);
+    {
+      using sqlite = new Database(stage.database);
+      sqlite.run("CREATE TRIGGER stays BEFORE UPDATE OF port ON circuits BEGIN SELECT RAISE(FAIL, 'it stays'); END");
+    }
+    await stage.client.heartbeat({ worker_id: mine.id, body: { node_id: "n1", blocked_ports: [30_000] } });
+    const error = "Unexpected error; the log has its details";
+    expect((await call).entries).toEqual([{ ...isDone(A, ""), url: null, success: false, error }]);
+    expect(await circuits()).toEqual([]);
   });
 
   test("gives the same URLs again to a caller that lost the answer", async () => {

@@ -1,5 +1,6 @@
 /** How kernels of a model service are probed: `PUT /v2/endpoints/{id}/health-check`, and `health_check` of the other calls. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { Database } from "bun:sqlite";
 import type { HealthCheckSpec } from "../../../shared/protocol/schema/health-check.ts";
 import { refusal, service, startStage, type Stage } from "../../support/model-service.ts";
 import { until } from "../../support/until.ts";
@@ -104,6 +105,19 @@ describe("a health check", () => {
     await put(null);
     await until(() => stage.told.length >= 3);
     expect(stage.told.map(({ payload: { revision } }) => revision)).toEqual([1, 2, 3]);
+  });
+
+  test("that is recorded is answered as such, also when it can't be found out whether its worker has applied it", async () => {
+    {
+      using sqlite = new Database(stage.database);
+      // Within the same commit, after which nothing can be read of the worker.
+      sqlite.run(
+        "CREATE TRIGGER spoils AFTER UPDATE OF health_check ON circuits BEGIN UPDATE workers SET accepted_traffics = '{'; END",
+      );
+    }
+    expect(await put({ path: "/up" })).toEqual({ success: true });
+    expect(await checkOf()).toEqual({ ...DEFAULTS, path: "/up" });
+    expect(stage.lines.filter(({ msg }) => String(msg).startsWith("cannot find out whether workers"))).toHaveLength(1);
   });
 
   test("leaves the routes and the publicity as they are", async () => {
