@@ -1,15 +1,23 @@
 /** Where browsers find this worker's circuits. */
+import { originAt } from "../shared/http/host.ts";
 import type { Circuit } from "../shared/protocol/schema/circuit.ts";
 import type { WorkerConfig } from "./config.ts";
 
-/** Scheme, host and port of a circuit, without a slash at the end. `wildcardPort` is the one that wildcard traffic listens on. */
+/**
+ * Scheme, host and port of a circuit, without a slash at the end: where a browser can go, unless an older coordinator has given
+ * it a name that can't stand under the domain. `wildcardPort` is the one that wildcard traffic listens on.
+ */
 export function circuitOrigin(circuit: Circuit, { proxy_worker: worker }: WorkerConfig, wildcardPort: number): string {
   const scheme = worker.tls_advertised ? "https" : "http";
   const { port_proxy: ports, wildcard_domain: wildcard } = worker;
   if (circuit.frontend_mode === "port") {
-    return origin(scheme, ports.advertised_host ?? ports.bind_host, circuit.port ?? 0);
+    return originAt(scheme, ports.advertised_host ?? ports.bind_host, circuit.port ?? 0);
   }
-  return origin(scheme, `${circuit.subdomain ?? ""}${wildcard.domain ?? ""}`, wildcard.advertised_port ?? wildcardPort);
+  return originAt(
+    scheme,
+    `${circuit.subdomain ?? ""}${wildcard.domain ?? ""}`,
+    wildcard.advertised_port ?? wildcardPort,
+  );
 }
 
 /** The same, reckoned once for each state of a circuit: where it is the scheme's own port, every request asks. */
@@ -29,10 +37,4 @@ export function bindPort(advertised: number, { proxy_worker: { port_proxy: ports
   const low = (ports.advertised_port_range ?? bound)[0];
   const port = bound[0] + (advertised - low);
   return port >= bound[0] && port <= bound[1] ? port : null;
-}
-
-// --- internal ---
-
-function origin(scheme: string, host: string, port: number): string {
-  return new URL(`${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}`).origin;
 }

@@ -3,6 +3,7 @@
  * What no worker acknowledges in time is taken back, so that nothing is left behind.
  */
 import { Failure, reason } from "../../shared/failure.ts";
+import { standsUnder } from "../../shared/http/host.ts";
 import { within } from "../../shared/runtime/deadline.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Query } from "../store/store.ts";
@@ -126,9 +127,10 @@ export function mustFind(q: Query, workerId: string): WorkerRow {
   return row;
 }
 
-/** Whether a circuit's slot is still one of its worker, which may have come back with another range or mode. */
-export function fits({ frontendMode, port }: store.CircuitRow, worker: WorkerRow): boolean {
+/** Whether a circuit's slot is still one of its worker, which may have come back with another range, mode or domain. */
+export function fits({ frontendMode, port, subdomain }: store.CircuitRow, worker: WorkerRow): boolean {
   if (frontendMode !== worker.frontendMode) return false;
+  if (subdomain !== null && !standsUnder(subdomain, worker.wildcardDomain ?? "")) return false;
   return port === null || (port >= (worker.portLow ?? 0) && port <= (worker.portHigh ?? 0));
 }
 

@@ -1,5 +1,6 @@
 /** URLs of model services: the one that a circuit has, and what an old one says about where its circuit was. Pure. */
 import { Failure } from "../../shared/failure.ts";
+import { originAt } from "../../shared/http/host.ts";
 import type { CircuitRow } from "../store/circuits.ts";
 import type { SlotRequest } from "../placement/slot.ts";
 import type { LivingWorker, WorkerRow } from "../store/workers.ts";
@@ -7,12 +8,11 @@ import type { LivingWorker, WorkerRow } from "../store/workers.ts";
 /** Where clients of a model service send their requests; ends with a slash, as the original's does. */
 export function endpointUrl(row: CircuitRow, worker: WorkerRow): string {
   const scheme = worker.tlsListen || worker.tlsAdvertised ? "https" : "http";
-  if (row.frontendMode === "wildcard") {
-    const port = worker.wildcardTrafficPort === null ? "" : `:${worker.wildcardTrafficPort}`;
-    return new URL(`${scheme}://${row.subdomain ?? ""}${worker.wildcardDomain ?? ""}${port}`).toString();
-  }
-  const host = worker.hostname.includes(":") ? `[${worker.hostname}]` : worker.hostname;
-  return new URL(`${scheme}://${host}:${row.port ?? 0}`).toString();
+  const origin =
+    row.frontendMode === "wildcard"
+      ? originAt(scheme, `${row.subdomain ?? ""}${worker.wildcardDomain ?? ""}`, worker.wildcardTrafficPort)
+      : originAt(scheme, worker.hostname, row.port);
+  return `${origin}/`;
 }
 
 /** Where a URL leads: a worker and its slot; null when no living worker that carries model services has it. */

@@ -152,7 +152,10 @@ class TakeOver {
   /** Why a circuit can't be where it was. What the original has given up since does not stand in its way. */
   #obstacle(row: CircuitRow, worker: WorkerRow): string | null {
     if (!fits(row, worker)) {
-      const slots = worker.frontendMode === "port" ? `ports ${worker.portLow}–${worker.portHigh}` : "subdomains";
+      const slots =
+        worker.frontendMode === "port"
+          ? `ports ${worker.portLow}–${worker.portHigh}`
+          : `names under ${worker.wildcardDomain}`;
       return `${row.port === null ? "subdomain" : "port"}: ${row.port ?? row.subdomain} is no slot of worker ${worker.authority}, which has ${slots}`;
     }
     const holder = this.#free(circuitAt(this.#tx, row));

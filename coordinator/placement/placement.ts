@@ -21,7 +21,7 @@ export interface PlacementRequest {
  * Chooses a worker. Throws `appproxy/worker-not-available` when none fits, and `appproxy/port-not-available`
  * when a port is wanted that no fitting worker has.
  */
-export function place(candidates: readonly Candidate[], wish: PlacementRequest): Candidate {
+export function place<C extends Candidate>(candidates: readonly C[], wish: PlacementRequest): C {
   const protocol = placementProtocol(wish.protocol);
   const speaking = candidates.filter(
     (one) => one.status === "ALIVE" && one.protocol === protocol && one.acceptedTraffics.includes(wish.mode),
@@ -41,14 +41,14 @@ export function place(candidates: readonly Candidate[], wish: PlacementRequest):
 // --- internal ---
 
 /** A worker whose filter matches takes precedence over all others; one that takes only filtered apps gets no other. */
-function byFilters(workers: Candidate[], facts: PlacementRequest["facts"]): Candidate[] {
+function byFilters<C extends Candidate>(workers: C[], facts: PlacementRequest["facts"]): C[] {
   const known: Record<string, string | undefined> = facts;
   const named = workers.filter((one) => one.filters.some(({ key, value }) => known[key] === value));
   return named.length > 0 ? named : workers.filter((one) => !one.filteredAppsOnly);
 }
 
 /** A worker that has the port free, else one that has it at all: its slot's owner then answers 409. */
-function placeAtPort(workers: Candidate[], port: number, isFree: PlacementRequest["portIsFree"]): Candidate {
+function placeAtPort<C extends Candidate>(workers: C[], port: number, isFree: PlacementRequest["portIsFree"]): C {
   const inRange = workers
     .filter(({ portLow, portHigh }) => portLow !== null && portHigh !== null && portLow <= port && port <= portHigh)
     .toSorted(byMostFree);

@@ -1,12 +1,12 @@
 /** Which worker and which slot a new circuit gets. Runs inside the transaction that takes the slot. */
 import { Failure } from "../../shared/failure.ts";
+import { standsUnder } from "../../shared/http/host.ts";
 import type { FrontendMode } from "../../shared/protocol/schema/circuit.ts";
 import { isSetAside, oldestFreePort, ripestPort, setAside } from "../store/occupants.ts";
 import { isFreePort, subdomainTaken } from "../store/circuits.ts";
 import { generatedLabel, toLabel, variantOf } from "./subdomain.ts";
 import type { Tx } from "../store/store.ts";
 import { place, type PlacementRequest } from "./placement.ts";
-import type { Candidate } from "../store/workers.ts";
 import { blockedAt } from "../store/blocked-ports.ts";
 import * as workers from "../store/workers.ts";
 
@@ -54,7 +54,7 @@ export class SlotChooser {
   }
 
   /** A slot of this worker. Throws as `choose`. */
-  chooseAt(worker: Candidate, wish: At): ChosenSlot {
+  chooseAt(worker: workers.LivingWorker, wish: At): ChosenSlot {
     const base = { workerId: worker.id, authority: worker.authority, frontendMode: worker.frontendMode };
     const slot =
       worker.frontendMode === "wildcard"
@@ -66,7 +66,7 @@ export class SlotChooser {
   }
 
   /** Ports that are kept from this person come last, and those of any worker after all others of all workers. */
-  #place(wish: SlotRequest): Candidate {
+  #place(wish: SlotRequest): workers.LivingWorker {
     const kept = setAside(this.#tx, wish.userId, this.#now);
     const among = (isLastResort: boolean) =>
       place(this.candidates, {
@@ -97,9 +97,11 @@ export class SlotChooser {
     return blockedAt(this.#tx, workerId, port, this.#now).wholly !== null;
   }
 
-  #subdomain(worker: Candidate, { subdomain: wanted, isLabel, userId }: At): string {
+  #subdomain(worker: workers.LivingWorker, { subdomain: wanted, isLabel, userId }: At): string {
     const hex = () => this.#newId().replaceAll("-", "").slice(0, 8);
-    const label = isLabel === true ? wanted : toLabel(wanted);
+    const wish = isLabel === true ? wanted : toLabel(wanted);
+    // Not every label can stand under every domain. One of which nothing is left gets another name, too.
+    const label = wish !== null && standsUnder(wish, worker.wildcardDomain ?? "") ? wish : null;
     let name = label ?? generatedLabel(hex);
     const isOthers = () =>
       subdomainTaken(this.#tx, worker.id, name) ||
@@ -108,7 +110,7 @@ export class SlotChooser {
     return name;
   }
 
-  #port(worker: Candidate, { port: wanted, userId }: At): number {
+  #port(worker: workers.LivingWorker, { port: wanted, userId }: At): number {
     if (wanted !== null) {
       // First: a circuit that was refused there still holds it.
       if (this.#isClosed(worker.id, wanted))

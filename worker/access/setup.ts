@@ -123,8 +123,9 @@ function openHttp(entry: Entry, visit: Visit, deps: SetupDeps): Response {
   const onward = `${origin}${ENTER_PATH}?t=${ticket}`;
   const lines = cookieLines(circuit, uid, header("cookie"), deps.admission);
   // Another user's service worker, of which nobody knows, may answer the navigation itself. Service workers are only where
-  // browsers say how they ask.
-  if (!mayHold || header("sec-fetch-mode") !== "navigate") return goTo(onward, lines);
+  // browsers say how they ask, and at no name to which they can't go.
+  const isThere = mayHold && URL.canParse(origin);
+  if (!isThere || header("sec-fetch-mode") !== "navigate") return goTo(onward, lines);
   const language = languageOf(header("accept-language"));
   const { status, headers, body } = clearingFromOutside(onward, [...PRIVATE_HEADERS, ...lines], language);
   return new Response(body, { status, headers });
@@ -163,8 +164,11 @@ async function tcpSetup(entry: Entry, token: string, address: string, deps: Setu
   checkAddress(entry, address);
   await deps.allowlist.note(circuit.id, address);
   // An origin is without its port where that is the scheme's own.
-  const { hostname } = new URL(deps.origin(entry));
-  const gateway = encodeURIComponent(`tcp://${hostname}:${circuit.port ?? 0}`);
+  const host = deps
+    .origin(entry)
+    .replace(/^https?:\/\//, "")
+    .replace(/:\d+$/, "");
+  const gateway = encodeURIComponent(`tcp://${host}:${circuit.port ?? 0}`);
   return `${CLIENT_APP}?directTCP=true&auth=${token}&proto=${circuit.protocol}&gateway=${gateway}`;
 }
 

@@ -64,6 +64,18 @@ const open = async (
   return manager.auth(conf.token, conf.sessionId, wish);
 };
 
+test("a wanted name that can't stand under the worker's domain becomes a generated one, as one of which nothing is left", async () => {
+  await worker({ authority: "w", frontend_mode: "wildcard", wildcard_domain: ".2apps.example.com", port_range: null });
+  for (const subdomain of ["שלום", "العربية", "!!!"]) {
+    const { status, body } = await open({ subdomain });
+    expect(status).toBe(200);
+    const circuit = await manager.api("GET", `/api/circuit/${String(body["circuit_id"])}`);
+    expect(circuit.body["subdomain"]).toMatch(/^app-[0-9a-f]{8}$/);
+  }
+  expect((await open({ subdomain: "라마" })).status).toBe(200);
+  expect((await circuits()).map((one) => one["subdomain"])).toContain("xn--oi2bp7b");
+});
+
 describe("reuse", () => {
   const session = "aaaaaaaa-0000-4000-8000-000000000001";
 

@@ -1,11 +1,14 @@
 /** Where the circuit of a new model service goes: worker, slot and the URL that follows from them. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import type { EndpointRequest } from "../../../shared/protocol/schema/endpoint.ts";
+import { portRegistration } from "../../support/rows.ts";
 import { OWNER, refusal, service, startStage, type Registration, type Stage } from "../../support/model-service.ts";
 
 const ID = "0e000000-0000-4000-8000-00000000000a";
 const PROJECT = "9a000000-0000-4000-8000-00000000000b";
 const WILD = { authority: "wild", frontend_mode: "wildcard", wildcard_domain: ".apps.example", port_range: null };
+/** What a worker says of itself beside that. */
+const OURS = portRegistration("", { node_id: "n1", accepted_traffics: ["interactive", "inference"] });
 
 let stage: Stage;
 
@@ -41,6 +44,8 @@ describe("its URL at a worker", () => {
     ["with a wildcard domain and TLS", { ...WILD, tls_listen: true }, "https://llama.apps.example/"],
     ["with a wildcard domain, TLS and its default port", { ...WILD, tls_advertised: true, wildcard_traffic_port: 443 }, "https://llama.apps.example/"],
     ["with a wildcard domain, TLS and another port", { ...WILD, tls_advertised: true, wildcard_traffic_port: 8443 }, "https://llama.apps.example:8443/"],
+    ["with a host name beyond ASCII", { hostname: "앱.example" }, "http://xn--rf5b.example:30000/"],
+    ["with a wildcard domain beyond ASCII", { ...WILD, wildcard_domain: ".앱.example" }, "http://llama.xn--rf5b.example/"],
   ])("%s", async (_what, registration, url) => {
     await worker({ authority: "w", ...registration });
     expect(await urlOf(service())).toBe(url);
@@ -86,6 +91,46 @@ describe("a wanted slot", () => {
     await urlOf(service());
     expect(await urlOf(service())).toMatch(/^http:\/\/llama-[0-9a-f]{8}\.apps\.example\/$/);
     expect(await urlOf(service({ service_name: "!!!" }))).toMatch(/^http:\/\/app-[0-9a-f]{8}\.apps\.example\/$/);
+  });
+});
+
+/** A name from right to left makes the whole host name one in which no label may begin with a digit (RFC 5893 §2). */
+describe("a name that can't stand under the worker's domain", () => {
+  const generated = (domain: string) => new RegExp(`^http://app-[0-9a-f]{8}${domain.replaceAll(".", "\\.")}/$`);
+
+  test.each([
+    ["from right to left under one that begins with a digit", "שלום", ".2apps.example", ".2apps.example"],
+    ["in Arabic under one with a number", "العربية", ".a.7.example", ".a.7.example"],
+    ["that begins with a digit under one from right to left", "7b-chat", ".שלום.example", ".xn--9dbne9b.example"],
+  ])("%s gets a generated one, and keeps it", async (_what, service_name, wildcard_domain, domain) => {
+    await worker({ ...WILD, wildcard_domain });
+    const url = await urlOf(service({ service_name }), ID);
+    expect(url).toMatch(generated(domain));
+    expect(await urlOf(service({ service_name }), ID)).toBe(url);
+    expect(await urlOf(service({ subdomain: service_name }))).toMatch(generated(domain));
+  });
+
+  test("fails none of a call", async () => {
+    await worker({ ...WILD, wildcard_domain: ".2apps.example" });
+    const entries = ["llama", "שלום"].map((service_name) => ({
+      deployment_id: crypto.randomUUID(),
+      ...service({ service_name }),
+    }));
+    const { endpoints } = await stage.client.syncEndpoints({ body: { endpoints: entries } });
+    expect(endpoints.map(({ success, url }) => [success, url])).toEqual([
+      [true, "http://llama.2apps.example/"],
+      [true, expect.stringMatching(generated(".2apps.example"))],
+    ]);
+  });
+
+  test("since that has another is left for one that can", async () => {
+    const authority = `wild${made++}`;
+    await stage.worker({ ...WILD, authority });
+    const body = service({ service_name: "שלום" });
+    expect(await urlOf(body, ID)).toBe("http://xn--9dbne9b.apps.example/");
+    const renewed = { ...OURS, ...WILD, authority, wildcard_domain: ".2apps.example" };
+    expect((await stage.manager.api("PUT", "/api/worker", renewed)).status).toBe(200);
+    expect(await urlOf(body, ID)).toMatch(generated(".2apps.example"));
   });
 });
 
