@@ -1,6 +1,7 @@
 /** The coordinator's address: opened, and as others are told of it. */
 import { readFileSync } from "node:fs";
 import type { Elysia } from "elysia";
+import { asciiHost } from "../../shared/http/host.ts";
 import { hostPort, type Address } from "../../shared/values.ts";
 import type { Deps } from "../deps.ts";
 
@@ -28,5 +29,6 @@ export function listen(app: Elysia, { config }: Deps): Address {
 
 /** The base URL under which others reach it. */
 export function advertised(settings: Deps["config"]["proxy_coordinator"], address: Address): string {
-  return `${settings.tls_advertised ? "https" : "http"}://${hostPort(settings.advertised_addr ?? address)}`;
+  const { host, port } = settings.advertised_addr ?? address;
+  return `${settings.tls_advertised ? "https" : "http"}://${asciiHost(host)}:${port}`;
 }

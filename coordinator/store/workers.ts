@@ -1,5 +1,6 @@
 /** SQL of workers, their filters and free ports. */
 import { and, asc, count, eq, gt, or, sql } from "drizzle-orm";
+import { asciiHost } from "../../shared/http/host.ts";
 import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
 import type { AppMode, FrontendMode } from "../../shared/protocol/schema/circuit.ts";
 import type { AppFilter, Worker, WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
@@ -174,8 +175,7 @@ export function circuitCounts(q: Query): Map<string, number> {
 
 /** Where browsers and operators reach a worker's own API. */
 export function apiUrl(worker: WorkerRow): string {
-  const host = worker.hostname.includes(":") ? `[${worker.hostname}]` : worker.hostname;
-  return `${worker.tlsAdvertised || worker.tlsListen ? "https" : "http"}://${host}:${worker.apiPort}`;
+  return `${worker.tlsAdvertised || worker.tlsListen ? "https" : "http"}://${asciiHost(worker.hostname)}:${worker.apiPort}`;
 }
 
 /** Workers by id or authority; all when no name is given. */

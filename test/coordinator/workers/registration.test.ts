@@ -1,5 +1,6 @@
 /** Which hosts and domains a worker may register with: those of which URLs can be made that everybody takes. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { advertised } from "../../../coordinator/http/server.ts";
 import { newKernel } from "../../support/manager.ts";
 import { service, startStage, type Stage } from "../../support/model-service.ts";
 import { portRegistration } from "../../support/rows.ts";
@@ -51,4 +52,32 @@ test.each<[string, Record<string, unknown>, string]>([
   const { endpoint } = await stage.client.syncEndpoint({ endpoint_id: crypto.randomUUID(), body: service() });
   expect(endpoint).toStartWith(origin);
   await stage.clear();
+});
+
+test.each(["앱.example", "bücher.example"])("of the host %s nothing but ASCII is told", async (hostname) => {
+  const ascii = new URL(`http://${hostname}`).host;
+  await stage.worker({ authority: "w", hostname });
+  const { token, sessionId } = await stage.manager.conf(newKernel());
+  const query = new URLSearchParams({ app: "jupyter", protocol: "http", token, session_id: sessionId });
+  const path = `/v2/proxy/auth?${query.toString()}`;
+  const redirected = await stage.manager.call("GET", path, undefined, { Accept: "text/html" });
+  expect([redirected.status, redirected.headers.get("location")?.split("?")[0]]).toEqual([
+    302,
+    `http://${ascii}:5050/setup`,
+  ]);
+  const { redirect_url: url } = (await stage.manager.auth(token, sessionId)).body;
+  expect(String(url)).toStartWith(`http://${ascii}:5050/setup?`);
+  const { body } = await stage.manager.api("GET", "/v1/api/worker");
+  expect(JSON.stringify(body)).toContain(`"http://${ascii}:5050"`);
+  expect((await stage.client.listCircuits({ query: { limit: 1000 } })).circuits).toHaveLength(1);
+  await stage.clear();
+});
+
+test.each([
+  ["앱.example", "http://xn--rf5b.example:10200"],
+  ["10.0.0.1", "http://10.0.0.1:10200"],
+  ["2001:db8::1", "http://[2001:db8::1]:10200"],
+])("a coordinator that is advertised as %s tells %s", (host, url) => {
+  const settings = { tls_advertised: false, advertised_addr: { host, port: 10_200 } };
+  expect(advertised(settings as Parameters<typeof advertised>[0], { host: "", port: 0 })).toBe(url);
 });
