@@ -103,6 +103,8 @@ interface FailureDetail {
   /** Names the thing that was not found. */
   object?: string;
   cause?: unknown;
+  /** Of a 405: the methods that the path has (RFC 9110 §15.5.6). */
+  allow?: readonly string[];
 }
 
 const TYPE_PREFIX = "https://api.backend.ai/probs/";
@@ -140,6 +142,11 @@ export class Failure extends Error {
 /** The failure for an object that is not there; `what` reads like "circuit". */
 export function notFound(what: string): Failure {
   return new Failure("object-not-found", { object: what });
+}
+
+/** The failure for a method that a path does not have; `allow` are those that it has. */
+export function methodNotAllowed(allow: readonly string[], msg?: string): Failure {
+  return new Failure("method-not-allowed", { allow, ...(msg === undefined ? {} : { msg }) });
 }
 
 /** The failure that a thrown value stands for: itself, or an error of ours that the log tells in full. */

@@ -1,6 +1,6 @@
 /** Routes that a person's client calls with a token of `/v2/conf`. */
 import { originOf } from "../../shared/http/home.ts";
-import { listsJson } from "../../shared/http/page.ts";
+import { listsHtml, listsJson } from "../../shared/http/page.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { operations } from "../../shared/protocol/operations.ts";
 import type { ProxyAnswer } from "../../shared/protocol/schema/api.ts";
@@ -48,7 +48,7 @@ export function proxyRoutes(proxy: ProxyService, baseUrl: () => string): Route[]
       },
       async ({ body, request, requestId }) => {
         const opened = await proxy.open(body, requestId, siteOf(request.headers));
-        return /\btext\/html\b/i.test(request.headers.get("accept") ?? "") ? redirect(opened) : toAnswer(opened);
+        return listsHtml(request.headers.get("accept")) ? redirect(opened) : toAnswer(opened);
       },
     ),
     route(

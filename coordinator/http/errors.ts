@@ -4,30 +4,13 @@
  */
 import type { Elysia } from "elysia";
 import { ValidationError } from "elysia";
-import { Failure, toFailure } from "../../shared/failure.ts";
+import { Failure, methodNotAllowed, toFailure } from "../../shared/failure.ts";
 import { failureAnswer, wantsPage } from "../../shared/http/page.ts";
 import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { readerOf } from "../../shared/pages/reader.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { describeFaults } from "./validation.ts";
-
-/** The failure that a thrown value stands for here. `hasPath` says whether the path exists under another method. */
-export function failureOf(error: unknown, code: string | number, hasPath: () => boolean): Failure {
-  if (error instanceof Failure) return error;
-  // Elysia wraps what a body parser throws.
-  if (error instanceof Error && error.cause instanceof Failure) return error.cause;
-  if (code === "NOT_FOUND") return new Failure(hasPath() ? "method-not-allowed" : "url-not-found");
-  if (error instanceof ValidationError && error.type !== "response") {
-    const faults = describeFaults(error);
-    return new Failure("invalid-api-params", {
-      msg: faults.map((fault) => fault.text).join("; "),
-      data: { fields: faults.map(({ text: _text, ...rest }) => rest) },
-    });
-  }
-  if (code === "PARSE") return new Failure("invalid-api-params", { msg: "body: cannot be read", cause: error });
-  return toFailure(error);
-}
 
 /** The answer to a failed request. */
 export function answerFailure(
@@ -36,7 +19,7 @@ export function answerFailure(
   failed: { error: unknown; code: string | number; request: Request; path: string },
 ): Response {
   const { error, code, request, path } = failed;
-  const failure = failureOf(error, code, () => hasRoute(app, path));
+  const failure = failureOf(error, code, () => methodsOf(app, path));
   const errorId = crypto.randomUUID();
   reportFailure(log, failure, { error_id: errorId, method: request.method, url: pathAndQuery(request.url) });
   const answer = failureAnswer(
@@ -49,15 +32,39 @@ export function answerFailure(
 
 // --- internal ---
 
+/** The failure that a thrown value stands for here. `methods` gives those that the path has; none where it is unknown. */
+function failureOf(error: unknown, code: string | number, methods: () => string[]): Failure {
+  if (error instanceof Failure) return error;
+  // Elysia wraps what a body parser throws.
+  if (error instanceof Error && error.cause instanceof Failure) return error.cause;
+  if (code === "NOT_FOUND") {
+    const allow = methods();
+    return allow.length > 0 ? methodNotAllowed(allow) : new Failure("url-not-found");
+  }
+  if (error instanceof ValidationError && error.type !== "response") {
+    const faults = describeFaults(error);
+    return new Failure("invalid-api-params", {
+      msg: faults.map((fault) => fault.text).join("; "),
+      data: { fields: faults.map(({ text: _text, ...rest }) => rest) },
+    });
+  }
+  if (code === "PARSE") return new Failure("invalid-api-params", { msg: "body: cannot be read", cause: error });
+  return toFailure(error);
+}
+
 /** People's browsers come nowhere else. */
 function isForPeople(path: string): boolean {
   return path.startsWith("/v2/proxy/");
 }
 
-function hasRoute(app: Elysia, path: string): boolean {
-  const asked = path.replace(/\/$/, "").split("/");
-  return app.routes.some((route) => {
+/** The methods of a path, with those that Elysia and the preflight answer for all; none where the path is unknown. */
+function methodsOf(app: Elysia, path: string): string[] {
+  const asked = path.replace(/(?<=.)\/$/, "").split("/");
+  const routes = app.routes.filter((route) => {
     const parts = route.path.split("/");
     return parts.length === asked.length && parts.every((part, at) => part.startsWith(":") || part === asked[at]);
   });
+  if (routes.length === 0) return [];
+  const own = routes.flatMap(({ method }) => (method === "GET" ? ["GET", "HEAD"] : [method]));
+  return [...new Set([...own, "OPTIONS"])];
 }

@@ -1,5 +1,6 @@
 /** Queries are texts: turns them into the types that a schema names, so that a query and a JSON body are checked alike. */
 import type { TSchema } from "@sinclair/typebox";
+import { isEverywhere } from "../../shared/compat/keys.ts";
 import { isRecord } from "../../shared/values.ts";
 import { Failure } from "../../shared/failure.ts";
 
@@ -8,7 +9,10 @@ export function readQuery(schema: TSchema, query: Record<string, unknown>): Reco
   const properties: unknown = schema["properties"];
   if (!isRecord(properties)) return query;
   return Object.fromEntries(
-    Object.entries(query).map(([name, value]) => [name, readValue(name, properties[name], value)]),
+    // As in bodies, names that every object has are nobody's.
+    Object.entries(query)
+      .filter(([name]) => !isEverywhere(name))
+      .map(([name, value]) => [name, readValue(name, properties[name], value)]),
   );
 }
 

@@ -83,10 +83,20 @@ function range(low: unknown, high: unknown): string {
   return typeof high === "number" ? ` of at most ${high}` : "";
 }
 
+/** Of formats whose names tell a caller nothing. Elysia makes texts of its own of what a query may hold. */
+const FORMATS: ReadonlyMap<string, string> = new Map([
+  ["uuid", "a UUID"],
+  ["uri", "a URL"],
+  ["boolean", "true or false"],
+  ["numeric", "a number"],
+  ["integer", "an integer"],
+  ["ObjectString", "an object"],
+  ["ArrayString", "a list"],
+]);
+
 function text(schema: Record<string, unknown>): string {
-  if (schema["format"] === "uuid") return "a UUID";
-  if (schema["format"] === "boolean") return "true or false";
-  if (typeof schema["format"] === "string") return `a ${schema["format"]}`;
+  const { format } = schema;
+  if (typeof format === "string") return FORMATS.get(format) ?? `a ${format}`;
   if (typeof schema["pattern"] === "string") return `text like ${schema["pattern"]}`;
   const length = range(schema["minLength"], schema["maxLength"]);
   return length === "" ? "text" : `text of length${length.replace(" of", "")}`;
@@ -114,6 +124,7 @@ export function shown(field: string, value: unknown): string {
   if (SECRET_NAME.test(field)) return "[hidden]";
   if (typeof value === "object" && value !== null)
     return Array.isArray(value) ? `a list of ${value.length}` : "an object";
-  const json = JSON.stringify(value);
+  // JSON has no word for a number that is too large.
+  const json = typeof value === "number" ? String(value) : JSON.stringify(value);
   return json.length > 80 ? `${json.slice(0, 80)}…` : json;
 }

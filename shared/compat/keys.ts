@@ -10,9 +10,15 @@ export function snakeKeys(value: unknown, untouched: ReadonlySet<string> = NONE)
   if (!isRecord(value) || value instanceof Date) return value;
   return Object.fromEntries(
     Object.entries(value)
-      .filter(([key]) => !(key in Object.prototype))
-      .map(([key, inner]) => [key.replaceAll("-", "_"), untouched.has(key) ? inner : snakeKeys(inner, untouched)]),
+      .map(([key, inner]) => [key.replaceAll("-", "_"), inner] as const)
+      .filter(([key]) => !isEverywhere(key))
+      .map(([key, inner]) => [key, untouched.has(key) ? inner : snakeKeys(inner, untouched)]),
   );
+}
+
+/** Whether every object has a property of that name. */
+export function isEverywhere(name: string): boolean {
+  return name in Object.prototype;
 }
 
 /** What users put into a circuit is theirs. */

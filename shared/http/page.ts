@@ -59,11 +59,13 @@ export interface About {
 
 /** Renders a failure. */
 export function failureAnswer(failure: Failure, form: "json" | "html", about: About = {}): Answer {
-  const id: [string, string][] = about.errorId === undefined ? [] : [["X-Error-Id", about.errorId]];
+  const own: [string, string][] = about.errorId === undefined ? [] : [["X-Error-Id", about.errorId]];
+  // RFC 9110 §15.5.6: a 405 says which methods there are.
+  if (failure.detail.allow !== undefined) own.push(["Allow", failure.detail.allow.join(", ")]);
   if (form === "json") {
     return {
       status: failure.httpStatus,
-      headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...id, ...CORS_HEADERS],
+      headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...own, ...CORS_HEADERS],
       body: JSON.stringify({ ...failure.problem(), ...about.more }),
     };
   }
@@ -71,7 +73,7 @@ export function failureAnswer(failure: Failure, form: "json" | "html", about: Ab
   const language = about.language ?? "en";
   return {
     status: failure.httpStatus,
-    headers: [...pageHeaders(language, about.reload), ...id, ...CORS_HEADERS],
+    headers: [...pageHeaders(language, about.reload), ...own, ...CORS_HEADERS],
     body: render({
       ...about,
       kind,

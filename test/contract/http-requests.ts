@@ -162,8 +162,10 @@ export function httpRequests(shape: Shape, stage: () => Stage): void {
       ["TRACE", "/"],
       ["CONNECT", to.host],
       ["CONNECT", "other.example:443"],
-    ] as const)
-      expect([method, (await ask(to, target, { method })).head.status]).toEqual([method, 405]);
+    ] as const) {
+      const { head } = await ask(to, target, { method });
+      expect([method, head.status, head.get("allow")]).toEqual([method, 405, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"]); // prettier-ignore
+    }
     expect(upstream.asked).toEqual([]);
   });
 

@@ -2,7 +2,7 @@
  * The second hop of letting a person in: `/_appproxy/enter?t=TICKET` on the circuit's own origin turns a one-time ticket
  * into the circuit's permit cookie. It must be there, because a cookie can be set only by the origin that it is for.
  */
-import { Failure } from "../../shared/failure.ts";
+import { Failure, methodNotAllowed } from "../../shared/failure.ts";
 import type { Answer } from "../../shared/http/page.ts";
 import { languageOf } from "../../shared/pages/language.ts";
 import { isFramed } from "../../shared/pages/reader.ts";
@@ -40,7 +40,7 @@ export async function enter(
 ): Promise<Answer> {
   const quiet = unseen(head.method, (name) => head.header(name));
   if (quiet !== null) return { status: quiet.status, headers: quietHeaders(entry, head, settings), body: "" };
-  if (head.method !== "GET") throw new Failure("method-not-allowed", `${head.method} ${ENTER_PATH}: wanted GET`);
+  if (head.method !== "GET") throw methodNotAllowed(["GET", "HEAD"], `${head.method} ${ENTER_PATH}: wanted GET`);
   const { circuit } = entry;
   const ticket = readTicket(head, circuit.id, settings);
   const isYoung = ticket !== null && ticket.exp * 1000 > settings.now();

@@ -1,7 +1,7 @@
 /** The worker's own API on its own port: setup, health, status. Circuits never come in here. */
 import { hostPort } from "../../shared/values.ts";
 import { connectivity, type Part } from "../../shared/compat/connectivity.ts";
-import { Failure, toFailure } from "../../shared/failure.ts";
+import { Failure, methodNotAllowed, toFailure } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import { CORS_HEADERS, failureAnswer, wantsPage } from "../../shared/http/page.ts";
 import { reportFailure } from "../../shared/runtime/report-failure.ts";
@@ -104,7 +104,7 @@ async function route(request: Request, peer: string, deps: ApiDeps): Promise<Res
     });
   const handler = Object.hasOwn(ROUTES, pathname) ? ROUTES[pathname] : undefined;
   if (handler === undefined) throw new Failure("url-not-found");
-  if (request.method !== "GET" && request.method !== "HEAD") throw new Failure("method-not-allowed");
+  if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed(["GET", "HEAD", "OPTIONS"]);
   return handler(deps, request, peer);
 }
 

@@ -2,7 +2,7 @@
  * The walk of a request: find the circuit, see who comes, admit, pick a route, rewrite headers.
  * Nothing reaches an app that did not come through here.
  */
-import { Failure, toFailure } from "../../shared/failure.ts";
+import { Failure, methodNotAllowed, toFailure } from "../../shared/failure.ts";
 import { redactUrl, type Log } from "../../shared/runtime/log.ts";
 import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { isHost, isTarget } from "../../shared/http/target.ts";
@@ -81,6 +81,9 @@ export function createCore(deps: DecideDeps): Core<Entry> {
 
 type Decided = Decision<Entry>;
 
+/** Of the methods that have a name in RFC 9110 and RFC 5789: which of them an app takes is its own to say. */
+const PROXIED = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
 /** `hold` lets a page that loads itself again wait for its app. Never throws, and a promise of it never rejects. */
 function decide(head: RequestHead, deps: DecideDeps, hold: Hold | null): Decided | Promise<Decided> {
   let entry: Entry | null = null;
@@ -95,7 +98,7 @@ function decide(head: RequestHead, deps: DecideDeps, hold: Hold | null): Decided
 function walk(head: RequestHead, entry: Entry | null, deps: DecideDeps, hold: Hold | null): Decided | Promise<Decided> {
   const { isReady, singleUse, admission, proxies, domain, log } = deps;
   if (head.method === "CONNECT" || head.method === "TRACE")
-    throw new Failure("method-not-allowed", `${head.method} is not proxied`);
+    throw methodNotAllowed(PROXIED, `${head.method} is not proxied`);
   // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
   if (!isHost(head.authority)) throw new Failure("generic-bad-request", "Host: wanted one host");
   if (!isTarget(head.target)) throw new Failure("generic-bad-request", "Request target: wanted printable ASCII");

@@ -76,6 +76,23 @@ test("a wanted name that can't stand under the worker's domain becomes a generat
   expect((await circuits()).map((one) => one["subdomain"])).toContain("xn--oi2bp7b");
 });
 
+describe("the answer to an opening by a body", () => {
+  test.each<[string, number, Record<string, string>]>([
+    ["is a redirect where HTML is accepted", 302, { Accept: "text/html" }],
+    ["is a redirect for a browser's form", 302, { Accept: "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" }],
+    ["is a redirect where HTML is liked as well", 302, { Accept: "application/json, TEXT/HTML;q=0.1" }],
+    ["is JSON where HTML is refused", 200, { Accept: "text/html;q=0, application/json" }],
+    ["is JSON where another type has that name in it", 200, { Accept: "application/x+text/html" }],
+    ["is JSON where anything is accepted", 200, { Accept: "*/*" }],
+    ["is JSON where nothing is said", 200, { Accept: "" }],
+  ])("%s", async (_what, status, headers) => {
+    await worker({ authority: "w" });
+    const { token, sessionId } = await manager.conf(newKernel());
+    const body = { app: "jupyter", protocol: "http", token, session_id: sessionId };
+    expect((await manager.call("POST", "/v2/proxy/auth", body, headers)).status).toBe(status);
+  }); // prettier-ignore
+});
+
 describe("reuse", () => {
   const session = "aaaaaaaa-0000-4000-8000-000000000001";
 

@@ -37,13 +37,20 @@ describe("unknown fields are ignored everywhere in the body of", () => {
   });
 });
 
-describe.each(["__proto__", "constructor", "toString"])("an unknown field that every object has is ignored", (name) => {
-  test(name, async () => {
-    const input = await plans.configure.good(stage);
-    const body = `{"${name}":{},${JSON.stringify(input.body).slice(1)}`;
-    expect((await stage.send("configure", { body })).status).toBe(200);
-  });
-});
+describe.each(["__proto__", "constructor", "toString", "--proto--", "__proto--", "--defineGetter--"])(
+  "an unknown field that every object has is ignored",
+  (name) => {
+    test.each(["{}", "1"])(`${name}: %s in a body`, async (value) => {
+      const input = await plans.configure.good(stage);
+      const body = `{"${name}":${value},${JSON.stringify(input.body).slice(1)}`;
+      expect((await stage.send("configure", { body })).status).toBe(200);
+    });
+
+    test.each(["listCircuits", "listSlots", "listWorkers"] as const)(`${name} in the query of %s`, async (call) => {
+      for (const value of ["x", ""]) expect((await stage.send(call, { query: { [name]: value } })).status).toBe(200);
+    });
+  },
+);
 
 describe("keys with hyphens are read in the body of", () => {
   test.each(withBody)("$title", async ({ name, plan }) => {

@@ -230,6 +230,14 @@ describe("/v2/proxy/auth", () => {
     expect(await recorded()).toEqual([]);
   });
 
+  test("a list where an object is wanted is told in words of ours", async () => {
+    const query = new URLSearchParams({ ...good, token, envs: "[1]" });
+    const answer = await cluster.manager.call("GET", `/v2/proxy/auth?${query.toString()}`);
+    expect(told(answer)).toBe(
+      "400 invalid-api-params: envs: wanted an object or text of length at most 65536 or null, got a list of 1",
+    );
+  });
+
   test("broken JSON and an oversized body are refused", async () => {
     expect(told(await cluster.manager.call("POST", "/v2/proxy/auth", "{"))).toStartWith(
       "400 invalid-api-params: body: wanted JSON",
@@ -427,6 +435,29 @@ describe("the worker's and the operator's calls", () => {
   ])("%s: %s %s", async (_what, method, path, body, expected) => {
     expect(told(await cluster.manager.api(method, path, body))).toStartWith(expected);
     expect(((await cluster.manager.api("GET", "/api/worker")).body["workers"] as unknown[]).length).toBe(1);
+  });
+
+  /** RFC 9110 §15.5.6. */
+  test.each([
+    ["DELETE", "/v2/conf", "POST, OPTIONS"],
+    ["DELETE", "/api/circuits", "GET, HEAD, OPTIONS"],
+    ["PUT", `/api/circuit/${SOME_ID}`, "GET, HEAD, DELETE, OPTIONS"],
+    ["GET", "/v2/endpoints/bulk", "POST, DELETE, OPTIONS"],
+    ["POST", "/", "GET, HEAD, OPTIONS"],
+    ["PUT", "/v2/proxy/auth/", "GET, HEAD, POST, OPTIONS"],
+    ["POST", "/swagger/json", "GET, HEAD, OPTIONS"],
+  ])("a 405 says which methods there are: %s %s", async (method, path, allow) => {
+    const answer = await cluster.manager.api(method, path);
+    expect([answer.status, answer.headers.get("allow")]).toEqual([405, allow]);
+  });
+
+  test("no other answer does", async () => {
+    for (const [method, path] of [
+      ["GET", "/nothing"],
+      ["GET", "/status"],
+      ["GET", "/api/circuits?limit=0"],
+    ] as const)
+      expect((await cluster.manager.api(method, path)).headers.get("allow")).toBeNull();
   });
 
   test("every call but the public ones needs the secret, whatever else is wrong with it", async () => {

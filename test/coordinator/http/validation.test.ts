@@ -35,6 +35,9 @@ describe("a schema in words", () => {
     ["text like ^[A-Za-z0-9._:-]+$", NodeId],
     ["true or false", Type.Boolean()],
     ["true or false", Type.String({ format: "boolean" })],
+    ["a URL", Type.String({ format: "uri" })],
+    ["an object or null", Type.Union([Type.String({ format: "ObjectString" }), Type.Object({}), Type.Null()])],
+    ["a list", Type.Union([Type.String({ format: "ArrayString" }), Type.Array(Type.String())])],
     ["null", Type.Null()],
     ["a list", Type.Array(Type.String())],
     ["a list from 2 to 2", Type.Array(PortNumber, { minItems: 2, maxItems: 2 })],
@@ -108,6 +111,17 @@ describe("a fault", () => {
   test("shows a long value by its beginning", () => {
     const [fault] = faults(Type.Object({ a: Type.Integer() }), { a: "x".repeat(500) });
     expect(fault?.got).toBe(`"${"x".repeat(79)}…`);
+  });
+
+  test.each([
+    ["1e309", "Infinity"],
+    ["-1e309", "-Infinity"],
+    ["1e300", "1e+300"],
+    ["null", "null"],
+  ])("tells the number %s as %s", (json, got) => {
+    expect(texts(Type.Object({ a: Type.Integer({ maximum: 5 }) }), { a: JSON.parse(json) })).toEqual([
+      `a: wanted an integer of at most 5, got ${got}`,
+    ]);
   });
 
   test("is none when all is well", () => {
