@@ -14,7 +14,7 @@ const READY_SECONDS = 60;
 export const SUPERVISE_HELP = `bun run supervise [--worker FILE] [--ready-within SECONDS] [the worker's arguments]
 
   --worker FILE             the worker's main file, looked up anew at each start; default: the one beside this
-  --ready-within SECONDS    a successor that does not serve by then is ended; default: ${READY_SECONDS}
+  --ready-within SECONDS    a new process that does not serve by then is ended; default: ${READY_SECONDS}
 
 SIGHUP starts a second worker on the same ports; when it serves, the first one leaves them to it and ends.
 SIGTERM and SIGINT end the worker and the supervisor.
