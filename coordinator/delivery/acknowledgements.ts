@@ -73,6 +73,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
   /** What the database does not know yet. */
   const unnoted = new Map<string, Acknowledged>();
   const notes = new Later({ work: note, isDue: () => unnoted.size > 0, afterMs: NOTE_AFTER_MS, retryMs: RETRY_MS });
+  let noting: Promise<boolean> | null = null;
   let stopped = false;
 
   async function note(): Promise<boolean> {
@@ -89,6 +90,13 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
       log.warn({ reason: reason(error) }, "cannot note acknowledgements; trying again");
       return false;
     }
+  }
+
+  /** Many that are acknowledged at once are noted at once. */
+  function noteTogether(): Promise<boolean> {
+    return (noting ??= Bun.sleep(0)
+      .then(note)
+      .finally(() => (noting = null)));
   }
 
   function begin(row: CircuitRow, isBrief: boolean): Wait {
@@ -117,7 +125,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
     everServed: (row) => row.acknowledgedAt !== null || unnoted.get(row.id)?.workerId === row.workerId,
     forget: (id, outcome = "superseded") => waiting.get(id)?.settle(outcome),
     async noted(id) {
-      if (unnoted.has(id) && !(await note()))
+      if (unnoted.has(id) && !(await noteTogether()))
         throw new Failure("service-unavailable", "The database takes no writes; try again");
     },
     isAwaited: (row) => isSame(waiting.get(row.id)?.row, row),
