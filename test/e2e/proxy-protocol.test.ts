@@ -53,7 +53,13 @@ interface Wish {
 /** Gives HAProxy's port. */
 async function inFront(to: Opened, { mode, server, tls = false }: Wish): Promise<number> {
   const port = await freePort();
-  const way = { port, to: to.port, mode, server: `source ${PROXY} check inter 50ms ${server}` };
+  const way = {
+    port,
+    to: to.port,
+    mode,
+    // A busy machine may miss some checks.
+    server: `source ${PROXY} check inter 50ms fall 100 ${server}`,
+  };
   const pair = { cert: both, key: certificates.key };
   const lines = [`bind [::1]:${port}${tls ? ` ssl crt ${both}` : ""}`, "unique-id-format %{+X}o\\ %ci:%cp"];
   const front = await startHaproxy(
@@ -134,8 +140,13 @@ describe("raw TCP", () => {
   describe.each(VERSIONS)("with %s", (server) => {
     test.each(CLIENTS)("the client is %s; bytes and ends pass whole", async (client) => {
       const app = listen((wire) => {
-        wire.stream((bytes) => void wire.send(bytes));
-        void wire.end().then(() => wire.close());
+        // One after the other: what a full way leaves of one would come behind the next.
+        let sent = Promise.resolve();
+        wire.stream((bytes) => void (sent = sent.then(() => wire.send(bytes))));
+        void wire.end().then(async () => {
+          await sent;
+          wire.close();
+        });
       });
       const to = await stage.open({ upstream: app.port, protocol: "tcp", public: true, allowedClientIps: client });
       const payload = Buffer.alloc(5 * MIB, "0123456789");

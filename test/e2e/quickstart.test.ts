@@ -95,8 +95,12 @@ describe("quickstart", () => {
       ([, command = ""]) => command,
     );
 
-    const run = (command: string) => JSON.parse(Bun.spawnSync(["bash", "-c", command]).stdout.toString()) as Record<string, unknown>; // prettier-ignore
-    const answers = commands.map(run);
+    // One of them keeps cookies in a file.
+    const cwd = mkdtempSync(join(tmpdir(), "app-proxy-qs-curl-"));
+    atEnd(() => rmSync(cwd, { recursive: true, force: true }));
+    const said = commands.map((command) => Bun.spawnSync(["bash", "-c", command], { cwd }).stdout.toString());
+    expect(said.pop()).toContain('id="http-result"');
+    const answers = said.map((text) => JSON.parse(text) as Record<string, unknown>);
     expect(answers.map((answer) => Object.keys(answer).toSorted())).toEqual([
       ["token"],
       ["circuit_id", "redirect_url", "reuse", "token"],
