@@ -27,6 +27,8 @@ export class Leg {
   #ended = false;
   /** What has come behind a PROXY header, before there is another leg: one read, as a paused socket tells nothing, not even FIN. */
   #early: Buffer | null = null;
+  /** FIN has come from it. */
+  #hasEnded = false;
   #over = false;
 
   /** True when nothing can come from it or go to it any more. */
@@ -51,6 +53,7 @@ export class Leg {
     const early = this.#early;
     this.#early = null;
     if (early !== null) this.said(early);
+    if (this.#hasEnded) other.end();
   }
 
   /** Bytes from this side. */
@@ -63,6 +66,7 @@ export class Leg {
 
   /** This side has ended its half. */
   ended(): void {
+    this.#hasEnded = true;
     this.#other?.end();
   }
 

@@ -100,7 +100,7 @@ async function connect(client: Leg, attempt: Attempt): Promise<UpstreamFault | n
   } catch (error) {
     return error instanceof UpstreamFault ? error : new UpstreamFault("broken", reason(error), error);
   }
-  attempt.connected();
+  attempt.connected(true);
   join(client, app, attempt);
   return null;
 }

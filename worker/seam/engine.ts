@@ -77,8 +77,8 @@ export interface Attempt {
   drain: ((atOnce: boolean) => void) | undefined;
   /** Bytes moved in either direction. Cheap: called for every chunk. */
   moved: () => void;
-  /** The app has accepted the connection. */
-  connected(): void;
+  /** The app has accepted the connection; `isNew` is false for one that was kept, which says nothing of further ones. */
+  connected(isNew: boolean): void;
   /** It has failed, and is over: what its route did is noted. Gives the next one for the same request; null for none. */
   next(fault: UpstreamFault, progress: Progress): Attempt | null;
   /** It is over. More than once does no harm. */

@@ -65,8 +65,9 @@ export class RouteAttempt implements Attempt, Carried {
     this.#stop();
   }
 
-  connected(): void {
-    this.#pool.connected(this.upstream);
+  connected(isNew: boolean): void {
+    if (isNew) this.#pool.connected(this.upstream);
+    else this.#pool.used(this.upstream);
   }
 
   next({ kind }: UpstreamFault, progress: Progress): RouteAttempt | null {

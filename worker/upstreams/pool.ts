@@ -141,11 +141,16 @@ export class RoutePool {
     this.#settings.out(upstream);
   }
 
+  /** It takes requests over a connection that was kept. */
+  used(upstream: Upstream): void {
+    this.answers++;
+    upstream.answered = true;
+  }
+
   /** It has accepted a connection. */
   connected(upstream: Upstream): void {
-    this.answers++;
+    this.used(upstream);
     upstream.failures = 0;
-    upstream.answered = true;
     if (upstream.outAt === null) return;
     upstream.outAt = null;
     this.#renew();

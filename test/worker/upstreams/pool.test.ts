@@ -200,12 +200,23 @@ describe("an attempt", () => {
     expect(again?.next(broken, { ...FRESH, stale: true })).toBeNull();
   });
 
+  test("over a connection that was kept says nothing of those that can't be made", () => {
+    const { pool, out } = poolOf([at(1), at(2)]);
+    const upstream = pick(pool);
+    fails(pool, upstream, 2);
+    const kept = new RouteAttempt(pool, upstream, untold, "request");
+    kept.connected(false);
+    expect(pool.answers).toBe(1);
+    fails(pool, upstream, 1);
+    expect(out()).toEqual([1]);
+  });
+
   test("reports how its own route did", () => {
     const { pool, out } = poolOf([at(1), at(2)]);
     const running = attempt(pool);
     for (let time = 0; time < 3; time++) running.next(UNREACHABLE, { ...FRESH, hasBody: true });
     expect(out()).toEqual([1]);
-    running.connected();
+    running.connected(true);
     expect(new Set(ports(pool, 2))).toEqual(new Set([1, 2]));
   });
 });

@@ -122,7 +122,8 @@ class Exchange implements Waiting {
   /** The app's head is here. */
   answered(): void {
     this.connected = true;
-    this.#attempt.connected();
+    // Whether `fetch` made a connection for it is not told.
+    this.#attempt.connected(true);
     this.#attempt.moved();
   }
 

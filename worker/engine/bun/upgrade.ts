@@ -18,7 +18,7 @@ export async function askApps<C>(
   const headers = edited(request.headers, to.edits);
   for (let { attempt } = to; ;) {
     const { host, port } = attempt;
-    const asked = shakeHands({ host, port, target, headers, highWater, connected: () => attempt.connected() });
+    const asked = shakeHands({ host, port, target, headers, highWater, connected: () => attempt.connected(true) });
     attempt.stop = asked.stop;
     request.signal.addEventListener("abort", asked.stop, { once: true });
     if (request.signal.aborted) asked.stop();

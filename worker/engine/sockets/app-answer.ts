@@ -53,6 +53,8 @@ export class AppAnswer<C> implements BodySink {
   /** A head that goes out with the first bytes of its body. */
   #headAhead: string | null = null;
   #body: BodyReader | null = null;
+  /** Of a body that is taken out of its chunks, those of one read: each may be a byte. Null for others. */
+  #gathered: Buffer[] | null = null;
   /** The client gets the body in chunks. */
   #inChunks = false;
 
@@ -123,6 +125,7 @@ export class AppAnswer<C> implements BodySink {
     const more = `${dateLine(answer.lines)}${length}${connectionLine(head, this.clientGoesOn)}`;
     this.#headAhead = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n${lines}${more}\r\n`;
     this.#inChunks = inChunks;
+    if (framing.kind === "chunked" && !inChunks) this.#gathered = [];
     this.#body = new BodyReader(framing, inChunks, this);
     this.#readBody(this.#body, rest);
   }
@@ -131,6 +134,7 @@ export class AppAnswer<C> implements BodySink {
 
   #readBody(body: BodyReader, bytes: Buffer): void {
     const used = bytes.length === 0 ? 0 : body.read(bytes);
+    this.#passGathered();
     // More than an answer belongs to nobody.
     if (used < bytes.length) this.appGoesOn = false;
     if (this.#headAhead !== null) this.#sendHead(null);
@@ -138,8 +142,20 @@ export class AppAnswer<C> implements BodySink {
   }
 
   bytes(bytes: Buffer): void {
+    if (this.#gathered === null) this.#passBody(bytes);
+    else this.#gathered.push(bytes);
+  }
+
+  #passBody(bytes: Buffer): void {
     if (this.#headAhead !== null) return this.#sendHead(bytes);
     if (!this.#asked.out.write(bytes)) this.#asked.full();
+  }
+
+  #passGathered(): void {
+    const pieces = this.#gathered;
+    if (pieces === null || pieces.length === 0) return;
+    this.#gathered = [];
+    this.#passBody(Buffer.concat(pieces));
   }
 
   #sendHead(body: Buffer | null): void {
@@ -150,7 +166,7 @@ export class AppAnswer<C> implements BodySink {
   }
 
   end(trailers: FieldLines | null): void {
-    if (this.#inChunks) this.bytes(Buffer.from(lastChunk(trailers, this.#asked.to), "latin1"));
+    if (this.#inChunks) this.#passBody(Buffer.from(lastChunk(trailers, this.#asked.to), "latin1"));
   }
 }
 

@@ -33,6 +33,8 @@ const CLOSING_MS = 2000;
 export class AppConnection implements Limited, Kept {
   deadline = Infinity;
   user: AppUser | null = null;
+  /** Its first user has it. */
+  isNew = true;
   /** How long nobody had used it before its present user. Milliseconds. */
   idleMs = 0;
   /** performance.now() milliseconds. */
@@ -138,6 +140,7 @@ export class AppConnection implements Limited, Kept {
     const idleMs = performance.now() - this.#idleSince;
     if (idleMs > maxIdleMs) return false;
     this.idleMs = idleMs;
+    this.isNew = false;
     this.#leaveKeeper();
     this.deadline = Infinity;
     return true;

@@ -144,7 +144,7 @@ export class ClientConnection<C> implements Accepted, Limited {
   late(): void {
     if (this.#takenBy <= performance.now()) return this.terminate();
     if (this.#exchange !== null) return this.#exchange.late();
-    if (this.#lingersUntil !== null) return this.terminate();
+    if (this.#lingersUntil !== null) return this.abandon();
     if (this.#held === null) return this.close();
     this.refuse(408, "Request Timeout");
   }
@@ -217,6 +217,16 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.#socket?.terminate();
   }
 
+  /** Nothing is read any more; what the system holds for the client it goes on sending, at the client's pace. */
+  abandon(): void {
+    if (this.#isOver) return;
+    this.#forget();
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    exchange?.clientGone();
+    this.#socket?.close();
+  }
+
   /** The listener closes: what is idle goes now, what is under way after its answer. */
   leave(): void {
     if (this.#exchange === null && this.#held === null) this.close();
@@ -285,7 +295,7 @@ export class ClientConnection<C> implements Accepted, Limited {
 
   #updateFlow(): void {
     if (this.#isOver) return;
-    const isFull = this.#held !== null && this.#held.length > MAX_HELD;
+    const isFull = this.#held !== null && this.#held.length > Math.max(MAX_HELD, this.limits.head);
     const reads = !isFull && !this.#isPaused && !this.#isBehind;
     if (reads === this.#isReading) return;
     this.#isReading = reads;

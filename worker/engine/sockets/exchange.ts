@@ -49,6 +49,8 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
   /** How often the app has said something. */
   #reads = 0;
   #clientHasEnded = false;
+  /** It was sent over an idle connection that broke. */
+  #isRepeated = false;
   #isOver = false;
 
   constructor(client: ClientConnection<C>, head: SocketHead, framing: Framing, core: Core<C>) {
@@ -215,16 +217,15 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
         );
       }
       this.#to = decision;
-      this.#try(decision.attempt, false);
+      this.#try(decision.attempt);
     } catch (error) {
       this.#failOurselves(error, decision.kind === "answer" ? null : decision.circuit);
     }
   }
 
-  /** `anew`: over a connection that is made for it. */
-  #try(attempt: Attempt, anew: boolean): void {
+  #try(attempt: Attempt): void {
     this.#attempt = attempt;
-    const mayBeIdle = !anew && this.head.upgradeTo === null;
+    const mayBeIdle = !this.#isRepeated && this.head.upgradeTo === null;
     const idle = mayBeIdle ? takeIdle(attempt.upstream, this.to.repeatable ? Infinity : FRESH_MS) : null;
     if (idle !== null) return this.#ask(attempt, idle);
     // What comes of the body meanwhile waits.
@@ -258,7 +259,7 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
     // Its route may have gone meanwhile: then this calls it.
     attempt.stop = () => this.#revoke(attempt);
     if (this.#isOver || this.#attempt !== attempt) return;
-    attempt.connected();
+    attempt.connected(app.isNew);
     const { method, target, lines, authority, upgradeTo } = this.head;
     const host = lines.count("host") === 0 ? `Host: ${authority}\r\n` : "";
     const { edits } = this.to;
@@ -316,13 +317,13 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
 
   /** Our own answer. */
   #answerWith({ status, headers, body }: Answer): void {
-    this.#isOver = true;
     const goesOn = this.goesOn && this.#requestBody.isOver;
     const bytes = Buffer.from(body, "utf8");
     let lines = "";
     for (const [name, value] of headers) lines += fieldLine(name, value);
     if (status !== 204 && status !== 304) lines += `Content-Length: ${bytes.length}\r\n`;
     const isBare = this.head.method === "HEAD" || status === 204 || status === 304;
+    this.#isOver = true;
     this.out.writeHead(
       `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines}${connectionLine(this.head, goesOn)}\r\n`,
       isBare ? null : bytes,
@@ -355,7 +356,9 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
     }
     const progress = { hasBody: this.#framing.kind !== "none", clientGone: this.#client.isOver, stale };
     const next = attempt.next(fault, progress);
-    if (next !== null) return this.#try(next, stale);
+    // What was sent twice already goes over no connection that may be closing.
+    this.#isRepeated ||= stale;
+    if (next !== null) return this.#try(next);
     this.#answerWith(this.#core.failed(this.#core.upstreamFault(fault, attempt), this.head, this.to.circuit));
   }
 

@@ -10,7 +10,8 @@ export class Outlet {
   /** Called when the system takes no more, and something is held. */
   full: () => void = () => undefined;
   readonly #socket: Pick<Bun.Socket<unknown>, "write" | "shutdown">;
-  #unsent: Buffer | null = null;
+  /** In the order in which they came: joined when there is room, or thousands of pieces would cost their square. */
+  #unsent: Buffer[] = [];
   #isEnding = false;
   #hasEnded = false;
 
@@ -20,7 +21,7 @@ export class Outlet {
 
   /** Nothing is held back. */
   get isEmpty(): boolean {
-    return this.#unsent === null;
+    return this.#unsent.length === 0;
   }
 
   /** FIN is on its way: all that was written before it is with the system. */
@@ -31,14 +32,14 @@ export class Outlet {
   /** None of the bytes is looked at afterwards. False when some are held: their source is to pause. */
   write(bytes: Buffer): boolean {
     if (bytes.length === 0 || this.#isEnding) return this.isEmpty;
-    if (this.#unsent !== null) {
+    if (!this.isEmpty) {
       // A read that was under way when this side filled up comes after what waits.
-      this.#unsent = Buffer.concat([this.#unsent, bytes]);
+      this.#unsent.push(Buffer.from(bytes));
       return false;
     }
     const written = Math.max(0, this.#socket.write(bytes));
     if (written === bytes.length) return true;
-    this.#unsent = Buffer.from(bytes.subarray(written));
+    this.#unsent.push(Buffer.from(bytes.subarray(written)));
     this.full();
     return false;
   }
@@ -52,20 +53,21 @@ export class Outlet {
     }
     scratch.write(head, 0, head.length, "latin1");
     if (body !== null) scratch.set(body, head.length);
-    if (this.#isEnding || this.#unsent !== null) return this.write(scratch.subarray(0, length));
+    if (this.#isEnding || !this.isEmpty) return this.write(scratch.subarray(0, length));
     const written = Math.max(0, this.#socket.write(scratch, 0, length));
     return written === length || this.write(scratch.subarray(written, length));
   }
 
   /** The system has room again, and has taken some of what is held. True when nothing is held any more. */
   drain(): boolean {
-    const bytes = this.#unsent;
-    this.#unsent = null;
-    if (bytes !== null) {
+    const [first, ...more] = this.#unsent;
+    this.#unsent = [];
+    if (first !== undefined) {
+      const bytes = more.length === 0 ? first : Buffer.concat([first, ...more]);
       const written = Math.max(0, this.#socket.write(bytes));
-      if (written < bytes.length) this.#unsent = bytes.subarray(written);
+      if (written < bytes.length) this.#unsent.push(bytes.subarray(written));
     }
-    if (this.#unsent !== null) return false;
+    if (!this.isEmpty) return false;
     if (this.#isEnding) this.#shutdown();
     return true;
   }
@@ -73,7 +75,7 @@ export class Outlet {
   /** No more bytes come: FIN, behind what is held. */
   end(): void {
     this.#isEnding = true;
-    if (this.#unsent === null) this.#shutdown();
+    if (this.isEmpty) this.#shutdown();
   }
 
   // --- internal ---

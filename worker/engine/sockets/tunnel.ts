@@ -15,6 +15,7 @@ export interface TunnelClient {
   pause(): void;
   resume(): void;
   terminate(): void;
+  abandon(): void;
 }
 
 /** RFC 6455 and the registry: JupyterLab does not come back after 1001 (dataplane F4). */
@@ -103,7 +104,7 @@ export class Tunnel {
   /** The time for the client's end has passed; one that still has bytes to take gets them. */
   late(): void {
     if (this.#isDraining && !this.#isAtOnce) return this.#drain(true);
-    if (this.#client.out.isEmpty) this.#client.terminate();
+    if (this.#client.out.isEmpty) this.#client.abandon();
     else this.#client.limit(CLOSING_MS);
   }
 
@@ -127,6 +128,9 @@ export class Tunnel {
   #cut(): void {
     this.#endApp();
     this.#client.terminate();
+    // Who was gone before is not told again.
+    this.#isClientGone = true;
+    this.#releaseBehindBoth();
   }
 
   #endApp(): void {
@@ -166,7 +170,7 @@ class Direction {
   pass(bytes: Buffer): boolean {
     if (this.isClosed) return this.#out.isEmpty;
     const edge = this.#edges?.pass(bytes) ?? -1;
-    if (!this.#closesAtEdge || edge === -1) return this.#out.write(bytes);
+    if (!this.#closesAtEdge || edge === -1 || this.#edges?.hasClose === true) return this.#out.write(bytes);
     this.#out.write(bytes.subarray(0, edge));
     this.#writeClose();
     return this.#out.isEmpty;

@@ -87,7 +87,11 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
           circuit: null,
           attempt: attempt(),
           edits: { remove: ["connection", "upgrade", "te"], set: options.set ?? [], add: [] },
-          answerEdits: () => ({ remove: ["connection", "upgrade", "keep-alive"], set: [], add: [] }),
+          answerEdits: () => ({
+            remove: ["connection", "upgrade", "keep-alive", "transfer-encoding"],
+            set: [],
+            add: [],
+          }),
           repeatable: isRepeatable(head),
           mayTrail: options.mayTrail ?? (() => true),
           answered: undefined,

@@ -26,6 +26,15 @@ describe("a head", () => {
     }
   }); // prettier-ignore
 
+  test("of more than 64 KiB passes where it may, in pieces too", async () => {
+    const upstream = plain();
+    const client = await carryTo(upstream, { limits: { head: 200_000, headMs: 10_000 } }).connect();
+    const head = GET.replace("\r\n\r\n", `\r\nX: ${"x".repeat(150_000)}\r\n\r\n`);
+    for (let at = 0; at < head.length; at += 10_000) await client.send(head.slice(at, at + 10_000));
+    expect((await client.head()).status).toBe(200);
+    expect((await upstream.request()).head.get("x")?.length).toBe(150_000);
+  });
+
   test("that does not end in time is answered with 408", async () => {
     const client = await carryTo(plain(), { limits: { headMs: SHORT_MS } }).connect();
     await client.send("GET / HTTP/1.1\r\nHost:");
@@ -97,6 +106,42 @@ describe("a reader", () => {
     expect(await client.end()).toBe("reset");
     expect(carrying.released()).toBe(1);
   }); // prettier-ignore
+
+  test("that pauses within its last answer, of which the system has all, loses nothing of it", async () => {
+    const SIZE = 2 * 1024 * 1024;
+    const upstream = app(({ wire }) =>
+      wire.send(`HTTP/1.1 200 OK\r\n\r\n${"x".repeat(SIZE)}`).then(() => wire.close()),
+    );
+    const carrying = carryTo(upstream);
+    const client = await carrying.connect();
+    await client.send(GET);
+    const head = await client.head();
+    client.pause();
+    await until(() => carrying.released() === 1);
+    // Longer than a client that still sends is listened to.
+    await passed(4000);
+    client.resume();
+    const { bytes, complete } = await client.body(head);
+    expect([bytes.length, complete]).toEqual([SIZE, true]);
+  });
+
+  test("of HTTP/1.0 that does not read gets thousands of small chunks whole, and in order", async () => {
+    const BIG = 24 * 1024 * 1024;
+    const SMALL = 40_000;
+    const chunks = Buffer.concat([Buffer.from(`${BIG.toString(16)}\r\n`), Buffer.alloc(BIG, "b"), Buffer.from(`\r\n${"1\r\ns\r\n".repeat(SMALL)}0\r\n\r\n`)]); // prettier-ignore
+    const upstream = app(async ({ wire }) => {
+      await wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+      await wire.send(chunks);
+    });
+    const client = await carryTo(upstream).connect();
+    await client.send(GET.replace("1.1", "1.0"));
+    const head = await client.head();
+    client.pause();
+    await passed(500);
+    client.resume();
+    const { bytes } = await client.body(head);
+    expect([bytes.length, bytes.toString("latin1", BIG).replaceAll("s", "")]).toEqual([BIG + SMALL, ""]);
+  });
 
   test("that is slow stays", async () => {
     const SIZE = 24 * 1024 * 1024;

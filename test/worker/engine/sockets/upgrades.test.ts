@@ -153,4 +153,42 @@ describe("a tunnel", () => {
     expect(await client.end()).toBe("reset");
     await until(() => carrying.released() === 1);
   });
+
+  test("that is asked to close within a frame keeps a Close that comes behind it", async () => {
+    const upstream = switching("websocket");
+    const carrying = carryTo(upstream);
+    const client = await opened(carrying);
+    const { wire } = await upstream.request();
+    const frame = frameBytes(TEXT, "abc", true);
+    const bye = frameBytes(8, closeBytes(1000, "bye"), true);
+    await client.send(frame.subarray(0, 7));
+    await wire.wait(() => wire.text().length === 7, "the begin of a frame");
+    carrying.attempts[0]?.drain?.(false);
+    // The end of the frame and the begin of a Close in one read.
+    await client.send(Buffer.concat([frame.subarray(7), bye.subarray(0, 6)]));
+    await wire.wait(() => wire.text().length === frame.length + 6, "the begin of the Close");
+    await client.send(bye.subarray(6));
+    client.finish();
+    expect(await wire.rest()).toEqual(Buffer.concat([frame, bye]));
+  });
+
+  test("whose client is gone and whose app takes nothing ends with its route", async () => {
+    const upstream = listen(async (wire) => {
+      await wire.readThrough("\r\n\r\n");
+      await wire.send(switched("echo"));
+      wire.finish();
+      wire.pause();
+    });
+    const carrying = carryTo(upstream);
+    const client = await carrying.connect();
+    await client.send(request("echo"));
+    await client.readThrough("\r\n\r\n");
+    // More than the way to the app holds, so that the worker has some of it.
+    const most = 64 * 1024 * 1024;
+    void client.send(Buffer.alloc(most)).then(() => client.finish(), () => undefined); // prettier-ignore
+    await until(() => client.ended === "end");
+    client.reset();
+    carrying.attempts[0]?.stop();
+    await until(() => carrying.released() === 1);
+  });
 });
