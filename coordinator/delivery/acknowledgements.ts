@@ -125,8 +125,10 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
     everServed: (row) => row.acknowledgedAt !== null || unnoted.get(row.id)?.workerId === row.workerId,
     forget: (id, outcome = "superseded") => waiting.get(id)?.settle(outcome),
     async noted(id) {
-      if (unnoted.has(id) && !(await noteTogether()))
-        throw new Failure("service-unavailable", "The database takes no writes; try again");
+      // What is being noted when it comes may be without it.
+      while (unnoted.has(id))
+        if (!(await noteTogether()))
+          throw new Failure("service-unavailable", "The database takes no writes; try again");
     },
     isAwaited: (row) => isSame(waiting.get(row.id)?.row, row),
     awaitedRow: (id) => waiting.get(id)?.row,

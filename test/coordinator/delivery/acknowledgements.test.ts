@@ -13,6 +13,7 @@ import { upsertWorker } from "../../../coordinator/store/workers.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import { memoryMessengers } from "../../../shared/redis/messengers.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
+import { holdLock } from "../../support/lock.ts";
 import { newCircuit, NOW, portRegistration } from "../../support/rows.ts";
 import { until } from "../../support/until.ts";
 import { API_KEY, coordinatorConfig, WORKER } from "../../support/values.ts";
@@ -22,6 +23,7 @@ let directory: string;
 let database: SqliteStore;
 let acknowledgements: Acknowledgements;
 let row: CircuitRow;
+let other: CircuitRow;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "app-proxy-acknowledge-"));
@@ -29,6 +31,12 @@ beforeEach(() => {
   write(database, (tx) => upsertWorker(tx, portRegistration("w1"), WORKER, NOW));
   row = write(database, (tx) =>
     insertCircuit(tx, newCircuit({ port: 10_205, acknowledgedAt: null, acknowledgedRevision: null })),
+  );
+  other = write(database, (tx) =>
+    insertCircuit(
+      tx,
+      newCircuit({ id: crypto.randomUUID(), port: 10_206, acknowledgedAt: null, acknowledgedRevision: null }),
+    ),
   );
   const { bus, live } = memoryMessengers(silentLog())(createCodec(API_KEY, false));
   const deps = { config: coordinatorConfig().values, database, bus, live, log: silentLog() };
@@ -41,16 +49,16 @@ afterEach(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-function acknowledge(): void {
+function acknowledge(of = row): void {
   acknowledgements.receive({
     name: "appproxy_worker_circuit_added_event",
     source: "appproxy-worker",
     requestId: null,
-    payload: { target_worker_authority: "w1", circuits: [toCircuit(row)] },
+    payload: { target_worker_authority: "w1", circuits: [toCircuit(of)] },
   });
 }
 
-const stored = () => read(database, (q) => getCircuit(q, row.id))?.acknowledgedRevision;
+const stored = (of = row) => read(database, (q) => getCircuit(q, of.id))?.acknowledgedRevision;
 
 test("one that another coordinator has to know of is noted before it is used", async () => {
   acknowledge();
@@ -58,6 +66,21 @@ test("one that another coordinator has to know of is noted before it is used", a
   expect(stored()).toBe(row.revision);
   // Nothing is to be noted: it asks nobody.
   await acknowledgements.noted(row.id);
+});
+
+test("one that comes while others are being noted is noted too before it is used", async () => {
+  const lock = await holdLock(join(directory, "db.sqlite3"));
+  acknowledge();
+  const first = acknowledgements.noted(row.id);
+  // A turn later the first note waits for the lock, with what there was.
+  await Bun.sleep(0);
+  await Bun.sleep(0);
+  acknowledge(other);
+  let wasNoted = false;
+  const second = acknowledgements.noted(other.id).then(() => (wasNoted = stored(other) === other.revision));
+  await lock.release();
+  await Promise.all([first, second]);
+  expect([stored(), wasNoted]).toEqual([row.revision, true]);
 });
 
 test("and where that can't be written, it is not used", async () => {
