@@ -35,6 +35,8 @@ const PROGRAMS: Record<string, string> = {
   nginx: "nginx-light",
   "/usr/lib/python3/dist-packages/aiohttp/__init__.py": "python3-aiohttp",
   haproxy: "haproxy",
+  // For networks of their own.
+  ip: "iproute2",
   // For the smoke of the benchmarks.
   wrk: "wrk",
 };

@@ -40,6 +40,7 @@ if (isInside)
     expect(carrying.released()).toBe(2);
   }, 4 * GONE_MS); // prettier-ignore
 else
+  // Where a process may not have a network of its own (no root, a container that forbids it) there is none to cut.
   test.skipIf(!canHaveNetwork())("clients that vanish, in a network of their own", async () => {
     const child = Bun.spawn(["unshare", "-n", process.execPath, "test", import.meta.path], {
       env: { ...process.env, OWN_NETWORK: "1" },

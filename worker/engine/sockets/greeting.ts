@@ -74,6 +74,7 @@ export class Greeting implements Accepted, Limited {
     this.#held = Buffer.concat([this.#held, bytes]);
     if (this.#held[0] !== HANDSHAKE || this.#held.length > MAX_RECORD) return this.terminate();
     if (this.#held.length < 5 || this.#held.length < 5 + this.#held.readUInt16BE(3)) return;
+    // The types know the call for clients alone.
     [, this.#secure] = (this.#socket as unknown as Upgradable).upgradeTLS({
       isServer: true,
       initialData: this.#held,

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect } from "node:tls";
 import { startCertificates, type Certificates } from "../../../support/certificates.ts";
+import { until } from "../../../support/until.ts";
 import { atEnd } from "../../../support/at-end.ts";
 import { answer, app } from "../../../contract/upstreams.ts";
 import { carryTo } from "./carrying.ts";
@@ -64,4 +65,28 @@ test("whose client leaves takes nothing of the listener's end", async () => {
   client.reset();
   await client.end();
   await carrying.close("finish");
+});
+
+test("that is over leaves its halves to the client: who ends its own gets the answer", async () => {
+  const steps = Promise.withResolvers<void>();
+  const upstream = app(async ({ wire }) => {
+    await steps.promise;
+    await wire.send(answer(200, [], "whole"));
+  });
+  const { port } = carryTo(upstream, { tls: pair });
+  const to = { host: "127.0.0.1", port, rejectUnauthorized: false, allowHalfOpen: true };
+  const client = connect(to);
+  atEnd(() => client.destroy());
+  let heard = "";
+  const { promise: ended, resolve, reject } = Promise.withResolvers<void>();
+  client
+    .on("data", (bytes: Buffer) => (heard += bytes.toString("latin1")))
+    .on("end", resolve)
+    .on("error", reject);
+  client.end("GET / HTTP/1.1\r\nHost: me\r\n\r\n");
+  // The worker has heard of it: it asks whether the client is still there.
+  await until(() => heard.includes("100 Continue"));
+  steps.resolve();
+  await ended;
+  expect(heard).toEndWith("\r\n\r\nwhole");
 });
