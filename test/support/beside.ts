@@ -5,7 +5,7 @@
 import { bunEngine } from "../../worker/engine/bun/engine.ts";
 import type { Listener, Sharing } from "../../worker/listeners/types.ts";
 import type { Core } from "../../worker/seam/engine.ts";
-import { LIMITS } from "./limits.ts";
+import { ALONE } from "./listening.ts";
 import { socketsOf } from "../../worker/listeners/linux-sockets.ts";
 
 type Order = { open: number; name: string } | { close: number };
@@ -25,18 +25,7 @@ export function named(name: string): Core<null> {
 
 /** Opens a port as a circuit's. */
 export function openNamed(name: string, port: number, sharing: Sharing): Listener {
-  return bunEngine.listen(
-    {
-      hostname: "127.0.0.1",
-      port,
-      tls: null,
-      sharing,
-      frontend: { mode: "port", port },
-      limits: LIMITS,
-      proxyHeaders: null,
-    },
-    named(name),
-  );
+  return bunEngine.listen({ ...ALONE, port, sharing, frontend: { mode: "port", port } }, named(name));
 }
 
 export interface Beside {

@@ -3,7 +3,7 @@
  * worker's core decides of a message alone (worker/core/decide.ts), and what it changes, is the same here.
  */
 import { isRepeatable } from "../../../worker/upstreams/attempts.ts";
-import { LIMITS } from "../../support/limits.ts";
+import { ALONE } from "../../support/listening.ts";
 import { Failure } from "../../../shared/failure.ts";
 import { isHost, isTarget } from "../../../shared/http/target.ts";
 import { socketsEngine } from "../../../worker/engine/sockets/engine.ts";
@@ -30,10 +30,7 @@ export function startProxy(app: { port: number }): Proxy {
     unanswered: () => undefined,
   };
   const frontend = { mode: "port", port: 80 } as const;
-  const listener = socketsEngine.listen(
-    { hostname: "127.0.0.1", port: 0, tls: null, sharing: null, frontend, limits: LIMITS, proxyHeaders: null },
-    core,
-  );
+  const listener = socketsEngine.listen({ ...ALONE, frontend }, core);
   return {
     port: listener.port,
     attempts: () => open.size,

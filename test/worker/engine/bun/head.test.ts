@@ -1,6 +1,6 @@
 /** What the Bun engine tells the core of a request. */
 import { expect, test } from "bun:test";
-import { LIMITS } from "../../../support/limits.ts";
+import { ALONE } from "../../../support/listening.ts";
 import { bunEngine } from "../../../../worker/engine/bun/engine.ts";
 import type { RequestHead } from "../../../../worker/seam/engine.ts";
 import { atEnd } from "../../../support/at-end.ts";
@@ -15,25 +15,14 @@ test.each([
   async (version, lines, authority) => {
     const heads: Pick<RequestHead, "method" | "target" | "version" | "authority">[] = [];
     const core = named("me");
-    const listener = bunEngine.listen(
-      {
-        hostname: "127.0.0.1",
-        port: 0,
-        tls: null,
-        sharing: null,
-        frontend: { mode: "wildcard" },
-        limits: LIMITS,
-        proxyHeaders: null,
+    const listener = bunEngine.listen(ALONE, {
+      ...core,
+      decide(head) {
+        const { method, target } = head;
+        heads.push({ method, target, version: head.version, authority: head.authority });
+        return core.decide(head);
       },
-      {
-        ...core,
-        decide(head) {
-          const { method, target } = head;
-          heads.push({ method, target, version: head.version, authority: head.authority });
-          return core.decide(head);
-        },
-      },
-    );
+    });
     atEnd(() => listener.close("now"));
     await rawRequest(listener.port, `GET /a?b ${version}\r\n${lines}Connection: close\r\n\r\n`);
     expect(heads).toEqual([{ method: "GET", target: "/a?b", version: null, authority }]);

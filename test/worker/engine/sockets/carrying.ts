@@ -4,7 +4,7 @@ import { socketsEngine } from "../../../../worker/engine/sockets/engine.ts";
 import type { UpstreamFault } from "../../../../worker/net/upstream-fault.ts";
 import type { TlsPair } from "../../../../shared/runtime/tls.ts";
 import type { Attempt, ConnectionLimits, Core, Kept, Progress, RequestHead } from "../../../../worker/seam/engine.ts";
-import { LIMITS } from "../../../support/limits.ts";
+import { ALONE, LIMITS } from "../../../support/listening.ts";
 import { isRepeatable } from "../../../../worker/upstreams/attempts.ts";
 import { atEnd } from "../../../support/at-end.ts";
 import { dial } from "../../../contract/client.ts";
@@ -39,6 +39,8 @@ export interface Carrying {
 }
 
 export interface CarryingOptions {
+  /** Instead of those at the one app. */
+  attempt?: () => Attempt;
   limits?: Partial<ConnectionLimits>;
   /** Where it listens; on loopback otherwise. */
   hostname?: string;
@@ -85,7 +87,7 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
         ({
           kind: "forward",
           circuit: null,
-          attempt: attempt(),
+          attempt: options.attempt?.() ?? attempt(),
           edits: { remove: ["connection", "upgrade", "te"], set: options.set ?? [], add: [] },
           answerEdits: () => ({
             remove: ["connection", "upgrade", "keep-alive", "transfer-encoding"],
@@ -105,13 +107,10 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
   };
   const listener = socketsEngine.listen(
     {
+      ...ALONE,
       hostname: options.hostname ?? "127.0.0.1",
-      port: 0,
       tls: options.tls ?? null,
-      sharing: null,
-      frontend: { mode: "wildcard" },
       limits: { ...LIMITS, ...options.limits },
-      proxyHeaders: null,
     },
     core,
   );

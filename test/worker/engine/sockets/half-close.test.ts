@@ -5,7 +5,7 @@ import { dial } from "../../../contract/client.ts";
 import { answer, app } from "../../../contract/upstreams.ts";
 import { atEnd } from "../../../support/at-end.ts";
 import { named } from "../../../support/beside.ts";
-import { LIMITS } from "../../../support/limits.ts";
+import { ALONE } from "../../../support/listening.ts";
 import { until } from "../../../support/until.ts";
 import { carryTo } from "./carrying.ts";
 
@@ -23,18 +23,10 @@ test("after several requests at once are answered each", async () => {
 });
 
 test("after several requests that the core answers by itself are answered each", async () => {
-  const listener = socketsEngine.listen(
-    {
-      hostname: "127.0.0.1",
-      port: 0,
-      tls: null,
-      sharing: null,
-      frontend: { mode: "wildcard" },
-      limits: LIMITS,
-      proxyHeaders: null,
-    },
-    { ...named("me"), decide: ({ target: body }) => ({ kind: "answer", answer: { status: 200, headers: [], body } }) },
-  );
+  const listener = socketsEngine.listen(ALONE, {
+    ...named("me"),
+    decide: ({ target: body }) => ({ kind: "answer", answer: { status: 200, headers: [], body } }),
+  });
   atEnd(() => listener.close("now"));
   const client = await dial(listener.port);
   const targets = Array.from({ length: 50 }, (_, at) => `/${at}`);

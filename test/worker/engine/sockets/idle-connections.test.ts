@@ -1,6 +1,9 @@
 /** Idle connections to apps: whose they are, how long they are kept, and what is sent once more over a fresh one. */
 import { expect, test } from "bun:test";
-import { answer, app, listen } from "../../../contract/upstreams.ts";
+import { answer, app, listen, type Upstream } from "../../../contract/upstreams.ts";
+import { RouteAttempt } from "../../../../worker/upstreams/attempt.ts";
+import { RoutePool, type Upstream as RouteUpstream } from "../../../../worker/upstreams/pool.ts";
+import { route, untold } from "../../../support/values.ts";
 import { until } from "../../../support/until.ts";
 import { carryTo, type Carrying } from "./carrying.ts";
 
@@ -95,3 +98,31 @@ test("that end after a part of an answer are no reason either", async () => {
   await until(() => performance.now() - idleSince > FRESH_MS + 100);
   expect(await ask(carrying)).toBe(502);
 });
+
+test("that broke with a GET are the last ones it goes over: another route gets it over a connection of its own", async () => {
+  const [first, second] = [closingFirst(), closingFirst()];
+  const pool = new RoutePool({ policy: "round_robin", now: Date.now, random: Math.random, out: () => undefined });
+  pool.set([first, second].map(({ port }) => route({ kernel_host: "127.0.0.1", kernel_port: port })), 0); // prettier-ignore
+  const attempt = () => new RouteAttempt(pool, pool.pick() as RouteUpstream, untold, "request");
+  const carrying = carryTo(first, { attempt });
+  expect([await ask(carrying), await ask(carrying)]).toEqual([200, 200]);
+  await until(() => pool.upstreams.every(({ kept }) => kept.length === 1));
+  const idleSince = performance.now();
+  await until(() => performance.now() - idleSince > FRESH_MS + 100);
+  first.refuse();
+  expect(await ask(carrying)).toBe(200);
+  // Once over the first one's kept connection, once where it was answered; never over the second one's kept one.
+  expect([first.asked.length, second.asked.length, second.wires.length]).toEqual([2, 2, 2]);
+});
+
+// --- internal ---
+
+/** Answers; but what comes over its first connection after a first request finds that closing. */
+function closingFirst(): Upstream {
+  const upstream: Upstream = app(async ({ wire }) => {
+    const isFirst = wire === upstream.wires[0];
+    if (isFirst && upstream.asked.filter((one) => one.wire === wire).length > 1) return wire.reset();
+    await wire.send(answer(200));
+  });
+  return upstream;
+}

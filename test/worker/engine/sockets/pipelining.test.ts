@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { socketsEngine } from "../../../../worker/engine/sockets/engine.ts";
 import { atEnd } from "../../../support/at-end.ts";
 import { named } from "../../../support/beside.ts";
-import { LIMITS } from "../../../support/limits.ts";
+import { ALONE } from "../../../support/listening.ts";
 import { until } from "../../../support/until.ts";
 
 const REQUESTS = 4000;
@@ -15,24 +15,13 @@ const MARK = Buffer.from("X-Target: /");
 test("gets its answers in order once it reads, and its neighbour all along", async () => {
   const core = named("me");
   let answered = 0;
-  const listener = socketsEngine.listen(
-    {
-      hostname: "127.0.0.1",
-      port: 0,
-      tls: null,
-      sharing: null,
-      frontend: { mode: "wildcard" },
-      limits: LIMITS,
-      proxyHeaders: null,
+  const listener = socketsEngine.listen(ALONE, {
+    ...core,
+    decide: ({ target }) => {
+      if (target !== "/other") answered++;
+      return { kind: "answer", answer: { status: 200, headers: [["X-Target", target]], body: BODY } };
     },
-    {
-      ...core,
-      decide: ({ target }) => {
-        if (target !== "/other") answered++;
-        return { kind: "answer", answer: { status: 200, headers: [["X-Target", target]], body: BODY } };
-      },
-    },
-  );
+  });
   atEnd(() => listener.close("now"));
   const other = () => fetch(`http://127.0.0.1:${listener.port}/other`).then((answer) => answer.text());
 

@@ -11,7 +11,7 @@ import type { WorkerCircuits } from "../../../../shared/protocol/schema/worker.t
 import { digestOf } from "../../../../shared/protocol/digest.ts";
 import type { Revision } from "../../../../shared/protocol/revision.ts";
 import type { Core } from "../../../../worker/seam/engine.ts";
-import { LIMITS } from "../../../support/limits.ts";
+import { ALONE } from "../../../support/listening.ts";
 import { bunEngine } from "../../../../worker/engine/bun/engine.ts";
 import { createPortFrontends, type Frontends } from "../../../../worker/listeners/frontends.ts";
 import { createReplica, type Replica } from "../../../../worker/state/replica/replica.ts";
@@ -42,18 +42,7 @@ const refusing: Core<null> = {
 /** A replica on the table, with listeners of its own. */
 function newReplica(): Replica {
   const listen = (port: number, seenAs: number) =>
-    bunEngine.listen(
-      {
-        hostname: "127.0.0.1",
-        port,
-        tls: null,
-        frontend: { mode: "port", port: seenAs },
-        sharing: null,
-        limits: LIMITS,
-        proxyHeaders: null,
-      },
-      refusing,
-    );
+    bunEngine.listen({ ...ALONE, port, frontend: { mode: "port", port: seenAs } }, refusing);
   frontends = createPortFrontends({
     log: silentLog(),
     listen,
