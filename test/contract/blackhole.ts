@@ -3,6 +3,7 @@
  * behind a request that is being served. Needs no privileges.
  */
 import { dlopen, ptr } from "bun:ffi";
+import { owed } from "../support/owed.ts";
 
 export interface Doorway {
   port: number;
@@ -47,9 +48,10 @@ export function doorway(): Doorway {
     const wanted = Buffer.alloc(8);
     wanted.writeInt32LE(one, 0);
     wanted.writeInt16LE(event, 4);
-    for (const end = performance.now() + ms; performance.now() < end; await Bun.sleep(2))
-      if (c.poll(ptr(wanted), 1, 0) === 1) return true;
-    return false;
+    const isThere = () => c.poll(ptr(wanted), 1, 0) === 1;
+    for (const end = performance.now() + ms; performance.now() < end; await Bun.sleep(2)) if (isThere()) return true;
+    // This process may not have had the processor meanwhile.
+    return isThere();
   }
 
   return {
@@ -70,7 +72,7 @@ export function doorway(): Doorway {
         const filler = c.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
         open.push(filler);
         c.connect(filler, ptr(address), address.length);
-        if (await isReady(filler, POLLOUT, HANGS_MS)) continue;
+        if (await isReady(filler, POLLOUT, owed(HANGS_MS))) continue;
         c.close(filler);
         open.pop();
         return;

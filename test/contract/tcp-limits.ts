@@ -32,6 +32,13 @@ async function greetedSoon(to: Opened, count: number): Promise<Wire[]> {
   return wires;
 }
 
+/** What the worker says of it is what tells why not. */
+async function letInSoon(stage: Stage, { port }: Opened): Promise<void> {
+  await until(() => isLetIn(port)).catch((error: unknown) => {
+    throw new Error(`nobody is let in: ${JSON.stringify(stage.lines.slice(-3))}`, { cause: error });
+  });
+}
+
 /** `byDefault` is a stage with tcp_auth none and the limit that is not configured. */
 export function tcpLimitsSuite(shape: Shape, byDefault: () => Stage): void {
   const line = linesOf(shape);
@@ -60,7 +67,7 @@ export function tcpLimitsSuite(shape: Shape, byDefault: () => Stage): void {
       expect(await isLetIn(to.port)).toBe(false);
       // A client that leaves meanwhile makes room.
       wires[0]?.reset();
-      await until(() => isLetIn(to.port));
+      await letInSoon(stage(), to);
       hole.stop();
     });
 
@@ -71,7 +78,7 @@ export function tcpLimitsSuite(shape: Shape, byDefault: () => Stage): void {
       await stage().updateRoutes(to, [fresh.port]);
       expect(await isLetIn(to.port)).toBe(false);
       wires[0]?.reset();
-      await until(() => isLetIn(to.port));
+      await letInSoon(stage(), to);
     });
   });
 
