@@ -75,13 +75,14 @@ function isListening(fd: number): boolean {
   return libc()?.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ptr(value), ptr(length)) === 0 && value[0] === 1;
 }
 
+/** struct sock_filter { u16 code; u8 jt, jf; u32 k; }. It is read by its address, which the collector does not know of: so it stays. */
+const filter = Buffer.alloc(8);
+/** struct sock_fprog { u16 len; struct sock_filter *filter; } */
+const program = Buffer.alloc(16);
+
 function attach(fd: number, at: number): boolean {
-  // struct sock_filter { u16 code; u8 jt, jf; u32 k; }
-  const filter = Buffer.alloc(8);
   filter.writeUInt16LE(BPF_RETURN, 0);
   filter.writeUInt32LE(at, 4);
-  // struct sock_fprog { u16 len; struct sock_filter *filter; }
-  const program = Buffer.alloc(16);
   program.writeUInt16LE(1, 0);
   program.writeBigUInt64LE(BigInt(ptr(filter)), 8);
   return libc()?.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, ptr(program), program.length) === 0;
