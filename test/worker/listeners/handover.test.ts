@@ -85,8 +85,7 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
       await opened;
       expect(await who()).toBe("old");
       const closed = listener.close("finish", 50);
-      // A successor that is not seen at once is looked for again; all are answered by one of them meanwhile.
-      await until(async () => (await who()) === "successor");
+      expect(await who()).toBe("successor");
       await closed;
       await beside.close(port);
     }
