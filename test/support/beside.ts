@@ -8,7 +8,7 @@ import type { Core } from "../../worker/seam/engine.ts";
 import { ALONE } from "./listening.ts";
 import { socketsOf } from "../../worker/listeners/linux-sockets.ts";
 
-type Order = { open: number; name: string } | { close: number };
+type Order = { check: number } | { open: number; name: string } | { close: number };
 
 /** A core that answers everything with its name. */
 export function named(name: string): Core<null> {
@@ -30,6 +30,8 @@ export function openNamed(name: string, port: number, sharing: Sharing): Listene
 
 export interface Beside {
   pid: number;
+  /** Checks whether a port is free, and stays at it until it opens or closes the port. */
+  check(port: number): Promise<void>;
   /** Opens a port, or closes it. */
   open(port: number, name: string): Promise<void>;
   close(port: number): Promise<void>;
@@ -49,6 +51,7 @@ export function startBeside(): Beside {
   };
   return {
     pid: child.pid,
+    check: (port) => order({ check: port }),
     open: (port, name) => order({ open: port, name }),
     close: (port) => order({ close: port }),
     async kill() {
@@ -70,12 +73,19 @@ export function sharingWith(pid: number, side: "old" | "successor"): Sharing {
 
 // --- internal ---
 
+/** As a worker's check does for a tenth of a millisecond. */
+const checkAt = (port: number) =>
+  Bun.listen({ hostname: "127.0.0.1", port, exclusive: true, socket: { data: () => undefined } });
+
 if (import.meta.main) {
   const sharing = sharingWith(process.ppid, "old");
   const listeners = new Map<number, Listener>();
+  let checking: Bun.TCPSocketListener | null = null;
   const act = async (order: Order): Promise<string> => {
+    checking?.stop(true);
+    checking = "check" in order ? checkAt(order.check) : null;
     if ("open" in order) listeners.set(order.open, openNamed(order.name, order.open, sharing));
-    else await listeners.get(order.close)?.close("now");
+    if ("close" in order) await listeners.get(order.close)?.close("now");
     return "done";
   };
   process.on("message", (order: Order) => void act(order).then((said) => process.send?.(said), (error: unknown) => process.send?.(String(error)))); // prettier-ignore

@@ -54,6 +54,8 @@ export function bindShared<S>(address: BindAddress, open: () => S): Bound<S> {
       foreign = there;
     }
     Bun.sleepSync(1);
+    // What was in the way has gone, or is a listener by now.
+    forgetListening();
   }
 }
 
@@ -68,9 +70,18 @@ function openNow<S>(address: BindAddress, open: () => S): Bound<S> {
   const { sharing } = address;
   const found = siblingsAt(address);
   const { listener, socket } = openNoted(open);
-  // Both may have found the port free at the same time: the tables say who was first.
-  const others = found.length === 0 && sharing?.hasSibling() === true ? listenersBefore(socket.inode) : found;
+  const others = mayHaveChanged(found, sharing) ? listenersBefore(socket.inode) : found;
   return { listener, socket, neighbours: { others, sharing } };
+}
+
+/**
+ * Both open the port of a new circuit at once: both may have found it free, and what was found may have been no listener, but
+ * the other one's check of a free port, which is gone by now. The tables say who was first. What a successor finds serves
+ * already, and to read the tables for each of thousands of ports would take it seconds.
+ */
+function mayHaveChanged(found: readonly number[], sharing: Sharing | null): boolean {
+  if (sharing === null) return false;
+  return found.length === 0 ? sharing.hasSibling() : !sharing.isNew();
 }
 
 /** Listeners of the other process there. Throws when the port is taken and not all are. */

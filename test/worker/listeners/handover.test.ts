@@ -1,9 +1,10 @@
 /** Two processes on one port: which of them, and which of the listeners of the old one, has the new connections. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { bindAlone } from "../../../worker/listeners/bind-shared.ts";
+import { bindAlone, bindShared } from "../../../worker/listeners/bind-shared.ts";
 import type { Listener } from "../../../worker/listeners/types.ts";
 import { canSteer } from "../../../worker/listeners/linux-reuseport.ts";
 import { Succession } from "../../../worker/listeners/generations.ts";
+import { forgetListening, listenersAt } from "../../../worker/listeners/linux-sockets.ts";
 import { openNamed, sharingWith, startBeside, type Beside } from "../../support/beside.ts";
 import { freePort } from "../../support/ports.ts";
 import { until } from "../../support/until.ts";
@@ -104,10 +105,55 @@ describe.skipIf(!canSteer())("a port that two processes share", () => {
   });
 });
 
+const serve = (name: string) =>
+  Bun.serve({ hostname: "127.0.0.1", port, reusePort: true, fetch: () => new Response(name) });
+
+describe.skipIf(!canSteer())("a port at which the new one's check stood when the old one looked who is there", () => {
+  let servers: Succession<Bun.Server<undefined>>;
+  afterEach(() => servers.stop(true));
+
+  /** The old one opens it; `meanwhile` the new one does something, after which it has `wanted` listeners there. */
+  async function openOldWhile(meanwhile: () => Promise<void>, wanted: number): Promise<void> {
+    await beside.check(port);
+    const checks = listenersAt("127.0.0.1", port);
+    expect(checks).toHaveLength(1);
+    let isFirst = true;
+    let done = Promise.resolve();
+    const opened = bindShared({ hostname: "127.0.0.1", port, sharing: sharingWith(beside.pid, "successor") }, () => {
+      if (isFirst) done = meanwhile();
+      isFirst = false;
+      // In this very turn, as it is for a worker.
+      for (const end = performance.now() + 10_000; performance.now() < end; Bun.sleepSync(1)) {
+        forgetListening();
+        const there = listenersAt("127.0.0.1", port);
+        if (there.length === wanted && !there.some((inode) => checks.includes(inode))) break;
+      }
+      return serve("old");
+    });
+    servers = new Succession(opened);
+    await done;
+  }
+
+  test("and that the new one opens first, is left to it", async () => {
+    await openOldWhile(() => beside.open(port, "successor"), 1);
+    expect(await who()).toBe("old");
+    const handed = servers.handOver(100);
+    expect(await who()).toBe("successor");
+    await handed;
+  });
+
+  test("and that the new one opens behind it, is the old one's until then", async () => {
+    await openOldWhile(() => beside.close(port), 0);
+    await beside.open(port, "successor");
+    expect(await who()).toBe("old");
+    const handed = servers.handOver(100);
+    expect(await who()).toBe("successor");
+    await handed;
+  });
+});
+
 describe.skipIf(!canSteer())("the old one's second listener, of a renewal", () => {
   let servers: Succession<Bun.Server<undefined>>;
-  const serve = (name: string) =>
-    Bun.serve({ hostname: "127.0.0.1", port, reusePort: true, fetch: () => new Response(name) });
   afterEach(() => servers.stop(true));
 
   function start(lingerMs?: number): void {
