@@ -183,7 +183,8 @@ describe.skipIf(!canSteer())("the old one's second listener, of a renewal", () =
   });
 
   test("has them all when the first one goes while a successor is there", async () => {
-    start(200);
+    // Long enough for a busy machine: one that comes in the very moment in which the first one goes has a place that nobody knows.
+    start(3000);
     servers.renew(() => serve("new"));
     await beside.open(port, "successor");
     await until(() => servers.listeners === 1);
