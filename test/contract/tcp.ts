@@ -88,6 +88,23 @@ export function tcpSuite(shape: Shape, stage: () => Stage): void {
         pair.stop();
       });
 
+      line("T1", `the ${side}'s reset passes as a reset though the worker finds it when it writes`, async () => {
+        const upstream = listen(() => undefined);
+        const { port } = await stage().open({ upstream: upstream.port, protocol: "tcp" });
+        for (let round = 0; round < 50; round++) {
+          const client = await dial(port);
+          await client.send("x");
+          const app = await until(() => upstream.wires[round]);
+          await app.read(1);
+          const pair = { client, app };
+          // In this order, and at once: what is to be written is read when the reset is there.
+          void pair[other(side)].send("y");
+          pair[side].reset();
+          expect(await pair[other(side)].end()).toBe("reset");
+        }
+        upstream.stop();
+      });
+
       line("T1", `the ${side}'s reset passes as a reset after the other one's FIN`, async () => {
         const pair = await connectPair(stage());
         pair[other(side)].finish();

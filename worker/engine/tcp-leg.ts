@@ -29,6 +29,8 @@ export class Leg {
   #early: Buffer | null = null;
   /** FIN has come from it. */
   #hasEnded = false;
+  /** A write has found it reset. */
+  #isBroken = false;
   #over = false;
 
   /** True when nothing can come from it or go to it any more. */
@@ -64,8 +66,9 @@ export class Leg {
     free(bytes);
   }
 
-  /** This side has ended its half. */
+  /** This side has ended its half; the end of one that was reset is none, and `gone` follows. */
   ended(): void {
+    if (this.#isBroken) return;
     this.#hasEnded = true;
     this.#other?.end();
   }
@@ -86,7 +89,7 @@ export class Leg {
   /** Its connection is gone: in good order when both halves have ended, else it was broken, and so is the other. */
   gone(broken: boolean): void {
     if (!this.#overNow()) return;
-    if (broken) this.#other?.reset();
+    if (broken || this.#isBroken) this.#other?.reset();
     else this.#other?.end();
   }
 
@@ -99,17 +102,18 @@ export class Leg {
 
   /** Bytes for this side; none of them is looked at afterwards. */
   write(bytes: Buffer): void {
-    if (this.#over || this.#socket === null) return;
+    if (this.#over || this.#isBroken || this.#socket === null) return;
     // A read that was under way when this side filled up comes after what waits.
     if (this.#unsent !== null) return void (this.#unsent = Buffer.concat([this.#unsent, bytes]));
-    const written = Math.max(0, this.#socket.write(bytes));
+    const written = this.#socket.write(bytes);
     if (written === bytes.length) return;
+    if (written < 0) return this.#broke();
     this.#unsent = Buffer.from(bytes.subarray(written));
     this.#other?.pause();
   }
 
   pause(): void {
-    if (!this.#over) this.#socket?.pause();
+    if (!this.#over && !this.#isBroken) this.#socket?.pause();
   }
 
   resume(): void {
@@ -119,7 +123,7 @@ export class Leg {
   /** No more bytes will come for this side. */
   end(): void {
     if (this.#unsent !== null) this.#ending = true;
-    else if (!this.#ended && !this.#over) {
+    else if (!this.#ended && !this.#over && !this.#isBroken) {
       this.#ended = true;
       this.#socket?.shutdown();
     }
@@ -129,6 +133,16 @@ export class Leg {
 
   #keep(bytes: Buffer): void {
     if (!this.#over) this.#early = Buffer.concat(this.#early === null ? [bytes] : [this.#early, bytes]);
+  }
+
+  /**
+   * It was reset before the system could be asked for what has come. The system tells that once, which was to the write: now
+   * Bun tells an end and a close in good order, and both only while it is read. Its last words come before them.
+   */
+  #broke(): void {
+    this.#isBroken = true;
+    this.#unsent = null;
+    this.#socket?.resume();
   }
 
   /** True the first time. The attempt ends with the second leg: one may still have bytes to write. */
