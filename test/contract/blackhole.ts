@@ -3,10 +3,13 @@
  * behind a request that is being served. Needs no privileges.
  */
 import { dlopen, ptr } from "bun:ffi";
+import { readFileSync } from "node:fs";
 import { owed } from "../support/owed.ts";
 
 export interface Doorway {
   port: number;
+  /** How many connections to it are being made. */
+  asking(): number;
   /** Accepts the connection that has come, and gives the function that sends bytes over it. Waits for it. */
   accept(): Promise<(bytes: Uint8Array) => void>;
   /** Fills the queue: Linux drops the SYNs of all further connections. */
@@ -56,6 +59,7 @@ export function doorway(): Doorway {
 
   return {
     port,
+    asking: () => asking(address),
     async accept() {
       if (!(await isReady(fd, POLLIN, 5000))) throw new Error("no connection came");
       const taken = c.accept(fd, null, null);
@@ -102,6 +106,13 @@ function loopback(): Buffer {
   address.writeUInt16LE(AF_INET, 0);
   address.writeUInt32BE(0x7f000001, 4);
   return address;
+}
+
+/** Linux tells it in its table: number, local address, remote address in its own hexadecimal, state SYN_SENT, … */
+function asking(address: Buffer): number {
+  const port = address.toString("hex", 2, 4).toUpperCase();
+  const line = new RegExp(`^ *\\d+: \\S+ 0100007F:${port} 02 `, "gm");
+  return readFileSync("/proc/net/tcp", "latin1").match(line)?.length ?? 0;
 }
 
 function u32(value: number): Buffer {

@@ -63,6 +63,8 @@ export function tcpLimitsSuite(shape: Shape, byDefault: () => Stage): void {
       // Inference: what is being made goes on when the route has gone.
       const to = await stage().open({ upstream: hole.port, protocol: "tcp", appMode: "inference", public: true });
       const wires = await Promise.all([1, 2, 3].map(() => dial(to.port)));
+      // The system has accepted them: a worker that is busy may hear of the routes before it does.
+      await until(() => hole.asking() === 3);
       await stage().updateRoutes(to, [greeter().port]);
       expect(await isLetIn(to.port)).toBe(false);
       // A client that leaves meanwhile makes room.
