@@ -14,6 +14,7 @@ import {
   tlsKeys,
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
+import { KERNEL_CIDRS } from "../shared/http/kernel.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
 
 export const COORDINATOR_FILE = "app-proxy-coordinator.toml";
@@ -48,6 +49,10 @@ export const coordinatorTable = {
     manager_cidrs: cidrs(
       ["127.0.0.0/8", "::1/128"],
       "Where `POST /v2/conf` may come from without a token: the Managers",
+    ),
+    kernel_host_cidrs: cidrs(
+      KERNEL_CIDRS,
+      "Where kernels may be: circuits and model services that lead elsewhere are refused; default: private ranges and loopback",
     ),
     worker_heartbeat_timeout: f.number(30, [1, 3600], "seconds", "A worker not heard of for this long is LOST"),
     unused_circuit_collection_timeout: f.number(

@@ -34,6 +34,7 @@ import { createProxyService } from "./apps/service.ts";
 import { createPublisher, type Publisher } from "./delivery/publisher.ts";
 import { createReadiness, metricsRoutes, statusRoutes } from "./self/api.ts";
 import { swaggerRoutes } from "./http/openapi.ts";
+import { createTargetService } from "./targets/service.ts";
 import { v1Routes } from "./v1/api.ts";
 import { workerRoutes } from "./workers/api.ts";
 import { createNodeRevisions, type NodeRevisions } from "./delivery/node-revisions.ts";
@@ -57,8 +58,9 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   const services = createServices(deps);
   const { publisher, acknowledgements } = services;
   let baseUrl = "";
-  const app = createApp(deps, services, () => baseUrl);
-  const address = listen(app, deps);
+  let address = config.proxy_coordinator.bind_addr;
+  const app = createApp(deps, services, { baseUrl: () => baseUrl, address: () => address });
+  address = listen(app, deps);
   baseUrl = advertised(config.proxy_coordinator, address);
 
   // Redis may be away now: events are heard as soon as it is there, and /health/readyz says so meanwhile.
@@ -134,11 +136,18 @@ export function createServices(deps: Deps): Services {
   };
 }
 
+/** Where it listens, and how others reach it: asked for when somebody calls. */
+interface Where {
+  address: () => Address;
+  baseUrl: () => string;
+}
+
 /** The routes of a coordinator, for the server and for the OpenAPI document. */
-export function createApp(deps: Deps, services: Services, baseUrl: () => string) {
+export function createApp(deps: Deps, services: Services, { address, baseUrl }: Where) {
   const { config, log, database } = deps;
   const { commit, workers } = services;
-  const conf = createConfService(deps, commit);
+  const targets = createTargetService(deps, address);
+  const conf = createConfService(deps, { commit, targets });
   const metrics = createMetrics(deps, services);
   const circuits = createCircuitService(deps, commit);
   const authenticator = createAuthenticator(config);
@@ -146,7 +155,7 @@ export function createApp(deps: Deps, services: Services, baseUrl: () => string)
   const proxy = createProxyService(deps, { conf, ...services });
   const endpoints = {
     endpoints: createEndpointService(deps, services),
-    routes: createRouteService(services),
+    routes: createRouteService({ ...services, targets }),
     tokens: createEndpointTokens(deps),
   };
   const features: [tag: string, routes: Route[]][] = [

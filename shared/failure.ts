@@ -40,6 +40,8 @@ export const FAILURES = {
     "Backend.AI kernel does not accept the connection in time.",
     "kernel_access_unreachable",
   ),
+  // Not in the original's table.
+  "appproxy/loop": row(508, "Loop detected.", "agent_request_bad-request"),
   "appproxy/container-starting": row(503, "The app is still starting.", "kernel_access_unreachable"),
   "appproxy/worker-registration-error": row(403, "E20013: Failed to register worker.", "agent_create_forbidden"),
   "appproxy/coordinator-connection-error": row(
@@ -55,6 +57,7 @@ export type FailureKind = keyof typeof FAILURES;
 export type PageKind =
   | "starting"
   | "refused"
+  | "bad-address"
   | "broken-off"
   | "timed-out"
   | "moved"

@@ -14,6 +14,7 @@ import {
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
+import { KERNEL_CIDRS } from "../shared/http/kernel.ts";
 import { originOf } from "../shared/http/origins.ts";
 import { reason } from "../shared/failure.ts";
 import { readTls } from "../shared/runtime/tls.ts";
@@ -112,6 +113,10 @@ export const workerTable = {
         'How long a client may take nothing of its answer (engine "sockets")',
       ),
     },
+    kernel_host_cidrs: cidrs(
+      KERNEL_CIDRS,
+      "Where kernels may be: nothing else is connected to for a circuit; the same as `proxy_coordinator.kernel_host_cidrs`",
+    ),
     tcp_auth: f.oneOf(
       TCP_AUTH,
       "setup-address",

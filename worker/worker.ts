@@ -9,6 +9,7 @@ import { createCircuits } from "./compose/circuits.ts";
 import { createControl } from "./compose/control.ts";
 import { createDataPlane } from "./compose/data-plane.ts";
 import { openOwnApi } from "./compose/own-api.ts";
+import { createOwnTargets } from "./compose/targets.ts";
 import { createParts, type Parts, type WorkerDeps } from "./compose/parts.ts";
 import { unservedFaults, type WorkerConfig } from "./config.ts";
 import { idleTime } from "./drain.ts";
@@ -42,7 +43,11 @@ export function startWorker(deps: WorkerDeps): Worker {
   const shutdown = createShutdown();
   shutdown.add(() => log.info("worker is down"));
 
-  const circuits = createCircuits(parts);
+  const targets = createOwnTargets(deps.config, {
+    frontends: () => dataPlane.frontends,
+    apiPort: () => api.port,
+  });
+  const circuits = createCircuits(parts, targets);
   shutdown.add(() => circuits.stop());
   const { table } = circuits;
   const coordinator = connectCoordinator(parts);
@@ -63,6 +68,7 @@ export function startWorker(deps: WorkerDeps): Worker {
   const dataPlane = createDataPlane(parts, {
     circuits,
     access,
+    targets,
     serviceWorkers,
     tls,
     isReady: () => control.state().ready,
@@ -72,7 +78,14 @@ export function startWorker(deps: WorkerDeps): Worker {
   const sync = () => control.state();
   const api = openOwnApi(parts, { circuits, access, dataPlane, tls, sync, refresh: () => control.refresh() });
   shutdown.add(() => api.stop());
-  const control = createControl(parts, { coordinator, circuits, dataPlane, homes: access.homes, apiPort: api.port });
+  const control = createControl(parts, {
+    coordinator,
+    circuits,
+    dataPlane,
+    homes: access.homes,
+    targets,
+    apiPort: api.port,
+  });
   shutdown.add(() => control.stop());
   shutdown.add(() => serviceWorkers.stop());
   // Together: while requests end, the coordinator gives this node no new circuit, and a successor gets the ports.

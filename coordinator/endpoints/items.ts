@@ -2,7 +2,7 @@
 import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
 import { Failure } from "../../shared/failure.ts";
-import { hostFault, kernelHost } from "../../shared/http/kernel.ts";
+import { kernelHost } from "../../shared/http/kernel.ts";
 import {
   DeleteItem,
   EndpointItem,
@@ -13,6 +13,8 @@ import {
 } from "../../shared/protocol/schema/endpoint.ts";
 import type { Route } from "../../shared/protocol/schema/circuit.ts";
 import "../../shared/protocol/schema/formats.ts";
+import type { Address } from "../../shared/values.ts";
+import type { TargetFault } from "../targets/service.ts";
 import { describeErrors } from "../http/validation.ts";
 
 /** An entry with its deployment's id in lower case; or why it can't be done. */
@@ -26,15 +28,17 @@ export const validateDeletions = validator(DeleteItem);
 export const validateRoutes = validator(RoutesItem);
 export const validateUnregistrations = validator(UnregisterItem);
 
-/** The routes of an entry, the last of those with one id. Throws invalid-api-params for a host that no kernel can have. */
-export function toRoutes(entries: readonly RouteEntry[]): Route[] {
+/** Where an entry's kernel is, as it was given. */
+export function targetOf({ kernel_host: host, kernel_port: port }: RouteEntry): Address {
+  return { host, port };
+}
+
+/** The routes of an entry, the last of those with one id. Throws invalid-api-params for where no kernel can be. */
+export function toRoutes(entries: readonly RouteEntry[], faultOf: TargetFault): Route[] {
   const routes = new Map<string, Route>();
   for (const [at, entry] of entries.entries()) {
-    const fault = hostFault(entry.kernel_host);
-    if (fault !== null) {
-      const got = JSON.stringify(entry.kernel_host);
-      throw new Failure("invalid-api-params", `routes.${at}.kernel_host: ${fault}, got ${got}`);
-    }
+    const fault = faultOf(targetOf(entry));
+    if (fault !== null) throw new Failure("invalid-api-params", `routes.${at}.kernel_host: ${fault}`);
     routes.set(entry.route_id.toLowerCase(), {
       route_id: entry.route_id.toLowerCase(),
       session_id: entry.session_id.toLowerCase(),

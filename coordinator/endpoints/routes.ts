@@ -17,7 +17,8 @@ import type { Confirmations } from "../delivery/confirm.ts";
 import { circuitOfEndpoint } from "../store/circuit-queries.ts";
 import * as circuits from "../store/circuits.ts";
 import type { Query } from "../store/store.ts";
-import { toRoutes, type Validated } from "./items.ts";
+import type { TargetService } from "../targets/service.ts";
+import { targetOf, toRoutes, type Validated } from "./items.ts";
 
 export interface RouteService {
   /** Replaces the tables. `[]` means no traffic. */
@@ -47,13 +48,13 @@ interface Call<Item, Extra> {
 /** An entry as it was read: what it asks for, or why it can't be done. */
 type Read<Item> = { id: string } & ({ item: Item; asked: Route[] } | { error: string });
 
-export function createRouteService({
-  commit,
-  confirmations,
-}: {
+interface Services {
   commit: Commit;
   confirmations: Confirmations;
-}): RouteService {
+  targets: TargetService;
+}
+
+export function createRouteService({ commit, confirmations, targets }: Services): RouteService {
   /** Decides every entry's new table in one transaction. */
   async function apply<Item, Extra extends object>(
     items: readonly Validated<Item>[],
@@ -87,19 +88,26 @@ export function createRouteService({
     return outcomes;
   }
 
+  const judge = (items: readonly Validated<RoutesItem>[]) =>
+    targets.judge(items.flatMap((one) => ("item" in one ? one.item.routes.map(targetOf) : [])));
+
   return {
-    replace: (items, requestId) =>
-      apply(items, requestId, {
-        asked: ({ routes }) => toRoutes(routes),
+    async replace(items, requestId) {
+      const faultOf = await judge(items);
+      return apply(items, requestId, {
+        asked: ({ routes }) => toRoutes(routes, faultOf),
         decide: (_item, _before, routes) => ({ routes, extra: {} }),
         nothing: {},
-      }),
-    register: (items, requestId) =>
-      apply(items, requestId, {
-        asked: asKnown,
+      });
+    },
+    async register(items, requestId) {
+      const faultOf = await judge(items);
+      return apply(items, requestId, {
+        asked: ({ routes }, before) => asKnown(toRoutes(routes, faultOf), before),
         decide: (_item, before, routes) => register(routes, before),
         nothing: { registered_route_ids: [], already_registered_route_ids: [] },
-      }),
+      });
+    },
     unregister: (items, requestId) =>
       apply(items, requestId, {
         asked: () => [],
@@ -135,9 +143,9 @@ function isSameTable(one: readonly Route[], other: readonly Route[]): boolean {
 }
 
 /** What is registered already stays as it is. */
-function asKnown({ routes }: RoutesItem, before: readonly Route[]): Route[] {
+function asKnown(routes: readonly Route[], before: readonly Route[]): Route[] {
   const known = new Map(before.map((route) => [route.route_id, route]));
-  return toRoutes(routes).map((route) => known.get(route.route_id) ?? route);
+  return routes.map((route) => known.get(route.route_id) ?? route);
 }
 
 function register(

@@ -3,9 +3,10 @@ import { takeOverKernels, type KernelLink } from "../circuits/end-routes.ts";
 import type { Commit } from "../delivery/commit.ts";
 import type { Query } from "../store/store.ts";
 import { Failure } from "../../shared/failure.ts";
-import { hostFault, kernelHost } from "../../shared/http/kernel.ts";
+import { kernelHost } from "../../shared/http/kernel.ts";
 import type { ConfRequest } from "../../shared/protocol/schema/api.ts";
 import type { Deps } from "../deps.ts";
+import type { TargetService } from "../targets/service.ts";
 import { getToken, insertToken, isOutdated, type TokenRow } from "../store/tokens.ts";
 
 export interface ConfService {
@@ -23,13 +24,16 @@ export interface ConfService {
   revalidate(q: Query, token: TokenRow): void;
 }
 
-export function createConfService({ config, database, now, newId, log }: Deps, commit: Commit): ConfService {
+export function createConfService(
+  { config, database, now, newId, log }: Deps,
+  { commit, targets }: { commit: Commit; targets: TargetService },
+): ConfService {
   const lifetime = config.proxy_coordinator.token_lifetime * 1000;
   return {
     async configure(request, requestId) {
-      const fault = hostFault(request.kernel_host);
-      if (fault !== null)
-        throw new Failure("invalid-api-params", `kernel_host: ${fault}, got ${JSON.stringify(request.kernel_host)}`);
+      const target = { host: request.kernel_host, port: request.kernel_port };
+      const fault = (await targets.judge([target]))(target);
+      if (fault !== null) throw new Failure("invalid-api-params", `kernel_host: ${fault}`);
       const { session } = request;
       if (session.id == null || (session.access_key ?? "") === "") {
         const wanted = session.id == null ? "session.id: wanted a UUID" : "session.access_key: wanted text";

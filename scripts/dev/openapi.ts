@@ -25,7 +25,10 @@ export async function currentOpenApi(): Promise<unknown> {
       now: Date.now,
       newId,
     };
-    const app = createApp(deps, createServices(deps), () => "http://127.0.0.1:10200");
+    const app = createApp(deps, createServices(deps), {
+      baseUrl: () => "http://127.0.0.1:10200",
+      address: () => ({ host: "127.0.0.1", port: 10200 }),
+    });
     return await (await app.handle(new Request("http://localhost/swagger/json"))).json();
   } finally {
     database.close();

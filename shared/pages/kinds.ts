@@ -16,6 +16,7 @@ interface Behaviour {
 export const BEHAVIOURS: Record<PageKind, Behaviour> = {
   starting: { offers: ["try"], retries: true },
   refused: { offers: ["try", "open"], retries: true },
+  "bad-address": { offers: ["open"] },
   "broken-off": { offers: ["try", "open"], retries: true },
   "timed-out": { offers: ["try", "open"], retries: true },
   moved: { offers: ["try", "open"], retries: true },
@@ -62,6 +63,7 @@ export const PAGE_OF: Record<FailureKind, PageKind> = {
   "appproxy/unsupported-protocol": "not-for-browsers",
   "appproxy/container-connection-refused": "refused",
   "appproxy/container-connection-timeout": "timed-out",
+  "appproxy/loop": "bad-address",
   "appproxy/container-starting": "starting",
   "appproxy/worker-registration-error": "internal",
   "appproxy/coordinator-connection-error": "not-responding",

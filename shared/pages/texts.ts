@@ -47,6 +47,11 @@ const en: Words = {
       known: "It has not answered for {time}.",
       todo: "If it stays like this, open the app again, or see in Backend.AI whether its session is still running.",
     },
+    "bad-address": {
+      title: "The app is somewhere where apps can't be",
+      what: "The platform has named an address for it that this service may not connect to.",
+      todo: "Tell your administrator: the log of the app proxy says which address it is, and why.",
+    },
     "broken-off": {
       title: "The app broke off",
       what: "It closed the connection in the middle of its answer. It may have crashed, or is just being restarted.",
@@ -201,6 +206,11 @@ const ko: Words = {
       what: "앱이 연결을 받지 않습니다. 앱이 종료되었거나 다시 시작되는 중일 수 있습니다.",
       known: "{time} 동안 응답이 없습니다.",
       todo: "계속 이 상태라면 앱을 다시 열거나, Backend.AI에서 세션이 실행 중인지 확인해 주세요.",
+    },
+    "bad-address": {
+      title: "앱을 연결할 수 없는 주소입니다",
+      what: "플랫폼이 알려 준 앱의 주소는 이 서비스가 연결할 수 없도록 되어 있습니다.",
+      todo: "관리자에게 알려 주세요. 어떤 주소인지, 왜 연결할 수 없는지는 앱 프록시의 로그에 있습니다.",
     },
     "broken-off": {
       title: "앱이 연결을 끊었습니다",

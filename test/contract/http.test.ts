@@ -10,6 +10,7 @@ import { httpMessages } from "./http-messages.ts";
 import { httpRepeats } from "./http-repeats.ts";
 import { httpRequests } from "./http-requests.ts";
 import { httpStreams } from "./http-streams.ts";
+import { httpTargets } from "./http-targets.ts";
 import { useStage } from "./line.ts";
 import { SHAPES, shapeName } from "./shapes.ts";
 
@@ -24,6 +25,7 @@ const SUITES = [
   httpStreams,
   httpCors,
   httpFailures,
+  httpTargets,
 ];
 
 for (const shape of SHAPES)

@@ -4,6 +4,7 @@ import { useStage } from "./line.ts";
 import { SHAPES, shapeName } from "./shapes.ts";
 import { tcpAdmissionSuite } from "./tcp-admission.ts";
 import { tcpLimitsSuite } from "./tcp-limits.ts";
+import { tcpTargetsSuite } from "./tcp-targets.ts";
 import { tcpSuite } from "./tcp.ts";
 
 for (const shape of SHAPES.filter(({ frontend }) => frontend === "port"))
@@ -12,4 +13,5 @@ for (const shape of SHAPES.filter(({ frontend }) => frontend === "port"))
     tcpSuite(shape, stage);
     tcpAdmissionSuite(shape, stage);
     tcpLimitsSuite(shape, stage);
+    tcpTargetsSuite(shape, stage);
   });

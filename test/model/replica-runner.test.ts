@@ -154,6 +154,7 @@ function trivialFrontends(): Frontends {
     failed: () => [],
     refusal: () => null,
     blocked: () => [],
+    listensAt: () => false,
     renew: () => undefined,
     finish: () => Promise.resolve(),
     abort: () => Promise.resolve(),

@@ -6,6 +6,7 @@ import type { Circuit, Route } from "../../shared/protocol/schema/circuit.ts";
 import { loadWorkerConfig } from "../../worker/config.ts";
 import type { RequestHead } from "../../worker/seam/engine.ts";
 import { Table, type Entry, type TableSettings } from "../../worker/circuits/table.ts";
+import { judged } from "../../worker/net/targets.ts";
 
 export const CIRCUIT = "c1c1c1c1-0000-4000-8000-000000000001";
 export const SESSION = "5e5e5e5e-0000-4000-8000-000000000001";
@@ -59,6 +60,7 @@ export function newTable(over: Partial<TableSettings> = {}): Table {
     policies: { interactive: "round_robin", inference: "least_outstanding" },
     now: Date.now,
     random: () => 0,
+    targets: judged,
     out: () => undefined,
     ...over,
   });

@@ -15,6 +15,7 @@ function frontends(abort: () => void): Frontends {
     failed: () => [],
     refusal: () => null,
     blocked: () => [],
+    listensAt: () => false,
     renew: () => undefined,
     finish: () => new Promise<void>(() => undefined),
     abort: () => Promise.resolve(abort()),

@@ -7,6 +7,7 @@ import { addressMatcher, type AddressMatcher } from "../../shared/http/addresses
 import { circuitHash, mix } from "../../shared/protocol/digest.ts";
 import { readOrigins } from "../../shared/http/origins.ts";
 import type { AppMode, Circuit } from "../../shared/protocol/schema/circuit.ts";
+import type { Targets } from "../net/targets.ts";
 import { RoutePool, type Upstream } from "../upstreams/pool.ts";
 import type { RoutePolicy } from "../upstreams/policy.ts";
 import type { Trouble } from "./trouble.ts";
@@ -40,6 +41,7 @@ export interface TableSettings {
   now: () => number;
   /** A number in [0, 1). */
   random: () => number;
+  targets: Targets;
   /** A route is left out from now on. */
   out: (pool: RoutePool, upstream: Upstream) => void;
   /** An entry is new, has another state, or is gone: its pool has no upstreams then. */
@@ -153,11 +155,12 @@ export class Table {
   }
 
   #newPool({ app_mode: mode }: Circuit): RoutePool {
-    const { policies, now, random, out } = this.#settings;
+    const { policies, now, random, targets, out } = this.#settings;
     const pool: RoutePool = new RoutePool({
       policy: policies[mode],
       now,
       random,
+      targets,
       out: (upstream) => out(pool, upstream),
     });
     return pool;

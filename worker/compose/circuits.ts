@@ -6,6 +6,7 @@ import { createHealthChecks } from "../health/http-checks.ts";
 import { createProber } from "../health/recovery.ts";
 import { probeHttp } from "../net/probe-http.ts";
 import { accepts } from "../net/probe-tcp.ts";
+import type { Targets } from "../net/targets.ts";
 import type { Parts } from "./parts.ts";
 
 export interface Circuits {
@@ -15,13 +16,15 @@ export interface Circuits {
   stop(): Promise<void>;
 }
 
-export function createCircuits({ config, live, log, now }: Parts): Circuits {
-  const prober = createProber(accepts);
-  const checks = createHealthChecks({ get: probeHttp, log, now, random: Math.random });
+export function createCircuits({ config, live, log, now }: Parts, targets: Targets): Circuits {
+  const prober = createProber((host, port) => accepts(targets(host, port)));
+  const get = (host: string, port: number, path: string, ms: number) => probeHttp(targets(host, port), path, ms);
+  const checks = createHealthChecks({ get, log, now, random: Math.random });
   const table = new Table({
     policies: { interactive: config.routes.interactive_policy, inference: config.routes.inference_policy },
     now,
     random: Math.random,
+    targets,
     out(pool, upstream) {
       const { kernel_host: host, kernel_port: port } = upstream.route;
       log.warn(

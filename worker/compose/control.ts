@@ -5,6 +5,7 @@ import type { WorkerConfig } from "../config.ts";
 import { createRefusals } from "../health/gone-kernels.ts";
 import { reportRoutes } from "../health/http-checks.ts";
 import { probeTcp } from "../net/probe-tcp.ts";
+import type { Targets } from "../net/targets.ts";
 import type { CoordinatorClient } from "../state/coordinator-client.ts";
 import { createSnapshots, snapshotPath, type Snapshots } from "../state/snapshot.ts";
 import { createSync, type Sync } from "../state/sync.ts";
@@ -20,6 +21,7 @@ interface ControlDeps {
   circuits: Circuits;
   dataPlane: DataPlane;
   homes: Homes;
+  targets: Targets;
   /** Where the worker's own API is heard. */
   apiPort: number;
 }
@@ -27,11 +29,11 @@ interface ControlDeps {
 /** Says nothing to the coordinator before `start`. */
 export function createControl(parts: Parts, deps: ControlDeps): Control {
   const { config, bus, newId, log, now } = parts;
-  const { coordinator, dataPlane, homes, apiPort } = deps;
+  const { coordinator, dataPlane, homes, targets, apiPort } = deps;
   const { table, usage } = deps.circuits;
   const refusals = createRefusals({
     table,
-    probe: probeTcp,
+    probe: (host, port) => probeTcp(targets(host, port)),
     report: (id, report) => coordinator.reportRefused(id, report),
     log,
     now,

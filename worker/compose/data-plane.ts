@@ -11,6 +11,7 @@ import { drain } from "../drain.ts";
 import { createProxyHeaders } from "../http/proxy-headers.ts";
 import { createPortFrontends, createWildcardFrontends, type Frontends } from "../listeners/frontends.ts";
 import { accepts } from "../net/probe-tcp.ts";
+import type { Targets } from "../net/targets.ts";
 import type { ConnectionLimits, Core, ListenOptions } from "../seam/engine.ts";
 import type { WorkerConfig } from "../config.ts";
 import { bindPort } from "../urls.ts";
@@ -29,6 +30,7 @@ export interface DataPlane {
 interface DataPlaneDeps {
   circuits: Circuits;
   access: Access;
+  targets: Targets;
   serviceWorkers: Pick<ServiceWorkerNotes, "fetched">;
   tls: TlsPair | null;
   /** False until circuits are known for the first time. */
@@ -41,7 +43,7 @@ interface DataPlaneDeps {
 export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
   const { config, log, now } = parts;
   const { proxy_worker: own } = config;
-  const { circuits, access, serviceWorkers, isReady } = deps;
+  const { circuits, access, targets, serviceWorkers, isReady } = deps;
   const { table, usage } = circuits;
   const { allowlist, proxies } = access;
   const core = createCore({
@@ -54,7 +56,7 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
     advise: createAdvice(proxies, log),
     domain: own.wildcard_domain.domain,
     tcp: { allowlist: own.tcp_auth === "none" ? null : allowlist, maxConnections: own.tcp_max_connections },
-    hold: createHold({ reach: accepts, now }),
+    hold: createHold({ reach: (host, port) => accepts(targets(host, port)), now }),
     capabilities: parts.engine.capabilities,
   });
   const steady = () => performance.now();

@@ -21,6 +21,7 @@ import { answerFor, upstreamFault } from "./failure.ts";
 import { isPreflight, preflightAnswer } from "../access/preflight.ts";
 import { resolve, unresolved } from "./resolve.ts";
 import type { Hold } from "./hold.ts";
+import { nextHop } from "./loops.ts";
 import type { Homes } from "../circuits/homes.ts";
 import { mayTrail, requestEdits } from "../http/headers.ts";
 import { isBareManifest, manifestAnswer } from "../access/manifest.ts";
@@ -149,6 +150,7 @@ function onward(
   if (registers && circuit.service_workers === "blocked")
     throw new Failure("generic-forbidden", "Another user's app has left a service worker here; none can be registered");
   const use = useOf(entry, usage);
+  const hop = nextHop(entry, head, client.address);
   const attempt = pick(entry, use, head.upgrade ? "connection" : "request");
   use.request();
   const cors = corsLines(entry, head, listed);
@@ -162,6 +164,7 @@ function onward(
     edits: requestEdits(head, client, {
       app,
       authorization: mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
+      hop,
       trailers: capabilities.trailers,
       tunnels: capabilities.tunnels,
     }),

@@ -1,5 +1,6 @@
 /** The one place that turns a failure on the data plane into an answer, and an upstream fault into a failure. */
 import { Failure, reason } from "../../shared/failure.ts";
+import { hostPort } from "../../shared/values.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { failureAnswer, listsHtml, pageOf, wantsPage, type About, type Answer } from "../../shared/http/page.ts";
@@ -48,12 +49,18 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | nu
 
 /** What an upstream fault means to the client. A client that has left is no fault: the engine sees that first. */
 export function upstreamFault(fault: UpstreamFault, to: Attempt): Failure {
-  const cause = new Error(`${to.host}:${to.port}: ${reason(fault)}`, { cause: fault });
+  const cause = new Error(`${hostPort(to.target)}: ${reason(fault)}`, { cause: fault });
   switch (fault.kind) {
     case "unreachable":
       return to.starting
         ? new Failure("appproxy/container-starting", { msg: "The app does not listen yet", cause })
         : new Failure("appproxy/container-connection-refused", { msg: "The app does not answer", cause });
+    case "refused":
+      return new Failure("appproxy/container-connection-refused", {
+        msg: "The app's address is not one that apps may have",
+        page: "bad-address",
+        cause,
+      });
     case "late":
       return new Failure("appproxy/container-connection-timeout", { msg: "The app does not answer", cause });
     case "broken":

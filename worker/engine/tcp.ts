@@ -92,7 +92,7 @@ async function connect(client: Leg, attempt: Attempt): Promise<UpstreamFault | n
   // It may have left while it was admitted.
   if (client.isOver) return new UpstreamFault("revoked", "the client has left");
   const app = new Leg();
-  const dialled = dial(attempt, app, APP_HANDLERS);
+  const dialled = dial(attempt.target, app, APP_HANDLERS);
   attempt.stop = dialled.cancel;
   client.leave = dialled.cancel;
   try {

@@ -3,6 +3,9 @@
  */
 import type { HeaderEdits, RequestHead } from "../seam/engine.ts";
 
+/** The header line by which core/loops.ts knows a request again. */
+export const HOP = "x-appproxy-hop";
+
 /** RFC 9110 §7.6.1: these speak about one connection only; framing is the engine's own. */
 const HOP_BY_HOP = new Set(["connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"]);
 
@@ -17,7 +20,7 @@ const HANDSHAKE = new Set([
 /**
  * What says where a request comes from: said anew, or not at all. `Proxy` is nobody's (httpoxy: CGI reads it as HTTP_PROXY).
  */
-const WAY = new Set([
+const WAY = new Set<string>([
   "x-real-ip",
   "x-scheme",
   "x-url-scheme",
@@ -26,6 +29,7 @@ const WAY = new Set([
   "x-forwarded-ssl",
   "front-end-https",
   "proxy",
+  HOP,
 ]);
 
 /** CGI and WSGI read `_` as `-`: names that would pass for these are nobody's. */
@@ -65,6 +69,8 @@ export interface RequestWishes {
   app: string;
   /** Whether the `Authorization` header is the app's. */
   authorization: boolean;
+  /** Its number where it may be on its way in a circle; null for none. */
+  hop: number | null;
   /** Whether trailers of the answer reach the client. */
   trailers: boolean;
   /** Whether the handshake of a WebSocket is the client's own, not made anew. */
@@ -73,7 +79,7 @@ export interface RequestWishes {
 
 /** What changes in the header lines on their way to the app. */
 export function requestEdits(head: RequestHead, by: ForwardedBy, wishes: RequestWishes): HeaderEdits {
-  const { app, authorization, trailers, tunnels } = wishes;
+  const { app, authorization, hop, trailers, tunnels } = wishes;
   const dropped = connectionNamed(head.header("connection"));
   const remove: string[] = [];
   const set = forwardedHeaders(by);
@@ -91,6 +97,7 @@ export function requestEdits(head: RequestHead, by: ForwardedBy, wishes: Request
   }
   // RFC 9110 §10.1.4: asked anew of the app, for gRPC. An engine that speaks HTTP/1.1 to it names TE in Connection.
   if (trailers && wantsTrailers(head.header("te"))) set.push(["TE", "trailers"]);
+  if (hop !== null) set.push([HOP, String(hop)]);
   if (app === "rstudio") set.push(...rstudioHeaders(head.target, by));
   return { remove, set, add: NOTHING };
 }

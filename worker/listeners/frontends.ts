@@ -24,6 +24,8 @@ export interface Frontends {
   refusal(circuit: Circuit): string | null;
   /** Ports that can't be opened, as they are seen from outside: no circuit is to be given one of them. */
   blocked(): number[];
+  /** Whether users' connections are heard at this port now, as it is bound or as it is seen from outside. */
+  listensAt(port: number): boolean;
   /** New connections get this certificate. */
   renew(tls: TlsPair): void;
   /**
@@ -56,6 +58,8 @@ const SIBLING_MS = 250;
 export function createPortFrontends(settings: PortSettings): Frontends {
   const { log, listen, bindPort, isFree, changed, hasSibling = () => false } = settings;
   const listeners = new Map<number, { listener: Listener; circuitId: string }>();
+  /** The same ports as they are bound. */
+  const boundPorts = new Set<number>();
   /** Circuits whose port could not be opened, and why. */
   const failed = new Map<string, { circuit: Circuit; why: string }>();
   const blocked = createBlockedPorts((port) => {
@@ -90,6 +94,7 @@ export function createPortFrontends(settings: PortSettings): Frontends {
     try {
       if (bound === null) throw new Error("the port is not of this worker's bind_port_range");
       listeners.set(port, { listener: listen(bound, port), circuitId: circuit.id });
+      boundPorts.add(bound);
       failed.delete(circuit.id);
       blocked.remove(port);
       return true;
@@ -107,6 +112,7 @@ export function createPortFrontends(settings: PortSettings): Frontends {
   async function closePort(port: number): Promise<void> {
     const held = listeners.get(port);
     listeners.delete(port);
+    boundPorts.delete(bindPort(port) ?? port);
     await held?.listener.close("now");
   }
 
@@ -150,6 +156,7 @@ export function createPortFrontends(settings: PortSettings): Frontends {
       return failed.get(id)?.why ?? null;
     },
     blocked: () => blocked.list(),
+    listensAt: (port) => listeners.has(port) || boundPorts.has(port),
     renew(tls) {
       for (const [port, { listener }] of listeners) {
         try {
@@ -176,6 +183,7 @@ export function createWildcardFrontends(listener: Listener): Frontends {
     failed: () => [],
     refusal: ({ subdomain }) => (subdomain === null ? "this worker serves names, and the circuit has none" : null),
     blocked: () => [],
+    listensAt: (port) => port === listener.port,
     renew: (tls) => listener.renew(tls),
     async finish(idleMs) {
       open = false;

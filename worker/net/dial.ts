@@ -1,5 +1,7 @@
 /** Outgoing TCP connections with a connect limit, for all but `fetch`, whose limit is in head-watch.ts. */
 import { reason } from "../../shared/failure.ts";
+import { raceTo } from "./race.ts";
+import type { Target } from "./targets.ts";
 import { UpstreamFault } from "./upstream-fault.ts";
 
 /** dataplane H14, T3. Milliseconds. */
@@ -14,12 +16,7 @@ export interface Dialled<T> {
 }
 
 /** Connects within `limit` milliseconds. The socket stays open for writing when the other side has ended its half. */
-export function dial<T>(
-  to: { host: string; port: number },
-  data: T,
-  handlers: Bun.SocketHandler<T>,
-  limit = CONNECT_LIMIT_MS,
-): Dialled<T> {
+export function dial<T>(to: Target, data: T, handlers: Bun.SocketHandler<T>, limit = CONNECT_LIMIT_MS): Dialled<T> {
   const { promise, resolve, reject } = Promise.withResolvers<Bun.Socket<T>>();
   let over = false;
   let made: Bun.Socket<T> | null = null;
@@ -30,33 +27,44 @@ export function dial<T>(
     reject(fault);
   };
   const timer = setTimeout(() => end(new UpstreamFault("late", `no connection within ${limit} ms`)), limit);
-  const key = keyOf(to);
-  underWay.set(key, (underWay.get(key) ?? 0) + 1);
-  // What is no address is thrown at once.
-  Promise.try(() => Bun.connect<T>({ hostname: to.host, port: to.port, data, socket: handlers, allowHalfOpen: true }))
-    .finally(() => settled(key))
-    .then(
-      (socket) => {
-        if (over) return socket.terminate();
-        made = socket;
-        clearTimeout(timer);
-        resolve(socket);
-      },
-      (error: unknown) => end(new UpstreamFault(isReset(error) ? "broken" : "unreachable", reason(error), error)),
+  const connect = (hostname: string, socket: Bun.SocketHandler<T>) => {
+    const key = keyOf(hostname, to.port);
+    underWay.set(key, (underWay.get(key) ?? 0) + 1);
+    // What is no address is thrown at once.
+    return Promise.try(() => Bun.connect<T>({ hostname, port: to.port, data, socket, allowHalfOpen: true })).finally(
+      () => settled(key),
     );
+  };
+  const connectAny = (addresses: readonly string[]) => {
+    if (over) throw new UpstreamFault("revoked", "given up");
+    const [first = "", ...others] = addresses;
+    return others.length === 0 ? connect(first, handlers) : raceTo(addresses, handlers, connect, () => over);
+  };
+  Promise.try(() => {
+    const addresses = to.addresses();
+    return addresses instanceof Promise ? addresses.then(connectAny) : connectAny(addresses);
+  }).then(
+    (socket) => {
+      if (over) return socket.terminate();
+      made = socket;
+      clearTimeout(timer);
+      resolve(socket);
+    },
+    (error: unknown) => end(faultOf(error)),
+  );
   return { socket: promise, cancel: () => end(new UpstreamFault("revoked", "given up")) };
 }
 
 /** How many connections of ours to an address are being made, those that were given up included: Bun can't end them. */
-export function dialling(to: { host: string; port: number }): number {
-  return underWay.get(keyOf(to)) ?? 0;
+export function dialling(address: string, port: number): number {
+  return underWay.get(keyOf(address, port)) ?? 0;
 }
 
-/** Resolves true when the address accepts a connection, "late" when it takes too long, false when it refuses. */
-export async function reach(host: string, port: number, limit = CONNECT_LIMIT_MS): Promise<boolean | "late"> {
+/** Resolves true when the target accepts a connection, "late" when it takes too long, false when it refuses. */
+export async function reach(to: Target, limit = CONNECT_LIMIT_MS): Promise<boolean | "late"> {
   try {
     const ignore = () => undefined;
-    const socket = await dial({ host, port }, undefined, { data: ignore, error: ignore }, limit).socket;
+    const socket = await dial(to, undefined, { data: ignore, error: ignore }, limit).socket;
     socket.terminate();
     return true;
   } catch (error) {
@@ -66,6 +74,11 @@ export async function reach(host: string, port: number, limit = CONNECT_LIMIT_MS
 
 // --- internal ---
 
+function faultOf(error: unknown): UpstreamFault {
+  if (error instanceof UpstreamFault) return error;
+  return new UpstreamFault(isReset(error) ? "broken" : "unreachable", reason(error), error);
+}
+
 /** It has accepted the connection, and broke it off before Bun could tell that it is open. */
 function isReset(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ECONNRESET";
@@ -73,8 +86,8 @@ function isReset(error: unknown): boolean {
 
 const underWay = new Map<string, number>();
 
-function keyOf({ host, port }: { host: string; port: number }): string {
-  return `${host} ${port}`;
+function keyOf(address: string, port: number): string {
+  return `${address} ${port}`;
 }
 
 function settled(key: string): void {

@@ -1,18 +1,22 @@
 /** One question to an app on the worker's own behalf: how it answers a GET. For health checks. */
 import { VERSION } from "../../shared/runtime/version.ts";
 import { hostPort } from "../../shared/values.ts";
+import { oneAddress } from "./one-address.ts";
+import type { Target } from "./targets.ts";
 
-const HEADERS = { "User-Agent": `backend.ai-app-proxy/${VERSION} (health check)` };
+const USER_AGENT = `backend.ai-app-proxy/${VERSION} (health check)`;
 
 /** The status of the answer; its body is not read. Rejects when there is none within `ms` milliseconds. */
-export async function probeHttp(host: string, port: number, path: string, ms: number): Promise<number> {
-  const answer = await fetch(`http://${hostPort({ host, port })}${path}`, {
+export async function probeHttp(target: Target, path: string, ms: number): Promise<number> {
+  const signal = AbortSignal.timeout(ms);
+  const host = await oneAddress(target);
+  const answer = await fetch(`http://${hostPort({ host, port: target.port })}${path}`, {
     redirect: "manual",
     decompress: false,
     // Of the 64 idle connections that fetch keeps none is for probes.
     keepalive: false,
-    headers: HEADERS,
-    signal: AbortSignal.timeout(ms),
+    headers: { "User-Agent": USER_AGENT, Host: hostPort(target) },
+    signal,
   });
   await answer.body?.cancel();
   return answer.status;

@@ -6,6 +6,8 @@ export type FaultKind =
   | "unreachable"
   /** No connection within the connect limit. */
   | "late"
+  /** No connection: its address may not be dialled. */
+  | "refused"
   /** The app has accepted the connection and then failed. */
   | "broken"
   /** Its route was taken away. */

@@ -9,6 +9,7 @@ import type { Answer } from "../../shared/http/page.ts";
 import type { Failure } from "../../shared/failure.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 import type { Listener, Sharing } from "../listeners/types.ts";
+import type { Target } from "../net/targets.ts";
 import type { UpstreamFault } from "../net/upstream-fault.ts";
 import type { Capabilities } from "./capabilities.ts";
 
@@ -65,8 +66,8 @@ export interface Keeper {
 
 /** One request or connection on its way over one route. The engine ends each with `next` or `release`. */
 export interface Attempt {
-  readonly host: string;
-  readonly port: number;
+  /** Where to connect: it says which addresses may be dialled. */
+  readonly target: Target;
   /** Whose idle connections may be used. */
   readonly upstream: Keeper;
   /** True while an app that has never accepted a connection may still be starting. */

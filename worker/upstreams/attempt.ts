@@ -2,6 +2,7 @@
  * One request or connection on its way over one route: counts for the pool's balance, reports how the route did,
  * and can be ended when the route goes. Made by the core, used by engines.
  */
+import type { Target } from "../net/targets.ts";
 import type { UpstreamFault } from "../net/upstream-fault.ts";
 import type { Attempt, Progress } from "../seam/engine.ts";
 import { isConnectFailure, mayRepeat, mayTryNext } from "./attempts.ts";
@@ -19,8 +20,6 @@ export interface Reports {
 export type Travels = "request" | "connection";
 
 export class RouteAttempt implements Attempt, Carried {
-  readonly host: string;
-  readonly port: number;
   readonly upstream: Upstream;
   readonly moved: () => void;
   drain: ((atOnce: boolean) => void) | undefined = undefined;
@@ -34,8 +33,6 @@ export class RouteAttempt implements Attempt, Carried {
 
   /** `use` is told of every chunk, and of a connection while it is open. */
   constructor(pool: RoutePool, upstream: Upstream, use: Reports, travels: Travels, tried?: Set<Upstream>) {
-    this.host = upstream.route.kernel_host;
-    this.port = upstream.route.kernel_port;
     this.upstream = upstream;
     this.moved = use.moved;
     this.#use = use;
@@ -44,6 +41,10 @@ export class RouteAttempt implements Attempt, Carried {
     this.#pool = pool;
     this.#tried = tried;
     upstream.carried.add(this);
+  }
+
+  get target(): Target {
+    return this.upstream.target;
   }
 
   get starting(): boolean {

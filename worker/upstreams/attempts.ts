@@ -7,7 +7,7 @@ import type { Progress, RequestHead } from "../seam/engine.ts";
 
 /** Whether a fault counts against the route: it takes no connections. */
 export function isConnectFailure(kind: FaultKind): boolean {
-  return kind === "unreachable" || kind === "late";
+  return kind === "unreachable" || kind === "late" || kind === "refused";
 }
 
 /**
@@ -23,7 +23,7 @@ export function mayRepeat(kind: FaultKind, { stale, clientGone }: Progress): boo
  * waits for the answer. A connection that was late has used up the client's time.
  */
 export function mayTryNext(kind: FaultKind, { hasBody, clientGone }: Progress): boolean {
-  return kind === "unreachable" && !hasBody && !clientGone;
+  return (kind === "unreachable" || kind === "refused") && !hasBody && !clientGone;
 }
 
 /** Safe methods (RFC 9110 §9.2.1) that nobody answers by doing something; OPTIONS is left to its app (dataplane H10). */

@@ -2,6 +2,7 @@
  * The routes of one circuit: which is next, which are out, what runs over each (dataplane R1–R3).
  * A set of routes is replaced as a whole between two requests; a route that stays keeps its record.
  */
+import type { Target, Targets } from "../net/targets.ts";
 import type { Keeper, Kept } from "../seam/engine.ts";
 import type { Route } from "../../shared/protocol/schema/circuit.ts";
 import type { RouteStatus } from "../../shared/protocol/schema/health.ts";
@@ -9,6 +10,8 @@ import { choose, type RoutePolicy, type Weighed } from "./policy.ts";
 
 /** Connects in a row that have to fail before a route is left out. */
 const FAILURES_TO_LEAVE = 3;
+/** So many routes are looked through; more have a set. */
+const FEW = 4;
 /** How long a new app may refuse connections because it is still starting. dataplane H15. */
 const START_MS = 60_000;
 
@@ -22,6 +25,7 @@ export interface Carried {
 
 export class Upstream implements Weighed, Keeper {
   readonly route: Route;
+  readonly target: Target;
   readonly carried = new Set<Carried>();
   readonly kept: Kept[] = [];
   weight: number;
@@ -42,8 +46,9 @@ export class Upstream implements Weighed, Keeper {
   /** Of the last probe. Epoch milliseconds. */
   checkedAt: number | null = null;
 
-  constructor(route: Route, since: number) {
+  constructor(route: Route, target: Target, since: number) {
     this.route = route;
+    this.target = target;
     this.weight = route.traffic_ratio;
     this.since = since;
   }
@@ -70,6 +75,7 @@ export interface PoolSettings {
   now: () => number;
   /** A number in [0, 1). */
   random: () => number;
+  targets: Targets;
   /** An upstream is left out from now on: somebody should look when it is back. */
   out: (upstream: Upstream) => void;
 }
@@ -77,6 +83,8 @@ export interface PoolSettings {
 export class RoutePool {
   readonly #settings: PoolSettings;
   #upstreams: readonly Upstream[] = [];
+  /** Where they are; made when it is asked for. */
+  #hosts: ReadonlySet<string> | null = null;
   /** Upstreams that get traffic. Cached: asked for with every request. */
   #used: readonly Upstream[] = [];
   /** How often one of them has answered: who remembers a trouble sees that it is over. */
@@ -99,9 +107,10 @@ export class RoutePool {
       const key = keyOf(route);
       const upstream = known.get(key);
       known.delete(key);
-      return upstream === undefined ? new Upstream(route, since) : reweighed(upstream, route);
+      return upstream === undefined ? this.#newUpstream(route, since) : reweighed(upstream, route);
     });
     this.#upstreams = upstreams;
+    this.#hosts = null;
     this.#renew();
     const gone = [...known.values()];
     for (const upstream of gone) upstream.remove();
@@ -173,6 +182,13 @@ export class RoutePool {
     for (const { carried } of [...this.#upstreams, ...this.#leaving]) yield* carried;
   }
 
+  /** Whether one of its kernels is at this address. Cheap: asked with every request. */
+  isAt(address: string): boolean {
+    if (this.#upstreams.length <= FEW) return this.#upstreams.some(({ route }) => route.kernel_host === address);
+    this.#hosts ??= new Set(this.#upstreams.map(({ route }) => route.kernel_host));
+    return this.#hosts.has(address);
+  }
+
   /** How much is open, over routes that are gone too. */
   get open(): number {
     let open = 0;
@@ -182,6 +198,10 @@ export class RoutePool {
   }
 
   // --- internal ---
+
+  #newUpstream(route: Route, since: number): Upstream {
+    return new Upstream(route, this.#settings.targets(route.kernel_host, route.kernel_port), since);
+  }
 
   #renew(): void {
     this.#used = this.#upstreams.filter(

@@ -10,6 +10,7 @@ import { socketsEngine } from "../../../worker/engine/sockets/engine.ts";
 import { answerEdits } from "../../../worker/http/answer-edits.ts";
 import { mayTrail, requestEdits } from "../../../worker/http/headers.ts";
 import type { Attempt, Core, Decision, Keeper, Kept, RequestHead } from "../../../worker/seam/engine.ts";
+import { judged } from "../../../worker/net/targets.ts";
 
 export interface Proxy {
   port: number;
@@ -51,7 +52,7 @@ function decide(head: RequestHead, attempt: () => Attempt): Decision<null> {
     kind: "forward",
     circuit: null,
     attempt: attempt(),
-    edits: requestEdits(head, by, { app: "", authorization: true, trailers: true, tunnels: true }),
+    edits: requestEdits(head, by, { app: "", authorization: true, hop: null, trailers: true, tunnels: true }),
     answerEdits: (answer) => answerEdits(answer, { add: [], cors: [], rules: new Map(), host: head.authority }),
     repeatable: isRepeatable(head),
     mayTrail,
@@ -67,8 +68,7 @@ function failureOf({ method, authority, target }: RequestHead): Failure | null {
 
 function attemptOver(upstream: Keeper, port: number, open: Set<Attempt>): Attempt {
   const attempt: Attempt = {
-    host: "127.0.0.1",
-    port,
+    target: judged("127.0.0.1", port),
     upstream,
     starting: false,
     stop: () => undefined,

@@ -5,7 +5,7 @@ import { entry, refused, route, untold } from "../../support/values.ts";
 
 /** The kernel ports that `count` requests in a row go to. */
 function ports(from: ReturnType<typeof entry>, count: number): number[] {
-  return Array.from({ length: count }, () => pick(from, untold, "request").port);
+  return Array.from({ length: count }, () => pick(from, untold, "request").target.port);
 }
 const routes = (...ratios: number[]) => ratios.map((ratio, at) => route({ kernel_port: at + 1, traffic_ratio: ratio }));
 

@@ -2,6 +2,7 @@
 import { expect, test } from "bun:test";
 import { APP_HANDLERS, Leg } from "../../../worker/engine/tcp-leg.ts";
 import { dial } from "../../../worker/net/dial.ts";
+import { judged } from "../../../worker/net/targets.ts";
 import type { Attempt } from "../../../worker/seam/engine.ts";
 import { listen } from "../../contract/upstreams.ts";
 import type { Wire } from "../../contract/wire.ts";
@@ -20,7 +21,7 @@ async function open(): Promise<[Leg, Wire]> {
   const peer = listen(() => undefined);
   atEnd(() => peer.stop());
   const leg = new Leg();
-  await dial({ host: "127.0.0.1", port: peer.port }, leg, APP_HANDLERS).socket;
+  await dial(judged("127.0.0.1", peer.port), leg, APP_HANDLERS).socket;
   return [leg, await until(() => peer.wires[0])];
 }
 
@@ -28,8 +29,7 @@ async function join(): Promise<Joined> {
   const [[client, clientWire], [app, appWire]] = [await open(), await open()];
   let isReleased = false;
   const attempt: Attempt = {
-    host: "127.0.0.1",
-    port: 0,
+    target: judged("127.0.0.1", 0),
     upstream: { kept: [], removed: false },
     starting: false,
     stop: () => undefined,

@@ -7,6 +7,7 @@ import { listen } from "../../contract/upstreams.ts";
 import { until } from "../../support/until.ts";
 import { route } from "../../support/values.ts";
 import { atEnd } from "../../support/at-end.ts";
+import { judged } from "../../../worker/net/targets.ts";
 
 const EVERY_MS = 20;
 
@@ -19,7 +20,7 @@ function outPool(): { pool: RoutePool; upstream: Upstream; app: ReturnType<typeo
   asked = 0;
   prober = createProber(async (host, port) => {
     asked++;
-    return (await reach(host, port)) === true;
+    return (await reach(judged(host, port))) === true;
   }, EVERY_MS);
   const app = listen(() => undefined);
   app.refuse();
@@ -27,6 +28,7 @@ function outPool(): { pool: RoutePool; upstream: Upstream; app: ReturnType<typeo
     policy: "round_robin",
     now: Date.now,
     random: () => 0,
+    targets: judged,
     out: (one) => prober.watch(pool, one),
   });
   const local = { kernel_host: "127.0.0.1" };
@@ -47,6 +49,7 @@ async function ticks(count: number): Promise<void> {
     policy: "round_robin",
     now: Date.now,
     random: () => 0,
+    targets: judged,
     out: (one) => clock.watch(pool, one),
   });
   pool.set([route({ kernel_port: 1 }), route({ kernel_port: 2 })], 0);

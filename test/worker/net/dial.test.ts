@@ -2,10 +2,11 @@
 import { expect, test } from "bun:test";
 import { dial, dialling } from "../../../worker/net/dial.ts";
 import { UpstreamFault } from "../../../worker/net/upstream-fault.ts";
+import { judged } from "../../../worker/net/targets.ts";
 
 test.each([
-  ["a port that is none", { host: "127.0.0.1", port: 70_000 }],
-  ["no host", { host: "", port: 1 }],
+  ["a port that is none", judged("127.0.0.1", 70_000)],
+  ["no host", judged("", 1)],
 ])("%s is unreachable at once", async (_what, to) => {
   const { socket } = dial(to, undefined, { data: () => undefined });
   const fault = await socket.then(
@@ -13,7 +14,7 @@ test.each([
     (error: unknown) => error,
   );
   expect(fault).toBeInstanceOf(UpstreamFault);
-  expect([(fault as UpstreamFault).kind, dialling(to)]).toEqual(["unreachable", 0]);
+  expect([(fault as UpstreamFault).kind, dialling(to.host, to.port)]).toEqual(["unreachable", 0]);
 });
 
 test("an app that resets each connection at once has accepted it: it is broken, not away", async () => {
@@ -25,7 +26,7 @@ test("an app that resets each connection at once has accepted it: it is broken, 
   const kinds = new Set<string>();
   // Where this process looks before the reset has come it is open first; so it looks late, and often enough.
   for (let at = 0; at < 2000 && (at < 50 || !kinds.has("broken")); at++) {
-    const { socket } = dial({ host: "127.0.0.1", port }, undefined, { data: () => undefined });
+    const { socket } = dial(judged("127.0.0.1", port), undefined, { data: () => undefined });
     for (const begun = performance.now(); performance.now() - begun < 1;);
     kinds.add(
       await socket.then(

@@ -6,6 +6,7 @@ import { dial } from "../../../worker/net/dial.ts";
 import { blackhole } from "../../contract/blackhole.ts";
 import { until } from "../../support/until.ts";
 import { atEnd } from "../../support/at-end.ts";
+import { judged } from "../../../worker/net/targets.ts";
 
 const quiet = { data: () => undefined };
 
@@ -13,7 +14,7 @@ test("a connection that nobody accepts is counted, by address and by name", asyn
   const hole = await blackhole();
   atEnd(() => hole.stop());
   expect(await connecting("127.0.0.1", hole.port)).toBe(0);
-  const { socket, cancel } = dial({ host: "127.0.0.1", port: hole.port }, undefined, quiet);
+  const { socket, cancel } = dial(judged("127.0.0.1", hole.port), undefined, quiet);
   socket.catch(() => undefined);
   await until(async () => (await connecting("127.0.0.1", hole.port)) === 1);
   expect([await connecting("localhost", hole.port), await connecting("127.0.0.2", hole.port)]).toEqual([1, 0]);

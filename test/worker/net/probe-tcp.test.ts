@@ -3,6 +3,7 @@ import { afterEach, expect, test } from "bun:test";
 import { probeTcp } from "../../../worker/net/probe-tcp.ts";
 import { blackhole } from "../../contract/blackhole.ts";
 import { freePort } from "../../support/ports.ts";
+import { judged } from "../../../worker/net/targets.ts";
 
 let stops: (() => unknown)[] = [];
 afterEach(async () => {
@@ -18,14 +19,14 @@ function listening(hostname: string): number {
 test.each(["127.0.0.1", "localhost"])(
   "%s accepts where somebody listens, and refuses where nobody does",
   async (host) => {
-    expect(await probeTcp(host, listening("127.0.0.1"))).toBe("accepted");
-    expect(await probeTcp(host, await freePort())).toBe("refused");
+    expect(await probeTcp(judged(host, listening("127.0.0.1")))).toBe("accepted");
+    expect(await probeTcp(judged(host, await freePort()))).toBe("refused");
   },
 );
 
 test("so does an IPv6 address", async () => {
-  expect(await probeTcp("::1", listening("::1"))).toBe("accepted");
-  expect(await probeTcp("::1", await freePort())).toBe("refused");
+  expect(await probeTcp(judged("::1", listening("::1")))).toBe("accepted");
+  expect(await probeTcp(judged("::1", await freePort()))).toBe("refused");
 });
 
 test.each([
@@ -33,11 +34,11 @@ test.each([
   ["a network to which there is no way", "255.255.255.255"],
   ["an address that needs an interface's name", "fe80::1"],
 ])("%s proves nothing", async (_what, host) => {
-  expect(await probeTcp(host, 80)).toBe("unknown");
+  expect(await probeTcp(judged(host, 80))).toBe("unknown");
 });
 
 test("an address that answers nothing proves nothing", async () => {
   const hole = await blackhole();
   stops.push(() => hole.stop());
-  expect(await probeTcp("127.0.0.1", hole.port)).toBe("unknown");
+  expect(await probeTcp(judged("127.0.0.1", hole.port))).toBe("unknown");
 });

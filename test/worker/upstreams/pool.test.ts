@@ -5,6 +5,7 @@ import { RouteAttempt } from "../../../worker/upstreams/attempt.ts";
 import { UpstreamFault } from "../../../worker/net/upstream-fault.ts";
 import { RoutePool, type Upstream, type PoolSettings } from "../../../worker/upstreams/pool.ts";
 import { route, untold } from "../../support/values.ts";
+import { judged } from "../../../worker/net/targets.ts";
 
 const at = (port: number, over: Partial<Route> = {}) => route({ kernel_port: port, ...over });
 
@@ -15,6 +16,7 @@ function poolOf(routes: Route[], over: Partial<PoolSettings> = {}) {
     policy: "round_robin",
     now: () => 1000,
     random: () => 0,
+    targets: judged,
     out: (one) => out.push(one),
     ...over,
   });
@@ -174,7 +176,7 @@ describe("an attempt", () => {
     fails(pool, pick(pool), 3);
     const seen: number[] = [];
     for (let next: RouteAttempt | null = attempt(pool); next !== null; next = next.next(UNREACHABLE, FRESH))
-      seen.push(next.port);
+      seen.push(next.target.port);
     expect(seen).toEqual([2, 3, 1]);
     expect(pool.open).toBe(0);
   });
@@ -195,7 +197,7 @@ describe("an attempt", () => {
     const broken = new UpstreamFault("broken", "closed");
     const first = attempt(pool);
     const again = first.next(broken, { ...FRESH, stale: true });
-    expect([again?.port, pool.open]).toEqual([1, 1]);
+    expect([again?.target.port, pool.open]).toEqual([1, 1]);
     pool.set([at(2)], 0);
     expect(again?.next(broken, { ...FRESH, stale: true })).toBeNull();
   });

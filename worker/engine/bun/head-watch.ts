@@ -4,10 +4,12 @@
  */
 import { connecting } from "../../net/linux-syn-sent.ts";
 import { CONNECT_LIMIT_MS, dialling, reach } from "../../net/dial.ts";
+import { judged } from "../../net/targets.ts";
 
 /** A request that waits for its answer. */
 export interface Waiting {
-  readonly host: string;
+  /** "" until one is chosen. */
+  readonly address: string;
   readonly port: number;
   /** When it was first checked, performance.now() milliseconds; 0 before. Kept by the watch. */
   since: number;
@@ -63,9 +65,10 @@ export class HeadWatch {
     for (const one of this.#slow) {
       if (now - one.since < SUSPICIOUS_MS) break;
       this.#slow.delete(one);
-      if (one.connected) continue;
+      // What looks for its address has a limit of its own.
+      if (one.connected || one.address === "") continue;
       this.#suspected.add(one);
-      const key = `${one.host} ${one.port}`;
+      const key = `${one.address} ${one.port}`;
       groups.set(key, [...(groups.get(key) ?? []), one]);
     }
     for (const [first, ...others] of groups.values()) if (first !== undefined) void this.#ask(first, others, now);
@@ -78,13 +81,14 @@ export class HeadWatch {
    */
   async #ask(first: Waiting, others: readonly Waiting[], now: number): Promise<void> {
     const group = [first, ...others];
-    const found = await reach(first.host, first.port, first.since + CONNECT_LIMIT_MS - now);
+    const found = await reach(judged(first.address, first.port), first.since + CONNECT_LIMIT_MS - now);
     if (found === "late") {
-      const unconnected = await connecting(first.host, first.port).catch(() => 0);
+      const unconnected = await connecting(first.address, first.port).catch(() => 0);
       const younger = [...this.#young, ...this.#slow].filter(
-        ({ host, port, connected }) => !connected && host === first.host && port === first.port,
+        ({ address, port, connected }) => !connected && address === first.address && port === first.port,
       );
-      const late = unconnected === null ? group.length : unconnected - dialling(first) - younger.length;
+      const late =
+        unconnected === null ? group.length : unconnected - dialling(first.address, first.port) - younger.length;
       const waiting = group.filter((one) => this.#suspected.has(one) && !one.connected);
       for (const one of waiting.slice(Math.max(0, waiting.length - Math.max(0, late)))) one.late();
     }

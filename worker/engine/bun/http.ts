@@ -5,6 +5,7 @@
 import { reason } from "../../../shared/failure.ts";
 import { hostPort } from "../../../shared/values.ts";
 import { HeadWatch, type Waiting } from "./head-watch.ts";
+import { oneAddress } from "../../net/one-address.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import type { Attempt, Forward, HeaderEdits } from "../../seam/engine.ts";
 
@@ -85,7 +86,8 @@ const NEVER_REPEATED = new Set(["DELETE", "OPTIONS"]);
 
 /** One try at an app, from the request to the end of its answer. */
 class Exchange implements Waiting {
-  readonly host: string;
+  /** Of its target, once it is chosen. */
+  address = "";
   readonly port: number;
   since = 0;
   connected = false;
@@ -95,18 +97,26 @@ class Exchange implements Waiting {
   #guarded = false;
 
   constructor(request: Request, attempt: Attempt) {
-    this.host = attempt.host;
-    this.port = attempt.port;
+    this.port = attempt.target.port;
     this.#request = request;
     this.#attempt = attempt;
     attempt.stop = () => this.#control.abort(new UpstreamFault("revoked", "its route is gone"));
   }
 
+  /** Throws or rejects when its address may not be dialled. */
   ask(target: string, edits: HeaderEdits): Promise<Response> {
-    const { method, headers, body } = this.#request;
     // An upload is under way from the start.
-    if (body !== null) this.guard();
-    return fetch(`http://${hostPort(this)}${target}`, {
+    if (this.#request.body !== null) this.guard();
+    const address = oneAddress(this.#attempt.target);
+    return address instanceof Promise
+      ? address.then((found) => this.#askAt(found, target, edits))
+      : this.#askAt(address, target, edits);
+  }
+
+  #askAt(host: string, target: string, edits: HeaderEdits): Promise<Response> {
+    const { method, headers, body } = this.#request;
+    this.address = host;
+    return fetch(`http://${hostPort({ host, port: this.port })}${target}`, {
       method,
       headers: edit(new Headers(headers), edits),
       body: body === null ? null : metered(body, this.#attempt.moved),

@@ -12,13 +12,13 @@ import type { Attempt, Forward } from "../../seam/engine.ts";
 export async function askApps<C>(
   request: Request,
   target: string,
-  to: Forward<C>,
+  forward: Forward<C>,
   highWater: number,
 ): Promise<{ answer: Answer; attempt: Attempt }> {
-  const headers = edited(request.headers, to.edits);
-  for (let { attempt } = to; ;) {
-    const { host, port } = attempt;
-    const asked = shakeHands({ host, port, target, headers, highWater, connected: () => attempt.connected(true) });
+  const headers = edited(request.headers, forward.edits);
+  for (let { attempt } = forward; ;) {
+    const { target: to } = attempt;
+    const asked = shakeHands({ to, target, headers, highWater, connected: () => attempt.connected(true) });
     attempt.stop = asked.stop;
     request.signal.addEventListener("abort", asked.stop, { once: true });
     if (request.signal.aborted) asked.stop();

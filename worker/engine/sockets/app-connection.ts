@@ -6,7 +6,7 @@
 import { dial, type Dialled } from "../../net/dial.ts";
 import { askSilentPeer } from "../../net/linux-tcp.ts";
 import { vanishedPeers } from "../../net/vanished.ts";
-import type { Keeper, Kept } from "../../seam/engine.ts";
+import type { Attempt, Keeper, Kept } from "../../seam/engine.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
 import { Outlet } from "./outlet.ts";
 import { strayError } from "../../net/stray-error.ts";
@@ -179,8 +179,8 @@ export function takeIdle({ kept }: Keeper, maxIdleMs: number): AppConnection | n
 }
 
 /** Connects anew. `socket` rejects with an UpstreamFault. */
-export function connectApp(to: { host: string; port: number }): Dialled<AppConnection> {
-  return dial(to, new AppConnection(), HANDLERS);
+export function connectApp({ target }: Pick<Attempt, "target">): Dialled<AppConnection> {
+  return dial(target, new AppConnection(), HANDLERS);
 }
 
 // --- internal ---

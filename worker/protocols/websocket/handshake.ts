@@ -8,6 +8,7 @@ import { assertAccepted } from "./acceptance.ts";
 import { AppSocket, type AppEnd } from "./client.ts";
 import { dial } from "../../net/dial.ts";
 import { strayError } from "../../net/stray-error.ts";
+import type { Target } from "../../net/targets.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import { AnswerReader, type AnswerHead } from "../http1/response-reader.ts";
 
@@ -20,8 +21,7 @@ export type Answer =
   | { kind: "refused"; head: AnswerHead; body: ReadableStream<Uint8Array> };
 
 export interface Asking {
-  host: string;
-  port: number;
+  to: Target;
   target: string;
   headers: readonly [string, string][];
   /** Above so many unsent bytes a sender is held back. */
@@ -33,7 +33,7 @@ export interface Asking {
 /** `answer` rejects with an UpstreamFault. `stop` gives it up, also in the middle of a refusal. */
 export function shakeHands(asking: Asking): { answer: Promise<Answer>; stop: () => void } {
   const end = new Handshake(asking);
-  const dialled = dial<AppEnd>(asking, end, HANDLERS);
+  const dialled = dial<AppEnd>(asking.to, end, HANDLERS);
   dialled.socket.then(asking.connected, (fault: UpstreamFault) => end.fail(fault));
   const timer = setTimeout(() => end.fail(broken("no answer to the handshake in time")), HANDSHAKE_LIMIT_MS);
   const stop = () => {

@@ -10,6 +10,7 @@ import { atEnd } from "../../../support/at-end.ts";
 import { dial } from "../../../contract/client.ts";
 import { closeWires, type Wire } from "../../../contract/wire.ts";
 import type { Upstream } from "../../../contract/upstreams.ts";
+import { judged } from "../../../../worker/net/targets.ts";
 
 /** A route that tells what is kept for it. */
 class Route {
@@ -62,8 +63,7 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
   const faults: Carrying["faults"] = [];
   const attempt = (): Attempt => {
     const one: Attempt = {
-      host: "127.0.0.1",
-      port: app.port,
+      target: judged("127.0.0.1", app.port),
       upstream: route,
       starting: false,
       stop: () => undefined,

@@ -6,6 +6,7 @@ import { RoutePool, type Upstream as RouteUpstream } from "../../../../worker/up
 import { route, untold } from "../../../support/values.ts";
 import { until } from "../../../support/until.ts";
 import { carryTo, type Carrying } from "./carrying.ts";
+import { judged } from "../../../../worker/net/targets.ts";
 
 /** From when on a connection may be one that its app is closing. Milliseconds. */
 const FRESH_MS = 1000;
@@ -101,7 +102,13 @@ test("that end after a part of an answer are no reason either", async () => {
 
 test("that broke with a GET are the last ones it goes over: another route gets it over a connection of its own", async () => {
   const [first, second] = [closingFirst(), closingFirst()];
-  const pool = new RoutePool({ policy: "round_robin", now: Date.now, random: Math.random, out: () => undefined });
+  const pool = new RoutePool({
+    policy: "round_robin",
+    now: Date.now,
+    random: Math.random,
+    targets: judged,
+    out: () => undefined,
+  });
   pool.set([first, second].map(({ port }) => route({ kernel_host: "127.0.0.1", kernel_port: port })), 0); // prettier-ignore
   const attempt = () => new RouteAttempt(pool, pool.pick() as RouteUpstream, untold, "request");
   const carrying = carryTo(first, { attempt });
