@@ -22,6 +22,8 @@ export const SETUP_LIFETIME = 60;
 
 /** Seconds. */
 const CLOCK_DIFFERENCE = 10;
+/** 9999-12-31, in epoch seconds: what lies behind it is no time that anybody meant. */
+const LAST_TIME = 253_402_300_799;
 /** How long a token counts beyond its `exp`. Seconds. */
 const CLOCK_TOLERANCE = 5;
 
@@ -56,14 +58,23 @@ export function isExpired(exp: number | undefined, now: number): boolean {
   return exp !== undefined && exp <= Math.floor(now / 1000) - CLOCK_TOLERANCE;
 }
 
-/** Verifies signature and `exp` and gives the claims. `now` in epoch milliseconds. Throws jose's error; its message holds no token. */
+/**
+ * Verifies signature and `exp` and gives the claims. `now` in epoch milliseconds. Throws jose's error, or one for a time that
+ * is none (`1e309` reads as infinity, which never comes); neither message holds a token.
+ */
 export async function verifyJwt(
   token: string,
   secret: string,
   requiredClaims: string[] = [],
   now: () => number = Date.now,
 ): Promise<JWTPayload> {
-  return verified(token, secret, { requiredClaims, clockTolerance: CLOCK_TOLERANCE, currentDate: new Date(now()) });
+  const claims = await verified(token, secret, {
+    requiredClaims,
+    clockTolerance: CLOCK_TOLERANCE,
+    currentDate: new Date(now()),
+  });
+  if (claims.exp !== undefined && claims.exp > LAST_TIME) throw new Error("exp: wanted epoch seconds");
+  return claims;
 }
 
 // --- internal ---

@@ -226,6 +226,16 @@ export function httpMessages(shape: Shape, stage: () => Stage): void {
     await ask(to, "/");
     expect(upstream.asked.map(({ head }) => head.get("accept-encoding"))).toEqual(["gzip, br, zstd", null]);
   });
+
+  line("H1", "takes no answer in a transfer coding that it can't undo: 502", async () => {
+    for (const coding of ["gzip", "identity", "gzip, chunked", "x"]) {
+      const { port } = app(async ({ wire }) => {
+        await wire.send(`HTTP/1.1 200 OK\r\nTransfer-Encoding: ${coding}\r\n\r\nhello`);
+        wire.close();
+      });
+      expect([coding, (await ask(await stage().open({ upstream: port }), "/")).head.status]).toEqual([coding, 502]);
+    }
+  });
 }
 
 // --- internal ---

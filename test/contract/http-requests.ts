@@ -234,6 +234,8 @@ function wrongHeads(): [string, (to: Opened) => string][] {
     (...hosts: string[]) =>
     (to: Opened) =>
       `GET / HTTP/1.1\r\n${hosts.map((host) => `Host: ${host.replace("HOST", to.host)}\r\n`).join("")}Cookie: ${to.cookie}\r\n\r\n`;
+  const withBody = (lines: string) => (to: Opened) =>
+    `POST / HTTP/1.1\r\nHost: ${to.host}\r\nCookie: ${to.cookie}\r\n${lines}\r\n\r\nhi`;
   return [
     ["a request without Host", withHosts()],
     ["two Host headers", withHosts("HOST", "other.example")],
@@ -244,5 +246,8 @@ function wrongHeads(): [string, (to: Opened) => string][] {
     ["a path in Host", withHosts("HOST/a")],
     ["a space in Host", withHosts("HOST other")],
     ["an empty Host", withHosts("")],
+    ["two equal Content-Length lines", withBody("Content-Length: 2\r\nContent-Length: 2")],
+    ["a list in Content-Length", withBody("Content-Length: 2, 2")],
+    ["a name that is no token", withBody("Content-Length: 2\r\nX{A}: 1")],
   ];
 }

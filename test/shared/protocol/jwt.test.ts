@@ -82,6 +82,14 @@ describe("a token", () => {
     expect(await refusal(token)).toMatch(/^(JWSInvalid|JWTInvalid|TypeError)/);
   });
 
+  test.each([["1e309"], ["253402300800"], ["1e15"]])("whose exp is %s is refused: it would never end", async (exp) => {
+    // JSON.stringify writes no infinity.
+    const part = (json: string) => Buffer.from(json).toString("base64url");
+    const text = `${part('{"alg":"HS256"}')}.${part(`{"a":1,"exp":${exp}}`)}`;
+    const signature = new Bun.CryptoHasher("sha256", SECRET).update(text).digest("base64url");
+    expect(await refusal(`${text}.${signature}`)).toBe("Error: exp: wanted epoch seconds");
+  });
+
   test("without exp is taken unless exp is required", async () => {
     const token = await sign(CLAIMS);
     expect(await verifyJwt(token, SECRET)).toEqual(CLAIMS);

@@ -3,7 +3,7 @@
  * websocket.ts, TCP in ../tcp.ts; what they can't do is in capabilities.ts.
  */
 import type { Answer } from "../../../shared/http/page.ts";
-import { toFailure, type Failure } from "../../../shared/failure.ts";
+import { Failure, toFailure } from "../../../shared/failure.ts";
 import { pathAndQuery } from "../../../shared/http/target.ts";
 import { BUN_CAPABILITIES } from "./capabilities.ts";
 import { Faulted, forward } from "./http.ts";
@@ -114,6 +114,11 @@ function carryOut<C>(
         if (request.signal.aborted) return left();
         return toResponse(core.failed(failureOf(error, core), head, decision.circuit));
       };
+      if (request.body !== null && request.headers.get("content-length")?.includes(",") === true) {
+        // RFC 9110 §8.6: Bun joins lines that say the same, and `fetch` could not send what it made of them.
+        decision.attempt.release();
+        return failed(new Failure("generic-bad-request", "Content-Length: wanted one line"));
+      }
       if (head.upgrade) return bridgeWebSocket(request, server, head.target, decision).catch(failed);
       return forward(request, head.target, decision, failed, () => server.timeout(request, 1));
     }

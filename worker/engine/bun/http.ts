@@ -162,9 +162,13 @@ class Exchange implements Waiting {
   }
 }
 
-/** Throws for a status that can't be passed on. */
+/** Throws for what can't be passed on. */
 function headersOf<C>({ status, headers }: Response, to: Forward<C>): Headers {
   if (status < 200 || status > 599) throw new Error(`Bun.serve cannot pass on the app's status ${status}`);
+  // RFC 9112 §6.1: `fetch` takes codings that it does not undo, and shows their bytes as the body.
+  const coding = headers.get("transfer-encoding");
+  if (coding !== null && coding.toLowerCase() !== "chunked")
+    throw new Error(`Transfer-Encoding: wanted chunked, got ${coding}`);
   to.answered?.(status);
   return edit(headers, to.answerEdits(headers));
 }
