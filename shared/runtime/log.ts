@@ -1,9 +1,12 @@
 /**
- * One JSON line per event on standard output; lines for people when that is a terminal.
- * Values are data, never format strings; control characters are escaped by JSON.
+ * One JSON line per event on standard output; lines for people when that is a terminal. Values are data, never format strings.
+ * Every line leaves through `write` here, redacted (redact.ts).
  */
+import { isatty } from "node:tty";
 import { pino, type Logger } from "pino";
-import pretty from "pino-pretty";
+import { prettyFactory } from "pino-pretty";
+import { isRecord } from "../values.ts";
+import { escapeControls, escapeUnseen, safeRecord } from "./redact.ts";
 
 export type Log = Logger;
 
@@ -17,20 +20,14 @@ export function createLog(service: string, level: string): Log {
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  if (!process.stdout.isTTY) return pino(options, pino.destination({ fd: 1, sync: true }));
-  return pino(options, pretty({ sync: true, ignore: "service", translateTime: "SYS:HH:MM:ss.l" }));
+  const form = isatty(1) ? lineForPeople : jsonLine;
+  const output = pino.destination({ fd: 1, sync: true });
+  return pino(options, { write: (line: string) => void output.write(form(recordOf(line))) });
 }
 
 /** A log that says nothing, for embedding. */
 export function silentLog(): Log {
   return pino({ level: "silent" });
-}
-
-/** The path and query of a URL with the values of `token`, `t` and `auth` hidden. */
-export function redactUrl(url: string): string {
-  return url
-    .replace(/([?&](?:token|t|auth|permit_key)=)[^&#]*/g, "$1[redacted]")
-    .replace(/(\/v2\/proxy\/)[0-9a-f-]{36}\//i, "$1[redacted]/");
 }
 
 // --- internal ---
@@ -39,4 +36,21 @@ function pinoLevel(level: string): string {
   const name = level.toLowerCase();
   if (name === "warning") return "warn";
   return name === "critical" ? "fatal" : name;
+}
+
+function recordOf(line: string): Record<string, unknown> {
+  const record: unknown = JSON.parse(line);
+  return safeRecord(isRecord(record) ? record : { msg: line });
+}
+
+function jsonLine(record: Record<string, unknown>): string {
+  return `${escapeUnseen(JSON.stringify(record))}\n`;
+}
+
+const pretty = prettyFactory({ ignore: "service", translateTime: "SYS:HH:MM:ss.l" });
+
+/** The message is the one text that stands there as it is; all others are in JSON. */
+function lineForPeople(record: Record<string, unknown>): string {
+  const { msg } = record;
+  return escapeUnseen(pretty(typeof msg === "string" ? { ...record, msg: escapeControls(msg) } : record));
 }

@@ -2,6 +2,7 @@
 import { reason } from "../failure.ts";
 import { within } from "./deadline.ts";
 import type { Log } from "./log.ts";
+import { safeMessage } from "./redact.ts";
 import { isSupervised } from "./supervised.ts";
 
 /** A service can't start, and the message tells its operator all: it is shown as it is. */
@@ -13,9 +14,8 @@ export async function runMain(start: () => Promise<void>): Promise<void> {
     await start();
   } catch (error) {
     const parent = error instanceof Error && error.cause !== undefined ? ` (${reason(error.cause)})` : "";
-    process.stderr.write(
-      `${error instanceof StartError ? error.message : `Cannot start: ${reason(error)}${parent}`}\n`,
-    );
+    const message = error instanceof StartError ? error.message : `Cannot start: ${reason(error)}${parent}`;
+    process.stderr.write(`${safeMessage(message)}\n`);
     process.exit(1);
   }
 }

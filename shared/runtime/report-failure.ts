@@ -5,7 +5,8 @@
  * of one entry of many (coordinator/endpoints/api.ts).
  */
 import { reason, type Failure } from "../failure.ts";
-import { redactUrl, type Log } from "./log.ts";
+import type { Log } from "./log.ts";
+import { redactUrl } from "./redact.ts";
 
 /** What a failure's line says beside the failure: of the request, of the entry of one, or of the connection that it ended. */
 export interface FailureContext {
@@ -14,7 +15,7 @@ export interface FailureContext {
   circuit?: string | undefined;
   endpoint?: string;
   method?: string;
-  /** Path and query as they were sent; secrets are hidden here. */
+  /** Path and query as they were sent. Redacted here, because the log may be an embedder's own. */
   url?: string;
   peer?: string;
   /** The port that it came to. */

@@ -81,7 +81,7 @@ test("the worker's API tells of one in full, and its answer names the line", asy
     expect.objectContaining({
       msg: "request failed",
       method: "GET",
-      url: "/health?token=[redacted]",
+      url: "/health?token=…",
       status: 500,
       reason: DETAILS,
       cause: "the bus is broken",

@@ -3,7 +3,8 @@
  * Nothing reaches an app that did not come through here.
  */
 import { Failure, methodNotAllowed, toFailure } from "../../shared/failure.ts";
-import { redactUrl, type Log } from "../../shared/runtime/log.ts";
+import type { Log } from "../../shared/runtime/log.ts";
+import { redactUrl } from "../../shared/runtime/redact.ts";
 import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { isHost, isTarget } from "../../shared/http/target.ts";
 import { failureAnswer, type Answer } from "../../shared/http/page.ts";

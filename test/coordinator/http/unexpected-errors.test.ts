@@ -51,7 +51,7 @@ test("is answered without its details, and told with its cause and stack at erro
       msg: "request failed",
       error_id: answer.headers.get("x-error-id"),
       method: "POST",
-      url: "/v2/conf?token=[redacted]",
+      url: "/v2/conf?token=…",
       status: 500,
       reason: told,
       cause: "no ids are left",

@@ -1,36 +1,9 @@
-/** What a log line may hold of a URL and of a request, and how levels are called. */
+/** What a log line may hold, as a process of its own writes it, and how levels are called. */
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { createLog, redactUrl } from "../../../shared/runtime/log.ts";
+import { createLog } from "../../../shared/runtime/log.ts";
 import { ROOT } from "../../support/spawned.ts";
-
-test.each([
-  ["/setup?token=eyJ.a.b", "/setup?token=[redacted]"],
-  ["/_appproxy/enter?t=t1.a.b", "/_appproxy/enter?t=[redacted]"],
-  ["/start?directTCP=true&auth=abc&proto=tcp", "/start?directTCP=true&auth=[redacted]&proto=tcp"],
-  ["/a?token=1&x=2&t=3&auth=4#end", "/a?token=[redacted]&x=2&t=[redacted]&auth=[redacted]#end"],
-  ["/a?token=1&token=2", "/a?token=[redacted]&token=[redacted]"],
-  ["/setup?token=eyJ.a.b&permit_key=old", "/setup?token=[redacted]&permit_key=[redacted]"],
-  ["http://h:1/a?token=x%26y", "http://h:1/a?token=[redacted]"],
-  ["/a?token=", "/a?token=[redacted]"],
-  [
-    "/v2/proxy/2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d/5e5e5e5e-0000-4000-8000-000000000001/add?app=x",
-    "/v2/proxy/[redacted]/5e5e5e5e-0000-4000-8000-000000000001/add?app=x",
-  ],
-  [
-    "/v2/proxy/2A5C1D0E-6F1B-4C57-9A9E-0D7F0C1B2A3D/5e5e5e5e-0000-4000-8000-000000000001/delete",
-    "/v2/proxy/[redacted]/5e5e5e5e-0000-4000-8000-000000000001/delete",
-  ],
-])("%s is logged as %s", (url, logged) => {
-  expect(redactUrl(url)).toBe(logged);
-});
-
-test.each(["/", "/lab?x=1&tokens=2&author=3&at=4", "/token/auth/t", "/v2/proxy/auth?app=jupyter", "/t=1/auth=2"])(
-  "%s holds nothing to hide",
-  (url) => {
-    expect(redactUrl(url)).toBe(url);
-  },
-);
+import { until } from "../../support/until.ts";
 
 test.each([
   ["info", "info"],
@@ -43,14 +16,36 @@ test.each([
   expect(createLog("test", given).level).toBe(level);
 });
 
-test("what a request says stays in its one line, whatever it holds, and formats nothing", () => {
-  const said = 'a\n{"level":"error"}\r\u001b[2J\u0000 %s %j';
-  const write = `
+const SAID =
+  'a\n{"level":"error"}\r\u001b[2J\u0000 %s %j \u007f\u0085\u009b\u2028\u2029 \u200e\u202e\u2066\u061c \ud83d.';
+
+function write(said: string): string {
+  return `
     import { createLog } from ${JSON.stringify(join(ROOT, "shared/runtime/log.ts"))};
     createLog("test", "info").info({ url: ${JSON.stringify(said)} }, ${JSON.stringify(said)});`;
-  const { stdout } = Bun.spawnSync([process.execPath, "-e", write]);
+}
+
+test("what a request says stays in its one line, whatever it holds, and formats nothing", () => {
+  const { stdout } = Bun.spawnSync([process.execPath, "-e", write(SAID)]);
   const [line = "", ...more] = stdout.toString().split("\n");
   expect(more).toEqual([""]);
   expect(line).toMatch(/^[\x20-\x7e]*$/);
-  expect(JSON.parse(line)).toMatchObject({ level: "info", url: said, msg: said });
+  expect(JSON.parse(line)).toMatchObject({ level: "info", url: SAID, msg: SAID });
+});
+
+test("every line is redacted, whoever wrote it, and what stands where in it", () => {
+  const { stdout } = Bun.spawnSync([process.execPath, "-e", write("Cannot fetch http://h/a?token=x: no")]);
+  const said = "Cannot fetch http://h/a?token=…: no";
+  expect(JSON.parse(stdout.toString())).toMatchObject({ url: said, msg: said });
+});
+
+test("a terminal obeys nothing of what a request says", async () => {
+  let seen = "";
+  const terminal = new Bun.Terminal({ cols: 400, data: (_, bytes) => void (seen += Buffer.from(bytes).toString()) });
+  const env = { ...process.env, NO_COLOR: "1" };
+  await Bun.spawn([process.execPath, "-e", write(`${SAID} /a?token=x`)], { terminal, env }).exited;
+  await until(() => seen.includes("?token=…") && seen.trimEnd().endsWith('"'));
+  terminal.close();
+  expect(seen.replaceAll("\r\n", "").replaceAll("…", "")).toMatch(/^[\x20-\x7e]*$/);
+  expect(seen).toContain("INFO: a\\u000a");
 });
