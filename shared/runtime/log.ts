@@ -1,11 +1,12 @@
 /**
  * One JSON line per event on standard output; lines for people when that is a terminal. Values are data, never format strings.
- * Every line leaves through `write` here, redacted (redact.ts).
+ * Every line leaves through `write` here: redacted (redact.ts), and without waiting for whoever reads it (log-output.ts).
  */
 import { isatty } from "node:tty";
 import { pino, type Logger } from "pino";
 import { prettyFactory } from "pino-pretty";
 import { isRecord } from "../values.ts";
+import { logOutput } from "./log-output.ts";
 import { escapeControls, escapeUnseen, safeRecord } from "./redact.ts";
 
 export type Log = Logger;
@@ -21,8 +22,8 @@ export function createLog(service: string, level: string): Log {
     formatters: { level: (label: string) => ({ level: label }) },
   };
   const form = isatty(1) ? lineForPeople : jsonLine;
-  const output = pino.destination({ fd: 1, sync: true });
-  return pino(options, { write: (line: string) => void output.write(form(recordOf(line))) });
+  const output = logOutput(1, (dropped) => form(droppedRecord(service, dropped)));
+  return pino(options, { write: (line: string) => output.write(form(recordOf(line))) });
 }
 
 /** A log that says nothing, for embedding. */
@@ -41,6 +42,11 @@ function pinoLevel(level: string): string {
 function recordOf(line: string): Record<string, unknown> {
   const record: unknown = JSON.parse(line);
   return safeRecord(isRecord(record) ? record : { msg: line });
+}
+
+function droppedRecord(service: string, dropped: number): Record<string, unknown> {
+  const [time, lines] = [new Date().toISOString(), dropped === 1 ? "1 line was" : `${dropped} lines were`];
+  return { level: "warn", time, service, dropped, msg: `${lines} dropped here: whoever reads this log was too slow` };
 }
 
 function jsonLine(record: Record<string, unknown>): string {

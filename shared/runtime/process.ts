@@ -1,6 +1,7 @@
 /** What a service's process does around the service: start-up messages, signals, unexpected errors. Called by the main.ts files. */
 import { reason } from "../failure.ts";
 import { within } from "./deadline.ts";
+import { logOutput } from "./log-output.ts";
 import type { Log } from "./log.ts";
 import { safeMessage } from "./redact.ts";
 import { isSupervised } from "./supervised.ts";
@@ -15,7 +16,8 @@ export async function runMain(start: () => Promise<void>): Promise<void> {
   } catch (error) {
     const parent = error instanceof Error && error.cause !== undefined ? ` (${reason(error.cause)})` : "";
     const message = error instanceof StartError ? error.message : `Cannot start: ${reason(error)}${parent}`;
-    process.stderr.write(`${safeMessage(message)}\n`);
+    // Not what waits for its reader: the exit gives it a moment.
+    logOutput(2, () => "").write(`${safeMessage(message)}\n`);
     process.exit(1);
   }
 }
