@@ -40,7 +40,7 @@ export function variantOf(label: string, hex: () => string): string {
 // --- internal ---
 
 function trim(label: string): string {
-  return label.replace(/^-+|-+$/g, "");
+  return label.replace(/^-+|(?<!-)-+$/g, "");
 }
 
 /** One punycode label, shortened by whole characters until it fits. */

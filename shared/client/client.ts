@@ -131,7 +131,8 @@ async function exchange(
 }
 
 function baseOf({ baseUrl }: ClientOptions): string {
-  return baseUrl.replace(/\/+$/, "");
+  // Without the look behind, a text of slashes with another end takes the square of its length.
+  return baseUrl.replace(/(?<!\/)\/+$/, "");
 }
 
 /** Without its parameters, and without a password in the URL: a token may be among them. */

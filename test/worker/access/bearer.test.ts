@@ -131,3 +131,22 @@ test.each([
 ])("on a public model service %s is ours: %s", (_what, header, ours) => {
   expect(isOurs(CIRCUIT, header)).toBe(ours);
 });
+
+test.each(["-eyJ", "eyJ-", "-eyJ.", "eyJ.eyJ.", " eyJ.a", "...", "-eyJa.a", "\teyJ.e30.x"])(
+  "a line of 64 KiB of %j is looked through in no time",
+  (piece) => {
+    const line = piece.repeat(Math.ceil(65_536 / piece.length));
+    const took = () => {
+      const start = process.cpuUsage();
+      isOurs(CIRCUIT, line);
+      return process.cpuUsage(start).user / 1000;
+    };
+    // Four seconds with a pattern for a whole token. Another may be busy on this machine: the best of three.
+    expect(Math.min(took(), took(), took())).toBeLessThan(250);
+  },
+);
+
+test("what holds more tokens than anybody sends is kept from the app", () => {
+  const other = "eyJ.e30.x ";
+  expect([isOurs(CIRCUIT, other.repeat(16)), isOurs(CIRCUIT, other.repeat(17))]).toEqual([false, true]);
+});
