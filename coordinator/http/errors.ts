@@ -10,6 +10,7 @@ import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { readerOf } from "../../shared/pages/reader.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
+import { peerOf } from "./peer.ts";
 import { describeFaults } from "./validation.ts";
 
 /** The answer to a failed request. */
@@ -20,8 +21,12 @@ export function answerFailure(
 ): Response {
   const { error, code, request, path } = failed;
   const failure = failureOf(error, code, () => methodsOf(app, path));
-  const errorId = crypto.randomUUID();
-  reportFailure(log, failure, { error_id: errorId, method: request.method, url: pathAndQuery(request.url) });
+  const errorId = reportFailure(log, failure, {
+    error_id: crypto.randomUUID(),
+    method: request.method,
+    url: pathAndQuery(request.url),
+    peer: peerOf(request, app.server) ?? undefined,
+  });
   const answer = failureAnswer(
     failure,
     isForPeople(path) && wantsPage((name) => request.headers.get(name)) ? "html" : "json",

@@ -7,6 +7,7 @@
 import { reason, type Failure } from "../failure.ts";
 import type { Log } from "./log.ts";
 import { redactUrl } from "./redact.ts";
+import { tellSparingly } from "./sparingly.ts";
 
 /** What a failure's line says beside the failure: of the request, of the entry of one, or of the connection that it ended. */
 export interface FailureContext {
@@ -17,18 +18,22 @@ export interface FailureContext {
   method?: string;
   /** Path and query as they were sent. Redacted here, because the log may be an embedder's own. */
   url?: string;
-  peer?: string;
+  /** Who asked. Refusals of one kind to one address are summed up; without it each has its line. */
+  peer?: string | undefined;
   /** The port that it came to. */
   port?: number;
 }
 
-/** Writes the line of a failure. `what` is what has failed. */
+/**
+ * Writes the line of a failure. `what` is what has failed. Gives the error id under which it stands in the log: that of another
+ * one of its kind, where it is only counted with that.
+ */
 export function reportFailure(
   log: Log,
   failure: Failure,
   { url, ...about }: FailureContext,
   what: "request" | "entry" | "connection" = "request",
-): void {
+): string | undefined {
   const { httpStatus: status, kind, cause, message } = failure;
   const line = {
     ...about,
@@ -37,8 +42,14 @@ export function reportFailure(
     reason: message,
     ...(cause === undefined ? {} : { cause: reason(cause) }),
   };
+  const { peer, error_id } = about;
   if (kind === "internal-server-error") log.error({ ...line, stack: stackOf(cause ?? failure) }, `${what} failed`);
-  else log[status >= 500 ? "warn" : "info"](line, `${what} refused`);
+  else {
+    const [level, msg] = [status >= 500 ? "warn" : "info", `${what} refused`] as const;
+    if (peer !== undefined) return tellSparingly(log, { level, kind, line: { ...line, peer }, msg });
+    log[level](line, msg);
+  }
+  return error_id;
 }
 
 // --- internal ---

@@ -90,7 +90,7 @@ function serve(deps: ApiDeps, fetch: Answerer): Server {
 }
 
 async function answer(request: Request, peer: string, deps: ApiDeps): Promise<Response> {
-  const response = await route(request, peer, deps).catch((error: unknown) => refused(request, error, deps));
+  const response = await route(request, peer, deps).catch((error: unknown) => refused(request, peer, error, deps));
   for (const [name, value] of CORS_HEADERS) response.headers.set(name, value);
   return response;
 }
@@ -168,10 +168,11 @@ function secondsSince(at: number): number | null {
   return Number.isFinite(at) ? Math.round((performance.now() - at) / 100) / 10 : null;
 }
 
-function refused(request: Request, error: unknown, { log, setup: { homes } }: ApiDeps): Response {
+function refused(request: Request, peer: string, error: unknown, { log, setup: { homes } }: ApiDeps): Response {
   const failure = toFailure(error);
-  const errorId = crypto.randomUUID();
-  reportFailure(log, failure, { error_id: errorId, method: request.method, url: pathAndQuery(request.url) });
+  const { method, url } = request;
+  const about = { error_id: crypto.randomUUID(), method, url: pathAndQuery(url), peer };
+  const errorId = reportFailure(log, failure, about);
   const form = wantsPage((name) => request.headers.get(name)) ? "html" : "json";
   const { status, headers, body } = failureAnswer(failure, form, {
     errorId,

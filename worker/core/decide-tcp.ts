@@ -5,6 +5,7 @@
 import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { toFailure } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
+import { tellSparingly } from "../../shared/runtime/sparingly.ts";
 import type { Admission, Arrival } from "../seam/engine.ts";
 import { plainAddress } from "../http/client-address.ts";
 import { isAllowed } from "../access/authorize.ts";
@@ -45,7 +46,8 @@ export function admitTcp(arrival: Arrival, deps: TcpDeps): Admitted | Promise<Ad
 
 /** Notes why a connection was not carried. */
 export function refusedTcp(arrival: Arrival, entry: Entry | null, reason: string, log: Log): null {
-  log.info({ circuit: entry?.circuit.id, port: arrival.port, peer: arrival.peer, reason }, "connection refused");
+  const line = { circuit: entry?.circuit.id, port: arrival.port, peer: arrival.peer, reason };
+  tellSparingly(log, { level: "info", kind: `${arrival.port} ${reason}`, line, msg: "connection refused" });
   return null;
 }
 

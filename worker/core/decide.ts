@@ -66,7 +66,7 @@ export function createCore(deps: DecideDeps): Core<Entry> {
     failed(failure, head, entry) {
       try {
         deps.advise(failure, head);
-        const answer = answerFor(failure, head, entry, { homes, log, domain, now });
+        const answer = answerFor(failure, head, entry, { homes, log, proxies: deps.proxies, domain, now });
         const origin = head.header("origin");
         return origin !== null && entry !== null && deps.listed(entry, origin) ? readable(answer, origin) : answer;
       } catch (error) {

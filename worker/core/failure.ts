@@ -8,6 +8,7 @@ import { BEHAVIOURS } from "../../shared/pages/kinds.ts";
 import { readerOf, scrollsAtRefresh } from "../../shared/pages/reader.ts";
 import type { UpstreamFault } from "../net/upstream-fault.ts";
 import type { Attempt, RequestHead } from "../seam/engine.ts";
+import { clientOf, type Proxies } from "../http/client-address.ts";
 import { slotAsked } from "./resolve.ts";
 import type { Homes } from "../circuits/homes.ts";
 import type { Entry } from "../circuits/table.ts";
@@ -16,6 +17,7 @@ import { meet, type Trouble } from "../circuits/trouble.ts";
 export interface FailureDeps {
   homes: Homes;
   log: Log;
+  proxies: Proxies;
   /** The wildcard domain with its leading dot. */
   domain: string | null;
   /** Epoch milliseconds. */
@@ -28,12 +30,13 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | nu
   // An error of ours is not the app's, and who meets it may not have been let in.
   const isApps = failure.httpStatus >= 500 && failure.kind !== "internal-server-error";
   const met = isApps && entry !== null ? meet(entry, pageOf(failure), now()) : null;
-  const errorId = met?.trouble.errorId ?? crypto.randomUUID();
+  const { method, target: url } = head;
+  const about = { circuit: entry?.circuit.id, method, url };
+  const peer = clientOf(head, deps.proxies).address;
   // What goes on with an app is told once; every page that loads itself again would write a line.
-  if (met === null || met.isNew) {
-    const { method, target: url } = head;
-    reportFailure(log, failure, { error_id: errorId, circuit: entry?.circuit.id, method, url });
-  }
+  if (met?.isNew === true) reportFailure(log, failure, { error_id: met.trouble.errorId, ...about });
+  const errorId =
+    met?.trouble.errorId ?? reportFailure(log, failure, { error_id: crypto.randomUUID(), ...about, peer });
   const form = wantsPage((name) => head.header(name)) ? "html" : "json";
   const answer = failureAnswer(failure, form, {
     errorId,

@@ -10,7 +10,8 @@ import { entry, head } from "../../support/values.ts";
 function told() {
   const lines: unknown[] = [];
   const log: Log = Object.assign(silentLog(), { error: (about: { cause?: unknown }) => void lines.push(about.cause) });
-  return { lines, deps: { homes: new Homes(null), log, domain: null, now: () => 1 } };
+  const proxies = { trusted: () => false, secure: false };
+  return { lines, deps: { homes: new Homes(null), log, proxies, domain: null, now: () => 1 } };
 }
 
 test("an error of ours is told each time with its cause, and says nothing of the app", () => {
