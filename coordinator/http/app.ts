@@ -5,6 +5,7 @@ import { pathOf } from "../../shared/http/target.ts";
 import type { Deps } from "../deps.ts";
 import type { Authenticator } from "./auth.ts";
 import { readBody } from "./body.ts";
+import { isForPages, preflight } from "./cors.ts";
 import { answerFailure } from "./errors.ts";
 import { effectiveRequest } from "./method-override.ts";
 import { inheritPeer } from "./peer.ts";
@@ -32,8 +33,10 @@ export function createHttpApp(
     answered(request.method, route ?? "", status);
   });
   app.onRequest(({ request, set }) => {
-    for (const [name, value] of CORS_HEADERS) set.headers[name] = value;
-    return request.method === "OPTIONS" ? preflight() : undefined;
+    const path = pathOf(request.url);
+    if (request.method === "OPTIONS") return preflight(path);
+    if (isForPages(path)) for (const [name, value] of CORS_HEADERS) set.headers[name] = value;
+    return undefined;
   });
   app.onRequest(async ({ request, server }) => {
     const meant = await effectiveRequest(request, authenticator);
@@ -49,21 +52,4 @@ export function createHttpApp(
   const { max_body_bytes: small, max_bulk_body_bytes: large } = config.proxy_coordinator;
   app.onParse(({ request }) => readBody(request, { small, large, isTrusted: () => isTrusted(request) }));
   return app;
-}
-
-// --- internal ---
-
-function preflight(): Response {
-  return new Response(null, {
-    status: 204,
-    headers: [
-      ...CORS_HEADERS,
-      ["Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE, OPTIONS"],
-      [
-        "Access-Control-Allow-Headers",
-        "Authorization, Content-Type, X-BackendAI-Token, X-Backend-Request-ID, X-Method-Override",
-      ],
-      ["Access-Control-Max-Age", "600"],
-    ],
-  });
 }

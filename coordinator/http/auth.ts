@@ -4,11 +4,14 @@ import { Failure } from "../../shared/failure.ts";
 import { verifyJwt } from "../../shared/protocol/jwt.ts";
 import { sameSecret } from "../../shared/runtime/secrets.ts";
 import type { CoordinatorConfig } from "../config.ts";
+import { mustBeProgram } from "./tokenless.ts";
 
 export interface Authenticator {
   /** Rejects with auth-failed unless the caller proves the api_secret. */
   api(headers: Headers): Promise<void>;
-  /** As `api`, but a Manager without a token may come from a configured address. `peer` is the connection's address. */
+  /**
+   * As `api`, but a Manager without a token may come from a configured address, as a program. `peer` is the connection's address.
+   */
   manager(headers: Headers, peer: string | null): Promise<void>;
 }
 
@@ -30,14 +33,20 @@ export function createAuthenticator(config: CoordinatorConfig): Authenticator {
     }
   }
 
+  const holdsSecret = (headers: Headers) =>
+    api(headers).then(
+      () => true,
+      () => false, // counts as without a secret
+    );
+
   return {
     api,
     async manager(headers, peer) {
-      // Where anybody may, a wrong token says nothing: the original does not look at it.
-      if (anyone) return;
       const silent = !headers.has("x-backendai-token") && !headers.has("authorization");
-      if (silent && peer !== null && isManager(peer)) return;
-      await api(headers);
+      if (!anyone && !(silent && peer !== null && isManager(peer))) return api(headers);
+      // Where anybody may, a wrong token says nothing: the original does not look at it.
+      if (!silent && (await holdsSecret(headers))) return;
+      mustBeProgram(headers, anyone ? "anybody" : "address");
     },
   };
 }

@@ -10,6 +10,7 @@ import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { readerOf } from "../../shared/pages/reader.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
+import { isForPages, isForPeople } from "./cors.ts";
 import { peerOf } from "./peer.ts";
 import { describeFaults } from "./validation.ts";
 
@@ -30,7 +31,7 @@ export function answerFailure(
   const answer = failureAnswer(
     failure,
     isForPeople(path) && wantsPage((name) => request.headers.get(name)) ? "html" : "json",
-    { errorId, ...readerOf((name) => request.headers.get(name)), home },
+    { errorId, ...readerOf((name) => request.headers.get(name)), home, closed: !isForPages(path) },
   );
   return new Response(answer.body, { status: answer.status, headers: answer.headers });
 }
@@ -55,11 +56,6 @@ function failureOf(error: unknown, code: string | number, methods: () => string[
   }
   if (code === "PARSE") return new Failure("invalid-api-params", { msg: "body: cannot be read", cause: error });
   return toFailure(error);
-}
-
-/** People's browsers come nowhere else. */
-function isForPeople(path: string): boolean {
-  return path.startsWith("/v2/proxy/");
 }
 
 /** The methods of a path, with those that Elysia and the preflight answer for all; none where the path is unknown. */

@@ -11,7 +11,7 @@ export function confRoutes(conf: ConfService): Route[] {
         access: "manager",
         summary: "Announce a kernel",
         description:
-          "Gives a token with which a person may open circuits to it for ten minutes. `X-Backend-Request-ID` is kept with the token.",
+          "Gives a token with which a person may open circuits to it for ten minutes. `X-Backend-Request-ID` is kept with the token. Without a secret only programs may call, with `application/json` and from where `manager_cidrs` says.",
         failures: [400, 401, 413],
         keepsRequestId: true,
       },

@@ -55,6 +55,8 @@ export interface About {
   seconds?: number | undefined;
   /** The page loads itself again. */
   reload?: Reload | undefined;
+  /** Pages of other origins may not read it. */
+  closed?: boolean | undefined;
 }
 
 /** Renders a failure. */
@@ -62,10 +64,11 @@ export function failureAnswer(failure: Failure, form: "json" | "html", about: Ab
   const own: [string, string][] = about.errorId === undefined ? [] : [["X-Error-Id", about.errorId]];
   // RFC 9110 §15.5.6: a 405 says which methods there are.
   if (failure.detail.allow !== undefined) own.push(["Allow", failure.detail.allow.join(", ")]);
+  if (about.closed !== true) own.push(...CORS_HEADERS);
   if (form === "json") {
     return {
       status: failure.httpStatus,
-      headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...own, ...CORS_HEADERS],
+      headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...own],
       body: JSON.stringify({ ...failure.problem(), ...about.more }),
     };
   }
@@ -73,7 +76,7 @@ export function failureAnswer(failure: Failure, form: "json" | "html", about: Ab
   const language = about.language ?? "en";
   return {
     status: failure.httpStatus,
-    headers: [...pageHeaders(language, about.reload), ...own, ...CORS_HEADERS],
+    headers: [...pageHeaders(language, about.reload), ...own],
     body: render({
       ...about,
       kind,

@@ -61,6 +61,8 @@ export function startApi(deps: ApiDeps): ApiServer {
 
 // --- internal ---
 
+const FIGURES = "/metrics";
+
 type Server = Bun.Server<undefined>;
 type Answerer = (request: Request, server: Server) => Promise<Response>;
 
@@ -91,6 +93,8 @@ function serve(deps: ApiDeps, fetch: Answerer): Server {
 
 async function answer(request: Request, peer: string, deps: ApiDeps): Promise<Response> {
   const response = await route(request, peer, deps).catch((error: unknown) => refused(request, peer, error, deps));
+  // Figures are for programs: no page of another origin reads them.
+  if (pathOf(request.url) === FIGURES) return response;
   for (const [name, value] of CORS_HEADERS) response.headers.set(name, value);
   return response;
 }
@@ -98,15 +102,14 @@ async function answer(request: Request, peer: string, deps: ApiDeps): Promise<Re
 async function route(request: Request, peer: string, deps: ApiDeps): Promise<Response> {
   const pathname = pathOf(request.url);
   if (request.method === "OPTIONS")
-    return new Response(null, {
-      status: 204,
-      headers: { "Access-Control-Allow-Methods": "GET, OPTIONS", "Access-Control-Allow-Headers": "*" },
-    });
+    return new Response(null, { status: 204, headers: pathname === FIGURES ? {} : PREFLIGHT });
   const handler = Object.hasOwn(ROUTES, pathname) ? ROUTES[pathname] : undefined;
   if (handler === undefined) throw new Failure("url-not-found");
   if (request.method !== "GET" && request.method !== "HEAD") throw methodNotAllowed(["GET", "HEAD", "OPTIONS"]);
   return handler(deps, request, peer);
 }
+
+const PREFLIGHT = { "Access-Control-Allow-Methods": "GET, OPTIONS", "Access-Control-Allow-Headers": "*" };
 
 type Handler = (deps: ApiDeps, request: Request, peer: string) => Promise<Response> | Response;
 
@@ -114,7 +117,7 @@ const ROUTES: Record<string, Handler> = {
   "/": (deps) => Response.json({ ...health(deps, "degraded"), api_version: "v2" }),
   "/status": () => Response.json({ api_version: "v2" }),
   "/setup": (deps, request, peer) => setup(request, peer, deps.setup),
-  "/metrics": (deps, _request, peer) => deps.metrics.answer(peer),
+  [FIGURES]: (deps, _request, peer) => deps.metrics.answer(peer),
   "/health/status": ({ about, state, sharing, blocked }) =>
     Response.json({
       version: VERSION,
@@ -178,6 +181,7 @@ function refused(request: Request, peer: string, error: unknown, { log, setup: {
     errorId,
     ...readerOf((name) => request.headers.get(name)),
     home: homes.of(null, undefined),
+    closed: true, // `answer` says otherwise
   });
   return new Response(body, { status, headers });
 }

@@ -5,10 +5,9 @@ import { createAuthenticator } from "../../../coordinator/http/auth.ts";
 import { API_KEY as SECRET, coordinatorConfig, JWT_KEY as JWT_SECRET, refused } from "../../support/values.ts";
 
 function authenticator(section = "") {
-  return createAuthenticator(
-    coordinatorConfig(`[proxy_coordinator]
-${section}`).values,
-  );
+  const { values } = coordinatorConfig(`[proxy_coordinator]
+${section}`);
+  return createAuthenticator(values);
 }
 const usual = authenticator();
 const api = (headers: Record<string, string>) => usual.api(new Headers(headers));
@@ -18,6 +17,7 @@ function jwt(claims: Record<string, unknown> = { exp: NOW + 60 }, secret = SECRE
   return new SignJWT(claims).setProtectedHeader({ alg }).sign(new TextEncoder().encode(secret));
 }
 
+const JSON_BODY = { "Content-Type": "application/json" };
 const NOTHING = { kind: "auth-failed", msg: "wanted X-BackendAI-Token, or Authorization: Bearer with a JWT" } as const;
 const WRONG_TOKEN = { kind: "auth-failed", msg: "X-BackendAI-Token is not the api_secret" } as const;
 const WRONG_JWT = { kind: "auth-failed", msg: "the JWT is not valid" } as const;
@@ -87,7 +87,7 @@ test.each([
 
 describe("a Manager", () => {
   const from = (peer: string | null, headers: Record<string, string> = {}, section = "") =>
-    authenticator(section).manager(new Headers(headers), peer);
+    authenticator(section).manager(new Headers({ ...JSON_BODY, ...headers }), peer);
 
   test.each(["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])(
     "on this machine needs no token: %s",
@@ -123,4 +123,64 @@ describe("a Manager", () => {
     expect(await from("203.0.113.7", {}, "allow_unauthorized_configure_request = true")).toBeUndefined();
     expect(await from(null, {}, "allow_unauthorized_configure_request = true")).toBeUndefined();
   });
+});
+
+describe("without a secret, in both ways to do without", () => {
+  const ANYONE = "allow_unauthorized_configure_request = true";
+  const from = (headers: Record<string, string>, section = "", peer = "127.0.0.1") =>
+    authenticator(section).manager(new Headers(headers), peer);
+  const tokenless = (wanted: string, got: string) => ({
+    kind: "auth-failed" as const,
+    msg: `without X-BackendAI-Token: wanted ${wanted}; got ${got}`,
+  });
+  const program = (got: string) => tokenless("a program, without Origin, Referer and Sec-Fetch-*", got);
+  const json = (got: string) => tokenless("Content-Type: application/json", got);
+
+  test.each<[Record<string, string>, ReturnType<typeof program>]>([
+    [{ Origin: "https://a.example" }, program('Origin: "https://a.example"')],
+    [{ Origin: "null" }, program('Origin: "null"')],
+    [{ Origin: "" }, program('Origin: ""')],
+    [{ Referer: "https://a.example/?token=x" }, program("Referer")],
+    [{ "Sec-Fetch-Site": "same-origin" }, program('Sec-Fetch-Site: "same-origin"')],
+    [{ "sec-fetch-storage-access": "none" }, program('Sec-Fetch-Storage-Access: "none"')],
+    [{ "Content-Type": "text/plain" }, json('"text/plain"')],
+    [{ "Content-Type": "text/plain; a=application/json" }, json('"text/plain; a=application/json"')],
+    [{ "Content-Type": "text/plain, application/json" }, json('"text/plain, application/json"')],
+    [{ "Content-Type": "application/json, text/plain" }, json('"application/json, text/plain"')],
+    [{ "Content-Type": "application/jsonp" }, json('"application/jsonp"')],
+    [{ "Content-Type": "" }, json('""')],
+  ])("a call with %j is refused", async (headers, failure) => {
+    for (const section of ["", ANYONE]) {
+      expect(await refused(() => from({ ...JSON_BODY, ...headers }, section))).toEqual(failure);
+      expect(await from({ ...JSON_BODY, ...headers, "X-BackendAI-Token": SECRET }, section)).toBeUndefined();
+      expect(await from({ ...headers, Authorization: `Bearer ${await jwt()}` }, section)).toBeUndefined();
+    }
+    // A wrong token counts as none where anybody may call.
+    expect(await refused(() => from({ ...JSON_BODY, ...headers, "X-BackendAI-Token": "x" }, ANYONE))).toEqual(failure);
+  });
+
+  test("a call without a content type is refused: a page's Blob has none", async () => {
+    for (const section of ["", ANYONE]) expect(await refused(() => from({}, section))).toEqual(json("none"));
+  });
+
+  test.each([
+    "application/json",
+    "Application/JSON",
+    "application/json; charset=utf-8",
+    "application/json;charset=utf-8",
+  ])("JSON may be %p", async (type) => expect(await from({ "Content-Type": type })).toBeUndefined());
+
+  test.each(["X-Forwarded-For", "Forwarded"])(
+    "%s says that the address is a proxy's, and not the caller's",
+    async (name) => {
+      const headers = { ...JSON_BODY, [name]: "for=10.0.0.9" };
+      const wanted = "a caller at its own address (manager_cidrs), through no proxy";
+      expect(await refused(() => from(headers))).toEqual(tokenless(wanted, name));
+      expect(await refused(() => from(headers, 'manager_cidrs = ["10.0.0.0/8"]', "10.0.0.1"))).toEqual(
+        tokenless(wanted, name),
+      );
+      expect(await from(headers, ANYONE)).toBeUndefined();
+      expect(await from({ ...headers, "X-BackendAI-Token": SECRET })).toBeUndefined();
+    },
+  );
 });

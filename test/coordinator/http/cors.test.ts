@@ -1,4 +1,7 @@
-/** CORS: what the coordinator and the worker say themselves may be read by pages of any origin; what apps say is theirs. */
+/**
+ * CORS: what the coordinator and the worker say to people's browsers may be read by pages of any origin, what they say to programs
+ * by none; what apps say is theirs.
+ */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import { mintSetupToken } from "../../../shared/protocol/jwt.ts";
@@ -26,6 +29,11 @@ function cors({ headers }: { headers: Headers }): (string | null)[] {
   return [headers.get("access-control-allow-origin"), headers.get("access-control-expose-headers")];
 }
 const ANY = ["*", "*"];
+const NONE = [null, null];
+
+/** Of a documented call, or of a path. */
+const readers = (path: string) =>
+  /^\/(v2\/proxy\/.+|status|health|health\/livez|health\/readyz)?$/.test(path) ? ANY : NONE;
 
 describe.each(Object.keys(places) as Place[])("a coordinator that is %s", (place) => {
   let started: Started;
@@ -35,15 +43,17 @@ describe.each(Object.keys(places) as Place[])("a coordinator that is %s", (place
   afterAll(() => started.stop());
 
   const examples = table.flatMap(({ name, documented, refusals }) =>
-    refusals.filter((one) => one.place === place).map((one) => ({ ...one, name, title: documented.name })),
+    refusals
+      .filter((one) => one.place === place)
+      .map((one) => ({ ...one, name, title: documented.name, path: documented.path })),
   );
   // One for each status of a call.
   const each = [...new Map(examples.map((one) => [`${one.title} ${one.status}`, one])).values()];
 
-  test.each(each)("answers $title with $status to any origin", async ({ name, ask, headers, status }) => {
+  test.each(each)("answers $title with $status to those who call it", async ({ name, path, ask, headers, status }) => {
     const [given, theirs] = [await ask(started.stage), await headers?.()];
     const answer = await meanwhile(started, () => started.stage.send(name, given, theirs));
-    expect([answer.status, ...cors(answer)]).toEqual([status, ...ANY]);
+    expect([answer.status, ...cors(answer)]).toEqual([status, ...readers(path)]);
   });
 });
 
@@ -58,24 +68,37 @@ describe("a coordinator", () => {
 
   const all = table.map((call) => ({ ...call, title: call.documented.name }));
 
-  test.each(all)("answers $title to any origin when all is well", async ({ name, plan }) => {
-    const answer = await started.stage.send(name, await plan.good(started.stage));
-    expect([answer.status, ...cors(answer)]).toEqual([200, ...ANY]);
-  });
-
-  test.each([...new Set(documented.map(({ path }) => path)), "/nothing", "/api/nothing/at/all"])(
-    "answers a preflight of %s without a secret, and lets every call come",
-    async (path) => {
-      const asked = { ...ORIGIN, "Access-Control-Request-Method": "DELETE", "Access-Control-Request-Headers": "x-backendai-token" }; // prettier-ignore
-      const answer = await fetch(base + path, { method: "OPTIONS", headers: asked });
-      expect([answer.status, ...cors(answer)]).toEqual([204, ...ANY]);
-      const methods = answer.headers.get("access-control-allow-methods")?.split(", ");
-      for (const { method } of documented) expect(methods).toContain(method);
-      const names = answer.headers.get("access-control-allow-headers")?.toLowerCase().split(", ");
-      for (const name of ["authorization", "content-type", "x-backendai-token", "x-backend-request-id"])
-        expect(names).toContain(name);
+  test.each(all)(
+    "answers $title to those who call it when all is well",
+    async ({ name, plan, documented: { path } }) => {
+      const answer = await started.stage.send(name, await plan.good(started.stage));
+      expect([answer.status, ...cors(answer)]).toEqual([200, ...readers(path)]);
     },
   );
+
+  const CLOSED = ["/v2/conf", "/v2/conf/", "/v2/endpoints/x", "/api/worker", "/v1/api/slots", "/health/status", "/health/summary", "/health/endpoints", "/health/circuits/x", "/metrics", "/swagger", "/swagger/json"]; // prettier-ignore
+  const UNKNOWN = ["/nothing", "/api/nothing/at/all", "/v2/proxy"];
+
+  test("a page of another origin reads nothing of what is for programs", () => {
+    expect(CLOSED.filter((path) => readers(path) !== NONE)).toEqual([]);
+  });
+
+  test.each([...new Set([...documented.map(({ path }) => path), ...CLOSED, ...UNKNOWN])])(
+    "answers a preflight of %s without a secret, and lets pages call what is for them",
+    async (path) => {
+      const asked = { ...ORIGIN, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type" }; // prettier-ignore
+      const answer = await fetch(base + path, { method: "OPTIONS", headers: asked });
+      expect([answer.status, ...cors(answer)]).toEqual([204, ...readers(path)]);
+      const isOpen = readers(path) === ANY;
+      expect(answer.headers.get("access-control-allow-methods")).toBe(isOpen ? "GET, POST, OPTIONS" : null);
+      const names = isOpen ? "Authorization, Content-Type, X-Backend-Request-ID" : null;
+      expect(answer.headers.get("access-control-allow-headers")).toBe(names);
+    },
+  );
+
+  test.each(CLOSED)("answers %s to a browser without a word of CORS", async (path) => {
+    expect(cors(await fetch(base + path, { headers: ORIGIN }))).toEqual(NONE);
+  });
 
   test.each<[string, number, string, RequestInit]>([
     ["an unknown path", 404, "/nothing", {}],
@@ -85,9 +108,9 @@ describe("a coordinator", () => {
     ["an override of no method", 400, "/api/circuits", { method: "POST", headers: { "X-Method-Override": "X", "X-BackendAI-Token": API_SECRET } }],
     ["a page for people", 404, `/v2/proxy/auth?token=${crypto.randomUUID()}&session_id=${crypto.randomUUID()}&app=a&protocol=http`, { headers: { Accept: "text/html" } }],
     ["the API's description", 200, "/swagger/json", {}],
-  ])("answers %s with %d to any origin", async (_what, status, path, init) => {
+  ])("answers %s with %d", async (_what, status, path, init) => {
     const answer = await fetch(base + path, { redirect: "manual", ...init });
-    expect([answer.status, ...cors(answer)]).toEqual([status, ...ANY]);
+    expect([answer.status, ...cors(answer)]).toEqual([status, ...readers(path.replace(/\?.*/, ""))]);
   }); // prettier-ignore
 
   test("sends a person on to the worker from any origin", async () => {
@@ -98,7 +121,7 @@ describe("a coordinator", () => {
 
   test("answers a body of any length to any origin", async () => {
     const body = "x".repeat(3 * LIMITS.max_bulk_body_bytes);
-    const answer = await fetch(`${base}/v2/conf`, { method: "POST", body });
+    const answer = await fetch(`${base}/v2/proxy/auth`, { method: "POST", body });
     expect([answer.status, ...cors(answer)]).toEqual([413, ...ANY]);
     expect(((await answer.json()) as { type: string }).type).toEndWith("/payload-too-large");
   });
@@ -128,7 +151,6 @@ describe("a worker's own API", () => {
     ["/health/livez", 200, "/health/livez", {}],
     ["/health/readyz", 200, "/health/readyz", {}],
     ["/health/status", 200, "/health/status", {}],
-    ["/metrics", 200, "/metrics", {}],
     ["an unknown path", 404, "/nothing", {}],
     ["an unknown path for a program", 404, "/nothing", { headers: { Accept: "application/json" } }],
     ["another method", 405, "/status", { method: "POST" }],
@@ -140,6 +162,16 @@ describe("a worker's own API", () => {
   ])("answers %s with %d to any origin", async (_what, status, path, init) => {
     const answer = await fetch(cluster.workerApi + path, { redirect: "manual", ...init });
     expect([answer.status, ...cors(answer)]).toEqual([status, ...ANY]);
+  });
+
+  test.each<[string, number, RequestInit]>([
+    ["its figures", 200, { headers: ORIGIN }],
+    ["another method of them", 405, { method: "POST" }],
+    ["a preflight of them", 204, { method: "OPTIONS", headers: ORIGIN }],
+  ])("answers %s with %d to programs alone", async (_what, status, init) => {
+    const answer = await fetch(`${cluster.workerApi}/metrics`, init);
+    expect([answer.status, ...cors(answer)]).toEqual([status, ...NONE]);
+    expect(answer.headers.get("access-control-allow-methods")).toBeNull();
   });
 
   test("answers good and bad setup links to any origin", async () => {
@@ -159,15 +191,15 @@ describe("a worker's own API", () => {
     }
   });
 
-  test("that is not ready, or shows its figures to nobody here, says so to any origin", async () => {
+  test("that is not ready says so to any origin, and that it shows its figures to nobody here to programs", async () => {
     const closed = { metric_access_allowed_hosts: ["192.0.2.0/24"] };
     const toml = workerToml(`http://127.0.0.1:${await freePort()}`, await freePort(), 1, { worker: closed });
     const { values: config } = loadWorkerConfig("worker of the test", toml, {});
     const { bus, live, close } = memoryMessengers(silentLog())(createCodec(API_SECRET, false));
     const worker = startWorker({ config, engine: bunEngine, bus, live, log: silentLog(), now: Date.now, newId: () => crypto.randomUUID() }); // prettier-ignore
-    for (const [path, status] of [["/health/readyz", 503], ["/metrics", 403]] as const) {
+    for (const [path, status, readers] of [["/health/readyz", 503, ANY], ["/metrics", 403, NONE]] as const) {
       const answer = await fetch(`http://127.0.0.1:${worker.apiPort}${path}`);
-      expect([answer.status, ...cors(answer)]).toEqual([status, ...ANY]);
+      expect([answer.status, ...cors(answer)]).toEqual([status, ...readers]);
     } // prettier-ignore
     await worker.stop();
     await close();
