@@ -1,5 +1,6 @@
 /** The coordinator's configuration, one table: app-proxy-coordinator.toml. */
 import {
+  allowedHosts,
   cidrs,
   coreRedisSection,
   debugSection,
@@ -15,6 +16,7 @@ import {
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
 import { KERNEL_CIDRS } from "../shared/http/kernel.ts";
+import { ownHosts, type OwnHosts } from "../shared/http/own-hosts.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
 
 export const COORDINATOR_FILE = "app-proxy-coordinator.toml";
@@ -53,6 +55,10 @@ export const coordinatorTable = {
     kernel_host_cidrs: cidrs(
       KERNEL_CIDRS,
       "Where kernels may be: circuits and model services that lead elsewhere are refused; default: private ranges and loopback",
+    ),
+    allowed_hosts: allowedHosts(
+      "`POST /v2/conf` without a token and `/metrics`",
+      "`bind_addr`, `advertised_addr`, `announce_addr`",
     ),
     worker_heartbeat_timeout: f.number(30, [1, 3600], "seconds", "A worker not heard of for this long is LOST"),
     unused_circuit_collection_timeout: f.number(
@@ -110,6 +116,12 @@ export function loadCoordinatorConfig(
       ...traefikFaults(config),
     ],
   });
+}
+
+/** What callers on this machine, whose names are `machine`, may call the coordinator. */
+export function hostsOf({ proxy_coordinator: own }: CoordinatorConfig, machine: readonly string[]): OwnHosts {
+  const configured = [own.bind_addr, own.advertised_addr, own.announce_addr].map((address) => address?.host ?? null);
+  return ownHosts([...configured, ...own.allowed_hosts, ...machine], "proxy_coordinator.allowed_hosts");
 }
 
 /** The secrets by key, for the rules about them. */

@@ -1,6 +1,7 @@
 /** Puts the coordinator together and runs it: services, routes, events, periodic work. Called by main.ts, all-in-one and tests. */
 import { type Address, hostPort } from "../shared/values.ts";
 import { reason } from "../shared/failure.ts";
+import { machineNames } from "../shared/runtime/machine-names.ts";
 import { stopServer } from "../shared/runtime/process.ts";
 import { accessPlugin } from "./http/access.ts";
 import { createCommit, type Commit } from "./delivery/commit.ts";
@@ -17,6 +18,7 @@ import { createConfirmations, type Confirmations } from "./delivery/confirm.ts";
 import { createCircuitService } from "./circuits/service.ts";
 import { confRoutes } from "./tokens/api.ts";
 import { createConfService } from "./tokens/service.ts";
+import { hostsOf } from "./config.ts";
 import type { Deps } from "./deps.ts";
 import { endpointRoutes } from "./endpoints/api.ts";
 import { createRouteService } from "./endpoints/routes.ts";
@@ -148,9 +150,10 @@ export function createApp(deps: Deps, services: Services, { address, baseUrl }: 
   const { commit, workers } = services;
   const targets = createTargetService(deps, address);
   const conf = createConfService(deps, { commit, targets });
-  const metrics = createMetrics(deps, services);
+  const hosts = hostsOf(config, machineNames());
+  const metrics = createMetrics(deps, services, hosts);
   const circuits = createCircuitService(deps, commit);
-  const authenticator = createAuthenticator(config);
+  const authenticator = createAuthenticator(config, hosts);
   const access = accessPlugin(authenticator);
   const proxy = createProxyService(deps, { conf, ...services });
   const endpoints = {

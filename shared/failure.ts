@@ -24,6 +24,8 @@ export const FAILURES = {
   "method-not-allowed": row(405, "HTTP Method Not Allowed.", "agent_request_bad-request"),
   // Not in the original's table: its framework answered 413 with a body of its own.
   "payload-too-large": row(413, "Request body too large.", "agent_request_bad-request"),
+  // Ours: a Host that is none of the service's (RFC 9110 §15.5.20).
+  "misdirected-request": row(421, "Misdirected request.", "agent_request_bad-request"),
   "internal-server-error": row(500, "Internal server error.", "agent_generic_internal-error"),
   "service-unavailable": row(503, "Service unavailable.", "agent_generic_unavailable"),
   "appproxy/worker-not-available": row(503, "Worker not available.", "agent_access_not-found"),

@@ -1,5 +1,6 @@
 /** The worker's configuration, one table: app-proxy-worker.toml. */
 import {
+  allowedHosts,
   cidrs,
   debugSection,
   eventsSection,
@@ -15,6 +16,7 @@ import {
 import * as f from "../shared/config/fields.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
 import { KERNEL_CIDRS } from "../shared/http/kernel.ts";
+import { ownHosts, type OwnHosts } from "../shared/http/own-hosts.ts";
 import { originOf } from "../shared/http/origins.ts";
 import { reason } from "../shared/failure.ts";
 import { readTls } from "../shared/runtime/tls.ts";
@@ -48,6 +50,7 @@ export const workerTable = {
     heartbeat_period: f.number(10, [0.05, 600], "seconds", "Time between heartbeats"),
     filtered_apps_only: f.flag(false, "Carry only circuits that match `app_filters`"),
     metric_access_allowed_hosts: cidrs(["127.0.0.1/32"], "Who may read `/metrics`"),
+    allowed_hosts: allowedHosts("`/metrics`", "`api_bind_addr`, `api_advertised_addr`, `announce_addr`"),
     app_filters: f.filters('Circuits that come here first, such as { key = "session.user_uuid", value = "…" }'),
     trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For, -Proto, -Host and -Port are believed"),
     accept_proxy_protocol: f.flag(
@@ -219,6 +222,13 @@ export function tlsFileFaults({
   } catch (error) {
     return [{ key: "proxy_worker.tls_cert, proxy_worker.tls_privkey", message: `${cert}, ${key}: ${reason(error)}` }];
   }
+}
+
+/** What callers on this machine, whose names are `machine`, may call the worker's API. */
+export function hostsOf({ proxy_worker: own }: WorkerConfig, machine: readonly string[]): OwnHosts {
+  const addresses = [own.api_bind_addr, own.api_advertised_addr, own.announce_addr];
+  const configured = [...addresses.map((address) => address?.host ?? null), own.port_proxy.advertised_host];
+  return ownHosts([...configured, ...own.allowed_hosts, ...machine], "proxy_worker.allowed_hosts");
 }
 
 /** The secrets by key, for the rules about them. */

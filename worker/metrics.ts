@@ -1,5 +1,6 @@
 /** The worker's figures at `GET /metrics` of its API port, for the addresses in `metric_access_allowed_hosts`. */
 import { addressMatcher } from "../shared/http/addresses.ts";
+import type { Caller, OwnHosts } from "../shared/http/own-hosts.ts";
 import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/runtime/metrics.ts";
 import type { Clock } from "./state/clock.ts";
 import { reportRoutes } from "./health/http-checks.ts";
@@ -8,7 +9,7 @@ import type { Table } from "./circuits/table.ts";
 import type { Usage } from "./circuits/usage.ts";
 
 export interface Metrics {
-  answer(peer: string): Promise<Response>;
+  answer(caller: Caller): Promise<Response>;
 }
 
 interface MetricsDeps {
@@ -20,9 +21,11 @@ interface MetricsDeps {
   state: () => SyncState & { events: boolean };
   /** Who may read them. */
   allowed: readonly string[];
+  /** What they may call this service. */
+  hosts: OwnHosts;
 }
 
-export function createMetrics({ table, usage, clock, blocked, state, allowed }: MetricsDeps): Metrics {
+export function createMetrics({ table, usage, clock, blocked, state, allowed, hosts }: MetricsDeps): Metrics {
   const registry = createRegistry("appproxy-worker");
   const mayRead = addressMatcher(allowed);
   counter(
@@ -87,7 +90,7 @@ export function createMetrics({ table, usage, clock, blocked, state, allowed }: 
     "1 while that is corrected for, 0 while it is not or need not be.",
     () => Number(clock.state() === "corrected"),
   );
-  return { answer: (peer) => metricsAnswer(registry, peer, mayRead) };
+  return { answer: (caller) => metricsAnswer(registry, caller, { allowed: mayRead, hosts }) };
 }
 
 // --- internal ---

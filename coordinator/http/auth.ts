@@ -1,5 +1,6 @@
 /** Who may call the API: whoever holds the api_secret, or a JWT signed with it. Pure but for the JWT library. */
 import { addressMatcher } from "../../shared/http/addresses.ts";
+import type { OwnHosts } from "../../shared/http/own-hosts.ts";
 import { Failure } from "../../shared/failure.ts";
 import { verifyJwt } from "../../shared/protocol/jwt.ts";
 import { sameSecret } from "../../shared/runtime/secrets.ts";
@@ -11,11 +12,13 @@ export interface Authenticator {
   api(headers: Headers): Promise<void>;
   /**
    * As `api`, but a Manager without a token may come from a configured address, as a program. `peer` is the connection's address.
+   * Rejects with auth-failed or misdirected-request.
    */
   manager(headers: Headers, peer: string | null): Promise<void>;
 }
 
-export function createAuthenticator(config: CoordinatorConfig): Authenticator {
+/** `hosts`: what a caller without a secret may call this service. */
+export function createAuthenticator(config: CoordinatorConfig, hosts: OwnHosts): Authenticator {
   const { api_secret: secret } = config.secrets;
   const { manager_cidrs: cidrs, allow_unauthorized_configure_request: anyone } = config.proxy_coordinator;
   const isManager = addressMatcher(cidrs);
@@ -46,7 +49,7 @@ export function createAuthenticator(config: CoordinatorConfig): Authenticator {
       if (!anyone && !(silent && peer !== null && isManager(peer))) return api(headers);
       // Where anybody may, a wrong token says nothing: the original does not look at it.
       if (!silent && (await holdsSecret(headers))) return;
-      mustBeProgram(headers, anyone ? "anybody" : "address");
+      mustBeProgram({ peer, headers }, hosts, anyone ? "anybody" : "address");
     },
   };
 }

@@ -111,13 +111,21 @@ export function statusRoutes(baseUrl: () => string, readiness: () => Promise<Rea
 export function metricsRoutes(access: AccessPlugin, metrics: Metrics) {
   return new Elysia({ name: "metrics" })
     .use(access)
-    .get("/metrics", ({ request, server }) => metrics.answer(peerOf(request, server)), {
-      access: "public",
-      detail: {
-        tags,
-        summary: "Figures for Prometheus",
-        description: "Only for the addresses in `metric_access_allowed_hosts`.",
-        responses: { 200: { description: "OK" }, 403: { description: "Forbidden" } },
+    .get(
+      "/metrics",
+      ({ request, server }) => metrics.answer({ peer: peerOf(request, server), headers: request.headers }),
+      {
+        access: "public",
+        detail: {
+          tags,
+          summary: "Figures for Prometheus",
+          description: "Only for the addresses in `metric_access_allowed_hosts`.",
+          responses: {
+            200: { description: "OK" },
+            403: { description: "Forbidden" },
+            421: { description: "Misdirected Request" },
+          },
+        },
       },
-    });
+    );
 }

@@ -1,6 +1,7 @@
 /** The coordinator's figures for Prometheus, and who may read them. */
 import { Counter } from "prom-client";
 import { addressMatcher } from "../../shared/http/addresses.ts";
+import type { Caller, OwnHosts } from "../../shared/http/own-hosts.ts";
 import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../../shared/runtime/metrics.ts";
 import { circuitModes } from "../store/circuit-queries.ts";
 import type { Query } from "../store/store.ts";
@@ -22,12 +23,13 @@ export interface Watched {
 export interface Metrics {
   /** A call was answered. `route` is its pattern. */
   answered(method: string, route: string, status: number): void;
-  answer(peer: string | null): Promise<Response>;
+  answer(caller: Caller): Promise<Response>;
 }
 
 export function createMetrics(
   { config, database, bus, live, platform, now }: Deps,
   { publisher, collector, lease }: Watched,
+  hosts: OwnHosts,
 ): Metrics {
   const registry = createRegistry("appproxy-coordinator");
   const allowed = addressMatcher(config.proxy_coordinator.metric_access_allowed_hosts);
@@ -86,7 +88,7 @@ export function createMetrics(
 
   return {
     answered: (method, route, status) => calls.inc({ method, route, status }),
-    answer: (peer) => metricsAnswer(registry, peer, allowed),
+    answer: (caller) => metricsAnswer(registry, caller, { allowed, hosts }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** The sections of configuration that both services have, and the rules for their secrets. */
 import { isRange } from "../http/addresses.ts";
+import { isUrlHost } from "../http/host.ts";
 import { LOG_LEVELS } from "../runtime/log.ts";
 import { sameSecret, weakness } from "../runtime/secrets.ts";
 import * as f from "./fields.ts";
@@ -56,6 +57,16 @@ export const debugSection = {
 /** A list of addresses and CIDR ranges. */
 export function cidrs(fallback: readonly string[], description: string): f.Field<string[]> {
   return f.texts(fallback, "addresses or CIDR ranges, such as 10.0.0.0/8", description, isRange);
+}
+
+/** More names of a service. `where`: for which calls they count, `known`: the keys whose hosts count anyway. */
+export function allowedHosts(where: string, known: string): f.Field<string[]> {
+  return f.texts(
+    [],
+    "a list of host names without ports, such as proxy.example.com",
+    `More names that a caller on this machine may have in \`Host\`, for ${where}. Known without it: addresses, localhost, this machine's names, the hosts of ${known}`,
+    (name) => isUrlHost(name),
+  );
 }
 
 /** Faults of the secrets: missing, short, well-known or equal to one another. Never shows one. */

@@ -41,6 +41,11 @@ export function canonicalAddress(address: string): string {
   return ipaddr.isValid(address) ? ipaddr.process(address).toString() : address;
 }
 
+/** Whether an address is one of the machine itself that only the machine has. */
+export function isLoopback(address: string): boolean {
+  return ipaddr.isValid(stripZone(address)) && ipaddr.process(stripZone(address)).range() === "loopback";
+}
+
 // --- internal ---
 
 function entries(list: string): string[] {

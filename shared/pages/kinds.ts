@@ -56,6 +56,7 @@ export const PAGE_OF: Record<FailureKind, PageKind> = {
   "client-ip-not-allowed": "address",
   "method-not-allowed": "wrong-method",
   "payload-too-large": "too-large",
+  "misdirected-request": "bad-request",
   "internal-server-error": "internal",
   "service-unavailable": "not-responding",
   "appproxy/worker-not-available": "no-worker",

@@ -2,6 +2,7 @@
 import { readdirSync } from "node:fs";
 import { Counter, Gauge, Registry } from "prom-client";
 import type { AddressMatcher } from "../http/addresses.ts";
+import { mustNameUs, type Caller, type OwnHosts } from "../http/own-hosts.ts";
 import { Failure } from "../failure.ts";
 import { VERSION } from "./version.ts";
 
@@ -74,14 +75,21 @@ export function gauges(
   registry.registerMetric(made);
 }
 
-/** The text for a reader at `peer`. Rejects with generic-forbidden for one that is not allowed. */
+/** Who may read the figures, and what such a reader may call the service. */
+export interface Readers {
+  allowed: AddressMatcher;
+  hosts: OwnHosts;
+}
+
+/** The text for a reader. Rejects with generic-forbidden for one whose address is not allowed, or with misdirected-request. */
 export async function metricsAnswer(
   registry: Registry,
-  peer: string | null,
-  allowed: AddressMatcher,
+  caller: Caller,
+  { allowed, hosts }: Readers,
 ): Promise<Response> {
-  if (peer === null || !allowed(peer))
+  if (caller.peer === null || !allowed(caller.peer))
     throw new Failure("generic-forbidden", "metric_access_allowed_hosts does not name this address");
+  mustNameUs(caller, hosts);
   return new Response(await registry.metrics(), { headers: { "Content-Type": registry.contentType } });
 }
 

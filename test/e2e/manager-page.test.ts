@@ -1,6 +1,6 @@
 /**
- * Pages in a browser on the coordinator's machine can't act as the Manager, who needs no secret there, whatever way of
- * sending they take. The Manager still can.
+ * Pages in a browser on the coordinator's machine can't act as the Manager, who needs no secret there: neither pages of another
+ * origin, whatever way of sending they take, nor one whose own name leads to the coordinator (DNS rebinding). The Manager still can.
  */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
@@ -128,6 +128,25 @@ describe.each(ELSEWHERE)("a page of another origin, %s,", (_where, at) => {
     const urls = [...paths.map((path) => cluster.coordinator.baseUrl + path), `${cluster.workerApi}/metrics`];
     const { learnt } = await attempt(at(), (page) => Promise.all(urls.map((url) => run(page, FETCH, url, {}))));
     expect(learnt).toEqual(urls.map(() => REFUSED));
+  });
+});
+
+describe("a page whose own name leads here", () => {
+  /** A page of ours under that name, as any page under it can send what this one can. */
+  const ask = (base: string, path: string, init: object) =>
+    attempt(`${base.replace("127.0.0.1", "rebound.example")}/status`, (page) => run(page, FETCH, path, init));
+
+  test("gets no token", async () => {
+    const json = { method: "POST", body: VICTIM, headers: { "Content-Type": "application/json" } };
+    const found = await ask(cluster.coordinator.baseUrl, "/v2/conf", json);
+    const said = expect.stringContaining("Host: wanted an address, localhost or a name of this service") as string;
+    expect(found).toEqual({ learnt: ["basic", 421, said], tokens: 0 });
+  });
+
+  test.each(["coordinator", "worker"])("reads no figures of a %s", async (which) => {
+    const base = which === "coordinator" ? cluster.coordinator.baseUrl : cluster.workerApi;
+    const { learnt } = await ask(base, "/metrics", {});
+    expect(learnt).toEqual(["basic", 421, expect.not.stringContaining("appproxy_info")]);
   });
 });
 

@@ -117,7 +117,7 @@ const ROUTES: Record<string, Handler> = {
   "/": (deps) => Response.json({ ...health(deps, "degraded"), api_version: "v2" }),
   "/status": () => Response.json({ api_version: "v2" }),
   "/setup": (deps, request, peer) => setup(request, peer, deps.setup),
-  [FIGURES]: (deps, _request, peer) => deps.metrics.answer(peer),
+  [FIGURES]: (deps, { headers }, peer) => deps.metrics.answer({ peer, headers }),
   "/health/status": ({ about, state, sharing, blocked }) =>
     Response.json({
       version: VERSION,

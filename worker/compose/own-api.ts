@@ -1,7 +1,8 @@
 /** The worker's own API with what it shows: figures, health, and `/setup` for those who enter. */
 import { startApi, type ApiServer } from "../api/server.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
-import type { WorkerConfig } from "../config.ts";
+import { machineNames } from "../../shared/runtime/machine-names.ts";
+import { hostsOf, type WorkerConfig } from "../config.ts";
 import { createMetrics } from "../metrics.ts";
 import type { SyncState } from "../state/sync.ts";
 import type { Access } from "./access.ts";
@@ -37,7 +38,15 @@ export function openOwnApi(parts: Parts, deps: OwnApiDeps): ApiServer {
     state,
     clock,
     blocked,
-    metrics: createMetrics({ table, usage, clock, blocked, state, allowed: own.metric_access_allowed_hosts }),
+    metrics: createMetrics({
+      table,
+      usage,
+      clock,
+      blocked,
+      state,
+      allowed: own.metric_access_allowed_hosts,
+      hosts: hostsOf(config, machineNames()),
+    }),
     about: {
       authority: own.authority,
       app_mode: own.frontend_mode,

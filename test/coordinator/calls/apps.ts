@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
 import { confBody, newKernel } from "../../support/manager.ts";
-import { NOBODY, type Plan } from "./plan.ts";
+import { expectProblem, NOBODY, type Plan } from "./plan.ts";
 import type { Given, Input, Stage } from "./stage.ts";
 
 type Apps = "configure" | "whereToOpen" | "open" | "openByQuery" | "close";
@@ -44,6 +44,16 @@ export const apps: { [N in Apps]: Plan<N> } = {
         what: "no session id",
         msg: "Not meant for inference apps (session.id: wanted a UUID, got none)",
         spoil: ({ body }) => ({ body: { ...body, session: { ...body.session, id: null } } }),
+      },
+    ],
+    others: [
+      {
+        place: "usual",
+        status: 421,
+        what: "a name that is another's, without the secret",
+        ask: async () => ({ body: confBody(newKernel()) }),
+        headers: () => ({ Host: "rebound.example" }),
+        says: (answer) => expectProblem(answer, "misdirected-request", /^Host: wanted .*, got "rebound\.example"$/),
       },
     ],
   },

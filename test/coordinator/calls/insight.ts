@@ -1,7 +1,7 @@
 /** Calls that tell how the coordinator and what it knows are. */
 import { expect } from "bun:test";
 import { VERSION } from "../../../shared/runtime/version.ts";
-import type { Plan } from "./plan.ts";
+import { expectProblem, type Plan } from "./plan.ts";
 
 type Insight =
   | "hello"
@@ -93,6 +93,16 @@ export const insight: { [N in Insight]: Plan<N> } = {
         kind: "generic-forbidden",
         what: "a reader at another address",
         msg: "metric_access_allowed_hosts does not name this address",
+      },
+    ],
+    others: [
+      {
+        place: "usual",
+        status: 421,
+        what: "a name that is another's",
+        ask: nothing,
+        headers: () => ({ Host: "rebound.example" }),
+        says: (answer) => expectProblem(answer, "misdirected-request", /^Host: wanted .*, got "rebound\.example"$/),
       },
     ],
   },

@@ -1,13 +1,14 @@
 /** Who may call the API: who holds the api_secret; and Managers, who may come without it from known addresses. */
 import { describe, expect, test } from "bun:test";
 import { SignJWT, UnsecuredJWT } from "jose";
+import { hostsOf } from "../../../coordinator/config.ts";
 import { createAuthenticator } from "../../../coordinator/http/auth.ts";
 import { API_KEY as SECRET, coordinatorConfig, JWT_KEY as JWT_SECRET, refused } from "../../support/values.ts";
 
 function authenticator(section = "") {
   const { values } = coordinatorConfig(`[proxy_coordinator]
 ${section}`);
-  return createAuthenticator(values);
+  return createAuthenticator(values, hostsOf(values, ["the-machine"]));
 }
 const usual = authenticator();
 const api = (headers: Record<string, string>) => usual.api(new Headers(headers));
@@ -183,4 +184,18 @@ describe("without a secret, in both ways to do without", () => {
       expect(await from({ ...headers, "X-BackendAI-Token": SECRET })).toBeUndefined();
     },
   );
+
+  test("who is on this machine names the coordinator as it is called, and others as they like", async () => {
+    const named = (host: string, section = "", peer = "127.0.0.1") => from({ ...JSON_BODY, Host: host }, section, peer);
+    const foreign = { kind: "misdirected-request" as const, msg: 'Host: wanted an address, localhost or a name of this service (proxy_coordinator.allowed_hosts lists more), got "rebound.example:10200"' }; // prettier-ignore
+    for (const section of ["", ANYONE]) {
+      expect(await refused(() => named("rebound.example:10200", section))).toEqual(foreign);
+      for (const host of ["127.0.0.1:10200", "localhost:10200", "the-machine:10200", "10.1.2.3"])
+        expect(await named(host, section)).toBeUndefined();
+    }
+    expect(await named("rebound.example:10200", 'allowed_hosts = ["rebound.example"]')).toBeUndefined();
+    expect(await named("rebound.example:10200", 'advertised_addr = "Rebound.example:443"')).toBeUndefined();
+    expect(await named("rebound.example:10200", 'manager_cidrs = ["10.0.0.0/8"]', "10.0.0.1")).toBeUndefined();
+    expect(await from({ Host: "rebound.example", "X-BackendAI-Token": SECRET })).toBeUndefined();
+  });
 });

@@ -26,6 +26,7 @@ const TABLE: [FailureKind, number, string, string][] = [
     "Backend.AI kernel does not accept the connection in time.",
     "kernel_access_unreachable",
   ],
+  ["misdirected-request", 421, "Misdirected request.", "agent_request_bad-request"],
   ["appproxy/container-starting", 503, "The app is still starting.", "kernel_access_unreachable"],
   ["appproxy/worker-registration-error", 403, "E20013: Failed to register worker.", "agent_create_forbidden"],
   [
