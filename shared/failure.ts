@@ -46,6 +46,8 @@ export const FAILURES = {
   "appproxy/loop": row(508, "Loop detected.", "agent_request_bad-request"),
   "appproxy/container-starting": row(503, "The app is still starting.", "kernel_access_unreachable"),
   "appproxy/worker-registration-error": row(403, "E20013: Failed to register worker.", "agent_create_forbidden"),
+  // Ours: the original lets the last one have the record.
+  "appproxy/worker-conflict": row(409, "Another worker of this authority is alive.", "agent_create_already-exists"),
   "appproxy/coordinator-connection-error": row(
     502,
     "E20014: Failed to communicate with coordinator.",

@@ -14,6 +14,7 @@ import type { Access, AccessPlugin } from "./access.ts";
 import { RawBody } from "./body.ts";
 import { documented, models, nameOf } from "./models.ts";
 import { BODY_IS_OPTIONAL } from "./openapi.ts";
+import { peerOf, type PeerSource } from "./peer.ts";
 import { requestIdentity } from "./request-id.ts";
 
 type Body<S> = S extends TOptional<TSchema> ? Static<S> | undefined : S extends TSchema ? Static<S> : undefined;
@@ -24,6 +25,8 @@ export interface Call<O extends Operation> {
   query: O["query"] extends TSchema ? Static<O["query"]> : Record<string, never>;
   body: Body<O["body"]>;
   request: Request;
+  /** The address of the caller's end of the connection. */
+  readonly peer: string | null;
   /** The platform's request id; null where there is none that may be kept, which the log is told of each time it is read. */
   readonly requestId: string | null;
   /** Answers with another status than 200. */
@@ -81,16 +84,20 @@ interface Context {
   query: Record<string, string>;
   body: unknown;
   request: Request;
+  server: PeerSource | null;
   set: { status?: number | string };
 }
 
-function callOf({ params, query, body, request, set }: Context, log: Log): Call<Operation> {
+function callOf({ params, query, body, request, server, set }: Context, log: Log): Call<Operation> {
   return {
     params,
     // What they are is known to the route's own handler.
     query: query as never,
     body,
     request,
+    get peer() {
+      return peerOf(request, server);
+    },
     get requestId() {
       return requestIdentity(request.headers, log);
     },

@@ -73,10 +73,14 @@ export const NAMELESS_NODE = "(unnamed)";
 
 /** The ids of a worker's living nodes; the original's have none. */
 export function livingNodes(q: Query, workerId: string, now: number): string[] {
+  return livingNodeIds(q, workerId, now).filter((id) => id !== NAMELESS_NODE);
+}
+
+/** The same with `NAMELESS_NODE` for the original's. */
+export function livingNodeIds(q: Query, workerId: string, now: number): string[] {
   return selectLivingNodes(q)
     .all({ workerId, now })
-    .map(({ id }) => id)
-    .filter((id) => id !== NAMELESS_NODE);
+    .map(({ id }) => id);
 }
 
 /** How many nodes with a live lease serve a worker. */

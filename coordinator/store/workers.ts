@@ -21,6 +21,11 @@ export function getWorker(q: Query, id: string): WorkerRow | undefined {
   return selectById(q).get({ id });
 }
 
+/** The worker of an authority. */
+export function workerOf(q: Query, authority: string): WorkerRow | undefined {
+  return readerOf(q).select().from(workers).where(eq(workers.authority, authority)).get();
+}
+
 export function listWorkers(q: Query): WorkerRow[] {
   return readerOf(q).select().from(workers).orderBy(asc(workers.authority)).all();
 }

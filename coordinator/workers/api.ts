@@ -10,11 +10,12 @@ export function workerRoutes(workers: WorkerService): Route[] {
       {
         access: "api",
         summary: "Register a worker",
-        description: "Keyed by `authority`; the same worker keeps its id and its circuits.",
-        failures: [400, 401, 413],
+        description:
+          "Keyed by `authority`; the same worker keeps its id and its circuits. 409: a living node of that authority says otherwise, and this one does not take its place (`supersedes`).",
+        failures: [400, 401, 409, 413],
         withoutBody: "a fault",
       },
-      ({ body }) => workers.register(body),
+      ({ body, peer }) => workers.register(body, peer),
     ),
     route(operations.listWorkers, { access: "api", summary: "List workers", failures: [401] }, async () => ({
       workers: await workers.list(),
@@ -32,7 +33,7 @@ export function workerRoutes(workers: WorkerService): Route[] {
         // The original's workers send none.
         withoutBody: "an empty one",
       },
-      ({ params, body }) => workers.heartbeat(params.worker_id.toLowerCase(), body),
+      ({ params, body, peer }) => workers.heartbeat(params.worker_id.toLowerCase(), body, peer),
     ),
     route(
       operations.deregisterWorker,

@@ -17,6 +17,8 @@ import { circuitsFor } from "../store/changes-since.ts";
 import type { Revision } from "../../shared/protocol/revision.ts";
 import type { Observation } from "../observation.ts";
 import type { NodeRevisions } from "../delivery/node-revisions.ts";
+import { conflictOf } from "./contradiction.ts";
+import { createConflictLog } from "./conflict-log.ts";
 import { registrationFault } from "./registration.ts";
 import { slotsOf } from "../store/slots.ts";
 import type { Refusals } from "../circuits/refusals.ts";
@@ -32,9 +34,10 @@ import {
 } from "../store/nodes.ts";
 
 export interface WorkerService {
-  register(wanted: WorkerRegistration): Promise<RegisteredWorker>;
+  /** `from`: the caller's address, for the log. Rejects with worker-conflict when a living node of its authority contradicts it. */
+  register(wanted: WorkerRegistration, from?: string | null): Promise<RegisteredWorker>;
   /** Rejects with object-not-found when the worker must register again. */
-  heartbeat(id: string, beat: Heartbeat): Promise<HeartbeatAnswer>;
+  heartbeat(id: string, beat: Heartbeat, from?: string | null): Promise<HeartbeatAnswer>;
   /** A node leaves; with the last one the worker is TERMINATED. Its circuits stay for its return. */
   deregister(id: string, nodeId: string | null): Promise<void>;
   get(id: string): Promise<Worker>;
@@ -60,6 +63,7 @@ export function createWorkerService(
   const timeout = config.proxy_coordinator.worker_heartbeat_timeout * 1000;
   /** Half the time after which a worker is LOST, so that `nodes` tells of a crash before that. */
   const lease = timeout / 2;
+  const conflicts = createConflictLog(log, now);
   const told = { home_url: config.proxy_coordinator.home_url };
   const cause = { requestId: null, now };
 
@@ -73,7 +77,10 @@ export function createWorkerService(
     });
   }
 
-  async function heartbeat(id: string, beat: Heartbeat): Promise<HeartbeatAnswer> {
+  /** Leases that ran out while there was no coordinator say nothing of their nodes: all of them count then. */
+  const leasesAsOf = (at: number) => (at - observation.since() < lease ? 0 : at);
+
+  async function heartbeat(id: string, beat: Heartbeat, from: string | null = null): Promise<HeartbeatAnswer> {
     const { node_id: nodeId, revision = null, digest = null, usage_delayed: usageDelayed, routes } = beat;
     const { row, agrees } = await database.transaction(cause, (tx) => {
       const row = known(tx, id);
@@ -85,6 +92,7 @@ export function createWorkerService(
       return { row, agrees };
     });
     noteSeen(row);
+    conflicts.seen(id, nodeId, from);
     if (row.status === "LOST") log.info({ worker: row.authority }, "lost worker is back");
     if (agrees === false) log.warn({ worker: row.authority, node: nodeId, revision }, "a node's circuits differ");
     if (nodeId != null && revision !== null) nodeRevisions.note(id, nodeId, revision);
@@ -95,10 +103,12 @@ export function createWorkerService(
 
   return {
     heartbeat,
-    async register(wanted) {
+    async register(wanted, from = null) {
       const fault = registrationFault(wanted);
       if (fault !== null) throw new Failure("invalid-api-params", fault);
       const { row, answer } = await database.transaction(cause, (tx) => {
+        const conflict = conflictOf(tx, wanted, leasesAsOf(tx.cause.now));
+        if (conflict !== null) throw conflicts.refuse(conflict, wanted, from);
         const row = store.upsertWorker(tx, wanted, newId(), tx.cause.now);
         // What it could not write before is not written by coming back.
         const usageDelayed = hasDelayedUsage(tx, row.id, wanted.node_id ?? NAMELESS_NODE);
@@ -106,15 +116,14 @@ export function createWorkerService(
         return { row, answer: store.toWorker(tx, known(tx, row.id), tx.cause.now) };
       });
       noteSeen(row);
+      conflicts.seen(row.id, wanted.node_id, from);
       log.info({ worker: row.authority, node: wanted.node_id ?? null }, "worker registered");
       return { ...answer, ...told };
     },
     async deregister(id, nodeId) {
       const { row, left } = await database.transaction(cause, (tx) => {
         const row = known(tx, id);
-        // Leases that ran out while there was no coordinator say nothing of their nodes.
-        const asOf = tx.cause.now - observation.since() < lease ? 0 : tx.cause.now;
-        const left = endLease(tx, id, nodeId ?? NAMELESS_NODE, asOf);
+        const left = endLease(tx, id, nodeId ?? NAMELESS_NODE, leasesAsOf(tx.cause.now));
         if (left === 0) store.setStatus(tx, id, "TERMINATED", tx.cause.now);
         return { row, left };
       });

@@ -67,5 +67,6 @@ export const PAGE_OF: Record<FailureKind, PageKind> = {
   "appproxy/loop": "bad-address",
   "appproxy/container-starting": "starting",
   "appproxy/worker-registration-error": "internal",
+  "appproxy/worker-conflict": "internal",
   "appproxy/coordinator-connection-error": "not-responding",
 };

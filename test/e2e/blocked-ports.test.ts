@@ -37,11 +37,17 @@ interface NodeWish {
   session: string;
 }
 
+/** The port of each worker's API: its nodes say the same of where they are, and say it again after a restart. */
+const apiPorts = new Map<string, number>();
+
 async function startNode({ authority, low, count, host = "127.0.0.1", session }: NodeWish): Promise<Service> {
   const path = join(directory, `${authority}-${host}.toml`);
+  const api = apiPorts.get(authority) ?? (await freePort());
+  apiPorts.set(authority, api);
   const own = {
     authority,
-    api_bind_addr: `${host}:${await freePort()}`,
+    api_bind_addr: `${host}:${api}`,
+    api_advertised_addr: `127.0.0.1:${api}`,
     app_filters: [{ key: "session.id", value: session }],
     filtered_apps_only: true,
     port_proxy: { bind_host: host, bind_port_range: [low, low + count - 1] },

@@ -52,6 +52,8 @@ async function startShifted(
   const own = {
     authority,
     api_bind_addr: api,
+    // Two nodes of one worker say the same of where it is.
+    api_advertised_addr: `127.0.0.1:${api.split(":")[1]}`,
     app_filters,
     filtered_apps_only: true,
     port_proxy: { bind_host: host, bind_port_range: [first, first + 3] },

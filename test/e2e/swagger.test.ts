@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import type { Browser } from "playwright-core";
 import { closedPage, screenshot, startBrowser } from "../support/browser.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
-import { API_SECRET } from "../support/manager.ts";
+import { API_SECRET, newKernel } from "../support/manager.ts";
 
 let cluster: Cluster;
 let browser: Browser;
@@ -44,7 +44,30 @@ test("loads without the internet and calls the API with the secret that was type
   expect(await list.locator(".live-responses-table tbody .response-col_description").textContent()).toContain(
     "worker-1",
   );
+
+  // Its example, sent as it is, harms nobody: the worker's record stays, and no app goes to the example's.
+  const before = await recordOfWorker();
+  const registering = page.locator("#operations-Workers-putApiWorker");
+  await registering.locator(".opblock-summary-control").click();
+  await registering.getByRole("button", { name: "Try it out" }).click();
+  await registering.getByRole("button", { name: "Execute" }).click();
+  await registering.locator(".live-responses-table").locator(answered("200")).waitFor();
+  expect(await recordOfWorker()).toEqual(before);
+  const { workers } = (await cluster.manager.api("GET", "/api/worker")).body as { workers: unknown[] };
+  expect(workers).toHaveLength(2);
+  for (let apps = 0; apps < 3; apps++) {
+    const { token, sessionId } = await cluster.manager.conf(newKernel());
+    expect((await cluster.manager.auth(token, sessionId)).status).toBe(200);
+  }
   await screenshot(page, "swagger");
   expect(strayed).toEqual([]);
   expect(errors).toEqual([]);
 });
+
+/** Where the worker is and what it takes. */
+async function recordOfWorker(): Promise<Record<string, unknown>> {
+  const { workers } = (await cluster.manager.api("GET", "/api/worker")).body as { workers: Record<string, unknown>[] };
+  const { id, hostname, api_port, port_range, app_filters, nodes, status } =
+    workers.find(({ authority }) => authority === "worker-1") ?? {};
+  return { id, hostname, api_port, port_range, app_filters, nodes, status };
+}

@@ -8,7 +8,7 @@ import { mint, permitOf } from "../support/original/tokens.ts";
 import { startOldWorker, type OldWorker, type OldWorkerSettings } from "../support/original/worker.ts";
 import { freeRange } from "../support/ports.ts";
 import { until } from "../support/until.ts";
-import { PORTS } from "./our-worker.ts";
+import { PORTS, startOurWorker, whole, type OurWorker } from "./our-worker.ts";
 import { echo, echoed, kernel, page } from "./stage.ts";
 import { owed } from "../support/owed.ts";
 
@@ -126,6 +126,50 @@ describe("an old worker", () => {
     expect((await lone.manager.api("DELETE", `/api/worker/${worker.id()}`)).status).toBe(200);
     await untilStatus(worker, "ALIVE");
     expect(await worker.heartbeat()).toBe(200);
+  });
+});
+
+describe("an old worker and one of ours with the same authority", () => {
+  beforeEach(() => coordinator());
+
+  /** Where the old one says that it is: its API has another port each time. */
+  const where = (worker: OldWorker) => ({
+    api_advertised_addr: new URL(worker.apiUrl).host,
+    api_bind_addr: "127.0.0.1:0",
+  });
+  function ours(worker: Record<string, unknown>): OurWorker {
+    const { redis, manager } = lone;
+    return running(
+      startOurWorker({ redis, coordinatorUrl: manager.baseUrl, low, worker: { authority: "old-1", ...worker } }),
+    );
+  }
+
+  test("are two nodes when they say the same of where they are", async () => {
+    const first = await old();
+    // Its ports are the other's: what it says is what counts here.
+    await whole(ours({ ...where(first), port_proxy: { bind_host: "127.0.0.2", advertised_host: "127.0.0.1" } }));
+    expect(await recorded(first)).toMatchObject({ authority: "old-1", nodes: 2, hostname: "127.0.0.1" });
+    expect(await first.heartbeat()).toBe(200);
+  });
+
+  test("are not, when they do not: ours waits until the old one has ended", async () => {
+    const first = await old();
+    const second = ours({});
+    const refusal = await until(() => second.lines.find(({ level }) => level === 50));
+    expect(refusal).toMatchObject({ reason: expect.stringMatching(/^authority: "old-1" is a living worker's, which says otherwise: api_port: /) as string }); // prettier-ignore
+    expect((await open(app("a"), undefined, { open_to_public: true })).port).toBeGreaterThan(0);
+    await first.stop();
+    await whole(second);
+    expect(await recorded(first)).toMatchObject({ nodes: 1, api_port: second.apiPort });
+  });
+
+  test("are not: the old one is refused with 409, and registers as ever when ours has ended", async () => {
+    const first = await whole(ours({}));
+    const refused = await old().catch(String);
+    expect(refused).toStartWith("Error: PUT /api/worker answered 409");
+    await first.stop();
+    const second = await old();
+    expect(await recorded(second)).toMatchObject({ status: "ALIVE", nodes: 1, api_port: Number(new URL(second.apiUrl).port) }); // prettier-ignore
   });
 });
 

@@ -92,7 +92,9 @@ export async function spawnCluster(
       coordinator: { bind_addr: `127.0.0.1:${port}`, ...settings.coordinator },
     }),
   );
-  writeFileSync(files.worker, workerToml(`http://127.0.0.1:${port}`, low, count, settings));
+  // The same after a restart: where its API is is on record.
+  const worker = { api_bind_addr: `127.0.0.1:${await freePort()}`, ...settings.worker };
+  writeFileSync(files.worker, workerToml(`http://127.0.0.1:${port}`, low, count, { ...settings, worker }));
   const cluster = {
     manager: new Manager(`http://127.0.0.1:${port}`),
     ports: [low, low + count - 1] as [number, number],

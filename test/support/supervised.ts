@@ -31,28 +31,33 @@ export const told = ({ service }: { service: Service }, msg: string) =>
   service.lines.filter((line) => line["msg"] === msg);
 
 export class Site {
-  readonly directory = mkdtempSync(join(tmpdir(), "app-proxy-upgrade-"));
+  readonly directory: string;
   readonly #stack = new AsyncDisposableStack();
   readonly redis: RedisServer;
   readonly manager: Manager;
+  /** The coordinator's process. */
+  readonly coordinator: Service;
 
   readonly #supervised = new Map<string, Service>();
 
-  private constructor(redis: RedisServer, manager: Manager) {
+  private constructor(directory: string, redis: RedisServer, manager: Manager, coordinator: Service) {
+    this.directory = directory;
     this.redis = redis;
     this.manager = manager;
+    this.coordinator = coordinator;
   }
 
   static async start(): Promise<Site> {
     const redis = await startRedis();
     const port = await freePort();
-    const site = new Site(redis, new Manager(`http://127.0.0.1:${port}`));
-    site.defer(() => redis.stop());
-    site.defer(() => rmSync(site.directory, { recursive: true, force: true }));
-    const file = join(site.directory, "coordinator.toml");
+    const directory = mkdtempSync(join(tmpdir(), "app-proxy-upgrade-"));
+    const file = join(directory, "coordinator.toml");
     const coordinator = { bind_addr: `127.0.0.1:${port}`, circuit_ack_timeout: 3, worker_heartbeat_timeout: 6 };
-    writeFileSync(file, coordinatorToml(join(site.directory, "db.sqlite3"), { redisPort: redis.port, coordinator }));
+    writeFileSync(file, coordinatorToml(join(directory, "db.sqlite3"), { redisPort: redis.port, coordinator }));
     const service = spawnService("coordinator/main.ts", ["--config", file]);
+    const site = new Site(directory, redis, new Manager(`http://127.0.0.1:${port}`), service);
+    site.defer(() => redis.stop());
+    site.defer(() => rmSync(directory, { recursive: true, force: true }));
     site.defer(async () => void (await service.stop("SIGKILL")));
     await service.said("coordinator is up");
     return site;

@@ -32,7 +32,7 @@ export interface ApiDeps {
   blocked: () => number[];
   metrics: Metrics;
   /** What it serves, and how many slots it has: none are counted in wildcard mode, as with the original. */
-  about: { authority: string; app_mode: string; protocol: string; available_slots: number };
+  about: { authority: string; node_id: string; app_mode: string; protocol: string; available_slots: number };
 }
 
 export interface ApiServer {
@@ -140,10 +140,10 @@ function named(status: string, parts: readonly Part[]) {
 
 /** An object: the original's worker answers with its JSON as one text, which no reader of `status` can want. */
 function health({ state, clock }: ApiDeps, bad: "degraded" | "error") {
-  const { workerId, known, revision, digest, lag, syncedAt, coordinator, circuits, events } = state();
+  const { workerId, known, revision, digest, lag, syncedAt, coordinator, isContradicted, circuits, events } = state();
   const parts = [
     { group: "redis", component: "events", healthy: events },
-    { group: "appproxy", component: "coordinator", healthy: coordinator },
+    { group: "appproxy", component: "coordinator", healthy: coordinator && !isContradicted },
     { group: "appproxy", component: "circuits", healthy: known },
     { group: "system", component: "clock", healthy: clock.state() !== "wrong" },
   ];
@@ -152,7 +152,7 @@ function health({ state, clock }: ApiDeps, bad: "degraded" | "error") {
     worker_id: workerId,
     checks: {
       circuits: known ? "known" : "unknown",
-      coordinator: coordinator ? "reachable" : "away",
+      coordinator: isContradicted ? "refuses" : coordinator ? "reachable" : "away",
       events: events ? "connected" : "away",
       clock: clock.state(),
     },

@@ -28,7 +28,7 @@ interface ControlDeps {
 
 /** Says nothing to the coordinator before `start`. */
 export function createControl(parts: Parts, deps: ControlDeps): Control {
-  const { config, bus, newId, log, now } = parts;
+  const { config, bus, nodeId, sharing, log, now } = parts;
   const { coordinator, dataPlane, homes, targets, apiPort } = deps;
   const { table, usage } = deps.circuits;
   const refusals = createRefusals({
@@ -40,7 +40,8 @@ export function createControl(parts: Parts, deps: ControlDeps): Control {
   });
   const sync = createSync({
     registration: registration(config, apiPort, dataPlane.wildcardPort),
-    nodeId: newId(),
+    nodeId,
+    supersedes: sharing?.predecessorNode ?? null,
     coordinator,
     bus,
     table,
@@ -50,6 +51,7 @@ export function createControl(parts: Parts, deps: ControlDeps): Control {
     report: () => reportRoutes(table),
     told: (answer) => homes.told(answer.home_url),
     usageDelayed: () => usage.delayed(),
+    isSucceeded: () => sharing !== null && !sharing.isNew() && sharing.hasSibling(),
     saved: () => snapshots?.load() ?? null,
     period: config.proxy_worker.heartbeat_period * 1000,
   });

@@ -22,7 +22,7 @@ interface OwnApiDeps {
 
 /** Throws when its address can't be had. */
 export function openOwnApi(parts: Parts, deps: OwnApiDeps): ApiServer {
-  const { config, bus, sharing, log, clock, newId } = parts;
+  const { config, bus, sharing, log, clock, nodeId, newId } = parts;
   const { proxy_worker: own, secrets } = config;
   const { access, tls, refresh } = deps;
   const { table, usage } = deps.circuits;
@@ -49,6 +49,7 @@ export function openOwnApi(parts: Parts, deps: OwnApiDeps): ApiServer {
     }),
     about: {
       authority: own.authority,
+      node_id: nodeId,
       app_mode: own.frontend_mode,
       protocol: own.protocol,
       available_slots: slotCount(config),

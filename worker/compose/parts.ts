@@ -25,6 +25,8 @@ export interface Parts extends WorkerDeps {
   /** Says of which worker each line is. */
   log: Log;
   clock: Clock;
+  /** This process, as the coordinator knows it. */
+  nodeId: string;
   /** The coordinator's time; epoch milliseconds. */
   now: () => number;
   /** This machine's time, as its files have it; epoch milliseconds. */
@@ -34,5 +36,5 @@ export interface Parts extends WorkerDeps {
 export function createParts(deps: WorkerDeps): Parts {
   const log = deps.log.child({ worker: deps.config.proxy_worker.authority });
   const clock = createClock({ own: deps.now, steady: () => performance.now(), log });
-  return { ...deps, sharing: deps.sharing ?? null, log, clock, now: clock.now, ownNow: deps.now };
+  return { ...deps, sharing: deps.sharing ?? null, log, clock, nodeId: deps.newId(), now: clock.now, ownNow: deps.now };
 }

@@ -22,6 +22,8 @@ const BUSY_MS = 5000;
 export interface Sibling extends Sharing {
   /** The process that is taken over from; null when there was none. */
   readonly predecessor: number | null;
+  /** Its id as a node; null when it told none, as older versions do. */
+  readonly predecessorNode: string | null;
   /** True when the process that is taken over from listens on a port, at whatever address. */
   serves(port: number): boolean;
   /** What is told to one who wants to take over: a third process has to wait. */
@@ -50,7 +52,7 @@ export async function findSibling(own: OwnAddress, wanted: number | null): Promi
       throw new Error(`${cannot}: the running worker listens at another address; a change of it needs a restart`);
     return siblingOf(host, port, null);
   }
-  const fault = await whyForeign(own);
+  const { fault, node } = await whyForeign(own);
   if (fault !== null) throw new Error(`${cannot}: ${fault}`);
   forgetListening();
   const [predecessor, other] = holders(listenersAt(host, port));
@@ -60,12 +62,12 @@ export async function findSibling(own: OwnAddress, wanted: number | null): Promi
     throw new Error(
       `${cannot}: worker "${own.authority}" is being taken over already; wait until the older process has ended`,
     );
-  return siblingOf(host, port, predecessor);
+  return siblingOf(host, port, predecessor, node);
 }
 
 // --- internal ---
 
-function siblingOf(host: string, port: number, predecessor: number | null): Sibling {
+function siblingOf(host: string, port: number, predecessor: number | null, node: string | null = null): Sibling {
   const sockets = new SiblingSockets(host, port, predecessor);
   const { promise: alone, resolve } = Promise.withResolvers<void>();
   let isNew = predecessor !== null;
@@ -92,6 +94,7 @@ function siblingOf(host: string, port: number, predecessor: number | null): Sibl
   };
   return {
     predecessor,
+    predecessorNode: node,
     alone,
     isNew: () => isNew,
     hasSibling,
@@ -126,20 +129,24 @@ function isFree(host: string, port: number): boolean {
   }
 }
 
-/** Why the port can't be shared with the one that has it; null when it can. */
-async function whyForeign(own: OwnAddress): Promise<string | null> {
+/** Why the port can't be shared with the one that has it; null when it can, and the node that it is. */
+async function whyForeign(own: OwnAddress): Promise<{ fault: string | null; node: string | null }> {
+  const foreign = (fault: string) => ({ fault, node: null });
   const { authority } = own;
   const end = performance.now() + BUSY_MS;
   for (;;) {
     const said = await about(own);
-    if (typeof said === "string") return `it is in use by something that is no worker (${said})`;
+    if (typeof said === "string") return foreign(`it is in use by something that is no worker (${said})`);
     if (said["authority"] !== authority)
-      return `it is in use by worker ${JSON.stringify(said["authority"])}, not by "${authority}"; each authority needs an address of its own`;
-    if (said["takeover"] === "open") return null;
-    if (said["takeover"] !== "busy")
-      return `worker "${authority}" runs already, without proxy_worker.share_ports; stop it first`;
+      return foreign(
+        `it is in use by worker ${JSON.stringify(said["authority"])}, not by "${authority}"; each authority needs an address of its own`,
+      );
+    const { takeover, node_id: node } = said;
+    if (takeover === "open") return { fault: null, node: typeof node === "string" ? node : null };
+    if (takeover !== "busy")
+      return foreign(`worker "${authority}" runs already, without proxy_worker.share_ports; stop it first`);
     if (performance.now() > end)
-      return `worker "${authority}" is being taken over already; wait until the older process has ended`;
+      return foreign(`worker "${authority}" is being taken over already; wait until the older process has ended`);
     await Bun.sleep(CHECK_MS);
   }
 }

@@ -28,6 +28,7 @@ const Registered = Type.Object({
 export type Registered = Static<typeof Registered>;
 
 export interface CoordinatorClient {
+  /** Throws worker-conflict when another living node of the authority says otherwise. */
   register(wanted: WorkerRegistration): Promise<Registered>;
   /** Throws object-not-found when the worker must register again. */
   heartbeat(workerId: string, beat: Heartbeat): Promise<Registered>;
@@ -121,6 +122,7 @@ function isReadable(circuit: unknown, log: Log): circuit is Circuit {
 function refused(error: unknown): never {
   if (!(error instanceof CallFailed)) throw error;
   if (error.status === 404) throw notFound("worker");
+  if (error.status === 409) throw new Failure("appproxy/worker-conflict", error.problem?.msg ?? error.message);
   if (error.status === 401 || error.status === 403) {
     throw new Failure(
       "appproxy/worker-registration-error",

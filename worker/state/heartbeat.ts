@@ -4,6 +4,7 @@ import type { Log } from "../../shared/runtime/log.ts";
 import type { RouteReports } from "../../shared/protocol/schema/health.ts";
 import type { Frontends } from "../listeners/frontends.ts";
 import type { Contact } from "./contact.ts";
+import type { Registered } from "./coordinator-client.ts";
 import type { Replica } from "./replica/replica.ts";
 
 export interface HeartbeatDeps {
@@ -15,6 +16,8 @@ export interface HeartbeatDeps {
   report: () => RouteReports;
   /** Whether users' activity could not be written yet. */
   usageDelayed: () => boolean;
+  /** Whether another process is taking this one's ports over: what that one says of the worker is what counts. */
+  isSucceeded: () => boolean;
 }
 
 /** Where a node stands when the answer is there. */
@@ -59,7 +62,19 @@ export async function beat(deps: HeartbeatDeps): Promise<void> {
 
 // --- internal ---
 
-async function heartbeat({ contact, replica, frontends, log, report, usageDelayed }: HeartbeatDeps): Promise<void> {
+async function heartbeat(deps: HeartbeatDeps): Promise<void> {
+  const { contact, replica, log, isSucceeded } = deps;
+  const answer = await tell(deps);
+  if (answer === null || !contact.isAnother(answer) || isSucceeded()) return;
+  // Recorded is what another one has said that has ended since. If that one lives, this is refused.
+  await contact.register();
+  log.warn("something else was on record for this authority; registered again");
+  replica.lose();
+}
+
+/** The answer; null when the coordinator did not know this node, which has registered then. */
+async function tell(deps: HeartbeatDeps): Promise<Registered | null> {
+  const { contact, replica, frontends, log, report, usageDelayed } = deps;
   const { known, revision: asked, digest: before } = replica.state();
   const said = {
     revision: asked,
@@ -73,13 +88,16 @@ async function heartbeat({ contact, replica, frontends, log, report, usageDelaye
     const { revision, digest } = replica.state();
     const found = judge(answer, { asked, revision, digest });
     if (found === "missed") replica.lose();
-    if (found !== "differs") return;
-    log.warn({ revision }, "the circuits differ from the coordinator's; fetching everything");
-    replica.distrust();
+    if (found === "differs") {
+      log.warn({ revision }, "the circuits differ from the coordinator's; fetching everything");
+      replica.distrust();
+    }
+    return answer;
   } catch (error) {
     if (!(error instanceof Failure) || error.kind !== "object-not-found") throw error;
     log.info("the coordinator does not know this worker; registering again");
     await contact.register();
     replica.lose();
+    return null;
   }
 }

@@ -4,7 +4,7 @@
  */
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { AppProxyEvent } from "../../shared/protocol/events.ts";
-import { Failure, reason } from "../../shared/failure.ts";
+import { Failure, reason, type FailureKind } from "../../shared/failure.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { WorkerCircuits } from "../../shared/protocol/schema/worker.ts";
 import type { Table } from "../circuits/table.ts";
@@ -34,6 +34,8 @@ export interface SyncState extends Omit<ReplicaState, "fetchedAt"> {
   lag: number | null;
   /** True when the last call to the coordinator succeeded. */
   coordinator: boolean;
+  /** The coordinator refuses this node: another living one of its authority says otherwise of their worker. */
+  isContradicted: boolean;
 }
 
 export interface Sync {
@@ -67,6 +69,8 @@ const POLL_MS = 2500;
 const POLL_SOON_MS = 20;
 /** Ports become blocked and free together: a restart of a neighbour. */
 const PORTS_SOON_MS = 50;
+const CONFLICT =
+  "another living worker has this authority, and says otherwise of where it is: the coordinator refuses this one. Give it a proxy_worker.authority of its own, or the same configuration, or stop the other one; trying again every second";
 /** Events after which something may not be served any more. */
 const ENDINGS: ReadonlySet<string> = new Set<AppProxyEvent["name"]>([
   "appproxy_circuit_removed_event",
@@ -103,20 +107,25 @@ export function createSync(deps: SyncDeps): Sync {
       await beat({ ...deps, contact, replica });
       complaint = null;
     } catch (error) {
-      // One that refuses this worker is not away.
-      const isRefused = error instanceof Failure && error.kind === "appproxy/worker-registration-error";
-      complain(isRefused ? "coordinator refuses this worker" : "coordinator unreachable", reason(error));
+      const kind = error instanceof Failure ? error.kind : null;
+      complain(kind, reason(error));
       beats.within(Math.min(period, RETRY_MS));
-      if (!isRefused) await restore.away();
+      // The circuits that were saved are the other worker's.
+      if (kind === "appproxy/worker-conflict") restore.stop();
+      // One that refuses this worker is not away.
+      else if (kind !== "appproxy/worker-registration-error") await restore.away();
       // A port that another program had comes free also while the coordinator is away.
       await replica.retryPorts();
     }
   }
 
   /** One line a kind of trouble, not one a second. */
-  function complain(what: string, why: string): void {
+  function complain(kind: FailureKind | null, why: string): void {
     if (why === complaint) return;
     complaint = why;
+    if (kind === "appproxy/worker-conflict") return log.error({ reason: why, node: deps.nodeId }, CONFLICT);
+    const isRefused = kind === "appproxy/worker-registration-error";
+    const what = isRefused ? "coordinator refuses this worker" : "coordinator unreachable";
     log.warn({ reason: why }, `${what}; serving the last known circuits`);
   }
 
@@ -160,9 +169,9 @@ export function createSync(deps: SyncDeps): Sync {
     ready,
     state() {
       const { fetchedAt: _fetchedAt, ...state } = replica.state();
-      const { workerId, latest, reachable: coordinator } = contact.state();
+      const { workerId, latest, reachable: coordinator, isContradicted } = contact.state();
       const lag = latest === null || state.revision === null ? null : Math.max(0, latest - state.revision);
-      return { ...state, lag, workerId, ready: isReady, coordinator };
+      return { ...state, lag, workerId, ready: isReady, coordinator, isContradicted };
     },
     async refresh() {
       const { known, fetchedAt } = replica.state();

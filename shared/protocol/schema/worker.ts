@@ -20,9 +20,10 @@ export type FilterKey = (typeof FILTER_KEYS)[number];
 export const AppFilter = Type.Object({ key: Type.String({ minLength: 1 }), value: Type.String() });
 export type AppFilter = Static<typeof AppFilter>;
 
-export const NodeId = Type.String({ minLength: 1, maxLength: 128, pattern: "^[A-Za-z0-9._:-]+$" });
+const NODE_ID = "^[A-Za-z0-9._:-]+$";
+export const NodeId = Type.String({ minLength: 1, maxLength: 128, pattern: NODE_ID });
 
-/** Body of `PUT /api/worker`. `node_id` is ours; the original's workers do not send it. */
+/** Body of `PUT /api/worker`. `node_id` and `supersedes` are ours; the original's workers do not send them. */
 export const WorkerRegistration = Type.Object(
   {
     authority: Type.String({ minLength: 1, maxLength: 255 }),
@@ -42,21 +43,33 @@ export const WorkerRegistration = Type.Object(
     app_filters: Type.Optional(Type.Array(AppFilter)),
     traefik_last_used_marker_path: Type.Optional(nullable(Type.String())),
     node_id: Type.Optional(nullable(NodeId)),
+    supersedes: Type.Optional(
+      nullable(
+        Type.String({
+          minLength: 1,
+          maxLength: 128,
+          pattern: NODE_ID,
+          description:
+            "The living node whose place this one takes: what it says may differ from what that one has said.",
+        }),
+      ),
+    ),
   },
   {
+    // Sent as it is it harms nobody: no worker is called so, and it takes no app.
     example: {
-      authority: "worker-1",
+      authority: "worker-of-the-example",
       frontend_mode: "port",
       protocol: "http",
       hostname: "apps.example.com",
       tls_listen: false,
       tls_advertised: true,
-      api_port: 10201,
-      port_range: [10205, 10300],
+      api_port: 20201,
+      port_range: [20205, 20300],
       accepted_traffics: ["interactive"],
-      filtered_apps_only: false,
+      filtered_apps_only: true,
       app_filters: [],
-      node_id: "node-1",
+      node_id: "node-of-the-example",
     },
   },
 );

@@ -29,6 +29,16 @@ export const workers: { [N in Workers]: Plan<N> } = {
     same: ({ updated_at: _updated, ...rest }) => rest,
     refused: [
       {
+        kind: "appproxy/worker-conflict",
+        what: "other ports than a living node has told",
+        msg: /^authority: "other-\d+" is a living worker's, which says otherwise: port_range: \[30000,30001\] there, \[30000,30002\] here; wanted an authority of its own, or the same configuration$/,
+        async ask(stage) {
+          const body = stage.registration();
+          await stage.client.registerWorker({ body });
+          return { body: { ...body, node_id: "node-2", port_range: [30_000, 30_002] } };
+        },
+      },
+      {
         kind: "invalid-api-params",
         what: "no range of ports",
         msg: "port_range: wanted [first, last] for a worker in port mode, got null",

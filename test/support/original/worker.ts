@@ -129,7 +129,15 @@ export async function startOldWorker(settings: OldWorkerSettings): Promise<OldWo
     if (payload["target_worker_authority"] !== authority) return;
     line = line.then(() => apply(name, payload)).catch(fault);
   });
-  await register();
+  try {
+    await register();
+  } catch (error) {
+    // Its process ends then.
+    bus.close();
+    live.disconnect();
+    await server.stop(true);
+    throw error;
+  }
 
   async function heartbeat(): Promise<number> {
     const { status } = await ask("PATCH", `/api/worker/${id}`);

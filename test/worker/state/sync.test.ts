@@ -23,6 +23,7 @@ import { startLoneCoordinator } from "../../support/lone-coordinator.ts";
 import { API_SECRET, Manager, type Answer } from "../../support/manager.ts";
 import { freePort, freeRange } from "../../support/ports.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
+import { portRegistration } from "../../support/rows.ts";
 import { coordinatorToml, workerToml } from "../../support/toml.ts";
 import { until } from "../../support/until.ts";
 import { atEnd } from "../../support/at-end.ts";
@@ -213,6 +214,7 @@ describe("what was missed", () => {
     await open("b", 2);
     await remove(await open("b", 3));
     await other.stop();
+    await manager.api("DELETE", `/api/worker/${other.id}`);
     const after = node(NEVER);
     await after.ready;
     expect(await served()).toEqual(["a", null, "b", null]);
@@ -255,6 +257,36 @@ describe("what was missed", () => {
     await redis.start();
     await until(async () => (await tryOpen("a", 3)).status === 200);
     expect(await served()).toEqual([null, "b", null, "a"]);
+  });
+});
+
+describe("another worker of the same authority", () => {
+  test("that got its word on record is overruled when it has ended, and complained of once meanwhile", async () => {
+    await coordinator();
+    const lines: Record<string, unknown>[] = [];
+    const log = pino({ level: "debug" }, { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
+    const worker = node(0.1, undefined, {}, log);
+    await worker.ready;
+    await open("a", 0);
+    const record = async () => (await manager.api("GET", `/api/worker/${worker.state().workerId}`)).body;
+    const { slots: _slots, updated_at: _at, ...before } = await record();
+    const [, { node_id: supersedes }] = await worker.health("/health/status");
+    const other = portRegistration("worker-1", { node_id: "other", supersedes: String(supersedes) });
+    expect((await manager.api("PUT", "/api/worker", other)).status).toBe(200);
+
+    const complaints = () => lines.filter(({ level }) => level === 50);
+    const [complaint] = await until(() => complaints().length > 0 && complaints());
+    expect(complaint).toMatchObject({ reason: expect.stringContaining(`port_range: [10205,10214] there, [${low},`) as string }); // prettier-ignore
+    expect((await worker.health())[1]).toMatchObject({ status: "degraded", checks: { coordinator: "refuses" } });
+    expect(await record()).toMatchObject({ port_range: [10_205, 10_214], nodes: 2 });
+    expect(await served()).toEqual(["a", null, null, null]);
+
+    await manager.api("DELETE", `/api/worker/${worker.state().workerId}?node_id=other`);
+    await until(async () => (await worker.health())[1]["status"] === "ok");
+    expect(await record()).toMatchObject(before);
+    expect(complaints()).toHaveLength(1);
+    await open("b", 1);
+    expect(await served()).toEqual(["a", "b", null, null]);
   });
 });
 
