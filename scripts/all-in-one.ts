@@ -60,7 +60,9 @@ await runMain(async () => {
 /** A service's configuration file, with the directory's secrets and database for what it leaves out. */
 function source(file: string | undefined, directory: string) {
   const own = file === undefined ? {} : snakeTables(parse(readFileSync(file, "utf8")));
-  const defaults = { db: { path: join(directory, "app-proxy.sqlite3") }, ...readSecrets(directory) };
+  // Its only worker has one name wherever its directory is moved to.
+  const authority = { proxy_worker: { authority: "worker-1" } };
+  const defaults = { db: { path: join(directory, "app-proxy.sqlite3") }, ...authority, ...readSecrets(directory) };
   return { source: file ?? directory, toml: stringify(fill(own, defaults)) };
 }
 

@@ -1,4 +1,5 @@
 /** The worker's configuration, one table: app-proxy-worker.toml. */
+import { hostname } from "node:os";
 import {
   allowedHosts,
   cidrs,
@@ -35,7 +36,10 @@ export const workerTable = {
   proxy_worker: {
     coordinator_endpoint: f.text("http://127.0.0.1:10200", "URL of the coordinator"),
     verify_coordinator_ssl_certificate: f.flag(true, "Whether the coordinator's certificate must be a trusted one"),
-    authority: f.text("worker-1", "Name of this worker; nodes behind one virtual address share it"),
+    authority: f.text(
+      "",
+      "Name of this worker; nodes behind one virtual address share it. Default: this machine's name. Containers, whose names change, need one here",
+    ),
     frontend_mode: f.oneOf(FRONTEND_MODES, "port", "How circuits are reached: a port each, or a subdomain each"),
     protocol: f.oneOf(["http", "grpc", "h2", "tcp"], "http", "What its circuits speak"),
     engine: f.oneOf(
@@ -180,18 +184,23 @@ export const workerTable = {
 
 export type WorkerConfig = Values<typeof workerTable>;
 
-/** Reads the configuration. Throws ConfigError with all faults. */
+/** Reads the configuration; `machine` is this machine's name. Throws ConfigError with all faults. */
 export function loadWorkerConfig(
   source: string,
   toml: string,
   env: Record<string, string | undefined>,
+  machine: string = hostname(),
 ): Loaded<typeof workerTable> {
   return loadConfig(workerTable, {
     source,
     toml,
     env,
     prefix: WORKER_ENV,
-    imply: (config) => ({ ...config, proxy_worker: impliedTls(config.proxy_worker) }),
+    imply: (config) => {
+      const own = impliedTls(config.proxy_worker);
+      // Two machines with the same name would be two nodes of one worker.
+      return { ...config, proxy_worker: { ...own, authority: own.authority === "" ? machine : own.authority } };
+    },
     check: (config) => [
       ...secretStoppers(namedSecrets(config), config.debug.enabled),
       ...previousSecretFaults(config),

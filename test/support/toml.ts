@@ -42,6 +42,7 @@ export function workerToml(
   return stringify({
     ...redis(redisPort),
     proxy_worker: {
+      authority: "worker-1",
       coordinator_endpoint: endpoint,
       api_bind_addr: "127.0.0.1:0",
       heartbeat_period: 1,

@@ -1,5 +1,6 @@
 /** Reading configuration: forms of values, where they come from, and what is said of a bad one. */
 import { describe, expect, test } from "bun:test";
+import { hostname } from "node:os";
 import { hostPort } from "../../../shared/values.ts";
 import { keysOf } from "../../../shared/config/load.ts";
 import { COORDINATOR_ENV, coordinatorTable } from "../../../coordinator/config.ts";
@@ -13,6 +14,8 @@ import {
   PERMIT_KEY,
   workerConfig,
 } from "../../support/values.ts";
+
+const GOOD = `[secrets]\napi_secret = "${API_KEY}"\njwt_secret = "${JWT_KEY}"\n[permit_hash]\nsecret = "${PERMIT_KEY}"\n`;
 
 describe("a file", () => {
   test("of secrets alone gives the defaults of the original", () => {
@@ -35,6 +38,16 @@ describe("a file", () => {
       previous_secrets: [],
       digest_mod: "sha256",
     });
+  });
+
+  test("that names no authority makes the worker its machine's, and an explicit one stays", () => {
+    const authority = (toml: string, env: Record<string, string> = {}) =>
+      loadWorkerConfig("w.toml", `${GOOD}${toml}`, env, "machine-7").values.proxy_worker.authority;
+    expect(authority("")).toBe("machine-7");
+    expect(authority('[proxy_worker]\nauthority = ""')).toBe("machine-7");
+    expect(authority('[proxy-worker]\nauthority = "worker-1"')).toBe("worker-1");
+    expect(authority("", { APP_PROXY_WORKER__PROXY_WORKER__AUTHORITY: "worker-2" })).toBe("worker-2");
+    expect(workerConfig().values.proxy_worker.authority).toBe(hostname());
   });
 
   test.each([
