@@ -135,6 +135,28 @@ export function tcpSuite(shape: Shape, stage: () => Stage): void {
         pair.stop();
       });
 
+      if (shape.place === "spawned")
+        line(
+          "T1",
+          `the ${side}'s reset is passed at once, whatever it had sent to one that does not read`,
+          async () => {
+            const pair = await connectPair(stage());
+            const [reader, writer] = [pair[other(side)], pair[side]];
+            // The kernel's buffer grows for who reads fast.
+            reader.stream(() => reader.received > 64 * MIB && reader.pause());
+            let sent = 0;
+            const sending = sendPattern(writer, GIB, (bytes) => (sent += bytes)).catch(() => undefined);
+            await until(() => reader.received > 64 * MIB);
+            await isFlat(() => sent);
+            using memory = peak(() => stage().rss());
+            writer.reset();
+            await sending;
+            expect(await reader.end()).toBe("reset");
+            expect(memory.growth()).toBeLessThan(24 * MIB);
+            pair.stop();
+          },
+        );
+
       line("T1", `the ${side} gets all that was sent before a FIN, however late it reads`, async () => {
         const pair = await connectPair(stage());
         const [reader, writer] = [pair[side], pair[other(side)]];

@@ -7,6 +7,12 @@ import { vanishedPeers } from "../net/vanished.ts";
 import { strayError } from "../net/stray-error.ts";
 import type { Attempt } from "../seam/engine.ts";
 
+/**
+ * Two reads. More comes from a paused socket only when its peer has reset it: Bun then tells of all that the system holds, up to
+ * 32 MiB, before it tells of the reset. Nobody would get it, and joining it read by read was a gigabyte of copies. Bytes.
+ */
+const MAX_UNSENT = 1024 * 1024;
+
 /** What has a socket of raw TCP. */
 export type Owner = Pick<Leg, "said" | "drained" | "ended" | "gone" | "reset">;
 
@@ -104,7 +110,10 @@ export class Leg {
   write(bytes: Buffer): void {
     if (this.#over || this.#isBroken || this.#socket === null) return;
     // A read that was under way when this side filled up comes after what waits.
-    if (this.#unsent !== null) return void (this.#unsent = Buffer.concat([this.#unsent, bytes]));
+    if (this.#unsent !== null) {
+      if (this.#unsent.length >= MAX_UNSENT) return this.reset();
+      return void (this.#unsent = Buffer.concat([this.#unsent, bytes]));
+    }
     const written = this.#socket.write(bytes);
     if (written === bytes.length) return;
     if (written < 0) return this.#broke();
