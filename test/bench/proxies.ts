@@ -1,5 +1,5 @@
 /**
- * What the worker is held against on the same upstream: no proxy at all, HAProxy, nginx, and configurable-http-proxy.
+ * What the worker is held against on the same upstream: no proxy at all, HAProxy, nginx, configurable-http-proxy, and Caddy.
  * Each is set up as its own manual advises for speed: one thread, connections to the app kept and shared, no logs.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "../support/ports.ts";
 import { until } from "../support/until.ts";
+import { caddyConfig, caddyProgram, installCaddy } from "./caddy.ts";
 import { CORES, maxPairs, startOn, type Child } from "./cores.ts";
 import type { Size } from "./size.ts";
 
@@ -30,13 +31,17 @@ export const CHP_VERSION = "5.3.0";
 
 /**
  * Whether there is something to hold the worker against: for figures it has to be, a smoke goes on without it and says so.
- * configurable-http-proxy counts as installed where an earlier run has fetched it.
+ * configurable-http-proxy and Caddy count as installed where an earlier run has fetched them. Caddy is built with Go, which
+ * nothing else here needs: without Go its column stays empty.
  */
-export function isInstalled(name: "haproxy" | "nginx" | "chp", size: Size): boolean {
-  const found =
-    name === "chp" ? Bun.which("node") !== null && existsSync(chpPaths().program) : Bun.which(name) !== null;
-  if (!found && size === "smoke") console.log(`without ${name}: it is not installed`);
-  return found || size === "full";
+export function isInstalled(name: "haproxy" | "nginx" | "chp" | "caddy", size: Size): boolean {
+  const found = isThere(name);
+  const canBe = size === "full" && (name !== "caddy" || Bun.which("go") !== null);
+  if (!found && !canBe)
+    console.log(
+      `without ${name}: ${size === "full" ? "Go, which builds it, is not installed" : "it is not installed"}`,
+    );
+  return found || canBe;
 }
 
 /** The upstream itself. */
@@ -65,7 +70,21 @@ export async function startChp(upstream: number): Promise<Peer> {
   return peer("chp", port, child, () => child.stop());
 }
 
+export async function startCaddy(upstream: number): Promise<Peer> {
+  const program = await installCaddy();
+  const port = await freePort();
+  // It keeps what it has read last, and a folder for certificates.
+  const env = (directory: string) => ({ GOMAXPROCS: "1", XDG_CONFIG_HOME: directory, XDG_DATA_HOME: directory });
+  const command = (file: string) => [program, "run", "--config", file, "--adapter", "caddyfile"];
+  return startFromFile("caddy", port, caddyConfig(port, upstream), command, env);
+}
+
 // --- internal ---
+
+function isThere(name: "haproxy" | "nginx" | "chp" | "caddy"): boolean {
+  if (name === "caddy") return existsSync(caddyProgram());
+  return name === "chp" ? Bun.which("node") !== null && existsSync(chpPaths().program) : Bun.which(name) !== null;
+}
 
 type Config = string | ((directory: string) => string);
 
@@ -74,11 +93,12 @@ async function startFromFile(
   port: number,
   config: Config,
   command: (file: string, directory: string) => string[],
+  env: (directory: string) => Record<string, string> = () => ({}),
 ): Promise<Peer> {
   const directory = mkdtempSync(join(tmpdir(), `app-proxy-bench-${name}-`));
   const file = join(directory, `${name}.conf`);
   writeFileSync(file, typeof config === "string" ? config : config(directory));
-  const child = startOn(CORES.proxy, command(file, directory));
+  const child = startOn(CORES.proxy, command(file, directory), env(directory));
   return peer(name, port, child, async () => {
     await child.stop();
     rmSync(directory, { recursive: true, force: true });

@@ -4,13 +4,22 @@
  */
 import { join } from "node:path";
 import { beside, CORES, runBeside, startOn } from "./cores.ts";
-import { direct, isInstalled, startChp, startHaproxy, startNginx, type Peer, type Ports } from "./proxies.ts";
+import {
+  direct,
+  isInstalled,
+  startCaddy,
+  startChp,
+  startHaproxy,
+  startNginx,
+  type Peer,
+  type Ports,
+} from "./proxies.ts";
 import { GIB } from "./sample.ts";
 import type { Size } from "./size.ts";
 import { startWorkerPeer, type WorkerPeer } from "./worker-peer.ts";
 
 /** Columns of the tables. */
-export const HTTP_PEERS = ["direct", "worker", "sockets", "haproxy", "nginx", "chp"] as const;
+export const HTTP_PEERS = ["direct", "worker", "sockets", "haproxy", "nginx", "chp", "caddy"] as const;
 export const RATIOS = [
   ["worker", "haproxy"],
   ["sockets", "haproxy"],
@@ -35,6 +44,7 @@ export async function withHttpPeers<T>(size: Size, work: (stage: Stage) => Promi
     if (isInstalled("haproxy", size)) peers.push(await keep(startHaproxy("http", http)));
     if (isInstalled("nginx", size)) peers.push(await keep(startNginx(http)));
     if (isInstalled("chp", size)) peers.push(await keep(startChp(http)));
+    if (isInstalled("caddy", size)) peers.push(await keep(startCaddy(http)));
     return work({ peers, key: keyOf(worker) });
   });
 }

@@ -1,4 +1,5 @@
 /** Which programs the traffic was measured with and against. */
+import { CADDY_VERSION } from "./caddy.ts";
 import { CORES } from "./cores.ts";
 import { CHP_VERSION } from "./proxies.ts";
 
@@ -11,7 +12,7 @@ export function programVersions(): string {
     version("node", ["node", "--version"], /v(\S+)/),
   ].filter((text) => text !== null);
   const cores = `the proxy on core ${CORES.proxy}, load and upstream on ${CORES.rest}`;
-  return [...found, `configurable-http-proxy ${CHP_VERSION}`, cores].join(", ");
+  return [...found, `configurable-http-proxy ${CHP_VERSION}`, `Caddy ${CADDY_VERSION}`, cores].join(", ");
 }
 
 // --- internal ---
