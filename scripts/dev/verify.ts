@@ -53,7 +53,8 @@ const isMeasured = (file: string) =>
   (file.startsWith("test/contract/") && !file.endsWith("/slow.test.ts")) ||
   ["test/e2e/supervise.test.ts", "test/e2e/upgrade.test.ts"].includes(file);
 /** Those that wait long begin first, so that the last ones do not wait for one of them. */
-const isLong = (file: string) => file.endsWith("/slow.test.ts") || file.startsWith("test/e2e/");
+const isLong = (file: string) =>
+  file.endsWith("/slow.test.ts") || file.startsWith("test/soak/") || file.startsWith("test/e2e/");
 
 const began = performance.now();
 ensurePrograms();

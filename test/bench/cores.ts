@@ -13,6 +13,8 @@ const PROGRAMS: Record<string, string> = {
   nginx: "nginx",
   node: "nodejs",
   taskset: "util-linux",
+  unshare: "util-linux",
+  ip: "iproute2",
   "redis-server": "redis-server",
 };
 

@@ -8,6 +8,7 @@ import { table } from "./measure.ts";
 import { benchScale, judgeScale } from "./scale.ts";
 import type { Sheet } from "./sheet.ts";
 import type { Size } from "./size.ts";
+import { benchStalled, judgeStalled } from "./stalled.ts";
 import { benchStream, judgeStream } from "./stream-delay.ts";
 import { benchTcp, judgeTcp } from "./tcp.ts";
 import { benchTransfer, judgeTransfer } from "./transfer.ts";
@@ -53,6 +54,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   websocket: traffic(benchWebSocket, judgeWebSocket),
   tcp: traffic(benchTcp, judgeTcp),
   circuits: traffic(benchCircuits, judgeCircuits, "wrk"),
+  stalled: traffic(benchStalled, judgeStalled, "unshare", "ip"),
   scale: {
     needs: ["redis-server"],
     hasPeers: false,
