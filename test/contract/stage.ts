@@ -50,7 +50,7 @@ export interface Use {
   sessions: (number | null)[];
 }
 
-export interface Stage extends Pick<Place, "rss" | "fds" | "lines" | "pid" | "apiPort" | "stopWorker"> {
+export interface Stage extends Pick<Place, "rss" | "fds" | "lines" | "pid" | "ports" | "apiPort" | "stopWorker"> {
   shape: Shape;
   coordinator: FakeCoordinator;
   /** Null when messengers are inside the process. */
@@ -71,8 +71,9 @@ export async function startStage(shape: Shape, options: StageOptions = {}): Prom
   const tls = options.worker?.["tls_listen"] === true || options.worker?.["tls_advertised"] === true;
   let made = 0;
 
-  /** The next slot: a port of the range, or a name. */
-  function slot(): Pick<Circuit, "frontend_mode" | "port" | "subdomain"> {
+  /** The wanted port, else the next slot: a port of the range, or a name. */
+  function slot(wanted: number | null): Pick<Circuit, "frontend_mode" | "port" | "subdomain"> {
+    if (wanted !== null) return { frontend_mode: "port", port: wanted, subdomain: null };
     const at = made++;
     if (shape.frontend === "wildcard") return { frontend_mode: "wildcard", port: null, subdomain: `app-${at}` };
     if (at >= place.ports.count) throw new Error(`the stage has ${place.ports.count} ports; ask for more`);
@@ -101,7 +102,7 @@ export async function startStage(shape: Shape, options: StageOptions = {}): Prom
     ...place,
     shape,
     async open(wish) {
-      const circuit = circuitOf(wish, slot());
+      const circuit = circuitOf(wish, slot(wish.circuit?.port ?? null));
       await place.coordinator.put(circuit);
       return reach(circuit);
     },
