@@ -39,6 +39,11 @@ const PROGRAMS: Record<string, string> = {
   ip: "iproute2",
   // For the smoke of the benchmarks.
   wrk: "wrk",
+  // Programs that a worker carries.
+  rclone: "rclone",
+  javac: "default-jdk-headless",
+  "nc.openbsd": "netcat-openbsd",
+  "/usr/lib/python3/dist-packages/requests/__init__.py": "python3-requests",
 };
 
 const REPORTS = join(ROOT, "test/artefacts/verify");
@@ -96,7 +101,7 @@ function giveUp(message: string): never {
 
 /** Before the tests, whose limits are not for registries. Where it fails the tests that use them say so. */
 function ensureApps(): void {
-  run([process.execPath, "test/apps/main.ts", "--install", "jupyterlab", "code-server"]);
+  run([process.execPath, "test/apps/main.ts", "--install", "jupyterlab", "code-server", "uvicorn"]);
 }
 
 /** Debian starts the services of packages at once (invoke-rc.d(8)); nobody who runs tests asked for an open sshd. */

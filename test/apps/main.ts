@@ -1,7 +1,7 @@
 /**
  * `bun run apps [NAME…]`: installs real apps, opens each as the WebUI does behind a port and behind a name, and uses it in
  * Chromium before and after the worker is restarted and replaced. Prints a row for each as it comes; what an app says or asks in vain only
- * because of the circuit is a failure. `--install NAME…` stops after the installation.
+ * because of the circuit is a failure. `--install NAME…` stops after the installation, and takes what only tests use as well.
  */
 import { CODE_SERVER } from "../support/apps/code-server.ts";
 import { GRADIO } from "../support/apps/gradio.ts";
@@ -9,6 +9,7 @@ import { install } from "../support/apps/install.ts";
 import { JUPYTERLAB } from "../support/apps/jupyterlab.ts";
 import { MARIMO } from "../support/apps/marimo.ts";
 import { PANEL } from "../support/apps/panel.ts";
+import { PINS, type AppName } from "../support/apps/pins.ts";
 import type { RealApp } from "../support/apps/real-app.ts";
 import { startAppSite } from "../support/apps/site.ts";
 import { FRONTENDS } from "../support/apps/stage.ts";
@@ -18,13 +19,14 @@ import { directly, throughCircuit } from "../support/apps/trip.ts";
 const APPS: readonly RealApp[] = [JUPYTERLAB, CODE_SERVER, STREAMLIT, GRADIO, MARIMO, PANEL];
 
 const [asked, onlyInstall] = [process.argv.slice(2).filter((one) => one !== "--install"), process.argv[2] === "--install"]; // prettier-ignore
-const unknown = asked.filter((name) => !APPS.some((app) => app.name === name));
+const known = onlyInstall ? (Object.keys(PINS) as AppName[]) : APPS.map(({ name }) => name);
+const unknown = asked.filter((name) => !known.some((one) => one === name));
 if (unknown.length > 0) {
-  process.stderr.write(`no such app: ${unknown.join(", ")}; there are ${APPS.map(({ name }) => name).join(", ")}\n`);
+  process.stderr.write(`no such app: ${unknown.join(", ")}; there are ${known.join(", ")}\n`);
   process.exit(2);
 }
-const chosen = APPS.filter(({ name }) => asked.length === 0 || asked.includes(name));
-for (const { name } of chosen) {
+const chosen = known.filter((name) => asked.length === 0 || asked.includes(name));
+for (const name of chosen) {
   process.stdout.write(`installing ${name}\n`);
   await install(name);
 }
@@ -34,7 +36,7 @@ if (!onlyInstall) process.exitCode = await tryAll();
 
 async function tryAll(): Promise<number> {
   let [tried, fine] = [0, 0];
-  for (const app of chosen) {
+  for (const app of APPS.filter(({ name }) => chosen.includes(name))) {
     for (const frontend of FRONTENDS) {
       process.stdout.write(`trying ${app.name} behind a ${frontend}\n`);
       const began = performance.now();

@@ -16,6 +16,8 @@ export const PINS = {
   gradio: { from: "pypi" },
   marimo: { from: "pypi" },
   panel: { from: "pypi" },
+  // What many apps of Python stand on, with the WebSockets that it takes by itself.
+  uvicorn: { from: "pypi" },
 } as const satisfies Record<string, Pin>;
 
 export type AppName = keyof typeof PINS;
