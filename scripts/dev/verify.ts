@@ -58,8 +58,7 @@ const isMeasured = (file: string) =>
   (file.startsWith("test/contract/") && !file.endsWith("/slow.test.ts")) ||
   ["test/e2e/supervise.test.ts", "test/e2e/upgrade.test.ts"].includes(file);
 /** Those that wait long begin first, so that the last ones do not wait for one of them. */
-const isLong = (file: string) =>
-  file.endsWith("/slow.test.ts") || file.startsWith("test/soak/") || file.startsWith("test/e2e/");
+const isLong = (file: string) => file.endsWith("/slow.test.ts") || /^test\/(e2e|conformance|soak)\//.test(file);
 
 const began = performance.now();
 ensurePrograms();
@@ -101,7 +100,7 @@ function giveUp(message: string): never {
 
 /** Before the tests, whose limits are not for registries. Where it fails the tests that use them say so. */
 function ensureApps(): void {
-  run([process.execPath, "test/apps/main.ts", "--install", "jupyterlab", "code-server", "uvicorn"]);
+  run([process.execPath, "test/apps/main.ts", "--install", "jupyterlab", "code-server", "uvicorn", "wstest"]);
 }
 
 /** Debian starts the services of packages at once (invoke-rc.d(8)); nobody who runs tests asked for an open sshd. */

@@ -6,6 +6,8 @@
 
 export type Pin =
   | { from: "pypi" }
+  /** From PyPI too, but for Python 2.7, which Debian 11 was the last to have. */
+  | { from: "debian 11" }
   /** A version that runs on Node 20; `dependencies` have to be compiled. */
   | { from: "code-server"; version: string };
 
@@ -18,6 +20,8 @@ export const PINS = {
   panel: { from: "pypi" },
   // What many apps of Python stand on, with the WebSockets that it takes by itself.
   uvicorn: { from: "pypi" },
+  // Autobahn's tests of WebSockets.
+  wstest: { from: "debian 11" },
 } as const satisfies Record<string, Pin>;
 
 export type AppName = keyof typeof PINS;
