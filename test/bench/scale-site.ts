@@ -49,7 +49,7 @@ export async function startSite(name: string, workerCount: number, each: number)
   await markUsed(messengers, circuits);
   const began = performance.now();
   const service = spawnService("coordinator/main.ts", ["--config", file], {
-    APP_PROXY_COORDINATOR__LOGGING__LEVEL: "warning",
+    env: { APP_PROXY_COORDINATOR__LOGGING__LEVEL: "warning" },
   });
   await firstAnswer(baseUrl, service);
   const startMs = performance.now() - began;

@@ -61,7 +61,7 @@ export async function startPlace(shape: Shape, options: StageOptions): Promise<P
   const toml = tomlOf(shape, options, { url: coordinator.url, redis, ...ports, wildcardPort });
   const run =
     shape.place === "spawned"
-      ? await spawned(toml, shutdown)
+      ? await spawned(toml, options.files, shutdown)
       : await inProcess(ENGINES[shape.engine], toml, messengers, options.now ?? Date.now, shutdown);
   // Until events are heard a new circuit would wait for the next heartbeat.
   await until(() => isHealthy(coordinator), 30_000, "the worker to be healthy");
@@ -118,12 +118,12 @@ function tomlOf(
   });
 }
 
-async function spawned(toml: string, shutdown: Shutdown): Promise<Run> {
+async function spawned(toml: string, files: number | undefined, shutdown: Shutdown): Promise<Run> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-contract-"));
   shutdown.add(() => rmSync(directory, { recursive: true, force: true }));
   const file = join(directory, "worker.toml");
   writeFileSync(file, toml);
-  const service = spawnService("worker/main.ts", ["--config", file]);
+  const service = spawnService("worker/main.ts", ["--config", file], files === undefined ? {} : { files });
   shutdown.add(() => service.stop("SIGKILL"));
   await service.said("circuits are known");
   return { pid: service.process.pid, lines: service.lines, stopWorker: () => service.stop() };

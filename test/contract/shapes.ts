@@ -30,6 +30,8 @@ export interface StageOptions {
   redis?: boolean;
   /** How many ports its range has. */
   ports?: number;
+  /** How many files a spawned worker may have open; without it as many as this process. */
+  files?: number;
   /** The worker's clock in epoch milliseconds; in process only. */
   now?: () => number;
 }

@@ -61,10 +61,12 @@ async function startShifted(
   writeFileSync(path, workerToml(manager.baseUrl, first, 4, { redisPort: redis.port, worker: own }));
   const shift = seconds < 0 ? `${seconds}` : `+${seconds}`;
   const service = spawnService("worker/main.ts", ["--config", path], {
-    LD_PRELOAD: library,
-    // Timers go by this one, and nobody sets it.
-    FAKETIME_DONT_FAKE_MONOTONIC: "1",
-    ...(file === undefined ? { FAKETIME: shift } : { FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: "1" }),
+    env: {
+      LD_PRELOAD: library,
+      // Timers go by this one, and nobody sets it.
+      FAKETIME_DONT_FAKE_MONOTONIC: "1",
+      ...(file === undefined ? { FAKETIME: shift } : { FAKETIME_TIMESTAMP_FILE: file, FAKETIME_NO_CACHE: "1" }),
+    },
   });
   stack.defer(async () => void (await service.stop("SIGKILL")));
   await service.said("circuits are known");

@@ -171,7 +171,7 @@ describe("all-in-one", () => {
       APP_PROXY_WORKER__PROXY_WORKER__PORT_PROXY__BIND_PORT_RANGE: `${low}-${low + 3}`,
     };
     const start = async () => {
-      const service = spawnService("scripts/all-in-one.ts", ["--data", data], env);
+      const service = spawnService("scripts/all-in-one.ts", ["--data", data], { env });
       await until(() => service.lines.find((line) => String(line["msg"]).startsWith("ready")));
       return service;
     };

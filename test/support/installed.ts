@@ -59,7 +59,7 @@ export async function startInstalledCoordinator(
     "proxy_coordinator.bind_addr": address,
     "proxy_coordinator.advertised_addr": address,
   });
-  const service = spawnService("coordinator/main.ts", ["--config", installed(name)], env);
+  const service = spawnService("coordinator/main.ts", ["--config", installed(name)], { env });
   await service.said("coordinator is up");
   const url = `http://${address}`;
   return { service, url, manager: new Manager(url, String(written(name, "secrets.api_secret"))) };
@@ -85,7 +85,7 @@ export async function startInstalledWorker(
     "proxy_worker.port_proxy.advertised_port_range": ports,
     "proxy_worker.wildcard_domain.bind_addr": `127.0.0.1:${wildcardPort}`,
   });
-  const service = spawnService("worker/main.ts", ["--config", installed(name)], env);
+  const service = spawnService("worker/main.ts", ["--config", installed(name)], { env });
   await until(() => isHealthy(name, service, apiPort), 30_000, `${name}: a worker that is healthy`);
   return { service, apiPort, wildcardPort };
 }

@@ -25,12 +25,25 @@ export interface Service {
   stop(signal?: NodeJS.Signals): Promise<number>;
 }
 
-/** Runs a source file of the project with Bun; `root` is where the project is. */
-export function spawnService(file: string, args: string[], env: Record<string, string> = {}, root = ROOT): Service {
+interface SpawnOptions {
+  env?: Record<string, string>;
+  /** Where the project is. */
+  root?: string;
+  /** How many files it may have open (`ulimit -n`). */
+  files?: number;
+}
+
+/** Runs a source file of the project with Bun. */
+export function spawnService(
+  file: string,
+  args: string[],
+  { env = {}, root = ROOT, files }: SpawnOptions = {},
+): Service {
   const lines: Record<string, unknown>[] = [];
   const stderr = Promise.withResolvers<string>();
   let [errors, rest] = ["", ""];
-  const child = startOutside([process.execPath, join(root, file), ...args], {
+  const limited = files === undefined ? [] : ["sh", "-c", `ulimit -n ${files} && exec "$0" "$@"`];
+  const child = startOutside([...limited, process.execPath, join(root, file), ...args], {
     cwd: tmpdir(),
     env,
     read(stream, text) {
@@ -95,15 +108,16 @@ export async function spawnCluster(
   // The same after a restart: where its API is is on record.
   const worker = { api_bind_addr: `127.0.0.1:${await freePort()}`, ...settings.worker };
   writeFileSync(files.worker, workerToml(`http://127.0.0.1:${port}`, low, count, { ...settings, worker }));
+  const at = settings.root === undefined ? {} : { root: settings.root };
   const cluster = {
     manager: new Manager(`http://127.0.0.1:${port}`),
     ports: [low, low + count - 1] as [number, number],
     async startCoordinator() {
-      cluster.coordinator = spawnService("coordinator/main.ts", ["--config", files.coordinator], {}, settings.root);
+      cluster.coordinator = spawnService("coordinator/main.ts", ["--config", files.coordinator], at);
       await cluster.coordinator.said("coordinator is up");
     },
     async startWorker() {
-      cluster.worker = spawnService("worker/main.ts", ["--config", files.worker], {}, settings.root);
+      cluster.worker = spawnService("worker/main.ts", ["--config", files.worker], at);
       await cluster.worker.said("circuits are known");
     },
     async stop() {
