@@ -45,6 +45,8 @@ export const FAILURES = {
   // Not in the original's table.
   "appproxy/loop": row(508, "Loop detected.", "agent_request_bad-request"),
   "appproxy/container-starting": row(503, "The app is still starting.", "kernel_access_unreachable"),
+  // Not in the original's table: it had no limits. 503 where it is the worker that is full.
+  "appproxy/too-many-connections": row(429, "Too many connections.", "appproxy_access_limited"),
   "appproxy/worker-registration-error": row(403, "E20013: Failed to register worker.", "agent_create_forbidden"),
   // Ours: the original lets the last one have the record.
   "appproxy/worker-conflict": row(409, "Another worker of this authority is alive.", "agent_create_already-exists"),
@@ -83,6 +85,7 @@ export type PageKind =
   | "no-worker"
   | "not-responding"
   | "too-large"
+  | "crowded"
   | "bad-request"
   | "no-such-page"
   | "wrong-method"
@@ -98,6 +101,8 @@ export interface Problem {
 }
 
 interface FailureDetail {
+  /** The status, where it is not the kind's own. */
+  status?: number;
   /** The page that people get, where the kind alone does not say which. */
   page?: PageKind;
   /** Where this person opens apps, where that is known. */
@@ -131,7 +136,7 @@ export class Failure extends Error {
 
   /** HTTP status of the answer. Named so because Elysia treats an error's own `status` specially. */
   get httpStatus(): number {
-    return FAILURES[this.kind].status;
+    return this.detail.status ?? FAILURES[this.kind].status;
   }
 
   problem(): Problem {

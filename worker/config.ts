@@ -89,6 +89,24 @@ export const workerTable = {
       "Let a second process of this worker take over its ports (Linux, the same user); `bun run supervise` turns it on",
     ),
     limits: {
+      connections: f.number(
+        0,
+        [0, 1_000_000],
+        "connections",
+        "Most clients at once; 0: half of the files that the process may open and does not need itself",
+      ),
+      address_connections: f.number(
+        0,
+        [0, 1_000_000],
+        "connections",
+        "Most clients of one address, or of one IPv6 /64; `trusted_proxies` have no limit; 0: 1,000",
+      ),
+      circuit_connections: f.number(
+        0,
+        [0, 1_000_000],
+        "connections",
+        "Most requests, WebSockets and TCP connections under way of one circuit; 0: half of `connections`",
+      ),
       head_size: f.number(
         65_536,
         [4096, 1_048_576],

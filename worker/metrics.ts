@@ -1,7 +1,9 @@
 /** The worker's figures at `GET /metrics` of its API port, for the addresses in `metric_access_allowed_hosts`. */
 import { addressMatcher } from "../shared/http/addresses.ts";
 import type { Caller, OwnHosts } from "../shared/http/own-hosts.ts";
-import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../shared/runtime/metrics.ts";
+import { counter, counters, createRegistry, gauge, gauges, metricsAnswer } from "../shared/runtime/metrics.ts";
+import type { Connections } from "./net/connections.ts";
+import type { Crowding } from "./net/crowding.ts";
 import type { Clock } from "./state/clock.ts";
 import { reportRoutes } from "./health/http-checks.ts";
 import type { SyncState } from "./state/sync.ts";
@@ -16,6 +18,7 @@ interface MetricsDeps {
   table: Table;
   usage: Usage;
   clock: Clock;
+  room: { connections: Pick<Connections, "clients" | "most">; crowding: Pick<Crowding, "refused" | "closed"> };
   /** Ports that can't be opened. */
   blocked: () => number[];
   state: () => SyncState & { events: boolean };
@@ -25,7 +28,7 @@ interface MetricsDeps {
   hosts: OwnHosts;
 }
 
-export function createMetrics({ table, usage, clock, blocked, state, allowed, hosts }: MetricsDeps): Metrics {
+export function createMetrics({ table, usage, clock, room, blocked, state, allowed, hosts }: MetricsDeps): Metrics {
   const registry = createRegistry("appproxy-worker");
   const mayRead = addressMatcher(allowed);
   counter(
@@ -39,6 +42,27 @@ export function createMetrics({ table, usage, clock, blocked, state, allowed, ho
   );
   gauge(registry, "appproxy_worker_open", "Open requests and connections to apps.", () =>
     table.all().reduce((sum, { pool }) => sum + pool.open, 0),
+  );
+  gauge(
+    registry,
+    "appproxy_worker_connections",
+    "Clients' connections; with engine serve requests and connections under way.",
+    () => room.connections.clients,
+  );
+  gauge(registry, "appproxy_worker_connections_limit", "Most of them.", () => room.connections.most);
+  counters(
+    registry,
+    "appproxy_worker_connections_refused_total",
+    "Connections and requests that were refused, by what was full.",
+    "full",
+    () => room.crowding.refused,
+  );
+  counters(
+    registry,
+    "appproxy_worker_idle_connections_closed_total",
+    "Idle connections that were closed to make room: clients', and those to apps that were kept.",
+    "side",
+    () => room.crowding.closed,
   );
   gauges(registry, "appproxy_worker_inference_routes", "Kernels of model services.", "status", () => ({
     healthy: 0,

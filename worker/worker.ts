@@ -10,6 +10,7 @@ import { createControl } from "./compose/control.ts";
 import { createDataPlane } from "./compose/data-plane.ts";
 import { openOwnApi } from "./compose/own-api.ts";
 import { createOwnTargets } from "./compose/targets.ts";
+import { createRoom } from "./compose/room.ts";
 import { createParts, type Parts, type WorkerDeps } from "./compose/parts.ts";
 import { unservedFaults, type WorkerConfig } from "./config.ts";
 import { idleTime } from "./drain.ts";
@@ -43,6 +44,8 @@ export function startWorker(deps: WorkerDeps): Worker {
   const shutdown = createShutdown();
   shutdown.add(() => log.info("worker is down"));
 
+  const room = createRoom(parts);
+  shutdown.add(() => room.crowding.stop());
   const targets = createOwnTargets(deps.config, {
     frontends: () => dataPlane.frontends,
     apiPort: () => api.port,
@@ -70,13 +73,14 @@ export function startWorker(deps: WorkerDeps): Worker {
     access,
     targets,
     serviceWorkers,
+    room,
     tls,
     isReady: () => control.state().ready,
     portsChanged: () => control.portsChanged(),
   });
   // The API opens first: a registration tells its port. Its /health/readyz says 503 until circuits are known.
   const sync = () => control.state();
-  const api = openOwnApi(parts, { circuits, access, dataPlane, tls, sync, refresh: () => control.refresh() });
+  const api = openOwnApi(parts, { circuits, access, dataPlane, room, tls, sync, refresh: () => control.refresh() });
   shutdown.add(() => api.stop());
   const control = createControl(parts, {
     coordinator,

@@ -160,6 +160,11 @@ const en: Words = {
       what: "More was sent than is taken here.",
       todo: "Send less at once.",
     },
+    crowded: {
+      title: "Too many connections",
+      what: "This app, this server or your network has as many connections open as it may have.",
+      todo: "Close tabs with apps that you do not need, and try again in a moment. If it stays like this, tell your administrator.",
+    },
     "bad-request": {
       title: "This request can't be understood",
       what: "Your browser, or something between it and us, has sent something that makes no sense here.",
@@ -319,6 +324,11 @@ const ko: Words = {
       title: "보낸 내용이 너무 큽니다",
       what: "받을 수 있는 크기를 넘었습니다.",
       todo: "나누어 보내 주세요.",
+    },
+    crowded: {
+      title: "연결이 너무 많습니다",
+      what: "이 앱이나 서버, 또는 사용 중인 네트워크에서 열 수 있는 연결을 모두 쓰고 있습니다.",
+      todo: "필요 없는 앱 탭을 닫고 잠시 후 다시 시도해 주세요. 계속 이 상태라면 관리자에게 알려 주세요.",
     },
     "bad-request": {
       title: "요청을 이해할 수 없습니다",

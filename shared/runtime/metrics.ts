@@ -53,6 +53,27 @@ export function counter(registry: Registry, name: string, help: string, read: ()
   registry.registerMetric(made);
 }
 
+/** Figures by one label that only grow, counted elsewhere. */
+export function counters(
+  registry: Registry,
+  name: string,
+  help: string,
+  label: string,
+  read: () => Record<string, number>,
+): void {
+  const made = new Counter({
+    name,
+    help,
+    labelNames: [label],
+    registers: [],
+    collect() {
+      this.reset();
+      for (const [value, figure] of Object.entries(read())) this.inc({ [label]: value }, figure);
+    },
+  });
+  registry.registerMetric(made);
+}
+
 /** Figures by one label, read when they are asked for. */
 export function gauges(
   registry: Registry,

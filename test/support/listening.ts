@@ -1,5 +1,9 @@
 /** What listeners are opened with in tests that are not about it. */
-import type { ConnectionLimits, ListenOptions } from "../../worker/seam/engine.ts";
+import { silentLog } from "../../shared/runtime/log.ts";
+import { Connections } from "../../worker/net/connections.ts";
+import { Crowding } from "../../worker/net/crowding.ts";
+import { ServedFiles } from "../../worker/net/served-files.ts";
+import type { ConnectionLimits, ListenOptions, Room } from "../../worker/seam/engine.ts";
 
 /** So long that none is met. */
 export const LIMITS: ConnectionLimits = {
@@ -10,6 +14,22 @@ export const LIMITS: ConnectionLimits = {
   readerMs: 600_000,
 };
 
+/** So much that none of it is missed. */
+export function roomy(): Room {
+  const crowding = new Crowding(silentLog());
+  const most = 1_000_000;
+  return {
+    connections: new Connections({
+      connections: most,
+      ofAddress: most,
+      files: 3 * most,
+      isExempt: () => false,
+      crowding,
+    }),
+    served: new ServedFiles({ limit: most, crowding, log: silentLog() }),
+  };
+}
+
 /** Alone on loopback, at any port, without TLS. */
 export const ALONE: ListenOptions = {
   hostname: "127.0.0.1",
@@ -19,4 +39,5 @@ export const ALONE: ListenOptions = {
   frontend: { mode: "wildcard" },
   limits: LIMITS,
   proxyHeaders: null,
+  room: roomy(),
 };

@@ -5,6 +5,9 @@ import { API_SECRET, JWT_SECRET, PERMIT_SECRET } from "./manager.ts";
 
 type Section = Record<string, unknown>;
 
+/** A test's clients all come from one address, and often to one circuit. */
+const FROM_ONE_ADDRESS = { address_connections: 1_000_000, circuit_connections: 1_000_000 };
+
 export interface ClusterSettings {
   redisPort?: number | undefined;
   /** The platform's own Redis, where it is another one. */
@@ -49,6 +52,7 @@ export function workerToml(
       shutdown_timeout: 1,
       snapshot_dir: "",
       ...worker,
+      limits: { ...FROM_ONE_ADDRESS, ...section(worker?.["limits"]) },
       port_proxy: { bind_port_range: [portLow, portLow + ports - 1], ...section(worker?.["port_proxy"]) },
     },
     secrets: { api_secret: API_SECRET, jwt_secret: JWT_SECRET },

@@ -11,6 +11,7 @@ import { stopServer } from "../../shared/runtime/process.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 import { VERSION } from "../../shared/runtime/version.ts";
 import { bindAlone, bindShared, type Bound } from "../listeners/bind-shared.ts";
+import type { ServedFiles } from "../net/served-files.ts";
 import type { Clock } from "../state/clock.ts";
 import { Succession } from "../listeners/generations.ts";
 import type { Sibling } from "../listeners/sibling.ts";
@@ -24,6 +25,8 @@ export interface ApiDeps {
   tls: TlsPair | null;
   /** Null: nobody else may listen on its port. */
   sharing: Sibling | null;
+  /** Where its connections count. */
+  served: ServedFiles;
   log: Log;
   setup: SetupDeps;
   state: () => SyncState & { circuits: number; events: boolean };
@@ -46,16 +49,29 @@ export interface ApiServer {
 
 /** Throws when its address can't be had. */
 export function startApi(deps: ApiDeps): ApiServer {
-  const answerWith = (request: Request, server: Server) =>
-    answer(request, server.requestIP(request)?.address ?? "", deps).then((given) => servers.farewell(server, given));
+  const { served } = deps;
+  const answerWith = async (request: Request, server: Server) => {
+    // Null for a client that has left.
+    const { address, port: peerPort } = server.requestIP(request) ?? { address: "", port: 0 };
+    served.busy(peerPort);
+    try {
+      return servers.farewell(server, await answer(request, address, deps));
+    } finally {
+      served.idle(peerPort);
+    }
+  };
   const first = openFirst(deps, answerWith);
   const port = first.listener.port ?? deps.port;
   const servers: Succession<Server> = new Succession(first);
+  const noLonger = served.listens(port);
   return {
     port,
     renew: (tls) => servers.renew(() => serve({ ...deps, port, tls }, answerWith)),
     handOver: (idleMs) => (deps.sharing === null ? Promise.resolve() : servers.handOver(idleMs)),
-    stop: () => stopServer({ stop: (now) => servers.stop(now === true) }),
+    async stop() {
+      await stopServer({ stop: (now) => servers.stop(now === true) });
+      noLonger();
+    },
   };
 }
 

@@ -18,6 +18,7 @@ import { bindPort } from "../urls.ts";
 import type { Access } from "./access.ts";
 import type { Circuits } from "./circuits.ts";
 import type { Parts } from "./parts.ts";
+import type { WorkerRoom } from "./room.ts";
 
 export interface DataPlane {
   frontends: Frontends;
@@ -32,6 +33,7 @@ interface DataPlaneDeps {
   access: Access;
   targets: Targets;
   serviceWorkers: Pick<ServiceWorkerNotes, "fetched">;
+  room: WorkerRoom;
   tls: TlsPair | null;
   /** False until circuits are known for the first time. */
   isReady: () => boolean;
@@ -43,7 +45,7 @@ interface DataPlaneDeps {
 export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
   const { config, log, now } = parts;
   const { proxy_worker: own } = config;
-  const { circuits, access, targets, serviceWorkers, isReady } = deps;
+  const { circuits, access, targets, serviceWorkers, room, isReady } = deps;
   const { table, usage } = circuits;
   const { allowlist, proxies } = access;
   const core = createCore({
@@ -52,6 +54,7 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
     isReady,
     usage,
     serviceWorkers,
+    room,
     log,
     advise: createAdvice(proxies, log),
     domain: own.wildcard_domain.domain,
@@ -62,7 +65,12 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
   const steady = () => performance.now();
   const proxyHeaders = own.accept_proxy_protocol ? createProxyHeaders(proxies.trusted, log, steady) : null;
   const open = own.frontend_mode === "wildcard" ? openWildcard : openPorts;
-  const opened = open(parts, core, deps, { sharing: parts.sharing, limits: limitsOf(own.limits), proxyHeaders });
+  const opened = open(parts, core, deps, {
+    sharing: parts.sharing,
+    limits: limitsOf(own.limits),
+    proxyHeaders,
+    room,
+  });
   return {
     ...opened,
     async stop() {
@@ -75,7 +83,7 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
 
 type Opened = Pick<DataPlane, "frontends" | "wildcardPort">;
 /** What is the same for every listener. */
-type Common = Pick<ListenOptions, "sharing" | "limits" | "proxyHeaders">;
+type Common = Pick<ListenOptions, "sharing" | "limits" | "proxyHeaders" | "room">;
 
 /** One listener for all circuits, now. */
 function openWildcard({ engine, config }: Parts, core: Core<Entry>, { tls }: DataPlaneDeps, common: Common): Opened {

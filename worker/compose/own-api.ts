@@ -9,11 +9,13 @@ import type { Access } from "./access.ts";
 import type { Circuits } from "./circuits.ts";
 import type { DataPlane } from "./data-plane.ts";
 import type { Parts } from "./parts.ts";
+import type { WorkerRoom } from "./room.ts";
 
 interface OwnApiDeps {
   circuits: Circuits;
   access: Access;
   dataPlane: DataPlane;
+  room: WorkerRoom;
   tls: TlsPair | null;
   sync: () => SyncState;
   /** Fetches what this node may not know yet. */
@@ -24,7 +26,7 @@ interface OwnApiDeps {
 export function openOwnApi(parts: Parts, deps: OwnApiDeps): ApiServer {
   const { config, bus, sharing, log, clock, nodeId, newId } = parts;
   const { proxy_worker: own, secrets } = config;
-  const { access, tls, refresh } = deps;
+  const { access, room, tls, refresh } = deps;
   const { table, usage } = deps.circuits;
   const state = () => ({ ...deps.sync(), circuits: table.size, events: bus.healthy() });
   const blocked = () => deps.dataPlane.frontends.blocked();
@@ -33,6 +35,7 @@ export function openOwnApi(parts: Parts, deps: OwnApiDeps): ApiServer {
     port: own.api_bind_addr.port,
     tls,
     sharing,
+    served: room.served,
     log,
     setup: { ...access, table, jwtSecret: secrets.jwt_secret, refresh, newId },
     state,
@@ -42,6 +45,7 @@ export function openOwnApi(parts: Parts, deps: OwnApiDeps): ApiServer {
       table,
       usage,
       clock,
+      room,
       blocked,
       state,
       allowed: own.metric_access_allowed_hosts,

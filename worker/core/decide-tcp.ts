@@ -6,6 +6,7 @@ import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { toFailure } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import { tellSparingly } from "../../shared/runtime/sparingly.ts";
+import type { Crowding } from "../net/crowding.ts";
 import type { Admission, Arrival } from "../seam/engine.ts";
 import { plainAddress } from "../http/client-address.ts";
 import { isAllowed } from "../access/authorize.ts";
@@ -21,10 +22,19 @@ export interface TcpRules {
   maxConnections: number;
 }
 
+/** What one circuit may have of the worker's room. */
+export interface CircuitRoom {
+  /** Most requests and connections under way. */
+  ofCircuit: number;
+  /** Where those that were refused are told. */
+  crowding: Pick<Crowding, "refuse">;
+}
+
 interface TcpDeps {
   table: Table;
   usage: Usage;
   tcp: TcpRules;
+  room: CircuitRoom;
   log: Log;
 }
 
@@ -57,7 +67,7 @@ function admit(arrival: Arrival, deps: TcpDeps): Admitted | Promise<Admitted> {
   const { table, tcp, log } = deps;
   const entry = table.byPort(arrival.port) ?? null;
   const address = plainAddress(arrival.peer);
-  const refused = entry === null ? "no circuit has this port" : refusal(entry, address, tcp);
+  const refused = entry === null ? "no circuit has this port" : refusal(entry, address);
   if (entry === null || refused !== null) return refusedTcp(arrival, entry, refused ?? "", log);
   const { circuit } = entry;
   if (circuit.open_to_public || tcp.allowlist === null) return open(entry, arrival, deps);
@@ -65,18 +75,22 @@ function admit(arrival: Arrival, deps: TcpDeps): Admitted | Promise<Admitted> {
     if (!known) return refusedTcp(arrival, entry, "its address has not passed /setup for this circuit", log);
     // Meanwhile the circuit may have gone, or others have come.
     const now = table.byId(circuit.id) ?? null;
-    const late = now === null ? "the circuit is gone" : refusal(now, address, tcp);
+    const late = now === null ? "the circuit is gone" : refusal(now, address);
     return now === null || late !== null ? refusedTcp(arrival, now, late ?? "", log) : open(now, arrival, deps);
   });
 }
 
-function refusal(entry: Entry, address: string, { maxConnections }: TcpRules): string | null {
-  if (!isAllowed(entry, address)) return "its address is not allowed";
-  return entry.pool.open >= maxConnections ? `the circuit has ${maxConnections} connections already` : null;
+function refusal(entry: Entry, address: string): string | null {
+  return isAllowed(entry, address) ? null : "its address is not allowed";
 }
 
-function open(entry: Entry, arrival: Arrival, { usage, log }: TcpDeps): Admitted {
-  const { pool } = entry;
+function open(entry: Entry, arrival: Arrival, { usage, tcp, room, log }: TcpDeps): Admitted {
+  const { pool, circuit } = entry;
+  if (pool.open >= Math.min(tcp.maxConnections, room.ofCircuit)) {
+    // A flood is told as a whole.
+    room.crowding.refuse("circuit", { circuit: circuit.id, connections: pool.open });
+    return null;
+  }
   const upstream = pool.pick();
   if (upstream === null) return refusedTcp(arrival, entry, "no kernel serves this app", log);
   const use = useOf(entry, usage);

@@ -27,8 +27,9 @@ import type { Homes } from "../circuits/homes.ts";
 import { mayTrail, requestEdits } from "../http/headers.ts";
 import { isBareManifest, manifestAnswer } from "../access/manifest.ts";
 import { pick } from "./pick.ts";
+import { crowdedFailure } from "../net/crowding.ts";
 import type { ServiceWorkerNotes } from "../circuits/service-workers.ts";
-import { admitTcp, refusedTcp, type TcpRules } from "./decide-tcp.ts";
+import { admitTcp, refusedTcp, type CircuitRoom, type TcpRules } from "./decide-tcp.ts";
 import { isRepeatable } from "../upstreams/attempts.ts";
 import { useOf, type Entry, type Table } from "../circuits/table.ts";
 import type { Usage } from "../circuits/usage.ts";
@@ -52,6 +53,7 @@ export interface DecideDeps {
   /** The wildcard domain with its leading dot. */
   domain: string | null;
   tcp: TcpRules;
+  room: CircuitRoom;
   homes: Homes;
   hold: Hold;
   /** Of the engine that carries what is decided. */
@@ -142,14 +144,18 @@ function onward(
   head: RequestHead,
   client: Client,
   add: [string, string][],
-  { usage, listed, serviceWorkers, capabilities }: DecideDeps,
+  { usage, listed, serviceWorkers, capabilities, room }: DecideDeps,
 ): Decided {
-  const { circuit } = entry;
+  const { circuit, pool } = entry;
   const { id, app, app_mode: mode, open_to_public: isPublic } = circuit;
   // Service Workers: only the browser itself can set this header, for the script that is about to be registered.
   const registers = head.header("service-worker") === "script";
   if (registers && circuit.service_workers === "blocked")
     throw new Failure("generic-forbidden", "Another user's app has left a service worker here; none can be registered");
+  if (pool.open >= room.ofCircuit) {
+    room.crowding.refuse("circuit", { circuit: id, connections: pool.open });
+    throw crowdedFailure("circuit");
+  }
   const use = useOf(entry, usage);
   const hop = nextHop(entry, head, client.address);
   const attempt = pick(entry, use, head.upgrade ? "connection" : "request");

@@ -1,8 +1,9 @@
 /** The one place that turns a failure on the data plane into an answer, and an upstream fault into a failure. */
-import { Failure, reason } from "../../shared/failure.ts";
+import { Failure, reason, type FailureKind } from "../../shared/failure.ts";
 import { hostPort } from "../../shared/values.ts";
 import type { Log } from "../../shared/runtime/log.ts";
-import { reportFailure } from "../../shared/runtime/report-failure.ts";
+import { redactUrl } from "../../shared/runtime/redact.ts";
+import { reportFailure, type FailureContext } from "../../shared/runtime/report-failure.ts";
 import { failureAnswer, listsHtml, pageOf, wantsPage, type About, type Answer } from "../../shared/http/page.ts";
 import { BEHAVIOURS } from "../../shared/pages/kinds.ts";
 import { readerOf, scrollsAtRefresh } from "../../shared/pages/reader.ts";
@@ -27,16 +28,13 @@ export interface FailureDeps {
 /** The answer for a failure; its error id is also in the log. */
 export function answerFor(failure: Failure, head: RequestHead, entry: Entry | null, deps: FailureDeps): Answer {
   const { log, now } = deps;
-  // An error of ours is not the app's, and who meets it may not have been let in.
-  const isApps = failure.httpStatus >= 500 && failure.kind !== "internal-server-error";
-  const met = isApps && entry !== null ? meet(entry, pageOf(failure), now()) : null;
+  const met = isApps(failure) && entry !== null ? meet(entry, pageOf(failure), now()) : null;
   const { method, target: url } = head;
   const about = { circuit: entry?.circuit.id, method, url };
   const peer = clientOf(head, deps.proxies).address;
   // What goes on with an app is told once; every page that loads itself again would write a line.
   if (met?.isNew === true) reportFailure(log, failure, { error_id: met.trouble.errorId, ...about });
-  const errorId =
-    met?.trouble.errorId ?? reportFailure(log, failure, { error_id: crypto.randomUUID(), ...about, peer });
+  const errorId = met?.trouble.errorId ?? tell(log, failure, { error_id: crypto.randomUUID(), ...about, peer });
   const form = wantsPage((name) => head.header(name)) ? "html" : "json";
   const answer = failureAnswer(failure, form, {
     errorId,
@@ -45,7 +43,8 @@ export function answerFor(failure: Failure, head: RequestHead, entry: Entry | nu
     // Who was not let in learns nothing of the app.
     ...(met === null ? {} : aboutApp(failure, head, met.trouble, entry?.circuit.app, now())),
   });
-  if (failure.kind === "appproxy/container-starting") answer.headers.push(["Retry-After", "1"]);
+  const retryAfter = RETRY_AFTER[failure.kind];
+  if (retryAfter !== undefined) answer.headers.push(["Retry-After", retryAfter]);
   if (wantsToken(failure, entry)) answer.headers.push(["WWW-Authenticate", "Bearer"]);
   return answer;
 }
@@ -78,6 +77,29 @@ export function upstreamFault(fault: UpstreamFault, to: Attempt): Failure {
 }
 
 // --- internal ---
+
+/** When it may be otherwise. Seconds. */
+const RETRY_AFTER: Partial<Record<FailureKind, string>> = {
+  "appproxy/container-starting": "1",
+  "appproxy/too-many-connections": "5",
+};
+
+/** An error of ours is not the app's, nor is a lack of room, and who meets it may not have been let in. */
+function isApps(failure: Failure): boolean {
+  return failure.httpStatus >= 500 && failure.kind !== "internal-server-error" && !isCrowded(failure);
+}
+
+function isCrowded({ kind }: Failure): boolean {
+  return kind === "appproxy/too-many-connections";
+}
+
+/** Gives the error id under which it is in the log. */
+function tell(log: Log, failure: Failure, about: FailureContext): string | undefined {
+  if (!isCrowded(failure)) return reportFailure(log, failure, about);
+  // A flood is told as a whole (worker/net/crowding.ts).
+  log.debug({ ...about, url: redactUrl(about.url ?? ""), reason: failure.message }, "request refused");
+  return about.error_id;
+}
 
 /** RFC 9110 §11.6.1: a 401 says which credential is wanted. A browser's page would ask for no token, so only here. */
 function wantsToken(failure: Failure, entry: Entry | null): boolean {

@@ -24,6 +24,8 @@ export class Leg {
   #attempt: Attempt | null = null;
   /** The listener's bookkeeping. */
   closed: () => void = () => undefined;
+  /** Of a client: neither its connection nor its app's is there any more. */
+  bothClosed: () => void = () => undefined;
   /** What else ends with it: the dialling for it. */
   leave: () => void = () => undefined;
   /** What the system did not take yet, copied; the other leg is paused meanwhile, so it is about one read. */
@@ -163,6 +165,10 @@ export class Leg {
     this.#early = null;
     this.closed();
     this.leave();
+    if (this.#other === null || this.#other.isOver) {
+      this.bothClosed();
+      this.#other?.bothClosed();
+    }
     if (this.#other?.isOver === true) this.#attempt?.release();
     return true;
   }

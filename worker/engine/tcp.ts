@@ -3,6 +3,7 @@
  * both ways, and resets that stay resets (dataplane T1–T3).
  */
 import { bindAlone, bindShared } from "../listeners/bind-shared.ts";
+import type { Connections, Place } from "../net/connections.ts";
 import { dial } from "../net/dial.ts";
 import { HandOver } from "../listeners/handover.ts";
 import type { Listener } from "../listeners/types.ts";
@@ -16,12 +17,14 @@ import { APP_HANDLERS, HANDLERS, Leg, type Owner } from "./tcp-leg.ts";
 const QUEUE_MS = 3000;
 
 export function listenTcp<C>(options: TcpListenOptions, core: Core<C>): Listener {
-  const { hostname, port, seenAs, sharing, proxyHeaders } = options;
+  const { hostname, port, seenAs, sharing, proxyHeaders, room } = options;
+  const { connections } = room;
   const open = new Set<Leg>();
   const openings = new Openings(proxyHeaders);
   const drained = Promise.withResolvers<void>();
   let stopped = false;
-  const begin = (socket: Bun.Socket<Owner>, peer: string) => {
+  const begin = (socket: Bun.Socket<Owner>, peer: string, place: Place) => {
+    place.from(peer);
     const leg = new Leg();
     socket.data = leg;
     leg.opened(socket);
@@ -30,7 +33,12 @@ export function listenTcp<C>(options: TcpListenOptions, core: Core<C>): Listener
       open.delete(leg);
       if (stopped && open.size === 0) drained.resolve();
     };
-    void carry(leg, { peer, port: seenAs }, core);
+    const client: Client = { leg, connections };
+    leg.bothClosed = () => place.leave();
+    // There is nothing to tell it with.
+    if (place.full !== null) return leg.reset();
+    place.busy();
+    void carry(client, { peer, port: seenAs }, core);
   };
   const settings: Bun.TCPSocketListenOptions<Owner> = {
     hostname,
@@ -40,7 +48,14 @@ export function listenTcp<C>(options: TcpListenOptions, core: Core<C>): Listener
     data: new Leg(),
     socket: {
       ...HANDLERS,
-      open: (socket) => openings.add(socket, (peer) => begin(socket, peer)),
+      open(socket) {
+        const place = connections.enter(() => socket.terminate());
+        openings.add(
+          socket,
+          (peer) => begin(socket, peer, place),
+          () => place.leave(),
+        );
+      },
     },
   };
   const openFirst = () => Bun.listen(settings);
@@ -65,8 +80,14 @@ export function listenTcp<C>(options: TcpListenOptions, core: Core<C>): Listener
 
 // --- internal ---
 
+interface Client {
+  leg: Leg;
+  connections: Connections;
+}
+
 /** Finds an app for the client; a client for which there is none is reset. */
-async function carry<C>(client: Leg, arrival: Arrival, core: Core<C>): Promise<void> {
+async function carry<C>(client: Client, arrival: Arrival, core: Core<C>): Promise<void> {
+  const { leg } = client;
   let circuit: C | null = null;
   try {
     const asked = core.admit(arrival);
@@ -76,23 +97,23 @@ async function carry<C>(client: Leg, arrival: Arrival, core: Core<C>): Promise<v
     while (attempt !== null) {
       const fault = await connect(client, attempt);
       if (fault === null) return;
-      const next: Attempt | null = attempt.next(fault, { hasBody: false, clientGone: client.isOver, stale: false });
+      const next: Attempt | null = attempt.next(fault, { hasBody: false, clientGone: leg.isOver, stale: false });
       // A client that has left is nobody's failure.
-      if (next === null && !client.isOver) core.unanswered(arrival, fault, circuit);
+      if (next === null && !leg.isOver) core.unanswered(arrival, fault, circuit);
       attempt = next;
     }
   } catch (error) {
     core.unanswered(arrival, new UpstreamFault("broken", reason(error), error), circuit);
   }
-  client.reset();
+  leg.reset();
 }
 
 /** Joins the client with the app; gives what prevented it. */
-async function connect(client: Leg, attempt: Attempt): Promise<UpstreamFault | null> {
+async function connect({ leg: client, connections }: Client, attempt: Attempt): Promise<UpstreamFault | null> {
   // It may have left while it was admitted.
   if (client.isOver) return new UpstreamFault("revoked", "the client has left");
   const app = new Leg();
-  const dialled = dial(attempt.target, app, APP_HANDLERS);
+  const dialled = dial(attempt.target, app, APP_HANDLERS, { connections });
   attempt.stop = dialled.cancel;
   client.leave = dialled.cancel;
   try {

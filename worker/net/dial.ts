@@ -1,5 +1,6 @@
 /** Outgoing TCP connections with a connect limit, for all but `fetch`, whose limit is in head-watch.ts. */
 import { reason } from "../../shared/failure.ts";
+import type { Connections } from "./connections.ts";
 import { raceTo } from "./race.ts";
 import type { Target } from "./targets.ts";
 import { UpstreamFault } from "./upstream-fault.ts";
@@ -15,13 +16,31 @@ export interface Dialled<T> {
   cancel: () => void;
 }
 
+interface DialOptions {
+  /** Milliseconds. */
+  limit?: number;
+  /** Where one that was given up is counted, until the system has given it up too. */
+  connections?: Connections;
+}
+
 /** Connects within `limit` milliseconds. The socket stays open for writing when the other side has ended its half. */
-export function dial<T>(to: Target, data: T, handlers: Bun.SocketHandler<T>, limit = CONNECT_LIMIT_MS): Dialled<T> {
+export function dial<T>(
+  to: Target,
+  data: T,
+  handlers: Bun.SocketHandler<T>,
+  { limit = CONNECT_LIMIT_MS, connections }: DialOptions = {},
+): Dialled<T> {
   const { promise, resolve, reject } = Promise.withResolvers<Bun.Socket<T>>();
   let over = false;
   let made: Bun.Socket<T> | null = null;
+  const making = new Set<Making>();
+  /** Bun can't end what is being made. */
+  const giveUp = () => {
+    for (const one of making) one.counted ??= connections?.givenUp() ?? null;
+  };
   const end = (fault: UpstreamFault) => {
     over = true;
+    giveUp();
     clearTimeout(timer);
     made?.terminate();
     reject(fault);
@@ -30,9 +49,17 @@ export function dial<T>(to: Target, data: T, handlers: Bun.SocketHandler<T>, lim
   const connect = (hostname: string, socket: Bun.SocketHandler<T>) => {
     const key = keyOf(hostname, to.port);
     underWay.set(key, (underWay.get(key) ?? 0) + 1);
+    // One of them is for the client, and counts with it.
+    giveUp();
+    const one: Making = { counted: null };
+    making.add(one);
     // What is no address is thrown at once.
     return Promise.try(() => Bun.connect<T>({ hostname, port: to.port, data, socket, allowHalfOpen: true })).finally(
-      () => settled(key),
+      () => {
+        settled(key);
+        making.delete(one);
+        one.counted?.();
+      },
     );
   };
   const connectAny = (addresses: readonly string[]) => {
@@ -47,6 +74,7 @@ export function dial<T>(to: Target, data: T, handlers: Bun.SocketHandler<T>, lim
     (socket) => {
       if (over) return socket.terminate();
       made = socket;
+      giveUp();
       clearTimeout(timer);
       resolve(socket);
     },
@@ -64,7 +92,7 @@ export function dialling(address: string, port: number): number {
 export async function reach(to: Target, limit = CONNECT_LIMIT_MS): Promise<boolean | "late"> {
   try {
     const ignore = () => undefined;
-    const socket = await dial(to, undefined, { data: ignore, error: ignore }, limit).socket;
+    const socket = await dial(to, undefined, { data: ignore, error: ignore }, { limit }).socket;
     socket.terminate();
     return true;
   } catch (error) {
@@ -73,6 +101,12 @@ export async function reach(to: Target, limit = CONNECT_LIMIT_MS): Promise<boole
 }
 
 // --- internal ---
+
+/** A connection of a dialling that is under way. */
+interface Making {
+  /** Ends its count among those that were given up; null while it is not one of them. */
+  counted: (() => void) | null;
+}
 
 function faultOf(error: unknown): UpstreamFault {
   if (error instanceof UpstreamFault) return error;

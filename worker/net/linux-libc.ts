@@ -20,6 +20,10 @@ function load() {
       close: { args: ["int"], returns: "int" },
       getsockopt: { args: ["int", "int", "int", "ptr", "ptr"], returns: "int" },
       setsockopt: { args: ["int", "int", "int", "ptr", "u32"], returns: "int" },
+      getsockname: { args: ["int", "ptr", "ptr"], returns: "int" },
+      getpeername: { args: ["int", "ptr", "ptr"], returns: "int" },
+      ioctl: { args: ["int", "u64", "ptr"], returns: "int" },
+      shutdown: { args: ["int", "int"], returns: "int" },
     }).symbols;
   } catch {
     return null; // another C library

@@ -19,7 +19,7 @@ export async function accepts(target: Target): Promise<boolean> {
 export async function probeTcp(target: Target): Promise<ProbeResult> {
   try {
     const ignore = () => undefined;
-    const { socket } = dial(target, undefined, { data: ignore, error: ignore }, REFUSAL_MS);
+    const { socket } = dial(target, undefined, { data: ignore, error: ignore }, { limit: REFUSAL_MS });
     (await socket).terminate();
     return "accepted";
   } catch (error) {

@@ -10,7 +10,9 @@ import type { Failure } from "../../shared/failure.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 import type { Listener, Sharing } from "../listeners/types.ts";
 import type { Target } from "../net/targets.ts";
+import type { Connections } from "../net/connections.ts";
 import type { UpstreamFault } from "../net/upstream-fault.ts";
+import type { ServedFiles } from "../net/served-files.ts";
 import type { Capabilities } from "./capabilities.ts";
 
 /** How a connection came in. */
@@ -76,6 +78,8 @@ export interface Attempt {
   stop: () => void;
   /** Set by the engine where the protocol can say that the worker stops: asks both sides to end. Must not throw. */
   drain: ((atOnce: boolean) => void) | undefined;
+  /** Set by the engine: it is over, and no other one follows for the same request. Must not throw. */
+  ended: () => void;
   /** Bytes moved in either direction. Cheap: called for every chunk. */
   moved: () => void;
   /** The app has accepted the connection; `isNew` is false for one that was kept, which says nothing of further ones. */
@@ -188,6 +192,14 @@ export interface ListenOptions {
   limits: ConnectionLimits;
   /** Null: every byte is the client's own. */
   proxyHeaders: ProxyHeaders | null;
+  room: Room;
+}
+
+/** Where all listeners of a worker count their connections. */
+export interface Room {
+  connections: Connections;
+  /** For an engine that does not own its sockets. */
+  served: ServedFiles;
 }
 
 export interface Engine {
@@ -207,4 +219,5 @@ export interface TcpListenOptions {
   sharing: Sharing | null;
   /** Null: every byte is the client's own. */
   proxyHeaders: ProxyHeaders | null;
+  room: Room;
 }

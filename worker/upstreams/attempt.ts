@@ -23,6 +23,7 @@ export class RouteAttempt implements Attempt, Carried {
   readonly upstream: Upstream;
   readonly moved: () => void;
   drain: ((atOnce: boolean) => void) | undefined = undefined;
+  ended: () => void = nothing;
   readonly #pool: RoutePool;
   readonly #use: Reports;
   readonly #travels: Travels;
@@ -73,23 +74,33 @@ export class RouteAttempt implements Attempt, Carried {
 
   next({ kind }: UpstreamFault, progress: Progress): RouteAttempt | null {
     if (isConnectFailure(kind)) this.#pool.connectFailed(this.upstream);
+    const { ended } = this;
+    this.ended = nothing;
     this.release();
-    if (mayRepeat(kind, progress) && !this.upstream.removed) return this.#tryOver(this.upstream);
-    if (!mayTryNext(kind, progress)) return null;
-    this.#tried ??= new Set();
-    this.#tried.add(this.upstream);
-    const upstream = this.#pool.pick(this.#tried);
-    return upstream === null ? null : this.#tryOver(upstream);
+    const upstream = this.#nextUpstream(kind, progress);
+    if (upstream === null) {
+      ended();
+      return null;
+    }
+    const next = new RouteAttempt(this.#pool, upstream, this.#use, this.#travels, this.#tried);
+    next.ended = ended;
+    return next;
   }
 
   release(): void {
-    if (this.upstream.carried.delete(this)) this.#closed();
+    if (!this.upstream.carried.delete(this)) return;
+    this.#closed();
+    this.ended();
   }
 
   // --- internal ---
 
-  #tryOver(upstream: Upstream): RouteAttempt {
-    return new RouteAttempt(this.#pool, upstream, this.#use, this.#travels, this.#tried);
+  #nextUpstream(kind: UpstreamFault["kind"], progress: Progress): Upstream | null {
+    if (mayRepeat(kind, progress) && !this.upstream.removed) return this.upstream;
+    if (!mayTryNext(kind, progress)) return null;
+    this.#tried ??= new Set();
+    this.#tried.add(this.upstream);
+    return this.#pool.pick(this.#tried);
   }
 }
 

@@ -73,6 +73,7 @@ function attemptOver(upstream: Keeper, port: number, open: Set<Attempt>): Attemp
     starting: false,
     stop: () => undefined,
     drain: undefined,
+    ended: () => undefined,
     moved: () => undefined,
     connected: () => undefined,
     next(_fault, { stale }) {

@@ -28,6 +28,7 @@ const TABLE: [FailureKind, number, string, string][] = [
   ],
   ["misdirected-request", 421, "Misdirected request.", "agent_request_bad-request"],
   ["appproxy/container-starting", 503, "The app is still starting.", "kernel_access_unreachable"],
+  ["appproxy/too-many-connections", 429, "Too many connections.", "appproxy_access_limited"],
   ["appproxy/worker-registration-error", 403, "E20013: Failed to register worker.", "agent_create_forbidden"],
   ["appproxy/worker-conflict", 409, "Another worker of this authority is alive.", "agent_create_already-exists"],
   [
@@ -56,6 +57,10 @@ describe("the table", () => {
 });
 
 describe("a failure", () => {
+  test("may have another status than its kind, where somebody else is the cause", () => {
+    expect(new Failure("appproxy/too-many-connections", { status: 503 }).httpStatus).toBe(503);
+  });
+
   test("says msg and data only when it has them", () => {
     const { type, title, error_code } = new Failure("auth-failed").problem();
     expect(new Failure("auth-failed", "why").problem()).toEqual({ type, title, error_code, msg: "why" });

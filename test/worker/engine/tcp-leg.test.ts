@@ -34,6 +34,7 @@ async function join(): Promise<Joined> {
     starting: false,
     stop: () => undefined,
     drain: undefined,
+    ended: () => undefined,
     connected: () => undefined,
     moved: () => undefined,
     next: () => null,

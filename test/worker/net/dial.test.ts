@@ -1,8 +1,12 @@
 /** What connections to apps that do not come about are told as: what can't be begun leaves nothing behind; a reset at once. */
 import { expect, test } from "bun:test";
 import { dial, dialling } from "../../../worker/net/dial.ts";
+import { blackhole } from "../../contract/blackhole.ts";
+import { roomy } from "../../support/listening.ts";
+import { owed } from "../../support/owed.ts";
+import { until } from "../../support/until.ts";
 import { UpstreamFault } from "../../../worker/net/upstream-fault.ts";
-import { judged } from "../../../worker/net/targets.ts";
+import { judged, type Target } from "../../../worker/net/targets.ts";
 
 test.each([
   ["a port that is none", judged("127.0.0.1", 70_000)],
@@ -37,4 +41,41 @@ test("an app that resets each connection at once has accepted it: it is broken, 
   }
   expect(kinds.has("broken")).toBe(true);
   expect(kinds.has("unreachable")).toBe(false);
+});
+
+test("one that was given up counts until the system has given it up; others do not", async () => {
+  const { connections } = roomy();
+  const hole = await blackhole();
+  const given = dial(judged("127.0.0.1", hole.port), undefined, { data: () => undefined }, { connections });
+  given.cancel();
+  given.cancel();
+  const fault = await given.socket.then(
+    () => null,
+    (error: unknown) => error,
+  );
+  expect([(fault as UpstreamFault).kind, connections.files]).toEqual(["revoked", 1]);
+  const there = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+  const to = judged("127.0.0.1", there.port);
+  const made = dial(to, undefined, { data: () => undefined }, { connections });
+  await made.socket;
+  made.cancel();
+  expect(connections.files).toBe(1);
+  there.stop(true);
+  // The next SYN finds nobody there.
+  hole.stop();
+  await until(() => connections.files === 0, owed(20_000));
+});
+
+test("of a name's addresses one is its client's; the others count for as long as they are asked", async () => {
+  const { connections } = roomy();
+  const hole = await blackhole();
+  const there = Bun.listen({ hostname: "127.0.0.2", port: hole.port, socket: { data: () => undefined } });
+  const to: Target = { host: "two.test", port: hole.port, addresses: () => ["127.0.0.1", "127.0.0.2"] };
+  const made = dial(to, undefined, { data: () => undefined }, { connections });
+  const socket = await made.socket;
+  expect([socket.remoteAddress, connections.files]).toEqual(["127.0.0.2", 1]);
+  hole.stop();
+  await until(() => connections.files === 0, owed(20_000));
+  socket.terminate();
+  there.stop(true);
 });

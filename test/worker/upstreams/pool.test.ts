@@ -202,6 +202,28 @@ describe("an attempt", () => {
     expect(again?.next(broken, { ...FRESH, stale: true })).toBeNull();
   });
 
+  test("tells once that it is over: not while another one follows for the same request", () => {
+    const { pool } = poolOf([at(1), at(2)]);
+    let over = 0;
+    const counted = () => {
+      const one = attempt(pool);
+      one.ended = () => over++;
+      return one;
+    };
+    const released = counted();
+    released.release();
+    released.release();
+    expect(over).toBe(1);
+    const second = counted().next(UNREACHABLE, FRESH);
+    expect([second === null, over]).toEqual([false, 1]);
+    second?.release();
+    expect(over).toBe(2);
+    const last = counted().next(UNREACHABLE, FRESH);
+    expect([last?.next(UNREACHABLE, FRESH), over]).toEqual([null, 3]);
+    last?.release();
+    expect(over).toBe(3);
+  });
+
   test("over a connection that was kept says nothing of those that can't be made", () => {
     const { pool, out } = poolOf([at(1), at(2)]);
     const upstream = pick(pool);

@@ -9,10 +9,11 @@ import { BUN_CAPABILITIES } from "./capabilities.ts";
 import { Faulted, forward } from "./http.ts";
 import { listenTcp } from "../tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./websocket.ts";
+import { crowdedFailure, type Full } from "../../net/crowding.ts";
 import { bindAlone, bindShared } from "../../listeners/bind-shared.ts";
 import { Succession } from "../../listeners/generations.ts";
 import type { Listener } from "../../listeners/types.ts";
-import type { Core, Decision, Engine, Frontend, ListenOptions, RequestHead } from "../../seam/engine.ts";
+import type { Core, Decision, Engine, Frontend, ListenOptions, RequestHead, Room } from "../../seam/engine.ts";
 
 type Server = Bun.Server<Bridge>;
 
@@ -21,17 +22,19 @@ export const bunEngine: Engine = { capabilities: BUN_CAPABILITIES, listen, liste
 // --- internal ---
 
 function listen<C>(options: ListenOptions, core: Core<C>): Listener {
-  const { tls, sharing, proxyHeaders } = options;
+  const { tls, sharing, proxyHeaders, room } = options;
   if (proxyHeaders !== null) throw new Error("Bun.serve can't read PROXY headers");
   const openFirst = () => open(options, core, farewell);
   const first = tls === null && sharing === null ? bindAlone(openFirst) : bindShared(options, openFirst);
   const port = first.listener.port ?? options.port;
   const servers: Succession<Server> = new Succession(first);
+  const noLonger = room.served.listens(port);
   return {
     port,
     async close(how, idleMs = 0) {
       if (how === "finish" && sharing !== null) await servers.handOver(idleMs);
       await servers.stop(how === "now");
+      noLonger();
     },
     renew(fresh) {
       if (tls === null) throw new Error("a listener without TLS has no certificate");
@@ -69,15 +72,51 @@ function open<C>(options: ListenOptions, core: Core<C>, farewell: Farewell): Ser
 
 function serve<C>(request: Request, server: Server, via: ListenOptions, core: Core<C>): Answering {
   const head = new BunHead(request, server, via);
+  const over = enter(head);
+  if (typeof over !== "function") return turnedAway(core.failed(crowdedFailure(over), head, null));
   const decided = core.decide(head);
-  if (!(decided instanceof Promise)) return act(decided, request, server, head, core);
+  if (!(decided instanceof Promise)) return act(untilOver(decided, over), request, server, head, core);
   return decided.then((decision) => {
+    untilOver(decision, over);
     if (decision.kind !== "forward" || !request.signal.aborted) return act(decision, request, server, head, core);
     // It has left meanwhile: no app is asked for nobody.
     decision.attempt.release();
     return left();
   });
 }
+
+/** The request counts as a connection that is in use: idle ones are not told. Gives what ends that, or what is full. */
+function enter({ peer, peerPort, room }: BunHead): Full | (() => void) {
+  const { connections, served } = room;
+  const place = connections.enter(nothing);
+  place.from(peer);
+  place.busy();
+  if (place.full !== null) {
+    place.leave();
+    return place.full;
+  }
+  served.busy(peerPort);
+  return () => {
+    place.leave();
+    served.idle(peerPort);
+  };
+}
+
+/** What is answered here is over at once. */
+function untilOver<C>(decision: Decision<C>, over: () => void): Decision<C> {
+  if (decision.kind === "forward") decision.attempt.ended = over;
+  else over();
+  return decision;
+}
+
+/** Its connection is one too many. */
+function turnedAway(answer: Answer): Response {
+  const response = toResponse(answer);
+  response.headers.set("Connection", "close");
+  return response;
+}
+
+function nothing(): void {}
 
 /** Nobody reads an answer to a client that has left. */
 function left(): Response {
@@ -88,7 +127,7 @@ function left(): Response {
 type Answering = Response | Promise<Response | undefined>;
 
 /** Never throws: Bun's own hook for errors has neither the request nor a log. */
-function act<C>(decision: Decision<C>, request: Request, server: Server, head: RequestHead, core: Core<C>): Answering {
+function act<C>(decision: Decision<C>, request: Request, server: Server, head: BunHead, core: Core<C>): Answering {
   try {
     return carryOut(decision, request, server, head, core);
   } catch (error) {
@@ -97,13 +136,7 @@ function act<C>(decision: Decision<C>, request: Request, server: Server, head: R
   }
 }
 
-function carryOut<C>(
-  decision: Decision<C>,
-  request: Request,
-  server: Server,
-  head: RequestHead,
-  core: Core<C>,
-): Answering {
+function carryOut<C>(decision: Decision<C>, request: Request, server: Server, head: BunHead, core: Core<C>): Answering {
   switch (decision.kind) {
     case "refuse":
       return toResponse(core.failed(decision.failure, head, decision.circuit));
@@ -119,7 +152,8 @@ function carryOut<C>(
         decision.attempt.release();
         return failed(new Failure("generic-bad-request", "Content-Length: wanted one line"));
       }
-      if (head.upgrade) return bridgeWebSocket(request, server, head.target, decision).catch(failed);
+      if (head.upgrade)
+        return bridgeWebSocket(request, server, head.target, decision, head.room.connections).catch(failed);
       return forward(request, head.target, decision, failed, () => server.timeout(request, 1));
     }
   }
@@ -128,6 +162,8 @@ function carryOut<C>(
 function failureOf<C>(error: unknown, core: Core<C>): Failure {
   return error instanceof Faulted ? core.upstreamFault(error.fault, error.attempt) : toFailure(error);
 }
+
+const NOBODY = { address: "", port: 0 };
 
 /** A head over Bun's request; values are read only when the core asks for them. */
 class BunHead implements RequestHead {
@@ -139,7 +175,7 @@ class BunHead implements RequestHead {
   readonly #request: Request;
   readonly #server: Server;
   readonly #via: ListenOptions;
-  #peer: string | null = null;
+  #from: { address: string; port: number } | null = null;
 
   constructor(request: Request, server: Server, via: ListenOptions) {
     this.method = request.method;
@@ -156,7 +192,11 @@ class BunHead implements RequestHead {
   }
 
   get peer(): string {
-    return (this.#peer ??= this.#server.requestIP(this.#request)?.address ?? "");
+    return this.#client.address;
+  }
+
+  get peerPort(): number {
+    return this.#client.port;
   }
 
   get tls(): boolean {
@@ -167,8 +207,17 @@ class BunHead implements RequestHead {
     return this.#via.frontend;
   }
 
+  get room(): Room {
+    return this.#via.room;
+  }
+
   header(name: string): string | null {
     return this.#request.headers.get(name);
+  }
+
+  /** Of a client that has left nothing is known. */
+  get #client(): { address: string; port: number } {
+    return (this.#from ??= this.#server.requestIP(this.#request) ?? NOBODY);
   }
 
   names(): Iterable<string> {

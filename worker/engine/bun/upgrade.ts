@@ -3,7 +3,7 @@
  * websocket.ts, which goes on when both sides agree.
  */
 import { edited } from "../../protocols/http1/edited.ts";
-import { shakeHands, type Answer } from "../../protocols/websocket/handshake.ts";
+import { shakeHands, type Answer, type Asking } from "../../protocols/websocket/handshake.ts";
 import { answerBody, Faulted } from "./http.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import type { Attempt, Forward } from "../../seam/engine.ts";
@@ -13,12 +13,14 @@ export async function askApps<C>(
   request: Request,
   target: string,
   forward: Forward<C>,
-  highWater: number,
+  { highWater, connections }: Pick<Asking, "highWater" | "connections">,
 ): Promise<{ answer: Answer; attempt: Attempt }> {
   const headers = edited(request.headers, forward.edits);
   for (let { attempt } = forward; ;) {
     const { target: to } = attempt;
-    const asked = shakeHands({ to, target, headers, highWater, connected: () => attempt.connected(true) });
+    const connected = () => attempt.connected(true);
+    const counted = connections === undefined ? {} : { connections };
+    const asked = shakeHands({ to, target, headers, highWater, connected, ...counted });
     attempt.stop = asked.stop;
     request.signal.addEventListener("abort", asked.stop, { once: true });
     if (request.signal.aborted) asked.stop();

@@ -5,6 +5,7 @@
 import { MAX_MESSAGE, type AppListener, type AppSocket } from "../../protocols/websocket/client.ts";
 import { edit } from "./http.ts";
 import { askApps, refusal } from "./upgrade.ts";
+import type { Connections } from "../../net/connections.ts";
 import type { Attempt, Forward } from "../../seam/engine.ts";
 import { CHECK_EVERY_MS, Keepalive } from "../../protocols/websocket/keepalive.ts";
 import { handshakeFault } from "../../protocols/websocket/acceptance.ts";
@@ -220,6 +221,7 @@ export async function bridgeWebSocket<C>(
   server: Bun.Server<Bridge>,
   target: string,
   to: Forward<C>,
+  connections: Connections,
 ): Promise<Response | undefined> {
   const fault = handshakeFault((name) => request.headers.get(name));
   if (fault !== null) {
@@ -227,7 +229,7 @@ export async function bridgeWebSocket<C>(
     if (fault instanceof Failure) throw fault;
     return new Response(null, fault);
   }
-  const { answer, attempt } = await askApps(request, target, to, HIGH_WATER);
+  const { answer, attempt } = await askApps(request, target, to, { highWater: HIGH_WATER, connections });
   const headers = edit(answer.head.headers, to.answerEdits(answer.head.headers));
   if (answer.kind === "refused") return refusal(answer, headers, attempt, () => server.timeout(request, 1));
   const bridge = new Bridge(answer.socket, attempt);

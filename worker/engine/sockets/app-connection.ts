@@ -3,6 +3,7 @@
  * for a minute at most, and as long as the route is there, without a limit of their number. An app that says something unasked is not understood: its
  * connection is closed.
  */
+import type { Connections, Spare } from "../../net/connections.ts";
 import { dial, type Dialled } from "../../net/dial.ts";
 import { askSilentPeer } from "../../net/linux-tcp.ts";
 import { vanishedPeers } from "../../net/vanished.ts";
@@ -44,9 +45,16 @@ export class AppConnection implements Limited, Kept {
   #socket: Bun.Socket<AppConnection> | null = null;
   #out: Outlet | null = null;
   #unwatch: () => void = () => undefined;
+  readonly #connections: Connections;
+  /** While it is no client's. */
+  #spare: Spare | null = null;
   #isPaused = false;
   #isClosing = false;
   #isOver = false;
+
+  constructor(connections: Connections) {
+    this.#connections = connections;
+  }
 
   get out(): Outlet {
     if (this.#out === null) throw new Error("the connection to the app is not open");
@@ -104,6 +112,7 @@ export class AppConnection implements Limited, Kept {
     if (this.#isOver || this.#isClosing) return;
     this.#leaveKeeper();
     this.user = null;
+    if (!this.#isSpare()) return this.#giveWay();
     this.#isClosing = true;
     this.deadline = performance.now() + CLOSING_MS;
     this.#out?.end();
@@ -126,7 +135,7 @@ export class AppConnection implements Limited, Kept {
   keep(keeper: Keeper, allowedMs: number | null): void {
     const keep = Math.min(IDLE_MS, allowedMs === null ? IDLE_MS : allowedMs - SPARE_MS);
     // Bytes that the app has not taken yet are of no request that will be answered.
-    if (keep <= 0 || keeper.removed || !this.out.isEmpty) return this.close();
+    if (keep <= 0 || keeper.removed || !this.out.isEmpty || !this.#isSpare()) return this.close();
     this.user = null;
     this.#idleSince = performance.now();
     this.deadline = this.#idleSince + keep;
@@ -142,11 +151,26 @@ export class AppConnection implements Limited, Kept {
     this.idleMs = idleMs;
     this.isNew = false;
     this.#leaveKeeper();
+    this.#spare?.leave();
+    this.#spare = null;
     this.deadline = Infinity;
     return true;
   }
 
   // --- internal ---
+
+  /** False where there is no room for one that no client uses. */
+  #isSpare(): boolean {
+    this.#spare ??= this.#connections.spare(() => this.#giveWay());
+    return this.#spare !== null;
+  }
+
+  /** FIN, and the file is free at once. */
+  #giveWay(): void {
+    if (this.#isOver) return;
+    this.#forget();
+    this.#socket?.close();
+  }
 
   #leaveKeeper(): void {
     const kept = this.#keeper?.kept;
@@ -167,6 +191,7 @@ export class AppConnection implements Limited, Kept {
     this.#isOver = true;
     this.user = null;
     this.#leaveKeeper();
+    this.#spare?.leave();
     deadlines.delete(this);
     this.#unwatch();
   }
@@ -179,8 +204,8 @@ export function takeIdle({ kept }: Keeper, maxIdleMs: number): AppConnection | n
 }
 
 /** Connects anew. `socket` rejects with an UpstreamFault. */
-export function connectApp({ target }: Pick<Attempt, "target">): Dialled<AppConnection> {
-  return dial(target, new AppConnection(), HANDLERS);
+export function connectApp({ target }: Pick<Attempt, "target">, connections: Connections): Dialled<AppConnection> {
+  return dial(target, new AppConnection(connections), HANDLERS, { connections });
 }
 
 // --- internal ---

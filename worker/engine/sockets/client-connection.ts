@@ -4,6 +4,7 @@
  */
 import { BadHead, parseRequest } from "../../protocols/http1/head.ts";
 import { requestFraming } from "../../protocols/http1/framing.ts";
+import type { Connections, Place } from "../../net/connections.ts";
 import { askSilentPeer } from "../../net/linux-tcp.ts";
 import { vanishedPeers } from "../../net/vanished.ts";
 import type { ConnectionLimits, Core } from "../../seam/engine.ts";
@@ -26,6 +27,7 @@ const [CR, LF] = [13, 10];
 /** What connections share: the listener they came in by. */
 export interface Entrance<C> {
   readonly core: Core<C>;
+  readonly connections: Connections;
   readonly limits: ConnectionLimits;
   readonly via: Omit<Arrived, "peer" | "local">;
   readonly open: Set<ClientConnection<C>>;
@@ -44,6 +46,7 @@ export class ClientConnection<C> implements Accepted, Limited {
   /** At its begin. */
   readonly #renewals: number;
   #socket: Bun.Socket<Accepted> | null = null;
+  #place: Place | null = null;
   #unwatch: () => void = () => undefined;
   #arrived: Arrived | null = null;
   #exchange: Exchange<C> | null = null;
@@ -80,9 +83,13 @@ export class ClientConnection<C> implements Accepted, Limited {
     return this.#entrance.limits;
   }
 
+  get connections(): Connections {
+    return this.#entrance.connections;
+  }
+
   /** No request can follow the present one, or none is to. */
   get isLast(): boolean {
-    return this.#isEnding || this.#entrance.renewals !== this.#renewals;
+    return this.#isEnding || this.#entrance.renewals !== this.#renewals || this.#place?.full !== null;
   }
 
   get #isEnding(): boolean {
@@ -92,8 +99,10 @@ export class ClientConnection<C> implements Accepted, Limited {
   // --- the socket's side ---
 
   /** `peer`: whose connection it is. */
-  opened(socket: Bun.Socket<Accepted>, peer: string): void {
+  opened(socket: Bun.Socket<Accepted>, peer: string, place: Place): void {
     this.#socket = socket;
+    this.#place = place;
+    place.end = () => this.abandon();
     this.out = new Outlet(socket);
     this.out.full = () => this.#waitForReader();
     this.#arrived = { ...this.#entrance.via, peer, local: socket.localAddress ?? "" };
@@ -238,7 +247,7 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.#isBehind = false;
     this.limit(this.limits.idleMs);
     this.#updateFlow();
-    if (this.#held === null) return this.#hasEnded ? this.close() : undefined;
+    if (this.#held === null) return this.#hasEnded ? this.close() : this.#place?.idle();
     // In a turn of its own, so that a thousand of them neither nest nor keep the others waiting.
     this.#isPending = true;
     setImmediate(() => {
@@ -274,7 +283,12 @@ export class ClientConnection<C> implements Accepted, Limited {
       const rest = input.subarray(end + 4);
       this.#hold(isOwned ? rest : Buffer.from(rest));
     } else if (this.#held !== null) this.#hold(null);
-    exchange.start();
+    this.#start(exchange);
+  }
+
+  #start(exchange: Exchange<C>): void {
+    this.#place?.busy();
+    exchange.start(this.#place?.full ?? null);
     if (this.#hasEnded && this.#exchange === exchange) exchange.clientEnded();
   }
 
@@ -304,6 +318,7 @@ export class ClientConnection<C> implements Accepted, Limited {
   }
 
   #lingerFromNow(): void {
+    this.#place?.idle();
     const until = performance.now() + LINGER_MS;
     this.#lingersUntil = until;
     this.#lingerOn(until);
@@ -327,6 +342,7 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.#isOver = true;
     deadlines.delete(this);
     this.#unwatch();
+    this.#place?.leave();
     this.#entrance.open.delete(this);
     this.#entrance.gone();
   }

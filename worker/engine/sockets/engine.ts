@@ -7,6 +7,7 @@ import { HandOver } from "../../listeners/handover.ts";
 import type { TlsPair } from "../../../shared/runtime/tls.ts";
 import type { Listener } from "../../listeners/types.ts";
 import type { Core, Engine, ListenOptions } from "../../seam/engine.ts";
+import type { Place } from "../../net/connections.ts";
 import { Openings } from "../../protocols/proxy-protocol/openings.ts";
 import { listenTcp } from "../tcp.ts";
 import { SOCKETS_CAPABILITIES } from "./capabilities.ts";
@@ -24,8 +25,10 @@ function listen<C>(options: ListenOptions, core: Core<C>): Listener {
   const drained = Promise.withResolvers<void>();
   const greetings = new Set<Greeting>();
   let stopped = false;
+  const { connections } = options.room;
   const entrance: Entrance<C> = {
     core,
+    connections,
     limits,
     via: { tls: isTls, frontend },
     open: new Set(),
@@ -36,19 +39,24 @@ function listen<C>(options: ListenOptions, core: Core<C>): Listener {
     },
   };
   const openings = new Openings(options.proxyHeaders);
-  const admit = (socket: Bun.Socket<Accepted>, peer: string): Accepted => {
+  const admit = (socket: Bun.Socket<Accepted>, peer: string, place: Place): Accepted => {
     const connection = new ClientConnection(entrance);
-    connection.opened(socket, peer);
+    connection.opened(socket, peer, place);
     return connection;
   };
-  const greet = (socket: Bun.Socket<Accepted>, peer: string, current: () => TlsPair): Accepted => {
-    const greeted = (secure: Bun.Socket<Accepted>) => admit(secure, peer);
-    const greeting = new Greeting(socket, current, greeted, (one) => greetings.delete(one));
+  const greet = (socket: Bun.Socket<Accepted>, peer: string, place: Place, current: () => TlsPair): Accepted => {
+    const greeted = (secure: Bun.Socket<Accepted>) => admit(secure, peer, place);
+    const greeting = new Greeting(socket, current, greeted, (one, isDone) => {
+      greetings.delete(one);
+      if (!isDone) place.leave();
+    });
+    place.end = () => greeting.terminate();
     greetings.add(greeting);
     return greeting;
   };
-  const begin = (socket: Bun.Socket<Accepted>, peer: string): void => {
-    socket.data = pair === null ? admit(socket, peer) : greet(socket, peer, () => pair as TlsPair);
+  const begin = (socket: Bun.Socket<Accepted>, peer: string, place: Place): void => {
+    place.from(peer);
+    socket.data = pair === null ? admit(socket, peer, place) : greet(socket, peer, place, () => pair as TlsPair);
   };
   const settings: Bun.TCPSocketListenOptions<Accepted> = {
     hostname,
@@ -58,7 +66,14 @@ function listen<C>(options: ListenOptions, core: Core<C>): Listener {
     data: new ClientConnection(entrance),
     socket: {
       ...HANDLERS,
-      open: (socket) => openings.add(socket, (peer) => begin(socket, peer)),
+      open(socket) {
+        const place = connections.enter(() => socket.terminate());
+        openings.add(
+          socket,
+          (peer) => begin(socket, peer, place),
+          () => place.leave(),
+        );
+      },
     },
   };
   const openFirst = () => Bun.listen(settings);

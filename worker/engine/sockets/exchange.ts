@@ -5,6 +5,7 @@
 import { STATUS_CODES } from "node:http";
 import { Failure, reason, toFailure } from "../../../shared/failure.ts";
 import type { Answer } from "../../../shared/http/page.ts";
+import { crowdedFailure, type Full } from "../../net/crowding.ts";
 import type { Dialled } from "../../net/dial.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import { BodyReader, noBody, type BodySink } from "../../protocols/http1/body-reader.ts";
@@ -61,7 +62,9 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
     this.#requestBody = framing.kind === "none" ? noBody() : new BodyReader(framing, true, this);
   }
 
-  start(): void {
+  /** `full`: what had no room for this client; it is told. */
+  start(full: Full | null): void {
+    if (full !== null) return this.#act({ kind: "refuse", failure: crowdedFailure(full), circuit: null });
     const decided = this.#core.decide(this.head);
     if (!(decided instanceof Promise)) return this.#act(decided);
     void decided.then((decision) => {
@@ -229,7 +232,7 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
     const idle = mayBeIdle ? takeIdle(attempt.upstream, this.to.repeatable ? Infinity : FRESH_MS) : null;
     if (idle !== null) return this.#ask(attempt, idle);
     // What comes of the body meanwhile waits.
-    const dialled = connectApp(attempt);
+    const dialled = connectApp(attempt, this.#client.connections);
     this.#dialled = dialled;
     attempt.stop = () => {
       dialled.cancel();

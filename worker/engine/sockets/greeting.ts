@@ -50,16 +50,17 @@ export class Greeting implements Accepted, Limited {
   readonly #pair: () => TlsPair;
   /** Makes the owner of the TLS socket once it is open. */
   readonly #greeted: (socket: Bun.Socket<Accepted>) => Accepted;
-  readonly #over: (greeting: Greeting) => void;
+  readonly #over: (greeting: Greeting, isDone: boolean) => void;
   #held: Buffer = Buffer.alloc(0);
   /** The socket as TLS, once it is: the plain one can't be ended any more. */
   #secure: Bun.Socket<Accepted> | null = null;
+  #isOver = false;
 
   constructor(
     socket: Bun.Socket<Accepted>,
     pair: () => TlsPair,
     greeted: (socket: Bun.Socket<Accepted>) => Accepted,
-    over: (greeting: Greeting) => void,
+    over: (greeting: Greeting, isDone: boolean) => void,
   ) {
     this.#socket = socket;
     this.#pair = pair;
@@ -85,7 +86,7 @@ export class Greeting implements Accepted, Limited {
         ...HANDLERS,
         handshake: (socket, isDone) => {
           if (!isDone) return socket.terminate();
-          this.#finish();
+          this.#finish(true);
           socket.data = this.#greeted(socket);
         },
       },
@@ -99,7 +100,7 @@ export class Greeting implements Accepted, Limited {
   }
 
   gone(): void {
-    this.#finish();
+    this.#finish(false);
   }
 
   late(): void {
@@ -107,14 +108,17 @@ export class Greeting implements Accepted, Limited {
   }
 
   terminate(): void {
-    this.#finish();
+    this.#finish(false);
     (this.#secure ?? this.#socket).terminate();
   }
 
   // --- internal ---
 
-  #finish(): void {
+  /** `isDone`: the handshake is, and the connection goes on. The first time counts. */
+  #finish(isDone: boolean): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
     deadlines.delete(this);
-    this.#over(this);
+    this.#over(this, isDone);
   }
 }

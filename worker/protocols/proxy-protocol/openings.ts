@@ -21,14 +21,19 @@ export class Openings {
     this.#headers = headers;
   }
 
-  /** A connection has come in. `begin` is called once, now or later, or never: it gives the socket its owner. */
-  add<T extends { said(bytes: Buffer): void }>(socket: Opened<T>, begin: (peer: string) => void): void {
+  /** A connection has come in. Either `begin` is called, now or later, which gives the socket its owner; or `lost`. */
+  add<T extends { said(bytes: Buffer): void }>(
+    socket: Opened<T>,
+    begin: (peer: string) => void,
+    lost: () => void,
+  ): void {
     // Bun has none for a client that has left by now.
     const peer = socket.remoteAddress ?? "";
     const headers = this.#headers;
     if (headers?.from(peer) !== true) return begin(peer);
     const opening: Opening = new Opening(socket, {
       over: () => void this.#waiting.delete(opening),
+      lost,
       refused: (reason) => headers.refused(peer, reason),
       read(source, rest) {
         begin(source ?? peer);
@@ -53,6 +58,8 @@ const HEADER_MS = 3000;
 interface OpeningEvents {
   /** The header has come. `source`: the client's address, or null; `rest`: the bytes behind it. Nothing follows. */
   read(source: string | null, rest: Buffer): void;
+  /** It ended before. */
+  lost(): void;
   /** It was reset. */
   refused(reason: string): void;
   /** Comes first, once. */
@@ -100,12 +107,14 @@ class Opening {
   }
 
   gone(): void {
-    this.#finish();
+    if (this.#finish()) this.#events.lost();
   }
 
   /** RST. */
   reset(): void {
-    if (this.#finish()) this.#socket.terminate();
+    if (!this.#finish()) return;
+    this.#socket.terminate();
+    this.#events.lost();
   }
 
   // --- internal ---

@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { reason } from "../../../shared/failure.ts";
 import { assertAccepted } from "./acceptance.ts";
 import { AppSocket, type AppEnd } from "./client.ts";
+import type { Connections } from "../../net/connections.ts";
 import { dial } from "../../net/dial.ts";
 import { strayError } from "../../net/stray-error.ts";
 import type { Target } from "../../net/targets.ts";
@@ -28,12 +29,15 @@ export interface Asking {
   highWater: number;
   /** The app has accepted the connection. */
   connected: () => void;
+  /** Where it counts when it is given up. */
+  connections?: Connections;
 }
 
 /** `answer` rejects with an UpstreamFault. `stop` gives it up, also in the middle of a refusal. */
 export function shakeHands(asking: Asking): { answer: Promise<Answer>; stop: () => void } {
   const end = new Handshake(asking);
-  const dialled = dial<AppEnd>(asking.to, end, HANDLERS);
+  const { to, connections } = asking;
+  const dialled = dial<AppEnd>(to, end, HANDLERS, connections === undefined ? {} : { connections });
   dialled.socket.then(asking.connected, (fault: UpstreamFault) => end.fail(fault));
   const timer = setTimeout(() => end.fail(broken("no answer to the handshake in time")), HANDSHAKE_LIMIT_MS);
   const stop = () => {

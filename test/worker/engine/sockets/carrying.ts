@@ -3,7 +3,15 @@ import { Failure } from "../../../../shared/failure.ts";
 import { socketsEngine } from "../../../../worker/engine/sockets/engine.ts";
 import type { UpstreamFault } from "../../../../worker/net/upstream-fault.ts";
 import type { TlsPair } from "../../../../shared/runtime/tls.ts";
-import type { Attempt, ConnectionLimits, Core, Kept, Progress, RequestHead } from "../../../../worker/seam/engine.ts";
+import type {
+  Attempt,
+  ConnectionLimits,
+  Core,
+  Kept,
+  Progress,
+  RequestHead,
+  Room,
+} from "../../../../worker/seam/engine.ts";
 import { ALONE, LIMITS } from "../../../support/listening.ts";
 import { isRepeatable } from "../../../../worker/upstreams/attempts.ts";
 import { atEnd } from "../../../support/at-end.ts";
@@ -43,6 +51,8 @@ export interface CarryingOptions {
   /** Instead of those at the one app. */
   attempt?: () => Attempt;
   limits?: Partial<ConnectionLimits>;
+  /** Where its connections count. */
+  room?: Room;
   /** Where it listens; on loopback otherwise. */
   hostname?: string;
   tls?: TlsPair;
@@ -68,6 +78,7 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
       starting: false,
       stop: () => undefined,
       drain: undefined,
+      ended: () => undefined,
       moved: () => undefined,
       connected: () => undefined,
       next(fault, progress) {
@@ -108,6 +119,7 @@ export function carryTo(app: Pick<Upstream, "port">, options: CarryingOptions = 
   const listener = socketsEngine.listen(
     {
       ...ALONE,
+      room: options.room ?? ALONE.room,
       hostname: options.hostname ?? "127.0.0.1",
       tls: options.tls ?? null,
       limits: { ...LIMITS, ...options.limits },

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { answer, app, listen, type Upstream } from "../../../contract/upstreams.ts";
 import { RouteAttempt } from "../../../../worker/upstreams/attempt.ts";
 import { RoutePool, type Upstream as RouteUpstream } from "../../../../worker/upstreams/pool.ts";
+import { roomy } from "../../../support/listening.ts";
 import { route, untold } from "../../../support/values.ts";
 import { until } from "../../../support/until.ts";
 import { carryTo, type Carrying } from "./carrying.ts";
@@ -48,6 +49,24 @@ test.each([
   expect(await ask(carryTo(upstream))).toBe(200);
   expect(await upstream.wires[0]?.end()).toBe("end");
 }); // prettier-ignore
+
+test.each([
+  ["kept", answer(200)],
+  ["closing", answer(200, [["Connection", "close"]])],
+])("count among the files while they are %s", async (_how, bytes) => {
+  const room = roomy();
+  // It never ends by itself.
+  const upstream = listen(async (wire) => {
+    await wire.head();
+    await wire.send(bytes);
+  });
+  const carrying = carryTo(upstream, { room });
+  await ask(carrying);
+  await until(() => room.connections.clients === 0);
+  expect(room.connections.files).toBe(1);
+  carrying.route.remove();
+  await until(() => room.connections.files === 0);
+});
 
 test("to an app that says something unasked are closed, and nobody gets it", async () => {
   const upstream = app(({ wire }) => wire.send(answer(200)));

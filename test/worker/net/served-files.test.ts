@@ -1,0 +1,90 @@
+/** Connections of `Bun.serve` that are ended because files grow scarce, and those that are not. Real servers, no flood. */
+import { expect, test } from "bun:test";
+import { pino } from "pino";
+import { dial } from "../../contract/client.ts";
+import { closeWires } from "../../contract/wire.ts";
+import { atEnd } from "../../support/at-end.ts";
+import { until } from "../../support/until.ts";
+import { Crowding } from "../../../worker/net/crowding.ts";
+import { openFiles } from "../../../worker/net/file-limit.ts";
+import { quietConnections } from "../../../worker/net/linux-accepted.ts";
+import { ServedFiles } from "../../../worker/net/served-files.ts";
+
+const REQUEST = "GET / HTTP/1.1\r\nHost: me\r\n\r\n";
+
+/** A server whose worker may open as many files as are open now, and `more`. */
+function serve(more: number) {
+  const lines: Record<string, unknown>[] = [];
+  const log = pino({}, { write: (line) => void lines.push(JSON.parse(line) as Record<string, unknown>) });
+  const crowding = new Crowding(log);
+  const files = new ServedFiles({ limit: (openFiles() ?? 0) + more, crowding, log });
+  const { promise: held, resolve: release } = Promise.withResolvers<void>();
+  const server = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    idleTimeout: 0,
+    async fetch(request, self) {
+      const port = self.requestIP(request)?.port ?? 0;
+      files.busy(port);
+      if (request.url.endsWith("/slow")) await held;
+      files.idle(port);
+      return new Response("answered");
+    },
+  });
+  const { port = 0 } = server;
+  const noLonger = files.listens(port);
+  atEnd(async () => {
+    noLonger();
+    crowding.stop();
+    closeWires();
+    await server.stop(true);
+  });
+  return { port, crowding, lines, release };
+}
+
+async function answered(port: number, target = "/") {
+  const wire = await dial(port);
+  await wire.send(REQUEST.replace("/", target));
+  return wire;
+}
+
+test("those that have been quiet for longest go, never one whose request is under way", async () => {
+  // Both ends are this process's: 84 files are over the mark.
+  const { port, crowding, lines, release } = serve(84);
+  const slow = await answered(port, "/slow");
+  const first = await answered(port);
+  await first.wait(() => first.received > 0, "an answer");
+  // It had its answer, and is quiet for longest.
+  await Bun.sleep(200);
+  const others = [];
+  for (let at = 0; at < 15; at++) others.push(await answered(port));
+  await until(() => crowding.closed.client > 0);
+  await first.wait(() => first.ended !== null, "the end");
+  await until(() => crowding.closed.client >= 10);
+  expect(slow.ended).toBe(null);
+  release();
+  await slow.wait(() => slow.received > 0, "an answer");
+  expect(slow.text()).toEndWith("answered");
+  expect(lines[0]).toMatchObject({ level: 40, full: "worker" });
+});
+
+test("nothing is ended while there are files", async () => {
+  const { port, crowding } = serve(1000);
+  const wires = [await answered(port), await answered(port)];
+  for (const wire of wires) await wire.wait(() => wire.received > 0, "an answer");
+  await Bun.sleep(500);
+  expect([crowding.closed.client, wires.every(({ ended }) => ended === null)]).toEqual([0, true]);
+});
+
+test("a look tells the quiet connections of a port: their other end, and for how long", async () => {
+  const { port } = serve(1000);
+  const [one, other] = [await answered(port), await answered(port)];
+  await one.wait(() => one.received > 0, "an answer");
+  await other.wait(() => other.received > 0, "an answer");
+  const end = 4096;
+  await until(() => quietConnections(new Set([port]), 0, end).length === 2);
+  const found = quietConnections(new Set([port]), 0, end);
+  expect(found.map(({ peerPort }) => peerPort).toSorted()).toEqual([one.port, other.port].toSorted());
+  await until(() => quietConnections(new Set([port]), 0, end).every(({ quietMs }) => quietMs > 50));
+  expect(quietConnections(new Set([1]), 0, end)).toEqual([]);
+});

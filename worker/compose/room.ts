@@ -1,0 +1,74 @@
+/** How many connections the worker has room for: by its configuration, and by how many files the process may have open. */
+import { addressMatcher } from "../../shared/http/addresses.ts";
+import { ConfigError } from "../../shared/config/load.ts";
+import type { WorkerConfig } from "../config.ts";
+import { Connections } from "../net/connections.ts";
+import { Crowding } from "../net/crowding.ts";
+import { fileLimit, shareOut, type FileShare } from "../net/file-limit.ts";
+import { ServedFiles } from "../net/served-files.ts";
+import type { Room } from "../seam/engine.ts";
+import type { Parts } from "./parts.ts";
+
+export interface WorkerRoom extends Room {
+  crowding: Crowding;
+  /** Most requests and connections under way of one circuit. */
+  ofCircuit: number;
+}
+
+/** A client's connection, and its app's. */
+const CLIENT_FILES = 2;
+const OF_ADDRESS = 1000;
+/** One circuit leaves as much to all others. */
+const CIRCUIT_SHARE = 0.5;
+
+/** Throws ConfigError when more is configured than there are files. */
+export function createRoom({ config, log }: Parts): WorkerRoom {
+  const { proxy_worker: own } = config;
+  const files = shareOut(fileLimit(), listenersOf(config));
+  const room = connectionLimits(own.limits, files);
+  const crowding = new Crowding(log);
+  log.info(
+    { connections: room.connections, of_address: room.ofAddress, of_circuit: room.ofCircuit, files: files.limit },
+    `room for ${room.connections} connections: ${files.limit} files, ${files.keptBack} kept back`,
+  );
+  return {
+    connections: new Connections({
+      connections: room.connections,
+      ofAddress: room.ofAddress,
+      files: files.forConnections,
+      isExempt: addressMatcher(own.trusted_proxies),
+      crowding,
+    }),
+    served: new ServedFiles({ limit: files.limit, crowding, log }),
+    crowding,
+    ofCircuit: room.ofCircuit,
+  };
+}
+
+/** What is configured, or follows from the files. Throws ConfigError for what they do not allow. */
+export function connectionLimits(
+  limits: Pick<WorkerConfig["proxy_worker"]["limits"], "connections" | "address_connections" | "circuit_connections">,
+  { limit, forConnections, keptBack }: FileShare,
+): { connections: number; ofAddress: number; ofCircuit: number } {
+  const most = Math.floor(forConnections / CLIENT_FILES);
+  const connections = Math.floor(limits.connections) || most;
+  if (connections > most) {
+    const message = `${connections} was given; wanted at most ${most}: the process may open ${limit} files, of which ${keptBack} are kept back, and a connection needs ${CLIENT_FILES} (LimitNOFILE, ulimit -n)`;
+    throw new ConfigError("worker", [{ key: "proxy_worker.limits.connections", message }]);
+  }
+  return {
+    connections,
+    ofAddress: Math.floor(limits.address_connections) || OF_ADDRESS,
+    ofCircuit: Math.floor(limits.circuit_connections) || Math.max(1, Math.floor(connections * CIRCUIT_SHARE)),
+  };
+}
+
+// --- internal ---
+
+/** How many listeners there may be for circuits. */
+function listenersOf({ proxy_worker: own }: WorkerConfig): number {
+  const range = own.port_proxy.bind_port_range;
+  const ports = own.frontend_mode === "wildcard" || range === null ? 1 : range[1] - range[0] + 1;
+  // Bun.serve has an old one too for a while when a certificate is renewed.
+  return own.tls_listen && own.engine === "serve" ? 2 * ports : ports;
+}

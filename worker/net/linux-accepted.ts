@@ -1,0 +1,65 @@
+/** The connections that came in to ports of this process, as Linux has them: for sockets that Bun keeps to itself. Elsewhere there are none. */
+import { ptr } from "bun:ffi";
+import { libc } from "./linux-libc.ts";
+
+/** A connection with nothing on its way in either direction. */
+export interface Quiet {
+  fd: number;
+  /** The other end's port. */
+  peerPort: number;
+  /** Since anything was sent or came, or since it was made. Milliseconds. */
+  quietMs: number;
+}
+
+/** Those of the ports, among the descriptors from `start` on and below `end`. A look at one takes three microseconds. */
+export function quietConnections(ports: ReadonlySet<number>, start: number, end: number): Quiet[] {
+  const found: Quiet[] = [];
+  for (let fd = start; fd < end; fd++) {
+    if (!ports.has(portOf("getsockname", fd))) continue;
+    // The listener itself has no peer.
+    const peerPort = portOf("getpeername", fd);
+    const quietMs = peerPort === NONE ? null : quietTime(fd);
+    if (quietMs !== null) found.push({ fd, peerPort, quietMs });
+  }
+  return found;
+}
+
+/** Ends both halves of a connection: its owner sees the end and closes it. */
+export function endConnection(fd: number): void {
+  libc()?.shutdown(fd, SHUT_RDWR);
+}
+
+// --- internal ---
+
+const NONE = -1;
+const SHUT_RDWR = 2;
+const [IPPROTO_TCP, TCP_INFO] = [6, 11];
+/** Bytes that have come and were not read; bytes that the peer has not acknowledged (tcp(7): SIOCINQ, SIOCOUTQ). */
+const [UNREAD, UNACKNOWLEDGED] = [0x541bn, 0x5411n];
+/** struct tcp_info: eight bytes, then 32-bit numbers, of which these are the tenth and the twelfth. */
+const [LAST_SENT, LAST_RECEIVED] = [44, 52];
+/** struct sockaddr_in and sockaddr_in6 begin with the family, then the port. */
+const [ADDRESS_SIZE, PORT] = [28, 2];
+const [address, info, number, length] = [ADDRESS_SIZE, 64, 4, 4].map((size) => Buffer.alloc(size)) as [
+  Buffer,
+  Buffer,
+  Buffer,
+  Buffer,
+];
+
+function portOf(call: "getsockname" | "getpeername", fd: number): number {
+  length.writeUInt32LE(ADDRESS_SIZE);
+  return libc()?.[call](fd, ptr(address), ptr(length)) === 0 ? address.readUInt16BE(PORT) : NONE;
+}
+
+/** Null where something is on its way. */
+function quietTime(fd: number): number | null {
+  if (bytes(fd, UNREAD) !== 0 || bytes(fd, UNACKNOWLEDGED) !== 0) return null;
+  length.writeUInt32LE(info.length);
+  if (libc()?.getsockopt(fd, IPPROTO_TCP, TCP_INFO, ptr(info), ptr(length)) !== 0) return null;
+  return Math.min(info.readUInt32LE(LAST_SENT), info.readUInt32LE(LAST_RECEIVED));
+}
+
+function bytes(fd: number, what: bigint): number | null {
+  return libc()?.ioctl(fd, what, ptr(number)) === 0 ? number.readUInt32LE() : null;
+}
