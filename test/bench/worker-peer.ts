@@ -9,7 +9,6 @@ import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { permitCookieName } from "../../worker/access/permit-cookie.ts";
 import { PermitAuthority } from "../../worker/access/permit.ts";
 import { PERMIT_SECRET } from "../support/manager.ts";
-import { MANY_CONNECTIONS } from "../support/many-connections.ts";
 import { freePort, freeRange } from "../support/ports.ts";
 import { startRedis } from "../support/redis.ts";
 import { ROOT } from "../support/spawned.ts";
@@ -50,7 +49,7 @@ export async function startWorkerPeer(wish: WorkerWish): Promise<WorkerPeer> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-bench-worker-"));
   const file = join(directory, "worker.toml");
   const { engine = "serve" } = wish;
-  const worker = { ...frontend(wish, port), engine, heartbeat_period: 10, ...MANY_CONNECTIONS };
+  const worker = { ...frontend(wish, port), engine, heartbeat_period: 10 };
   writeFileSync(file, workerToml(coordinator.url, port, 1, { redisPort: redis.port, worker }));
   const child = startOn(
     CORES.proxy,

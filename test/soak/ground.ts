@@ -5,7 +5,6 @@
 import { startStage, type Opened, type Stage } from "../contract/stage.ts";
 import type { Shape, StageOptions } from "../contract/shapes.ts";
 import type { Random } from "../faults/random.ts";
-import { MANY_CONNECTIONS } from "../support/many-connections.ts";
 import type { SoakApp } from "./apps.ts";
 
 /** A circuit that is open, or was. */
@@ -42,7 +41,7 @@ const LEAST_MS = 4000;
 
 export async function startGround({ shape, protocol, apps, circuits }: GroundOptions): Promise<Ground> {
   const own = protocol === "tcp" ? { protocol, tcp_auth: "none" } : {};
-  const options: StageOptions = { worker: { ...own, ...MANY_CONNECTIONS }, ports: circuits };
+  const options: StageOptions = { worker: own, ports: circuits };
   const stage = await startStage(shape, options);
   const files = stage.fds();
   const ways = new Map<number, Way>();

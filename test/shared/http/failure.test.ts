@@ -26,6 +26,7 @@ const TABLE: [FailureKind, number, string, string][] = [
     "Backend.AI kernel does not accept the connection in time.",
     "kernel_access_unreachable",
   ],
+  ["appproxy/loop", 508, "Loop detected.", "agent_request_bad-request"],
   ["misdirected-request", 421, "Misdirected request.", "agent_request_bad-request"],
   ["appproxy/container-starting", 503, "The app is still starting.", "kernel_access_unreachable"],
   ["appproxy/too-many-connections", 429, "Too many connections.", "appproxy_access_limited"],
