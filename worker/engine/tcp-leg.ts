@@ -3,7 +3,7 @@
  * is passed on. Called by tcp.ts, which joins two of them.
  */
 import { askSilentPeer } from "../net/linux-tcp.ts";
-import { vanishedPeers } from "../net/vanished.ts";
+import { vanishedPeers, type Watch, type Watched } from "../net/vanished.ts";
 import { strayError } from "../net/stray-error.ts";
 import type { Attempt } from "../seam/engine.ts";
 
@@ -17,9 +17,9 @@ const MAX_UNSENT = 1024 * 1024;
 export type Owner = Pick<Leg, "said" | "drained" | "ended" | "gone" | "reset">;
 
 /** One of the two connections. What it reads is written to its `other`. */
-export class Leg {
+export class Leg implements Watched {
   #socket: Bun.Socket<Owner> | null = null;
-  #unwatch: () => void = () => undefined;
+  #watch: Watch | null = null;
   #other: Leg | null = null;
   #attempt: Attempt | null = null;
   /** The listener's bookkeeping. */
@@ -51,7 +51,7 @@ export class Leg {
     this.#socket = socket;
     socket.pause();
     askSilentPeer(socket);
-    this.#unwatch = vanishedPeers.watch(socket, () => this.reset());
+    this.#watch = vanishedPeers.watch(socket, this);
   }
 
   /** From now on what this side reads goes to `other`. */
@@ -108,6 +108,10 @@ export class Leg {
     this.#other?.reset();
   }
 
+  vanished(): void {
+    this.reset();
+  }
+
   /** Bytes for this side; none of them is looked at afterwards. */
   write(bytes: Buffer): void {
     if (this.#over || this.#isBroken || this.#socket === null) return;
@@ -161,7 +165,7 @@ export class Leg {
     if (this.#over) return false;
     this.#over = true;
     this.#unsent = null;
-    this.#unwatch();
+    this.#watch?.end();
     this.#early = null;
     this.closed();
     this.leave();

@@ -19,10 +19,31 @@ export function stuckSince(before: number | null, now: number, info: TcpInfo): n
   return info.unacknowledged === 0 ? null : Math.max(before ?? now, now - info.sinceAcknowledged);
 }
 
-interface Watch {
-  socket: object;
-  vanished: () => void;
-  since: number | null;
+/** Who has a connection that is looked at. */
+export interface Watched {
+  /** Told once, when its peer has vanished. */
+  vanished(): void;
+}
+
+/** One connection that is looked at. One object, and no closures: there are two for each WebSocket. */
+export class Watch {
+  readonly socket: object;
+  readonly owner: Watched;
+  /** Since when it is stuck. */
+  since: number | null = null;
+  readonly #among: Set<Watch>;
+
+  constructor(socket: object, owner: Watched, among: Set<Watch>) {
+    this.socket = socket;
+    this.owner = owner;
+    this.#among = among;
+    among.add(this);
+  }
+
+  /** Has to be called when the connection is gone: its descriptor is another one's later. */
+  end(): void {
+    this.#among.delete(this);
+  }
 }
 
 /** Looks at connections now and then. */
@@ -32,13 +53,10 @@ export class VanishedPeers {
   #turn = 0;
   #timer: ReturnType<typeof setInterval> | null = null;
 
-  /** Tells once when the socket's peer has vanished. Gives what ends the watch: a descriptor is another one's later. */
-  watch(socket: object, vanished: () => void): () => void {
-    const part = this.#parts[this.#next++ % PARTS];
-    const watch: Watch = { socket, vanished, since: null };
-    part?.add(watch);
+  /** Tells the owner once when the socket's peer has vanished, unless the watch has ended. */
+  watch(socket: object, owner: Watched): Watch {
     this.#timer ??= setInterval(() => this.#look(performance.now()), LOOK_MS / PARTS).unref();
-    return () => part?.delete(watch);
+    return new Watch(socket, owner, this.#parts[this.#next++ % PARTS] as Set<Watch>);
   }
 
   // --- internal ---
@@ -49,8 +67,8 @@ export class VanishedPeers {
       const info = tcpInfo(watch.socket);
       watch.since = info === null ? null : stuckSince(watch.since, now, info);
       if (watch.since === null || now - watch.since < VANISHED_MS) continue;
-      part?.delete(watch);
-      watch.vanished();
+      watch.end();
+      watch.owner.vanished();
     }
     if (this.#timer === null || this.#parts.some(({ size }) => size > 0)) return;
     clearInterval(this.#timer);

@@ -6,7 +6,7 @@
 import type { Connections, Spare } from "../../net/connections.ts";
 import { dial, type Dialled } from "../../net/dial.ts";
 import { askSilentPeer } from "../../net/linux-tcp.ts";
-import { vanishedPeers } from "../../net/vanished.ts";
+import { vanishedPeers, type Watch, type Watched } from "../../net/vanished.ts";
 import type { Attempt, Keeper, Kept } from "../../seam/engine.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
 import { Outlet } from "./outlet.ts";
@@ -31,7 +31,7 @@ const SPARE_MS = 1000;
 /** How long an app may take to end its half when ours has ended. Milliseconds. */
 const CLOSING_MS = 2000;
 
-export class AppConnection implements Limited, Kept {
+export class AppConnection implements Limited, Kept, Watched {
   deadline = Infinity;
   user: AppUser | null = null;
   /** Its first user has it. */
@@ -44,7 +44,7 @@ export class AppConnection implements Limited, Kept {
   #keeper: Keeper | null = null;
   #socket: Bun.Socket<AppConnection> | null = null;
   #out: Outlet | null = null;
-  #unwatch: () => void = () => undefined;
+  #watch: Watch | null = null;
   readonly #connections: Connections;
   /** While it is no client's. */
   #spare: Spare | null = null;
@@ -67,10 +67,10 @@ export class AppConnection implements Limited, Kept {
 
   opened(socket: Bun.Socket<AppConnection>): void {
     this.#socket = socket;
-    this.#out = new Outlet(socket);
+    this.#out = new Outlet(socket, null);
     socket.setNoDelay(true);
     askSilentPeer(socket);
-    this.#unwatch = vanishedPeers.watch(socket, () => this.#vanished());
+    this.#watch = vanishedPeers.watch(socket, this);
     deadlines.add(this);
   }
 
@@ -124,6 +124,12 @@ export class AppConnection implements Limited, Kept {
     if (this.#isOver) return;
     this.#forget();
     this.#socket?.terminate();
+  }
+
+  vanished(): void {
+    const { user } = this;
+    this.terminate();
+    user?.appGone(true);
   }
 
   late(): void {
@@ -181,19 +187,13 @@ export class AppConnection implements Limited, Kept {
     if (at !== -1) kept.splice(at, 1);
   }
 
-  #vanished(): void {
-    const { user } = this;
-    this.terminate();
-    user?.appGone(true);
-  }
-
   #forget(): void {
     this.#isOver = true;
     this.user = null;
     this.#leaveKeeper();
     this.#spare?.leave();
     deadlines.delete(this);
-    this.#unwatch();
+    this.#watch?.end();
   }
 }
 

@@ -6,13 +6,14 @@ import { BadHead, parseRequest } from "../../protocols/http1/head.ts";
 import { requestFraming } from "../../protocols/http1/framing.ts";
 import type { Connections, Place } from "../../net/connections.ts";
 import { askSilentPeer } from "../../net/linux-tcp.ts";
-import { vanishedPeers } from "../../net/vanished.ts";
+import { vanishedPeers, type Watch, type Watched } from "../../net/vanished.ts";
 import type { ConnectionLimits, Core } from "../../seam/engine.ts";
+import type { Accepted, Listening, Open } from "./accepted.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
 import { Exchange } from "./exchange.ts";
-import type { Accepted } from "./greeting.ts";
-import { Outlet } from "./outlet.ts";
+import { Outlet, type OutletOwner } from "./outlet.ts";
 import { SocketHead, type Arrived } from "./request-head.ts";
+import type { ClientEnd } from "./tunnel.ts";
 
 /** A client whose answer is over may still be sending: it is listened to, so that it sees the answer before a reset. Milliseconds. */
 const LINGER_MS = 30_000;
@@ -25,21 +26,17 @@ const END_OF_HEAD = Buffer.from("\r\n\r\n");
 const [CR, LF] = [13, 10];
 
 /** What connections share: the listener they came in by. */
-export interface Entrance<C> {
+export interface Entrance<C> extends Listening {
   readonly core: Core<C>;
   readonly connections: Connections;
-  readonly limits: ConnectionLimits;
   readonly via: Omit<Arrived, "peer" | "local">;
-  readonly open: Set<ClientConnection<C>>;
   /** How often the certificate was renewed: who came with an older one comes back for the newest. */
   renewals: number;
   /** New requests go to another listener: each answer is the last of its connection. */
   isLeaving: boolean;
-  /** A connection is gone. */
-  gone(): void;
 }
 
-export class ClientConnection<C> implements Accepted, Limited {
+export class ClientConnection<C> implements Accepted, Limited, Open, OutletOwner, Watched {
   deadline = Infinity;
   out!: Outlet;
   readonly #entrance: Entrance<C>;
@@ -47,7 +44,7 @@ export class ClientConnection<C> implements Accepted, Limited {
   readonly #renewals: number;
   #socket: Bun.Socket<Accepted> | null = null;
   #place: Place | null = null;
-  #unwatch: () => void = () => undefined;
+  #watch: Watch | null = null;
   #arrived: Arrived | null = null;
   #exchange: Exchange<C> | null = null;
   /** What has come and is not read yet: a copy of ours. */
@@ -103,13 +100,12 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.#socket = socket;
     this.#place = place;
     place.end = () => this.abandon();
-    this.out = new Outlet(socket);
-    this.out.full = () => this.#waitForReader();
+    this.out = new Outlet(socket, this);
     this.#arrived = { ...this.#entrance.via, peer, local: socket.localAddress ?? "" };
     socket.setNoDelay(true);
     // A client whose machine is gone is noticed, also while its answer is silent.
     askSilentPeer(socket);
-    this.#unwatch = vanishedPeers.watch(socket, () => this.terminate());
+    this.#watch = vanishedPeers.watch(socket, this);
     this.#entrance.open.add(this);
     this.limit(this.limits.idleMs);
     deadlines.add(this);
@@ -128,7 +124,7 @@ export class ClientConnection<C> implements Accepted, Limited {
   }
 
   drained(): void {
-    if (!this.out.drain()) return this.#waitForReader();
+    if (!this.out.drain()) return this.outIsFull();
     this.#takenBy = Infinity;
     this.#arm();
     if (this.#exchange !== null) return this.#exchange.clientHasRoom();
@@ -148,6 +144,16 @@ export class ClientConnection<C> implements Accepted, Limited {
     this.#forget();
     this.#exchange?.clientGone();
     this.#exchange = null;
+  }
+
+  /** Something is there for the client; each time that some of it is taken, it has its time again. */
+  outIsFull(): void {
+    this.#takenBy = performance.now() + this.limits.readerMs;
+    this.#arm();
+  }
+
+  vanished(): void {
+    this.terminate();
   }
 
   late(): void {
@@ -182,6 +188,17 @@ export class ClientConnection<C> implements Accepted, Limited {
     if (waits === null || this.#exchange === null) return;
     const used = this.#exchange.clientSaid(waits);
     if (!this.#isOver && this.#lingersUntil === null) this.#hold(used < waits.length ? waits.subarray(used) : null);
+  }
+
+  /** After a 101: another one has the socket from now on. Gives it, and what has come and was not read. */
+  handOver(): ClientEnd & { waits: Buffer | null } {
+    const [socket, place, waits] = [this.#socket, this.#place, this.#held];
+    if (socket === null || place === null) throw new Error("the connection is not open");
+    this.#exchange = null;
+    this.#held = null;
+    this.#leaveLists();
+    if (!this.#isReading) socket.resume();
+    return { entrance: this.#entrance, socket, place, out: this.out, waits };
   }
 
   /** The answer is whole. `goesOn`: another request may come over this connection. */
@@ -328,23 +345,21 @@ export class ClientConnection<C> implements Accepted, Limited {
     if (until !== Infinity) this.limit(Math.min(until - performance.now(), LINGER_SILENCE_MS));
   }
 
-  /** Something is there for the client; each time that some of it is taken, it has its time again. */
-  #waitForReader(): void {
-    this.#takenBy = performance.now() + this.limits.readerMs;
-    this.#arm();
-  }
-
   #arm(): void {
     this.deadline = Math.min(this.#phaseEnds, this.#takenBy);
   }
 
   #forget(): void {
+    this.#leaveLists();
+    this.#place?.leave();
+    this.#entrance.gone();
+  }
+
+  #leaveLists(): void {
     this.#isOver = true;
     deadlines.delete(this);
-    this.#unwatch();
-    this.#place?.leave();
+    this.#watch?.end();
     this.#entrance.open.delete(this);
-    this.#entrance.gone();
   }
 }
 

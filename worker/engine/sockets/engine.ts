@@ -10,9 +10,10 @@ import type { Core, Engine, ListenOptions } from "../../seam/engine.ts";
 import type { Place } from "../../net/connections.ts";
 import { Openings } from "../../protocols/proxy-protocol/openings.ts";
 import { listenTcp } from "../tcp.ts";
+import { HANDLERS, type Accepted } from "./accepted.ts";
 import { SOCKETS_CAPABILITIES } from "./capabilities.ts";
 import { ClientConnection, type Entrance } from "./client-connection.ts";
-import { Greeting, HANDLERS, type Accepted } from "./greeting.ts";
+import { Greeting } from "./greeting.ts";
 
 export const socketsEngine: Engine = { capabilities: SOCKETS_CAPABILITIES, listen, listenTcp };
 

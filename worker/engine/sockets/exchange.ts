@@ -46,7 +46,6 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
   #isAsked = false;
   /** Of the app that was asked last. */
   #answer: AppAnswer<C> | null = null;
-  #tunnel: Tunnel | null = null;
   /** How often the app has said something. */
   #reads = 0;
   #clientHasEnded = false;
@@ -77,7 +76,6 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
 
   /** Gives how many of the bytes are this request's. */
   clientSaid(bytes: Buffer): number {
-    if (this.#tunnel !== null) return this.#tunnel.clientSaid(bytes);
     if (!this.#isAsked || this.#requestBody.isOver) return 0;
     this.#attempt?.moved();
     try {
@@ -92,13 +90,11 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
   }
 
   clientHasRoom(): void {
-    if (this.#tunnel !== null) return this.#tunnel.clientHasRoom();
     this.#app?.resume();
   }
 
   /** FIN: the client has left, or has only ended its half. Which of them it was, only writing to it tells. */
   clientEnded(): void {
-    if (this.#tunnel !== null) return this.#tunnel.clientEnded();
     this.#clientHasEnded = true;
     if (this.#answer?.isBegun === true) return this.#watchSilence(-1);
     // Of a body, the rest may wait here until an app is asked.
@@ -112,14 +108,12 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
   /** The client's connection is gone. */
   clientGone(): void {
     this.#isOver = true;
-    if (this.#tunnel !== null) return this.#tunnel.clientGone();
     this.#drop();
     this.#attempt?.release();
   }
 
   /** A limit has passed. */
   late(): void {
-    if (this.#tunnel !== null) return this.#tunnel.late();
     if (this.#answer?.isBegun === true) return this.#client.terminate();
     this.#isOver = true;
     this.#drop();
@@ -130,7 +124,6 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
   // --- the app's side ---
 
   appSaid(bytes: Buffer): void {
-    if (this.#tunnel !== null) return this.#tunnel.appSaid(bytes);
     this.#attempt?.moved();
     this.#reads++;
     const answer = this.#answer;
@@ -144,20 +137,17 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
   }
 
   appHasRoom(): void {
-    if (this.#tunnel !== null) return this.#tunnel.appHasRoom();
     this.#client.resume();
     this.#limitBody();
   }
 
   appEnded(): void {
-    if (this.#tunnel !== null) return this.#tunnel.appEnded();
     const answer = this.#answer;
     if (answer?.closed() === true) return this.#isOver ? undefined : this.#finish(answer);
     this.#fail(new UpstreamFault("broken", "the app closed the connection before its answer was whole"));
   }
 
   appGone(broken: boolean): void {
-    if (this.#tunnel !== null) return this.#tunnel.appGone(broken);
     this.#fail(new UpstreamFault("broken", broken ? "the app reset the connection" : "the app closed the connection"));
   }
 
@@ -194,15 +184,14 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
       );
     this.to.answered?.(101);
     const lines = answer.lines.edited(withoutLength(this.to.answerEdits(answer.lines)));
-    const tunnel = new Tunnel(this.#client, app, attempt, isWebSocket);
-    this.#tunnel = tunnel;
-    this.out.writeHead(
-      `HTTP/1.1 101 ${answer.reason}\r\n${lines}${dateLine(answer.lines)}Connection: Upgrade\r\nUpgrade: ${chosen}\r\n\r\n`,
-      null,
-    );
+    const text = `HTTP/1.1 101 ${answer.reason}\r\n${lines}${dateLine(answer.lines)}Connection: Upgrade\r\nUpgrade: ${chosen}\r\n\r\n`;
+    this.#isOver = true;
+    const { waits, ...end } = this.#client.handOver();
+    const tunnel = new Tunnel(end, app, attempt, isWebSocket);
+    end.out.writeHead(text, null);
     if (rest.length > 0) tunnel.appSaid(rest);
-    this.#client.feed();
-    if (this.#clientHasEnded) tunnel.clientEnded();
+    if (waits !== null) tunnel.said(waits);
+    if (this.#clientHasEnded) tunnel.ended();
   }
 
   // --- internal: deciding and asking ---

@@ -3,25 +3,8 @@
  * becomes TLS with the certificate that is valid at that moment. So a renewal needs no second listener.
  */
 import type { TlsPair } from "../../../shared/runtime/tls.ts";
-import { strayError } from "../../net/stray-error.ts";
+import { HANDLERS, type Accepted } from "./accepted.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
-
-/** What has a socket of a listener. */
-export interface Accepted {
-  said(bytes: Buffer): void;
-  drained(): void;
-  ended(): void;
-  gone(broken: boolean): void;
-}
-
-/** Handlers that tell a socket's owner. */
-export const HANDLERS: Bun.SocketHandler<Accepted> = {
-  data: ({ data: owner }, bytes) => owner.said(bytes),
-  drain: ({ data: owner }) => owner.drained(),
-  end: ({ data: owner }) => owner.ended(),
-  close: ({ data: owner }, error) => owner.gone(error !== undefined && error !== null),
-  error: strayError,
-};
 
 /** From the connection to the end of the handshake. Milliseconds. */
 const HANDSHAKE_MS = 10_000;
@@ -31,6 +14,8 @@ const MAX_RECORD = 5 + 16_384;
 const HANDSHAKE = 22;
 /** ALPN (RFC 7301): all that is spoken here. */
 const ALPN = Buffer.from("\x08http/1.1", "latin1");
+
+const NOTHING = Buffer.alloc(0);
 
 /** What Bun's types leave out. */
 interface Upgradable {
@@ -51,7 +36,7 @@ export class Greeting implements Accepted, Limited {
   /** Makes the owner of the TLS socket once it is open. */
   readonly #greeted: (socket: Bun.Socket<Accepted>) => Accepted;
   readonly #over: (greeting: Greeting, isDone: boolean) => void;
-  #held: Buffer = Buffer.alloc(0);
+  #held: Buffer = NOTHING;
   /** The socket as TLS, once it is: the plain one can't be ended any more. */
   #secure: Bun.Socket<Accepted> | null = null;
   #isOver = false;
@@ -82,15 +67,20 @@ export class Greeting implements Accepted, Limited {
       allowHalfOpen: true,
       tls: { ...this.#pair(), ALPNProtocols: ALPN },
       data: this,
-      socket: {
-        ...HANDLERS,
-        handshake: (socket, isDone) => {
-          if (!isDone) return socket.terminate();
-          this.#finish(true);
-          socket.data = this.#greeted(socket);
-        },
-      },
+      socket: TLS_HANDLERS,
     });
+    // Bun has it by now.
+    this.#held = NOTHING;
+  }
+
+  /** The handshake is over. */
+  shaken(socket: Bun.Socket<Accepted>, isDone: boolean): void {
+    if (!isDone) {
+      socket.terminate();
+      return;
+    }
+    this.#finish(true);
+    socket.data = this.#greeted(socket);
   }
 
   drained(): void {}
@@ -122,3 +112,13 @@ export class Greeting implements Accepted, Limited {
     this.#over(this, isDone);
   }
 }
+
+// --- internal ---
+
+/** The same for all: handlers of its own would live as long as each connection. */
+const TLS_HANDLERS: Bun.SocketHandler<Accepted> = {
+  ...HANDLERS,
+  handshake: (socket, isDone) => {
+    if (socket.data instanceof Greeting) socket.data.shaken(socket, isDone);
+  },
+};

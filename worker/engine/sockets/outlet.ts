@@ -6,22 +6,29 @@
 /** What a head and the first bytes of its body are put together in: two writes are two system calls. */
 const scratch = Buffer.allocUnsafeSlow(128 * 1024);
 
+/** Whose connection it is. */
+export interface OutletOwner {
+  /** The system takes no more, and something is held. */
+  outIsFull(): void;
+}
+
 export class Outlet {
-  /** Called when the system takes no more, and something is held. */
-  full: () => void = () => undefined;
+  /** Null where nobody wants to know. */
+  owner: OutletOwner | null;
   readonly #socket: Pick<Bun.Socket<unknown>, "write" | "shutdown">;
   /** In the order in which they came: joined when there is room, or thousands of pieces would cost their square. */
-  #unsent: Buffer[] = [];
+  #unsent: Buffer[] | null = null;
   #isEnding = false;
   #hasEnded = false;
 
-  constructor(socket: Pick<Bun.Socket<unknown>, "write" | "shutdown">) {
+  constructor(socket: Pick<Bun.Socket<unknown>, "write" | "shutdown">, owner: OutletOwner | null) {
     this.#socket = socket;
+    this.owner = owner;
   }
 
   /** Nothing is held back. */
   get isEmpty(): boolean {
-    return this.#unsent.length === 0;
+    return this.#unsent === null;
   }
 
   /** FIN is on its way: all that was written before it is with the system. */
@@ -32,15 +39,15 @@ export class Outlet {
   /** None of the bytes is looked at afterwards. False when some are held: their source is to pause. */
   write(bytes: Buffer): boolean {
     if (bytes.length === 0 || this.#isEnding) return this.isEmpty;
-    if (!this.isEmpty) {
+    if (this.#unsent !== null) {
       // A read that was under way when this side filled up comes after what waits.
       this.#unsent.push(Buffer.from(bytes));
       return false;
     }
     const written = Math.max(0, this.#socket.write(bytes));
     if (written === bytes.length) return true;
-    this.#unsent.push(Buffer.from(bytes.subarray(written)));
-    this.full();
+    this.#unsent = [Buffer.from(bytes.subarray(written))];
+    this.owner?.outIsFull();
     return false;
   }
 
@@ -60,12 +67,12 @@ export class Outlet {
 
   /** The system has room again, and has taken some of what is held. True when nothing is held any more. */
   drain(): boolean {
-    const [first, ...more] = this.#unsent;
-    this.#unsent = [];
+    const [first, ...more] = this.#unsent ?? [];
+    this.#unsent = null;
     if (first !== undefined) {
       const bytes = more.length === 0 ? first : Buffer.concat([first, ...more]);
       const written = Math.max(0, this.#socket.write(bytes));
-      if (written < bytes.length) this.#unsent.push(bytes.subarray(written));
+      if (written < bytes.length) this.#unsent = [bytes.subarray(written)];
     }
     if (!this.isEmpty) return false;
     if (this.#isEnding) this.#shutdown();

@@ -1,21 +1,24 @@
 /**
  * What follows a 101: bytes both ways, as they are, with back-pressure, half-close and resets. Of a WebSocket the edges of
- * frames are followed, so that the worker's Close can stand between two of them when it stops.
+ * frames are followed, so that the worker's Close can stand between two of them when it stops. It takes the place of what
+ * had the client's socket: an idle WebSocket holds nothing of the exchange that it began with.
  */
+import { vanishedPeers, type Watch, type Watched } from "../../net/vanished.ts";
+import type { Place } from "../../net/connections.ts";
 import { closePayload, OPCODE, writeFrame } from "../../protocols/websocket/frames.ts";
 import { FrameEdges } from "../../protocols/websocket/frame-edges.ts";
 import type { Attempt } from "../../seam/engine.ts";
-import type { AppConnection } from "./app-connection.ts";
-import type { Outlet } from "./outlet.ts";
+import type { Accepted, Listening, Open } from "./accepted.ts";
+import type { AppConnection, AppUser } from "./app-connection.ts";
+import { deadlines, type Limited } from "./deadlines.ts";
+import type { Outlet, OutletOwner } from "./outlet.ts";
 
-/** The client's connection, as far as a tunnel needs it. */
-export interface TunnelClient {
+/** A client's socket, given over. */
+export interface ClientEnd {
+  readonly entrance: Listening;
+  readonly socket: Bun.Socket<Accepted>;
+  readonly place: Place;
   readonly out: Outlet;
-  limit(ms: number | null): void;
-  pause(): void;
-  resume(): void;
-  terminate(): void;
-  abandon(): void;
 }
 
 /** RFC 6455 and the registry: JupyterLab does not come back after 1001 (dataplane F4). */
@@ -26,13 +29,23 @@ const CLOSING_MS = 30_000;
 /** An app that was asked to close has so long to answer its client; then the worker does, and the client has it again. Milliseconds. */
 const GOODBYE_MS = 5000;
 
-export class Tunnel {
-  readonly #client: TunnelClient;
+export class Tunnel implements Accepted, AppUser, Limited, Open, OutletOwner, Watched {
+  deadline = Infinity;
+  readonly #entrance: Listening;
+  readonly #socket: Bun.Socket<Accepted>;
+  readonly #place: Place;
+  readonly #out: Outlet;
   readonly #app: AppConnection;
   readonly #attempt: Attempt;
   readonly #isWebSocket: boolean;
   readonly #toApp: Direction;
   readonly #toClient: Direction;
+  readonly #watch: Watch;
+  /** The client is not read: the app takes no more. */
+  #isPaused = false;
+  /** When its end has to have come, and something of what is there for the client taken: performance.now() milliseconds. */
+  #endsBy = Infinity;
+  #takenBy = Infinity;
   /** The worker stops: the app was asked to close, and then the client too. */
   #isDraining = false;
   #isAtOnce = false;
@@ -41,23 +54,91 @@ export class Tunnel {
   #isClientGone = false;
   #isAppGone = false;
 
-  constructor(client: TunnelClient, app: AppConnection, attempt: Attempt, isWebSocket: boolean) {
-    this.#client = client;
+  constructor({ entrance, socket, place, out }: ClientEnd, app: AppConnection, attempt: Attempt, isWebSocket: boolean) {
+    this.#entrance = entrance;
+    this.#socket = socket;
+    this.#place = place;
+    this.#out = out;
     this.#app = app;
     this.#attempt = attempt;
     this.#isWebSocket = isWebSocket;
-    this.#toApp = new Direction(app.out, isWebSocket, maskedClose);
-    this.#toClient = new Direction(client.out, isWebSocket, plainClose);
+    this.#toApp = new Direction(app.out, isWebSocket, true);
+    this.#toClient = new Direction(out, isWebSocket, false);
+    this.#watch = vanishedPeers.watch(socket, this);
+    place.end = () => this.terminate();
+    socket.data = this;
+    out.owner = this;
+    app.user = this;
+    deadlines.add(this);
+    entrance.open.add(this);
     attempt.stop = () => this.#cut();
     if (isWebSocket) attempt.drain = (atOnce) => this.#drain(atOnce);
   }
 
-  clientSaid(bytes: Buffer): number {
-    if (this.#isAppGone) return bytes.length;
-    if (!this.#toApp.pass(bytes)) this.#client.pause();
+  // --- the client's side ---
+
+  said(bytes: Buffer): void {
+    if (this.#isClientGone || this.#isAppGone) return;
+    if (!this.#toApp.pass(bytes)) this.#pauseClient();
     if (this.#toApp.hadMessage) this.#attempt.moved();
-    return bytes.length;
   }
+
+  drained(): void {
+    if (!this.#out.drain()) return this.outIsFull();
+    this.#takenBy = Infinity;
+    this.#arm();
+    if (!this.#isAppGone) this.#app.resume();
+  }
+
+  ended(): void {
+    this.#clientEnded = true;
+    if (!this.#isAppGone) this.#app.out.end();
+  }
+
+  /** Both halves have ended and all has reached the client, or it was broken: then so is the app's. */
+  gone(): void {
+    if (this.#isClientGone) return;
+    this.#isClientGone = true;
+    this.#watch.end();
+    deadlines.delete(this);
+    this.#entrance.open.delete(this);
+    this.#place.leave();
+    this.#entrance.gone();
+    const isWhole = this.#clientEnded && this.#appEnded && this.#out.hasEnded;
+    if (!isWhole) this.#endApp();
+    this.#releaseBehindBoth();
+  }
+
+  /** Something is there for the client; each time that some of it is taken, it has its time again. */
+  outIsFull(): void {
+    this.#takenBy = performance.now() + this.#entrance.limits.readerMs;
+    this.#arm();
+  }
+
+  vanished(): void {
+    this.terminate();
+  }
+
+  terminate(): void {
+    if (this.#isClientGone) return;
+    this.gone();
+    this.#socket.terminate();
+  }
+
+  /** It is under way. */
+  leave(): void {}
+
+  /** The time for the client's end has passed; one that still has bytes to take gets them. */
+  late(): void {
+    if (this.#takenBy <= performance.now()) return this.terminate();
+    if (this.#isDraining && !this.#isAtOnce) return this.#drain(true);
+    if (!this.#out.isEmpty) return this.#endWithin(CLOSING_MS);
+    this.gone();
+    // Not a reset: what the system holds for the client it goes on sending, at the client's pace.
+    this.#socket.close();
+  }
+
+  // --- the app's side ---
 
   appSaid(bytes: Buffer): void {
     if (!this.#toClient.pass(bytes)) this.#app.pause();
@@ -65,47 +146,25 @@ export class Tunnel {
     this.#endBehindClose();
   }
 
-  clientHasRoom(): void {
-    this.#app.resume();
-  }
-
   appHasRoom(): void {
-    this.#client.resume();
-  }
-
-  clientEnded(): void {
-    this.#clientEnded = true;
-    this.#app.out.end();
+    if (!this.#isPaused || this.#isClientGone) return;
+    this.#isPaused = false;
+    this.#socket.resume();
   }
 
   appEnded(): void {
     this.#appEnded = true;
-    this.#client.out.end();
-    if (this.#isWebSocket) this.#client.limit(CLOSING_MS);
-  }
-
-  /** Both halves have ended and all has reached the client, or it was broken: then so is the app's. */
-  clientGone(): void {
-    this.#isClientGone = true;
-    const isWhole = this.#clientEnded && this.#appEnded && this.#client.out.hasEnded;
-    if (!isWhole) this.#endApp();
-    this.#releaseBehindBoth();
+    this.#out.end();
+    if (this.#isWebSocket) this.#endWithin(CLOSING_MS);
   }
 
   /** An app that has ended its half, and resets the rest, has said all that it wanted to. */
   appGone(broken: boolean): void {
     this.#isAppGone = true;
-    if (broken && !this.#appEnded) this.#client.terminate();
-    else this.#client.out.end();
-    this.#client.limit(CLOSING_MS);
+    if (broken && !this.#appEnded) this.terminate();
+    else this.#out.end();
+    this.#endWithin(CLOSING_MS);
     this.#releaseBehindBoth();
-  }
-
-  /** The time for the client's end has passed; one that still has bytes to take gets them. */
-  late(): void {
-    if (this.#isDraining && !this.#isAtOnce) return this.#drain(true);
-    if (this.#client.out.isEmpty) this.#client.abandon();
-    else this.#client.limit(CLOSING_MS);
   }
 
   // --- internal ---
@@ -115,21 +174,34 @@ export class Tunnel {
     this.#isDraining = true;
     this.#isAtOnce ||= atOnce;
     this.#toApp.close();
-    this.#client.limit(GOODBYE_MS);
+    this.#endWithin(GOODBYE_MS);
     if (!atOnce) return;
     this.#toClient.close();
     this.#endBehindClose();
   }
 
   #endBehindClose(): void {
-    if (this.#toClient.isClosed) this.#client.out.end();
+    if (this.#toClient.isClosed) this.#out.end();
+  }
+
+  #pauseClient(): void {
+    if (this.#isPaused || this.#isClientGone) return;
+    this.#isPaused = true;
+    this.#socket.pause();
+  }
+
+  #endWithin(ms: number): void {
+    this.#endsBy = performance.now() + ms;
+    this.#arm();
+  }
+
+  #arm(): void {
+    this.deadline = Math.min(this.#endsBy, this.#takenBy);
   }
 
   #cut(): void {
     this.#endApp();
-    this.#client.terminate();
-    // Who was gone before is not told again.
-    this.#isClientGone = true;
+    this.terminate();
     this.#releaseBehindBoth();
   }
 
@@ -152,13 +224,14 @@ class Direction {
   isClosed = false;
   readonly #out: Outlet;
   readonly #edges: FrameEdges | null;
-  readonly #closeFrame: () => Buffer;
+  /** RFC 6455 §5.1: what goes to an app is masked. */
+  readonly #masks: boolean;
   #closesAtEdge = false;
 
-  constructor(out: Outlet, isWebSocket: boolean, closeFrame: () => Buffer) {
+  constructor(out: Outlet, isWebSocket: boolean, masks: boolean) {
     this.#out = out;
     this.#edges = isWebSocket ? new FrameEdges() : null;
-    this.#closeFrame = closeFrame;
+    this.#masks = masks;
   }
 
   /** The last bytes were use of the circuit: a WebSocket's pings and pongs are none (dataplane A1). */
@@ -188,7 +261,7 @@ class Direction {
   #writeClose(): void {
     this.#closesAtEdge = false;
     if (this.#edges?.hasClose === true) return;
-    this.#out.write(this.#closeFrame());
+    this.#out.write(this.#masks ? maskedClose() : plainClose());
     this.isClosed = true;
   }
 }

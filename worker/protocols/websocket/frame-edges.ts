@@ -1,6 +1,7 @@
 /**
  * Follows one direction of a WebSocket by the edges of its frames (RFC 6455 §5.2) without a copy: so that a frame of ours
- * can be put between two of theirs. Payloads, masks and extensions are not looked at.
+ * can be put between two of theirs. Payloads, masks and extensions are not looked at. A head is read byte by byte into a
+ * few numbers: there are two of these for each WebSocket, and most of them are idle.
  */
 import { OPCODE } from "./frames.ts";
 
@@ -9,15 +10,19 @@ export class FrameEdges {
   hasClose = false;
   /** Whether the last bytes held some of a message, be it only its head: pings and pongs are none. */
   hadMessage = false;
-  /** Bytes of the present frame that are still to come; its head may not be whole. */
-  #left = 0;
   #isMessage = false;
-  readonly #head = Buffer.alloc(10);
-  #held = 0;
+  /** Bytes of the present frame's head that have come; 0 when it is whole, or none has begun. */
+  #inHead = 0;
+  #opcode = 0;
+  #mask = 0;
+  /** Bytes of the head's length that are still to come. */
+  #ofLength = 0;
+  /** Bytes of the present frame that are still to come; in its head, what is known of its length. */
+  #left = 0;
 
   /** Between two frames. */
   get isBetween(): boolean {
-    return this.#left === 0 && this.#held === 0;
+    return this.#left === 0 && this.#inHead === 0;
   }
 
   /** These bytes pass. Gives the place behind the last whole frame among them, or -1 when none ends there. */
@@ -27,21 +32,11 @@ export class FrameEdges {
     this.hadMessage = false;
     while (at < bytes.length) {
       this.hadMessage ||= this.#isMessage;
-      if (this.#left > 0) {
+      if (this.#inHead === 0 && this.#left > 0) {
         const taken = Math.min(this.#left, bytes.length - at);
         this.#left -= taken;
         at += taken;
-      } else {
-        this.#head[this.#held++] = bytes[at++] ?? 0;
-        const length = this.#lengthOfRest();
-        if (length === null) continue;
-        this.#held = 0;
-        this.#left = length;
-        const opcode = (this.#head[0] ?? 0) & 0x0f;
-        this.#isMessage = opcode < OPCODE.close;
-        this.hadMessage ||= this.#isMessage;
-        this.hasClose ||= opcode === OPCODE.close;
-      }
+      } else if (!this.#readHead(bytes[at++] ?? 0)) continue;
       if (!this.isBetween) continue;
       edge = at;
       this.#isMessage = false;
@@ -51,16 +46,28 @@ export class FrameEdges {
 
   // --- internal ---
 
-  /** Mask and payload behind a head; null when the head is not whole. */
-  #lengthOfRest(): number | null {
-    if (this.#held < 2) return null;
-    const second = this.#head[1] ?? 0;
-    const mask = second > 127 ? 4 : 0;
-    const short = second & 127;
-    const head = short < 126 ? 2 : short === 126 ? 4 : 10;
-    if (this.#held < head) return null;
-    if (head === 2) return short + mask;
-    if (head === 4) return this.#head.readUInt16BE(2) + mask;
-    return this.#head.readUInt32BE(2) * 2 ** 32 + this.#head.readUInt32BE(6) + mask;
+  /** True when the head is whole: mask and payload follow. */
+  #readHead(byte: number): boolean {
+    const at = this.#inHead++;
+    if (at === 0) {
+      this.#opcode = byte & 0x0f;
+      return false;
+    }
+    if (at === 1) {
+      const short = byte & 127;
+      this.#mask = byte > 127 ? 4 : 0;
+      this.#ofLength = short < 126 ? 0 : short === 126 ? 2 : 8;
+      this.#left = short < 126 ? short : 0;
+    } else {
+      this.#left = this.#left * 256 + byte;
+      this.#ofLength--;
+    }
+    if (this.#ofLength > 0) return false;
+    this.#inHead = 0;
+    this.#left += this.#mask;
+    this.#isMessage = this.#opcode < OPCODE.close;
+    this.hadMessage ||= this.#isMessage;
+    this.hasClose ||= this.#opcode === OPCODE.close;
+    return true;
   }
 }

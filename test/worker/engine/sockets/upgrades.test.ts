@@ -172,6 +172,18 @@ describe("a tunnel", () => {
     expect(await wire.rest()).toEqual(Buffer.concat([frame, bye]));
   });
 
+  test("holds nothing of the request that it began with", async () => {
+    const carrying = carryTo(switching("websocket"));
+    const clients = await Promise.all([opened(carrying), opened(carrying), opened(carrying)]);
+    const heads = carrying.heads.splice(0).map((head) => new WeakRef(head));
+    // A machine word that still looks like one of them would keep it: one of three is enough.
+    await until(() => {
+      Bun.gc(true);
+      return heads.some((head) => head.deref() === undefined);
+    });
+    expect(clients.map(({ ended }) => ended)).toEqual([null, null, null]);
+  });
+
   test("whose client is gone and whose app takes nothing ends with its route", async () => {
     const upstream = listen(async (wire) => {
       await wire.readThrough("\r\n\r\n");
