@@ -20,19 +20,27 @@ export interface AdmitSettings extends PermitRules {
   own: (entry: Entry) => Own;
 }
 
+/** A permit that these cookies hold for this circuit, once it was found. */
+export interface KnownPermit {
+  permit: PermitClaims | null;
+}
+
 /** The header lines to add; a promise where a bearer token is seen for the first time, to be asked again after it. */
 export function admit(
   entry: Entry,
   head: RequestHead,
   client: Client,
   settings: AdmitSettings,
+  known: KnownPermit = { permit: null },
 ): [string, string][] | Promise<void> {
   const { circuit } = entry;
   if (circuit.open_to_public) return NONE;
   if (circuit.app_mode === "inference") {
     return settings.bearers.admit(circuit.id, head.header("authorization")) ?? NONE;
   }
-  const permit = validPermit(entry, head, settings);
+  const isKnown = known.permit !== null && known.permit.exp * 1000 > settings.now();
+  const permit = isKnown ? known.permit : validPermit(entry, head, settings);
+  known.permit = permit;
   checkOrigin(head, client, () => settings.own(entry));
   return permit === null ? NONE : renewal(permit, head, settings);
 }

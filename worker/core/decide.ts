@@ -16,9 +16,10 @@ import { isOurs } from "../access/bearer.ts";
 import { clientOf, hasNoPort, withPort, type Client, type Proxies } from "../http/client-address.ts";
 import { corsLines, readable, type Listed } from "../access/cors.ts";
 import type { Capabilities } from "../seam/capabilities.ts";
-import type { Core, Decision, RequestHead } from "../seam/engine.ts";
+import type { AnswerLines, Core, Decision, Forward, HeaderEdits, RequestHead } from "../seam/engine.ts";
 import { enter, isEnter } from "../access/enter.ts";
 import { answerFor, upstreamFault } from "./failure.ts";
+import { Familiars, type Familiar } from "./familiar.ts";
 import { isPreflight, preflightAnswer } from "../access/preflight.ts";
 import { resolve, unresolved } from "./resolve.ts";
 import type { Hold } from "./hold.ts";
@@ -60,7 +61,8 @@ export interface DecideDeps {
   capabilities: Pick<Capabilities, "trailers" | "tunnels">;
 }
 
-export function createCore(deps: DecideDeps): Core<Entry> {
+export function createCore(given: DecideDeps): Core<Entry> {
+  const deps = { ...given, familiars: new Familiars() };
   const { log, domain, homes, admission } = deps;
   const { now } = admission;
   return {
@@ -85,11 +87,15 @@ export function createCore(deps: DecideDeps): Core<Entry> {
 
 type Decided = Decision<Entry>;
 
+interface Deps extends DecideDeps {
+  familiars: Familiars;
+}
+
 /** Of the methods that have a name in RFC 9110 and RFC 5789: which of them an app takes is its own to say. */
 const PROXIED = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /** `hold` lets a page that loads itself again wait for its app. Never throws, and a promise of it never rejects. */
-function decide(head: RequestHead, deps: DecideDeps, hold: Hold | null): Decided | Promise<Decided> {
+function decide(head: RequestHead, deps: Deps, hold: Hold | null): Decided | Promise<Decided> {
   let entry: Entry | null = null;
   try {
     entry = resolve(deps.table, head, deps.domain);
@@ -99,16 +105,16 @@ function decide(head: RequestHead, deps: DecideDeps, hold: Hold | null): Decided
   }
 }
 
-function walk(head: RequestHead, entry: Entry | null, deps: DecideDeps, hold: Hold | null): Decided | Promise<Decided> {
-  const { isReady, singleUse, admission, proxies, domain, log } = deps;
+function walk(head: RequestHead, entry: Entry | null, deps: Deps, hold: Hold | null): Decided | Promise<Decided> {
+  const { isReady, singleUse, admission, domain, log } = deps;
   if (head.method === "CONNECT" || head.method === "TRACE")
     throw methodNotAllowed(PROXIED, `${head.method} is not proxied`);
   // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
   if (!isHost(head.authority)) throw new Failure("generic-bad-request", "Host: wanted one host");
   if (!isTarget(head.target)) throw new Failure("generic-bad-request", "Request target: wanted printable ASCII");
   if (entry === null) throw unresolved(head, domain, isReady());
-  const client = clientOf(head, proxies);
-  if (hasNoPort(client.host)) client.host = withPort(client.host, deps.origin(entry));
+  const familiar = deps.familiars.of(head, entry, () => clientAt(head, entry, deps));
+  const { client } = familiar;
   checkAddress(entry, client.address);
   if (isPreflight(head, entry, deps.listed)) return { kind: "answer", answer: preflightAnswer(head, entry) };
   if (isEnter(head.target)) {
@@ -124,12 +130,12 @@ function walk(head: RequestHead, entry: Entry | null, deps: DecideDeps, hold: Ho
     );
     return { kind: "answer", answer: manifestAnswer() };
   }
-  const admitted = admit(entry, head, client, admission);
+  const admitted = admit(entry, head, client, admission, familiar);
   if (!(admitted instanceof Promise)) {
     const held = entry.trouble === null ? null : (hold?.(entry, head) ?? null);
     // Meanwhile the circuit may have ended: from the start again.
     if (held !== null) return held.then(() => decide(head, deps, null));
-    return onward(entry, head, client, admitted, deps);
+    return onward(entry, head, familiar, admitted, deps);
   }
   // The token is known now. Meanwhile the slot may be another circuit's: from the start again.
   return admitted.then(
@@ -138,48 +144,83 @@ function walk(head: RequestHead, entry: Entry | null, deps: DecideDeps, hold: Ho
   );
 }
 
+function clientAt(head: RequestHead, entry: Entry, { proxies, origin }: Deps): Client {
+  const client = clientOf(head, proxies);
+  if (hasNoPort(client.host)) client.host = withPort(client.host, origin(entry));
+  return client;
+}
+
 /** Who was let in goes on to a kernel. */
-function onward(
-  entry: Entry,
-  head: RequestHead,
-  client: Client,
-  add: [string, string][],
-  { usage, listed, serviceWorkers, capabilities, room }: DecideDeps,
-): Decided {
+function onward(entry: Entry, head: RequestHead, familiar: Familiar, add: [string, string][], deps: Deps): Decided {
   const { circuit, pool } = entry;
-  const { id, app, app_mode: mode, open_to_public: isPublic } = circuit;
+  const { usage, listed, serviceWorkers, room } = deps;
   // Service Workers: only the browser itself can set this header, for the script that is about to be registered.
   const registers = head.header("service-worker") === "script";
   if (registers && circuit.service_workers === "blocked")
     throw new Failure("generic-forbidden", "Another user's app has left a service worker here; none can be registered");
   if (pool.open >= room.ofCircuit) {
-    room.crowding.refuse("circuit", { circuit: id, connections: pool.open });
+    room.crowding.refuse("circuit", { circuit: circuit.id, connections: pool.open });
     throw crowdedFailure("circuit");
   }
   const use = useOf(entry, usage);
-  const hop = nextHop(entry, head, client.address);
+  const hop = nextHop(entry, head, familiar.client.address);
   const attempt = pick(entry, use, head.upgrade ? "connection" : "request");
   use.request();
-  const cors = corsLines(entry, head, listed);
-  const rules = ANSWER_RULES[circuit.frontend_mode];
-  const { host } = client;
   return {
     kind: "forward",
     circuit: entry,
     attempt,
-    // What was checked here ends here; the key of a public model service is its own (security 2).
-    edits: requestEdits(head, client, {
-      app,
-      authorization: mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
-      hop,
-      trailers: capabilities.trailers,
-      tunnels: capabilities.tunnels,
-    }),
-    answerEdits: (answer) => answerEdits(answer, { add, cors, rules, host }),
+    edits: editsFor(entry, head, familiar, hop, deps),
+    answerEdits: answerEditsFor(entry, familiar, add, corsLines(entry, head, listed)),
     repeatable: isRepeatable(head),
-    mayTrail: (name) => mayTrail(name) && !rules.has(name),
+    mayTrail: MAY_TRAIL[circuit.frontend_mode],
     answered: registers ? (status) => serviceWorkers.fetched(circuit, status) : undefined,
   };
+}
+
+function editsFor(
+  { circuit }: Entry,
+  head: RequestHead,
+  familiar: Familiar,
+  hop: number | null,
+  { capabilities }: Deps,
+): HeaderEdits {
+  if (hop === null && familiar.edits !== null) return familiar.edits;
+  const { id, app, app_mode: mode, open_to_public: isPublic } = circuit;
+  // What was checked here ends here; the key of a public model service is its own (security 2).
+  const edits = requestEdits(head, familiar.client, {
+    app,
+    authorization: mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
+    hop,
+    trailers: capabilities.trailers,
+    tunnels: capabilities.tunnels,
+  });
+  // RStudio is told the target too.
+  if (app !== "rstudio" && hop === null) familiar.edits = edits;
+  return edits;
+}
+
+function answerEditsFor(
+  { circuit }: Entry,
+  familiar: Familiar,
+  add: Lines,
+  cors: Lines,
+): Forward<Entry>["answerEdits"] {
+  const { answer } = familiar;
+  if (answer !== null && answer.add === add && answer.cors === cors) return answer.edits;
+  const wishes = { add, cors, rules: ANSWER_RULES[circuit.frontend_mode], host: familiar.client.host };
+  const edits = (lines: AnswerLines) => answerEdits(lines, wishes);
+  familiar.answer = { add, cors, edits };
+  return edits;
+}
+
+type Lines = [name: string, value: string][];
+
+const MAY_TRAIL = { port: passesIn("port"), wildcard: passesIn("wildcard") };
+
+function passesIn(mode: "port" | "wildcard"): (name: string) => boolean {
+  const rules = ANSWER_RULES[mode];
+  return (name) => mayTrail(name) && !rules.has(name);
 }
 
 function refusal(error: unknown, circuit: Entry | null): Decided {

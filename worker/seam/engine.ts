@@ -37,6 +37,11 @@ export interface RequestHead {
   readonly frontend: Frontend;
   /** True when the client asks for a WebSocket. */
   readonly upgrade: boolean;
+  /**
+   * The same object for requests whose header lines are byte for byte the same: what was worked out of them alone still holds.
+   * Undefined where the engine does not tell.
+   */
+  readonly alike?: object | undefined;
 }
 
 /** How far a request has come when it fails. */
@@ -90,7 +95,7 @@ export interface Attempt {
   release(): void;
 }
 
-/** Changes to header lines, so that an engine need not copy those that stay as they came. */
+/** Changes to header lines, so that an engine need not copy those that stay as they came. Never changed once they are made. */
 export interface HeaderEdits {
   /** Names in lower case. */
   remove: readonly string[];
@@ -116,7 +121,7 @@ export interface Forward<C> {
   attempt: Attempt;
   /** What changes in the header lines for the app. */
   edits: HeaderEdits;
-  /** What changes in the header lines of the app's answer. */
+  /** What changes in the header lines of the app's answer. The same function finds the same for the same lines. */
   answerEdits: (answer: AnswerLines) => HeaderEdits;
   /** It may be sent once more where its connection was perhaps being closed; else it needs one that is fresh. */
   repeatable: boolean;

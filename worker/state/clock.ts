@@ -53,13 +53,14 @@ export function createClock({ own, steady, log }: ClockDeps): Clock {
     return { low: bounds.low - drift, high: bounds.high + drift };
   }
 
-  /** How far this machine's clock is ahead; 0 where the bounds leave room for that. */
+  /** How far this machine's clock is ahead; 0 where the bounds leave room for that. Asked several times with each request. */
   function ahead(): number | null {
+    if (bounds === null) return null;
     const at = steady();
-    const known = widened(at);
-    if (known === null) return null;
     const mine = own() - at;
-    return mine >= known.low && mine <= known.high ? 0 : mine - (known.low + known.high) / 2;
+    const drift = Math.max(0, at - bounds.at) * DRIFT;
+    const isWithin = mine >= bounds.low - drift && mine <= bounds.high + drift;
+    return isWithin ? 0 : mine - (bounds.low + bounds.high) / 2;
   }
 
   function stateOf(difference: number | null): ClockState {

@@ -111,6 +111,17 @@ describe("a permit", () => {
     expect(await refusal([cookie(value)])).toEqual(INVALID);
   });
 
+  test("that was found once lets in no longer than it lives", () => {
+    const request = head({ headers: [HOST, good] });
+    const client = clientOf(request, { trusted: addressMatcher([]), secure: false });
+    const known = { permit: null };
+    const at = (now: number) => admit(entry(), request, client, settings({ now: () => now * 1000 }), known);
+    expect(at(NOW)).toEqual([]);
+    expect(known.permit).toMatchObject({ exp: NOW + LIFETIME });
+    expect(at(NOW + LIFETIME - 1)).toHaveLength(1);
+    expect(caught(() => at(NOW + LIFETIME)).message).toContain("E20005");
+  });
+
   test("lives to its last second", () => {
     expect(enter([cookie(permit(LIFETIME - 1))])).toHaveLength(1);
   });

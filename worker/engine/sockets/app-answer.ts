@@ -5,7 +5,8 @@
 import { BodyReader, type BodySink } from "../../protocols/http1/body-reader.ts";
 import type { FieldLines } from "../../protocols/http1/field-lines.ts";
 import { answerFraming, persists, type Framing } from "../../protocols/http1/framing.ts";
-import { MAX_HEAD, parseAnswer, type AnswerHead } from "../../protocols/http1/head.ts";
+import { MAX_HEAD, type AnswerHead } from "../../protocols/http1/head.ts";
+import { recentAnswer } from "../../protocols/http1/recent-heads.ts";
 import type { Forward, HeaderEdits } from "../../seam/engine.ts";
 import type { Outlet } from "./outlet.ts";
 import type { SocketHead } from "./request-head.ts";
@@ -84,7 +85,7 @@ export class AppAnswer<C> implements BodySink {
     if (end === -1 ? input.length > MAX_HEAD : end > MAX_HEAD) throw new Error("the app's answer head is over 64 KiB");
     if (end === -1) return this.#hold(input);
     this.#held = null;
-    const head = parseAnswer(input.toString("latin1", 0, end + 2));
+    const head = recentAnswer(input.toString("latin1", 0, end + 2));
     const rest = input.subarray(end + END_OF_HEAD.length);
     if (head.status === 101) return this.#asked.switched(head, rest);
     if (head.status >= 200) return this.#passHead(head, rest);
@@ -112,17 +113,18 @@ export class AppAnswer<C> implements BodySink {
 
   #passHead(answer: AnswerHead, rest: Buffer): void {
     const { head, to, goesOn } = this.#asked;
-    const framing = answerFraming(answer, head.method);
+    const facts = factsOf(answer);
+    const framing = framingOf(answer, facts, head.method);
     to.answered?.(answer.status);
-    this.appGoesOn = persists(answer) && framing.kind !== "close" && !isChunkedOld(answer, framing);
-    this.appAllowsMs = allowedMs(answer.lines);
+    this.appGoesOn = facts.persists && framing.kind !== "close" && !isChunkedOld(answer, framing);
+    this.appAllowsMs = facts.allowedMs;
     const inChunks = framing.kind === "chunked" && head.version === "1.1";
     this.endsWithConnection = framing.kind === "close" || (framing.kind === "chunked" && !inChunks);
     this.clientGoesOn = goesOn && !this.endsWithConnection;
-    const edits = to.answerEdits(answer.lines);
-    const lines = answer.lines.edited(hasNoLength(answer, framing) ? withoutLength(edits) : edits);
+    const edits = editsOf(answer, facts, to.answerEdits);
+    const lines = answer.lines.edited(hasNoLength(answer, framing) && facts.hasLength ? withoutLength(edits) : edits);
     const length = inChunks ? CHUNKED : isBare205(answer) ? "Content-Length: 0\r\n" : "";
-    const more = `${dateLine(answer.lines)}${length}${connectionLine(head, this.clientGoesOn)}`;
+    const more = `${facts.hasDate ? "" : now()}${length}${connectionLine(head, this.clientGoesOn)}`;
     this.#headAhead = `HTTP/1.1 ${answer.status} ${answer.reason}\r\n${lines}${more}\r\n`;
     this.#inChunks = inChunks;
     if (framing.kind === "chunked" && !inChunks) this.#gathered = [];
@@ -193,6 +195,53 @@ export function withoutLength(edits: HeaderEdits): HeaderEdits {
 
 // --- internal ---
 
+type AnswerEdits = Forward<unknown>["answerEdits"];
+
+/** What an answer's head says, whoever has asked. */
+interface Facts {
+  persists: boolean;
+  allowedMs: number | null;
+  hasDate: boolean;
+  hasLength: boolean;
+  /** As an answer to anything but HEAD; null before it was asked for. */
+  framing: Framing | null;
+  /** What changes in its lines, and by which function. */
+  edits: HeaderEdits | null;
+  by: AnswerEdits | null;
+}
+
+/** Of heads that come again. */
+const known = new WeakMap<AnswerHead, Facts>();
+
+function factsOf(answer: AnswerHead): Facts {
+  const { lines } = answer;
+  const before = lines.isKept ? known.get(answer) : undefined;
+  if (before !== undefined) return before;
+  const facts: Facts = {
+    persists: persists(answer),
+    allowedMs: allowedMs(lines),
+    hasDate: lines.count("date") > 0,
+    hasLength: lines.count("content-length") > 0,
+    framing: null,
+    edits: null,
+    by: null,
+  };
+  if (lines.isKept) known.set(answer, facts);
+  return facts;
+}
+
+/** Throws BadHead. */
+function framingOf(answer: AnswerHead, facts: Facts, method: string): Framing {
+  if (method === "HEAD") return answerFraming(answer, method);
+  return (facts.framing ??= answerFraming(answer, method));
+}
+
+function editsOf({ lines }: AnswerHead, facts: Facts, by: AnswerEdits): HeaderEdits {
+  if (facts.edits !== null && facts.by === by) return facts.edits;
+  facts.by = by;
+  return (facts.edits = by(lines));
+}
+
 let saidAt = -1;
 let said = "";
 
@@ -222,6 +271,7 @@ function isBare205({ status, lines }: AnswerHead): boolean {
 
 /** `Keep-Alive: timeout=5`. Milliseconds. */
 function allowedMs(lines: FieldLines): number | null {
-  const seconds = /\btimeout=(\d{1,6})\b/i.exec(lines.get("keep-alive") ?? "")?.[1];
+  const said = lines.get("keep-alive");
+  const seconds = said === null ? undefined : /\btimeout=(\d{1,6})\b/i.exec(said)?.[1];
   return seconds === undefined ? null : Number(seconds) * 1000;
 }

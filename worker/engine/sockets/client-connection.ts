@@ -3,7 +3,7 @@
  * one is under way waits, up to a limit; then nothing is read until there is room.
  */
 import { BadHead, parseRequest } from "../../protocols/http1/head.ts";
-import { requestFraming } from "../../protocols/http1/framing.ts";
+import { recentFields } from "../../protocols/http1/recent-heads.ts";
 import type { Connections, Place } from "../../net/connections.ts";
 import { askSilentPeer } from "../../net/linux-tcp.ts";
 import { vanishedPeers, type Watch, type Watched } from "../../net/vanished.ts";
@@ -286,11 +286,8 @@ export class ClientConnection<C> implements Accepted, Limited, Open, OutletOwner
     this.limit(null);
     let exchange: Exchange<C>;
     try {
-      const parsed = parseRequest(input.toString("latin1", start, end + 2));
-      const framing = requestFraming(parsed);
-      const hasBody = framing.kind === "chunked" || (framing.kind === "length" && framing.length > 0);
-      const head = new SocketHead(parsed, hasBody, this.#arrived as Arrived);
-      exchange = new Exchange(this, head, framing, this.#entrance.core);
+      const parsed = parseRequest(input.toString("latin1", start, end + 2), recentFields);
+      exchange = new Exchange(this, new SocketHead(parsed, this.#arrived as Arrived), this.#entrance.core);
     } catch (error) {
       if (!(error instanceof BadHead)) throw error;
       return this.refuse(error.status, error.status === 505 ? "HTTP Version Not Supported" : "Bad Request");

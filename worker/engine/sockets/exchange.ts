@@ -10,7 +10,7 @@ import type { Dialled } from "../../net/dial.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import { BodyReader, noBody, type BodySink } from "../../protocols/http1/body-reader.ts";
 import { fieldLine, type FieldLines } from "../../protocols/http1/field-lines.ts";
-import { persists, type Framing } from "../../protocols/http1/framing.ts";
+import type { Framing } from "../../protocols/http1/framing.ts";
 import type { AnswerHead } from "../../protocols/http1/head.ts";
 import { assertAccepted, handshakeFault } from "../../protocols/websocket/acceptance.ts";
 import type { Attempt, Core, Decision, Forward, HeaderEdits } from "../../seam/engine.ts";
@@ -53,7 +53,8 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
   #isRepeated = false;
   #isOver = false;
 
-  constructor(client: ClientConnection<C>, head: SocketHead, framing: Framing, core: Core<C>) {
+  constructor(client: ClientConnection<C>, head: SocketHead, core: Core<C>) {
+    const { framing } = head;
     this.#client = client;
     this.head = head;
     this.#framing = framing;
@@ -163,7 +164,7 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
   }
 
   get goesOn(): boolean {
-    return persists(this.head) && !this.#client.isLast;
+    return this.head.persists && !this.#client.isLast;
   }
 
   full(): void {

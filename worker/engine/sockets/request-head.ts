@@ -1,6 +1,7 @@
 /** A request's head as the core reads it: over the lines as they came. */
 import type { Frontend, RequestHead } from "../../seam/engine.ts";
 import { withoutSpace, type FieldLines } from "../../protocols/http1/field-lines.ts";
+import { persists, requestFraming, type Framing } from "../../protocols/http1/framing.ts";
 import { BadHead, type RequestHead as ParsedHead, type Version } from "../../protocols/http1/head.ts";
 
 /** What a connection knows of itself. */
@@ -21,27 +22,37 @@ export class SocketHead implements RequestHead {
   /** What the client asks to go on with, as it came (RFC 9110 §7.8); null for nothing, and for h2c, which ends here. */
   readonly upgradeTo: string | null;
   readonly upgrade: boolean;
+  /** How its body is told from what follows. */
+  readonly framing: Framing;
+  /** Its connection may go on. */
+  readonly persists: boolean;
   readonly #via: Arrived;
 
-  /** Throws BadHead (RFC 9112 §3.2). */
-  constructor({ method, target, version, lines }: ParsedHead, hasBody: boolean, via: Arrived) {
+  /** Throws BadHead (RFC 9112 §3.2, §6.3). */
+  constructor({ method, target, version, lines }: ParsedHead, via: Arrived) {
     this.method = method;
     this.version = version;
     this.lines = lines;
     this.#via = via;
-    const host = hostOf(lines, version);
-    const absolute = ABSOLUTE.exec(target);
+    const { framing, persists, host, offersUpgrade } = factsOf(lines, version);
+    this.framing = framing;
+    this.persists = persists;
+    const absolute = target.startsWith("/") ? null : ABSOLUTE.exec(target);
     if (absolute === null && !isOwn(target, method)) throw new BadHead("Request target: wanted a path, or an http URL");
     this.target = absolute === null ? target : pathOf(absolute[2] ?? "", method);
     this.authority = absolute?.[1] ?? host ?? addressed(via);
     if (absolute !== null && host !== null && !isSame(this.authority, host))
       throw new BadHead("Host: wanted the host of the target");
-    this.upgradeTo = hasBody ? null : upgradeOf(lines, version, method);
+    this.upgradeTo = offersUpgrade ? upgradeOf(lines, version, method) : null;
     this.upgrade = this.upgradeTo !== null && isForWebSocket(this.upgradeTo);
   }
 
   get peer(): string {
     return this.#via.peer;
+  }
+
+  get alike(): object | undefined {
+    return this.lines.isKept ? this.lines : undefined;
   }
 
   get tls(): boolean {
@@ -62,6 +73,32 @@ export class SocketHead implements RequestHead {
 }
 
 // --- internal ---
+
+/** What header lines say, whatever stands before them. */
+interface Facts {
+  framing: Framing;
+  persists: boolean;
+  host: string | null;
+  /** Something else may be gone on with; not behind a body. */
+  offersUpgrade: boolean;
+}
+
+/** Of lines that are kept, and of HTTP/1.1. */
+const known = new WeakMap<FieldLines, Facts>();
+
+/** Throws BadHead. */
+function factsOf(lines: FieldLines, version: Version): Facts {
+  const isKept = lines.isKept && version === "1.1";
+  const before = isKept ? known.get(lines) : undefined;
+  if (before !== undefined) return before;
+  const framing = requestFraming({ version, lines });
+  const hasBody = framing.kind === "chunked" || (framing.kind === "length" && framing.length > 0);
+  const host = hostOf(lines, version);
+  const offersUpgrade = !hasBody && lines.count("upgrade") > 0;
+  const facts = { framing, persists: persists({ version, lines }), host, offersUpgrade };
+  if (isKept) known.set(lines, facts);
+  return facts;
+}
 
 /** RFC 9112 §3.2.2: what a client says to a proxy. */
 const ABSOLUTE = /^https?:\/\/([^/?#]*)([/?].*)?$/i;

@@ -11,12 +11,25 @@ export class FieldLines implements AnswerLines {
   readonly names: readonly string[];
   /** Where each line begins, and where the last one ends. */
   readonly #starts: readonly number[];
+  #isKept = false;
+  #editedBy: HeaderEdits | null = null;
+  #edited = "";
 
   /** `starts` has one place more than there are names. */
   constructor(text: string, names: readonly string[], starts: readonly number[]) {
     this.text = text;
     this.names = names;
     this.#starts = starts;
+  }
+
+  /** They are there for other heads of the same text: what is worked out of them is worth keeping. */
+  get isKept(): boolean {
+    return this.#isKept;
+  }
+
+  kept(): this {
+    this.#isKept = true;
+    return this;
   }
 
   /** How many lines have this name, in lower case. */
@@ -61,7 +74,25 @@ export class FieldLines implements AnswerLines {
    * The lines after changes: what is set stands where its first line stood, or last; what is added comes last. Throws for a
    * value that is not one line of bytes.
    */
-  edited({ remove, set, add }: HeaderEdits): string {
+  edited(edits: HeaderEdits): string {
+    if (!this.#isKept) return this.#edit(edits);
+    if (this.#editedBy !== edits) {
+      this.#edited = this.#edit(edits);
+      this.#editedBy = edits;
+    }
+    return this.#edited;
+  }
+
+  /** The lines of those names that `passes` lets through. */
+  only(passes: (name: string) => boolean): string {
+    return this.names
+      .map((name, at) => (passes(name) ? this.text.slice(this.#starts[at], this.#starts[at + 1]) : ""))
+      .join("");
+  }
+
+  // --- internal ---
+
+  #edit({ remove, set, add }: HeaderEdits): string {
     const isRemoved = among(remove);
     /** Those of `set` that stand where their name's first line stood. */
     const placed = new Set<readonly [name: string, value: string]>();
@@ -82,15 +113,6 @@ export class FieldLines implements AnswerLines {
     for (const [name, value] of add) out += fieldLine(name, value);
     return out;
   }
-
-  /** The lines of those names that `passes` lets through. */
-  only(passes: (name: string) => boolean): string {
-    return this.names
-      .map((name, at) => (passes(name) ? this.text.slice(this.#starts[at], this.#starts[at + 1]) : ""))
-      .join("");
-  }
-
-  // --- internal ---
 
   #nameAt(at: number): string {
     const start = this.#starts[at] ?? 0;

@@ -45,13 +45,13 @@ export class BadHead extends Error {
   }
 }
 
-/** `text`: the head up to and with the CRLF of its last field. Throws BadHead. */
-export function parseRequest(text: string): RequestHead {
+/** `text`: the head up to and with the CRLF of its last field; `fields` reads its field lines. Throws BadHead. */
+export function parseRequest(text: string, fields: (text: string) => FieldLines = parseFields): RequestHead {
   const end = text.indexOf("\r\n");
   const [, method, target, major, minor] = REQUEST_LINE.exec(text.slice(0, end)) ?? [];
   if (method === undefined || target === undefined)
     throw new BadHead("Request line: wanted a method, a target and a version, with single spaces between");
-  return { method, target, version: versionOf(major, minor), lines: parseFields(text.slice(end + 2)) };
+  return { method, target, version: versionOf(major, minor), lines: fields(text.slice(end + 2)) };
 }
 
 /** The same of an answer. Throws BadHead. */
