@@ -38,12 +38,16 @@ const MOST_MS = 3600 * 1000;
 /** A difference is told when it passes the first and cured when it falls below the second. */
 const TOLD_MS = 5000;
 const CURED_MS = 3000;
+/** So long a difference counts as it was found. Milliseconds. */
+const FRESH_MS = 20;
 /** Coordinators behind one address may differ: not a line with each answer. */
 const QUIET_MS = 60_000;
 
 export function createClock({ own, steady, log }: ClockDeps): Clock {
   /** The coordinator's time lies between these, less the steady clock's time. */
   let bounds: { low: number; high: number; at: number } | null = null;
+  /** What `now` has found last, and when by this machine's clock: it is asked several times with each request. */
+  let found = { difference: 0, at: NaN };
   let told: ClockState = "unknown";
   let quietUntil = -Infinity;
 
@@ -53,7 +57,7 @@ export function createClock({ own, steady, log }: ClockDeps): Clock {
     return { low: bounds.low - drift, high: bounds.high + drift };
   }
 
-  /** How far this machine's clock is ahead; 0 where the bounds leave room for that. Asked several times with each request. */
+  /** How far this machine's clock is ahead; 0 where the bounds leave room for that. */
   function ahead(): number | null {
     if (bounds === null) return null;
     const at = steady();
@@ -93,8 +97,13 @@ export function createClock({ own, steady, log }: ClockDeps): Clock {
 
   return {
     now() {
-      const difference = ahead() ?? 0;
-      return Math.abs(difference) > MOST_MS ? own() : own() - difference;
+      const mine = own();
+      // A clock that somebody sets jumps further than that, or back.
+      if (!(mine >= found.at && mine < found.at + FRESH_MS)) {
+        const difference = ahead() ?? 0;
+        found = { difference: Math.abs(difference) > MOST_MS ? 0 : difference, at: mine };
+      }
+      return mine - found.difference;
     },
     heard({ date, sent, received }) {
       const fresh = { low: date - received, high: date + OLDEST_DATE_MS - sent };
@@ -102,6 +111,7 @@ export function createClock({ own, steady, log }: ClockDeps): Clock {
       const both =
         known === null ? fresh : { low: Math.max(known.low, fresh.low), high: Math.min(known.high, fresh.high) };
       // They exclude each other: the coordinator's clock was set, or it is another coordinator. The newest word counts.
+      found.at = NaN;
       bounds = { ...(both.low > both.high ? fresh : both), at: received };
       tell();
     },

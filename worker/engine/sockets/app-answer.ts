@@ -66,7 +66,7 @@ export class AppAnswer<C> implements BodySink {
   /** Takes the app's bytes. Throws for what is no answer. */
   read(bytes: Buffer): void {
     this.hasBytes = true;
-    if (this.#body !== null) return this.#readBody(this.#body, bytes);
+    if (this.#body !== null) return this.#readBody(this.#body, bytes, 0);
     const held = this.#held;
     this.#readHeads(held === null ? bytes : Buffer.concat([held, bytes]), held?.length ?? 0);
   }
@@ -86,11 +86,11 @@ export class AppAnswer<C> implements BodySink {
     if (end === -1) return this.#hold(input);
     this.#held = null;
     const head = recentAnswer(input.toString("latin1", 0, end + 2));
-    const rest = input.subarray(end + END_OF_HEAD.length);
-    if (head.status === 101) return this.#asked.switched(head, rest);
-    if (head.status >= 200) return this.#passHead(head, rest);
+    const rest = end + END_OF_HEAD.length;
+    if (head.status >= 200) return this.#passHead(head, input, rest);
+    if (head.status === 101) return this.#asked.switched(head, input.subarray(rest));
     this.#passInterim(head);
-    if (rest.length > 0) this.#readHeads(rest, 0);
+    if (rest < input.length) this.#readHeads(input.subarray(rest), 0);
   }
 
   #hold(input: Buffer): void {
@@ -111,7 +111,8 @@ export class AppAnswer<C> implements BodySink {
     if (!out.writeHead(text, null)) this.#asked.full();
   }
 
-  #passHead(answer: AnswerHead, rest: Buffer): void {
+  /** `rest`: where in the input its body begins. */
+  #passHead(answer: AnswerHead, input: Buffer, rest: number): void {
     const { head, to, goesOn } = this.#asked;
     const facts = factsOf(answer);
     const framing = framingOf(answer, facts, head.method);
@@ -129,28 +130,28 @@ export class AppAnswer<C> implements BodySink {
     this.#inChunks = inChunks;
     if (framing.kind === "chunked" && !inChunks) this.#gathered = [];
     this.#body = new BodyReader(framing, inChunks, this);
-    this.#readBody(this.#body, rest);
+    this.#readBody(this.#body, input, rest);
   }
 
   // --- internal: bodies ---
 
-  #readBody(body: BodyReader, bytes: Buffer): void {
-    const used = bytes.length === 0 ? 0 : body.read(bytes);
+  #readBody(body: BodyReader, bytes: Buffer, from: number): void {
+    const behind = body.read(bytes, from);
     this.#passGathered();
     // More than an answer belongs to nobody.
-    if (used < bytes.length) this.appGoesOn = false;
-    if (this.#headAhead !== null) this.#sendHead(null);
+    if (behind < bytes.length) this.appGoesOn = false;
+    if (this.#headAhead !== null) this.#sendHead(null, 0, 0);
     this.isWhole = body.isOver;
   }
 
-  bytes(bytes: Buffer): void {
-    if (this.#gathered === null) this.#passBody(bytes);
-    else this.#gathered.push(bytes);
+  bytes(bytes: Buffer, from: number, to: number): void {
+    if (this.#gathered === null) this.#passBody(bytes, from, to);
+    else this.#gathered.push(bytes.subarray(from, to));
   }
 
-  #passBody(bytes: Buffer): void {
-    if (this.#headAhead !== null) return this.#sendHead(bytes);
-    if (!this.#asked.out.write(bytes)) this.#asked.full();
+  #passBody(bytes: Buffer, from = 0, to = bytes.length): void {
+    if (this.#headAhead !== null) return this.#sendHead(bytes, from, to);
+    if (!this.#asked.out.write(bytes, from, to)) this.#asked.full();
   }
 
   #passGathered(): void {
@@ -160,11 +161,11 @@ export class AppAnswer<C> implements BodySink {
     this.#passBody(Buffer.concat(pieces));
   }
 
-  #sendHead(body: Buffer | null): void {
+  #sendHead(body: Buffer | null, from: number, to: number): void {
     const head = this.#headAhead ?? "";
     this.#headAhead = null;
     this.isBegun = true;
-    if (!this.#asked.out.writeHead(head, body)) this.#asked.full();
+    if (!this.#asked.out.writeHead(head, body, from, to)) this.#asked.full();
   }
 
   end(trailers: FieldLines | null): void {

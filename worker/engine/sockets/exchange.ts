@@ -278,8 +278,8 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
 
   // --- what the request's body has ---
 
-  bytes(bytes: Buffer): void {
-    if (this.#app?.out.write(bytes) === false) this.#client.pause();
+  bytes(bytes: Buffer, from: number, to: number): void {
+    if (this.#app?.out.write(bytes, from, to) === false) this.#client.pause();
   }
 
   /** Silence counts only while the app waits for more. */
@@ -420,7 +420,7 @@ function framed(framing: Framing): string {
 
 /** RFC 9110 §7.6.1, §10.1.4: what this connection is asked for. */
 function asked({ set }: HeaderEdits, upgradeTo: string | null): string {
-  const options = set.some(([name]) => name === "TE") ? ["TE"] : [];
-  if (upgradeTo === null) return options.length === 0 ? "" : "Connection: TE\r\n";
-  return `Connection: ${["Upgrade", ...options].join(", ")}\r\nUpgrade: ${upgradeTo}\r\n`;
+  const wantsTrailers = set.some((line) => line[0] === "TE");
+  if (upgradeTo === null) return wantsTrailers ? "Connection: TE\r\n" : "";
+  return `Connection: Upgrade${wantsTrailers ? ", TE" : ""}\r\nUpgrade: ${upgradeTo}\r\n`;
 }

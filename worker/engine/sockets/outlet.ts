@@ -36,33 +36,31 @@ export class Outlet {
     return this.#hasEnded;
   }
 
-  /** None of the bytes is looked at afterwards. False when some are held: their source is to pause. */
-  write(bytes: Buffer): boolean {
-    if (bytes.length === 0 || this.#isEnding) return this.isEmpty;
+  /** Those from one place up to another; none is looked at afterwards. False when some are held: their source is to pause. */
+  write(bytes: Buffer, from = 0, to = bytes.length): boolean {
+    if (from === to || this.#isEnding) return this.isEmpty;
     if (this.#unsent !== null) {
       // A read that was under way when this side filled up comes after what waits.
-      this.#unsent.push(Buffer.from(bytes));
+      this.#unsent.push(Buffer.from(bytes.subarray(from, to)));
       return false;
     }
-    const written = Math.max(0, this.#socket.write(bytes));
-    if (written === bytes.length) return true;
-    this.#unsent = [Buffer.from(bytes.subarray(written))];
+    const written = Math.max(0, this.#socket.write(bytes, from, to - from));
+    if (written === to - from) return true;
+    this.#unsent = [Buffer.from(bytes.subarray(from + written, to))];
     this.owner?.outIsFull();
     return false;
   }
 
   /** A head (latin1) and what has come of its body. As `write`. */
-  writeHead(head: string, body: Buffer | null): boolean {
-    const length = head.length + (body?.length ?? 0);
+  writeHead(head: string, body: Buffer | null, from = 0, to = body?.length ?? 0): boolean {
+    const length = head.length + to - from;
     if (length > scratch.length) {
       const isEmpty = this.write(Buffer.from(head, "latin1"));
-      return body === null ? isEmpty : this.write(body);
+      return body === null ? isEmpty : this.write(body, from, to);
     }
     scratch.write(head, 0, head.length, "latin1");
-    if (body !== null) scratch.set(body, head.length);
-    if (this.#isEnding || !this.isEmpty) return this.write(scratch.subarray(0, length));
-    const written = Math.max(0, this.#socket.write(scratch, 0, length));
-    return written === length || this.write(scratch.subarray(written, length));
+    body?.copy(scratch, head.length, from, to);
+    return this.write(scratch, 0, length);
   }
 
   /** The system has room again, and has taken some of what is held. True when nothing is held any more. */

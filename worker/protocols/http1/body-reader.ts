@@ -8,8 +8,11 @@ import { BadHead, MAX_HEAD, parseFields } from "./head.ts";
 
 /** What is found, in the order of the bytes. */
 export interface BodySink {
-  /** Bytes of the body; their memory is the socket's. With `chunks` they have their chunk lines, but the last chunk's. */
-  bytes(bytes: Buffer): void;
+  /**
+   * Bytes of the body, from the place `from` up to `to`: a view of its own would cost more than all else here. Their memory is
+   * the socket's. With `chunks` they have their chunk lines, but the last chunk's.
+   */
+  bytes(bytes: Buffer, from: number, to: number): void;
   /** The body is whole. `trailers` is null where there are none. Not called for a message without a body. */
   end(trailers: FieldLines | null): void;
 }
@@ -33,7 +36,7 @@ export class BodyReader {
   #left: number;
   /** A line that has not ended yet. */
   #line = "";
-  readonly #trailers: string[] = [];
+  #trailers: string[] | null = null;
   #trailersLength = 0;
 
   /** `chunks`: whether a chunked body is passed on in its chunks; else without. */
@@ -50,12 +53,12 @@ export class BodyReader {
     return this.#at === "over";
   }
 
-  /** Takes bytes; gives how many of them are of this message. Throws BadHead for what is no chunked body. */
-  read(bytes: Buffer): number {
-    if (this.#at === "over") return 0;
-    if (this.#at === "close") this.#sink.bytes(bytes);
+  /** Takes bytes from a place on; gives the place behind those that are of this message. Throws BadHead for what is no chunked body. */
+  read(bytes: Buffer, from = 0): number {
+    if (this.#at === "over" || from === bytes.length) return from;
+    if (this.#at === "close") this.#sink.bytes(bytes, from, bytes.length);
     if (this.#at === "close") return bytes.length;
-    return this.#at === "length" ? this.#counted(bytes) : this.#chunked(bytes);
+    return this.#at === "length" ? this.#counted(bytes, from) : this.#chunked(bytes, from);
   }
 
   /** The connection has ended. False when the body is not whole. */
@@ -66,18 +69,18 @@ export class BodyReader {
 
   // --- internal ---
 
-  #counted(bytes: Buffer): number {
-    const taken = Math.min(bytes.length, this.#left);
-    this.#left -= taken;
-    this.#sink.bytes(taken === bytes.length ? bytes : bytes.subarray(0, taken));
+  #counted(bytes: Buffer, from: number): number {
+    const to = Math.min(bytes.length, from + this.#left);
+    this.#left -= to - from;
+    this.#sink.bytes(bytes, from, to);
     if (this.#left === 0) this.#finish(null);
-    return taken;
+    return to;
   }
 
-  #chunked(bytes: Buffer): number {
-    let at = 0;
+  #chunked(bytes: Buffer, start: number): number {
+    let at = start;
     /** What is passed on next begins here. */
-    let from = 0;
+    let from = start;
     while (at < bytes.length && !this.isOver) {
       if (this.#at === "chunk") {
         at = this.#chunk(bytes, at);
@@ -113,18 +116,18 @@ export class BodyReader {
   #chunk(bytes: Buffer, at: number): number {
     const end = Math.min(bytes.length, at + this.#left);
     this.#left -= end - at;
-    if (!this.#chunks) this.#sink.bytes(bytes.subarray(at, end));
+    if (!this.#chunks) this.#sink.bytes(bytes, at, end);
     if (this.#left === 0) this.#at = "chunk end";
     return end;
   }
 
   #pass(bytes: Buffer, from: number, to: number): void {
-    if (this.#chunks && from < to) this.#sink.bytes(bytes.subarray(from, to));
+    if (this.#chunks && from < to) this.#sink.bytes(bytes, from, to);
   }
 
   /** A line of which a part had come before; gives where what follows it begins. */
   #passLine(line: string, end: number): number {
-    if (this.#chunks) this.#sink.bytes(Buffer.from(line, "latin1"));
+    if (this.#chunks) this.#sink.bytes(Buffer.from(line, "latin1"), 0, line.length);
     return end;
   }
 
@@ -158,8 +161,8 @@ export class BodyReader {
     const line = this.#line;
     this.#line = "";
     if (!line.endsWith("\r\n")) throw new BadHead("Trailer: wanted CRLF at the end of a line");
-    if (line !== "\r\n") return void this.#trailers.push(line);
-    this.#finish(this.#trailers.length === 0 ? null : parseFields(this.#trailers.join("")));
+    if (line !== "\r\n") return void (this.#trailers ??= []).push(line);
+    this.#finish(this.#trailers === null ? null : parseFields(this.#trailers.join("")));
   }
 
   #finish(trailers: FieldLines | null): void {

@@ -73,7 +73,7 @@ export class AnswerReader {
       return left;
     }
     this.#body = new BodyReader(answerFraming(head, "GET"), false, {
-      bytes: (bytes) => this.#handlers.body(bytes),
+      bytes: (bytes, from, to) => this.#handlers.body(bytes.subarray(from, to)),
       end: () => this.#handlers.end(),
     });
     if (this.#body.isOver) this.#handlers.end();

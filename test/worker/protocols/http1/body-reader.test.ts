@@ -16,7 +16,7 @@ interface Seen {
 function read(framing: Framing, text: string, length: number, chunks = false): Seen {
   const seen: Seen = { bytes: "", trailers: null, used: 0 };
   const reader = new BodyReader(framing, chunks, {
-    bytes: (bytes) => void (seen.bytes += bytes.toString("latin1")),
+    bytes: (bytes, from, to) => void (seen.bytes += bytes.toString("latin1", from, to)),
     end: (lines) => void (seen.trailers = lines === null ? "none" : lines.names.map((name) => [name, lines.get(name)])),
   });
   for (let at = 0; at < text.length && !reader.isOver; at += length) {
