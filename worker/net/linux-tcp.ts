@@ -1,5 +1,5 @@
 /** What Linux knows of a TCP connection, and how long it asks a silent peer (tcp(7)). Elsewhere nothing is known. */
-import { ptr } from "bun:ffi";
+import { ptr, type Pointer } from "bun:ffi";
 import { libc } from "./linux-libc.ts";
 
 export interface TcpInfo {
@@ -26,14 +26,9 @@ export function askSilentPeer(socket: { setKeepAlive(on: boolean, delay: number)
   socket.setKeepAlive(true, SILENT_MS);
   const fd = descriptorOf(socket);
   if (fd < 0) return;
-  for (const [option, number] of [
-    [TCP_KEEPINTVL, 10],
-    [TCP_KEEPCNT, 5],
-  ] as const) {
-    // prettier-ignore
-    value.writeInt32LE(number);
-    libc()?.setsockopt(fd, IPPROTO_TCP, option, ptr(value), value.length);
-  }
+  const system = libc();
+  system?.setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, EVERY.at, EVERY.bytes.byteLength);
+  system?.setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, TIMES.at, TIMES.bytes.byteLength);
 }
 
 // --- internal ---
@@ -46,4 +41,11 @@ function descriptorOf(socket: object): number {
 const SILENT_MS = 30_000;
 const IPPROTO_TCP = 6;
 const [TCP_KEEPINTVL, TCP_KEEPCNT, TCP_INFO] = [5, 6, 11];
-const [info, length, value] = [Buffer.alloc(64), Buffer.alloc(4), Buffer.alloc(4)];
+const [info, length] = [Buffer.alloc(64), Buffer.alloc(4)];
+const [EVERY, TIMES] = [option(10), option(5)];
+
+/** A value as setsockopt takes it; to find its place costs more than the call. */
+function option(value: number): { bytes: Int32Array; at: Pointer } {
+  const bytes = new Int32Array([value]);
+  return { bytes, at: ptr(bytes) };
+}

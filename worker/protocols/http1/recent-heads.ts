@@ -39,6 +39,7 @@ export function recentAnswer(text: string): AnswerHead {
 
 // --- internal ---
 
+/** Those of a WebSocket's handshake never come again, and would drive out those that do. */
 function mayKeep(text: string, { names }: FieldLines): boolean {
-  return text.length <= MAX_TEXT && names.length <= MAX_LINES;
+  return text.length <= MAX_TEXT && names.length <= MAX_LINES && !names.includes("upgrade");
 }

@@ -1,5 +1,4 @@
 /** What both sides of a WebSocket's handshake have to say for it to open (RFC 6455 §4.1, §4.2.2). For every engine; pure. */
-import { createHash } from "node:crypto";
 import { Failure } from "../../../shared/failure.ts";
 import type { Answer } from "../../../shared/http/page.ts";
 
@@ -18,7 +17,7 @@ export function handshakeFault(header: Header): Failure | Answer | null {
 /** Throws for an app's 101 that its client has to refuse (RFC 6455 §4.1): a browser would refuse the same. */
 export function assertAccepted(answer: Header, asked: Header): void {
   const key = asked("sec-websocket-key") ?? "";
-  const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+  const accept = Bun.SHA1.hash(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`, "base64");
   if (answer("sec-websocket-accept") !== accept) throw new Error("the app's Sec-WebSocket-Accept is wrong");
   if (answer("upgrade")?.toLowerCase() !== "websocket") throw new Error("the app upgrades to something else");
   if (!names(answer("connection")).includes("upgrade")) throw new Error("the app's Connection does not name Upgrade");
