@@ -3,10 +3,12 @@
  * The socket's `data` is who has it at present.
  */
 import type { ConnectionLimits } from "../../seam/engine.ts";
+import { giveBackLarge } from "../../net/spent.ts";
 import { strayError } from "../../net/stray-error.ts";
 
 /** What has a socket of a listener. */
 export interface Accepted {
+  /** The bytes' memory is the socket's: what is kept of them is a copy. */
   said(bytes: Buffer): void;
   drained(): void;
   ended(): void;
@@ -15,7 +17,10 @@ export interface Accepted {
 
 /** Handlers that tell a socket's owner. */
 export const HANDLERS: Bun.SocketHandler<Accepted> = {
-  data: ({ data: owner }, bytes) => owner.said(bytes),
+  data({ data: owner }, bytes) {
+    owner.said(bytes);
+    giveBackLarge(bytes);
+  },
   drain: ({ data: owner }) => owner.drained(),
   end: ({ data: owner }) => owner.ended(),
   close: ({ data: owner }, error) => owner.gone(error !== undefined && error !== null),

@@ -10,6 +10,7 @@ import { vanishedPeers, type Watch, type Watched } from "../../net/vanished.ts";
 import type { Attempt, Keeper, Kept } from "../../seam/engine.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
 import { Outlet } from "./outlet.ts";
+import { giveBackLarge } from "../../net/spent.ts";
 import { strayError } from "../../net/stray-error.ts";
 
 /** Who uses a connection for a request. */
@@ -212,7 +213,10 @@ export function connectApp({ target }: Pick<Attempt, "target">, connections: Con
 
 const HANDLERS: Bun.SocketHandler<AppConnection> = {
   open: (socket) => socket.data.opened(socket),
-  data: ({ data: connection }, bytes) => connection.said(bytes),
+  data({ data: connection }, bytes) {
+    connection.said(bytes);
+    giveBackLarge(bytes);
+  },
   drain: ({ data: connection }) => connection.drained(),
   end: ({ data: connection }) => connection.ended(),
   close: ({ data: connection }, error) => connection.gone(error !== undefined && error !== null),

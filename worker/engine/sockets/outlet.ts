@@ -3,6 +3,8 @@
  * pauses until there is room again. So about one read is held, never more.
  */
 
+import { giveBackLarge } from "../../net/spent.ts";
+
 /** What a head and the first bytes of its body are put together in: two writes are two system calls. */
 const scratch = Buffer.allocUnsafeSlow(128 * 1024);
 
@@ -71,6 +73,7 @@ export class Outlet {
       const bytes = more.length === 0 ? first : Buffer.concat([first, ...more]);
       const written = Math.max(0, this.#socket.write(bytes));
       if (written < bytes.length) this.#unsent = [bytes.subarray(written)];
+      else giveBackLarge(bytes);
     }
     if (!this.isEmpty) return false;
     if (this.#isEnding) this.#shutdown();
