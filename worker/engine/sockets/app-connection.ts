@@ -9,7 +9,7 @@ import { askSilentPeer } from "../../net/linux-tcp.ts";
 import { vanishedPeers, type Watch, type Watched } from "../../net/vanished.ts";
 import type { Attempt, Keeper, Kept } from "../../seam/engine.ts";
 import { deadlines, type Limited } from "./deadlines.ts";
-import { Outlet } from "./outlet.ts";
+import { Outlet, type OutletOwner } from "./outlet.ts";
 import { giveBackLarge } from "../../net/spent.ts";
 import { strayError } from "../../net/stray-error.ts";
 
@@ -32,7 +32,7 @@ const SPARE_MS = 1000;
 /** How long an app may take to end its half when ours has ended. Milliseconds. */
 const CLOSING_MS = 2000;
 
-export class AppConnection implements Limited, Kept, Watched {
+export class AppConnection implements Limited, Kept, OutletOwner, Watched {
   deadline = Infinity;
   user: AppUser | null = null;
   /** Its first user has it. */
@@ -50,6 +50,7 @@ export class AppConnection implements Limited, Kept, Watched {
   /** While it is no client's. */
   #spare: Spare | null = null;
   #isPaused = false;
+  #isReset = false;
   #isClosing = false;
   #isOver = false;
 
@@ -68,7 +69,7 @@ export class AppConnection implements Limited, Kept, Watched {
 
   opened(socket: Bun.Socket<AppConnection>): void {
     this.#socket = socket;
-    this.#out = new Outlet(socket, null);
+    this.#out = new Outlet(socket, this);
     socket.setNoDelay(true);
     askSilentPeer(socket);
     this.#watch = vanishedPeers.watch(socket, this);
@@ -76,7 +77,7 @@ export class AppConnection implements Limited, Kept, Watched {
   }
 
   pause(): void {
-    if (this.#isOver || this.#isPaused) return;
+    if (this.#isOver || this.#isPaused || this.#isReset) return;
     this.#isPaused = true;
     this.#socket?.pause();
   }
@@ -96,7 +97,9 @@ export class AppConnection implements Limited, Kept, Watched {
     if (this.#out?.drain() === true) this.user?.appHasRoom();
   }
 
+  /** Its end is none where it was reset: `gone` follows. */
   ended(): void {
+    if (this.#isReset) return;
     if (this.user !== null) this.user.appEnded();
     else this.close();
   }
@@ -105,7 +108,17 @@ export class AppConnection implements Limited, Kept, Watched {
     if (this.#isOver) return;
     const user = this.user;
     this.#forget();
-    user?.appGone(broken);
+    user?.appGone(broken || this.#isReset);
+  }
+
+  /** Who writes pauses; it hears of more room. */
+  outIsFull(): void {}
+
+  /** What it has said before it was reset still comes; and while it is paused, nothing would be told of it. */
+  outIsBroken(why: "reset" | "flood"): void {
+    if (why === "flood") return queueMicrotask(() => this.vanished());
+    this.#isReset = true;
+    if (this.#isPaused) this.#socket?.resume();
   }
 
   /** FIN: nothing more is asked, and what the app still says is passed over. Its user does not hear of it. */

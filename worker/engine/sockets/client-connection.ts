@@ -152,6 +152,11 @@ export class ClientConnection<C> implements Accepted, Limited, Open, OutletOwner
     this.#arm();
   }
 
+  /** Whoever has just written is not done yet. */
+  outIsBroken(): void {
+    queueMicrotask(() => this.terminate());
+  }
+
   vanished(): void {
     this.terminate();
   }

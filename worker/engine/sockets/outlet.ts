@@ -12,18 +12,29 @@ const scratch = Buffer.allocUnsafeSlow(128 * 1024);
 export interface OutletOwner {
   /** The system takes no more, and something is held. */
   outIsFull(): void;
+  /**
+   * What is written reaches nobody any more. `reset`: its peer has reset it, which the system tells once: a write has found
+   * it, so that Bun tells an end in good order. `flood`: much more comes than is held, though its source was asked to pause:
+   * Bun reads one that was reset to its end.
+   */
+  outIsBroken(why: "reset" | "flood"): void;
 }
 
+/** Two reads: what comes on top comes from a source that does not pause. Bytes. */
+const MAX_HELD = 1024 * 1024;
+
 export class Outlet {
-  /** Null where nobody wants to know. */
-  owner: OutletOwner | null;
+  owner: OutletOwner;
   readonly #socket: Pick<Bun.Socket<unknown>, "write" | "shutdown">;
   /** In the order in which they came: joined when there is room, or thousands of pieces would cost their square. */
   #unsent: Buffer[] | null = null;
+  /** How much of it came while there was no room. */
+  #flooded = 0;
+  #isBroken = false;
   #isEnding = false;
   #hasEnded = false;
 
-  constructor(socket: Pick<Bun.Socket<unknown>, "write" | "shutdown">, owner: OutletOwner | null) {
+  constructor(socket: Pick<Bun.Socket<unknown>, "write" | "shutdown">, owner: OutletOwner) {
     this.#socket = socket;
     this.owner = owner;
   }
@@ -41,15 +52,19 @@ export class Outlet {
   /** Those from one place up to another; none is looked at afterwards. False when some are held: their source is to pause. */
   write(bytes: Buffer, from = 0, to = bytes.length): boolean {
     if (from === to || this.#isEnding) return this.isEmpty;
+    if (this.#isBroken) return false;
     if (this.#unsent !== null) {
       // A read that was under way when this side filled up comes after what waits.
+      this.#flooded += to - from;
+      if (this.#flooded > MAX_HELD) return this.#broke("flood");
       this.#unsent.push(Buffer.from(bytes.subarray(from, to)));
       return false;
     }
-    const written = Math.max(0, this.#socket.write(bytes, from, to - from));
+    const written = this.#socket.write(bytes, from, to - from);
     if (written === to - from) return true;
+    if (written < 0) return this.#broke("reset");
     this.#unsent = [Buffer.from(bytes.subarray(from + written, to))];
-    this.owner?.outIsFull();
+    this.owner.outIsFull();
     return false;
   }
 
@@ -67,11 +82,14 @@ export class Outlet {
 
   /** The system has room again, and has taken some of what is held. True when nothing is held any more. */
   drain(): boolean {
+    if (this.#isBroken) return false;
     const [first, ...more] = this.#unsent ?? [];
     this.#unsent = null;
+    this.#flooded = 0;
     if (first !== undefined) {
       const bytes = more.length === 0 ? first : Buffer.concat([first, ...more]);
-      const written = Math.max(0, this.#socket.write(bytes));
+      const written = this.#socket.write(bytes);
+      if (written < 0) return this.#broke("reset");
       if (written < bytes.length) this.#unsent = [bytes.subarray(written)];
       else giveBackLarge(bytes);
     }
@@ -87,6 +105,14 @@ export class Outlet {
   }
 
   // --- internal ---
+
+  /** Nothing is empty again: whoever writes goes on as with a peer that takes nothing, until the connection is gone. */
+  #broke(why: "reset" | "flood"): false {
+    this.#isBroken = true;
+    this.#unsent = [];
+    this.owner.outIsBroken(why);
+    return false;
+  }
 
   #shutdown(): void {
     if (this.#hasEnded) return;

@@ -115,6 +115,11 @@ export class Tunnel implements Accepted, AppUser, Limited, Open, OutletOwner, Wa
     this.#arm();
   }
 
+  /** Whoever has just written is not done yet. */
+  outIsBroken(): void {
+    queueMicrotask(() => this.terminate());
+  }
+
   vanished(): void {
     this.terminate();
   }
