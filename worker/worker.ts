@@ -76,6 +76,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     room,
     tls,
     isReady: () => control.state().ready,
+    refresh: () => control.refresh(),
     portsChanged: () => control.portsChanged(),
   });
   // The API opens first: a registration tells its port. Its /health/readyz says 503 until circuits are known.

@@ -19,6 +19,8 @@ export interface FakeCoordinator {
   circuits: ReadonlyMap<string, Circuit>;
   /** Gives the worker a circuit; resolves when the worker acknowledges it. */
   put(circuit: Circuit): Promise<void>;
+  /** Gives the worker a circuit of which it hears nothing until it asks. */
+  putSilently(circuit: Circuit): void;
   /** Replaces the routes of a circuit; resolves when the worker acknowledges. */
   routes(id: string, routes: Route[]): Promise<void>;
   /** Takes a circuit away; resolves when the worker's table is without it. */
@@ -106,6 +108,9 @@ export async function startFakeCoordinator(bus: Bus, { dated = true } = {}): Pro
       circuits.set(circuit.id, made);
       await publish({ name: "appproxy_circuit_created_event", payload: { circuits: [made] } });
       await isAcknowledged(made);
+    },
+    putSilently(circuit) {
+      circuits.set(circuit.id, { ...circuit, revision: ++revision });
     },
     async routes(id, routes) {
       const before = circuits.get(id);

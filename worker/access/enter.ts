@@ -54,6 +54,13 @@ export async function enter(
   throw new Failure("invalid-credentials", { msg, page: isYoung ? "link-used" : "link-expired" });
 }
 
+/** Whether the target carries a ticket of this worker that is still good: then its circuit is known to some process of it. */
+export function bringsTicket(head: RequestHead, { permits, now }: AdmitSettings): boolean {
+  if (!isEnter(head.target)) return false;
+  const ticket = ticketIn(head, permits);
+  return ticket !== null && ticket.exp * 1000 > now();
+}
+
 // --- internal ---
 
 /** Gives the permit; where another user's app may have left something in the browser, it is cleared on the way. */
@@ -102,9 +109,13 @@ function needsTab(ticket: TicketClaims, { permits, now }: AdmitSettings): Failur
 }
 
 function readTicket(head: RequestHead, circuitId: string, { permits }: AdmitSettings): TicketClaims | null {
-  const query = head.target.slice(head.target.indexOf("?") + 1);
-  const claims = permits.readTicket(new URLSearchParams(query).get("t") ?? "");
+  const claims = ticketIn(head, permits);
   return claims?.cid === circuitId ? claims : null;
+}
+
+function ticketIn(head: RequestHead, permits: AdmitSettings["permits"]): TicketClaims | null {
+  const query = head.target.slice(head.target.indexOf("?") + 1);
+  return permits.readTicket(new URLSearchParams(query).get("t") ?? "");
 }
 
 function cookies({ uid, cid }: TicketClaims, head: RequestHead, settings: AdmitSettings): [string, string][] {

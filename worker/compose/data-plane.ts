@@ -37,6 +37,8 @@ interface DataPlaneDeps {
   tls: TlsPair | null;
   /** False until circuits are known for the first time. */
   isReady: () => boolean;
+  /** Fetches what this node may not know yet. */
+  refresh: () => Promise<void>;
   /** There is one port more or less that can't be opened. */
   portsChanged: () => void;
 }
@@ -45,13 +47,14 @@ interface DataPlaneDeps {
 export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
   const { config, log, now } = parts;
   const { proxy_worker: own } = config;
-  const { circuits, access, targets, serviceWorkers, room, isReady } = deps;
+  const { circuits, access, targets, serviceWorkers, room, isReady, refresh } = deps;
   const { table, usage } = circuits;
   const { allowlist, proxies } = access;
   const core = createCore({
     ...access,
     table,
     isReady,
+    refresh,
     usage,
     serviceWorkers,
     room,

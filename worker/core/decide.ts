@@ -17,7 +17,7 @@ import { clientOf, hasNoPort, withPort, type Client, type Proxies } from "../htt
 import { corsLines, readable, type Listed } from "../access/cors.ts";
 import type { Capabilities } from "../seam/capabilities.ts";
 import type { AnswerLines, Core, Decision, Forward, HeaderEdits, RequestHead } from "../seam/engine.ts";
-import { enter, isEnter } from "../access/enter.ts";
+import { bringsTicket, enter, isEnter } from "../access/enter.ts";
 import { answerFor, upstreamFault } from "./failure.ts";
 import { Familiars, type Familiar } from "./familiar.ts";
 import { isPreflight, preflightAnswer } from "../access/preflight.ts";
@@ -39,6 +39,8 @@ export interface DecideDeps {
   table: Table;
   /** False until circuits are known for the first time. */
   isReady: () => boolean;
+  /** Fetches what this node may not know yet. */
+  refresh: () => Promise<void>;
   usage: Usage;
   singleUse: SingleUse;
   serviceWorkers: Pick<ServiceWorkerNotes, "fetched">;
@@ -95,14 +97,23 @@ interface Deps extends DecideDeps {
 const PROXIED = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /** `hold` lets a page that loads itself again wait for its app. Never throws, and a promise of it never rejects. */
-function decide(head: RequestHead, deps: Deps, hold: Hold | null): Decided | Promise<Decided> {
+function decide(head: RequestHead, deps: Deps, hold: Hold | null, isRefreshed = false): Decided | Promise<Decided> {
   let entry: Entry | null = null;
   try {
     entry = resolve(deps.table, head, deps.domain);
+    // Another node has let the person in, who is faster than the event here.
+    if (entry === null && !isRefreshed && bringsTicket(head, deps.admission)) return refreshed(head, deps, hold);
     return walk(head, entry, deps, hold);
   } catch (error) {
     return refusal(error, entry);
   }
+}
+
+/** Once more, with all circuits that there are. */
+function refreshed(head: RequestHead, deps: Deps, hold: Hold | null): Promise<Decided> {
+  const again = () => decide(head, deps, hold, true);
+  // Where nobody can be asked, what is known has to do.
+  return deps.refresh().then(again, again);
 }
 
 function walk(head: RequestHead, entry: Entry | null, deps: Deps, hold: Hold | null): Decided | Promise<Decided> {
