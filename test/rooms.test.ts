@@ -84,7 +84,7 @@ test("only what speaks HTTP knows Elysia", () => {
 test("an engine rests on what every engine rests on, not on the core's rules", () => {
   // Of the listeners it is what binds a port and hands it over; how Linux does that is theirs.
   const may =
-    /^worker\/((seam|protocols|net)\/|listeners\/(types|bind-shared|handover|generations)\.ts$|engine\/tcp(-leg)?\.ts$)|^shared\//;
+    /^worker\/((seam|protocols|net)\/|listeners\/(types|bind-shared|(lane-)?handover|generations)\.ts$|engine\/tcp(-leg)?\.ts$)|^shared\//;
   const own = (from: string) => `${from.split("/").slice(0, 3).join("/")}/`;
   const strange = imports.filter(
     ({ from, to }) =>

@@ -1,5 +1,5 @@
 /** The worker's configuration, one table: app-proxy-worker.toml. */
-import { hostname } from "node:os";
+import { availableParallelism, hostname } from "node:os";
 import {
   allowedHosts,
   cidrs,
@@ -30,6 +30,8 @@ export const WORKER_ENV = "APP_PROXY_WORKER";
 
 /** security 6: raw TCP has no credential. */
 const TCP_AUTH = ["setup-address", "none"] as const;
+
+const MOST_PROCESSES = 128;
 
 export const workerTable = {
   redis: redisSection,
@@ -87,6 +89,11 @@ export const workerTable = {
     share_ports: f.flag(
       false,
       "Let a second process of this worker take over its ports (Linux, the same user); `bun run supervise` turns it on",
+    ),
+    processes: f.countOrAuto(
+      1,
+      [1, MOST_PROCESSES],
+      'Processes side by side on the same ports, under `bun run supervise` (Linux); `"auto"`: one for each core that it may use',
     ),
     limits: {
       connections: f.number(
@@ -147,7 +154,12 @@ export const workerTable = {
       "setup-address",
       "Who may use a TCP circuit that is not public: addresses that passed `/setup` for it, or all",
     ),
-    tcp_max_connections: f.number(1024, [1, 1_000_000], "connections", "Most TCP connections of one circuit"),
+    tcp_max_connections: f.number(
+      1024,
+      [1, 1_000_000],
+      "connections",
+      "Most TCP connections of one circuit; each of several processes takes its share",
+    ),
     port_proxy: {
       bind_host: f.text("127.0.0.1", "Where circuits' ports listen"),
       advertised_host: f.optionalText("How browsers reach them; default: `bind_host`"),
@@ -226,6 +238,7 @@ export function loadWorkerConfig(
       ...frontendFaults(config),
       ...proxyHeaderFaults(config),
       ...frameFaults(config),
+      ...sharedPortFaults(config),
     ],
   });
 }
@@ -235,6 +248,22 @@ export function unservedFaults({ proxy_worker: { protocol } }: WorkerConfig): Fa
   if (protocol === "http" || protocol === "tcp") return [];
   return [
     { key: "proxy_worker.protocol", message: `"${protocol}" is not served by this version; wanted "http" or "tcp"` },
+  ];
+}
+
+/** How many processes `proxy_worker.processes` means here: `"auto"` is the cores that this process may use. */
+export function processCount(processes: number | "auto"): number {
+  return processes === "auto" ? Math.min(availableParallelism(), MOST_PROCESSES) : processes;
+}
+
+/** Several processes where there is no supervisor that starts them, or one that was started for a single one. */
+export function processFaults({ proxy_worker: { processes } }: WorkerConfig): Fault[] {
+  if (processCount(processes) === 1) return [];
+  return [
+    {
+      key: "proxy_worker.processes",
+      message: `${JSON.stringify(processes)} was given to a worker on its own; wanted 1, or a start (no reload) with \`bun run supervise\` (worker/supervise.ts)`,
+    },
   ];
 }
 
@@ -285,6 +314,20 @@ function frameFaults({ permit, proxy_worker: { tls_advertised: secure } }: Worke
       message: '"none" was given without TLS; wanted tls_listen or tls_advertised = true with it, or "lax"',
     },
   ];
+}
+
+/** Of several processes each would be given another port. */
+function sharedPortFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {
+  if (worker.processes === 1) return [];
+  const addresses = {
+    "proxy_worker.api_bind_addr": worker.api_bind_addr,
+    ...(worker.frontend_mode === "wildcard"
+      ? { "proxy_worker.wildcard_domain.bind_addr": worker.wildcard_domain.bind_addr }
+      : {}),
+  };
+  return Object.entries(addresses).flatMap(([key, { port }]) =>
+    port === 0 ? [{ key, message: "port 0 was given; wanted a port that several processes can share" }] : [],
+  );
 }
 
 function proxyHeaderFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {

@@ -1,7 +1,11 @@
-/** The worker's figures at `GET /metrics` of its API port, for the addresses in `metric_access_allowed_hosts`. */
+/**
+ * The worker's figures at `GET /metrics` of its API port, for the addresses in `metric_access_allowed_hosts`. Of a worker
+ * with several processes the one that is asked tells the figures of all, each with the label `process`.
+ */
 import { addressMatcher } from "../shared/http/addresses.ts";
 import type { Caller, OwnHosts } from "../shared/http/own-hosts.ts";
-import { counter, counters, createRegistry, gauge, gauges, metricsAnswer } from "../shared/runtime/metrics.ts";
+import { counter, counters, createRegistry, gauge, gauges, metricsAnswer, together } from "../shared/runtime/metrics.ts";
+import type { Lane } from "./lanes/lane.ts";
 import type { Connections } from "./net/connections.ts";
 import type { Crowding } from "./net/crowding.ts";
 import type { Clock } from "./state/clock.ts";
@@ -22,13 +26,16 @@ interface MetricsDeps {
   /** Ports that can't be opened. */
   blocked: () => number[];
   state: () => SyncState & { events: boolean };
+  /** Which of the worker's processes this is; null: the only one. */
+  lane: Lane | null;
   /** Who may read them. */
   allowed: readonly string[];
   /** What they may call this service. */
   hosts: OwnHosts;
 }
 
-export function createMetrics({ table, usage, clock, room, blocked, state, allowed, hosts }: MetricsDeps): Metrics {
+export function createMetrics(deps: MetricsDeps): Metrics {
+  const { table, usage, clock, room, blocked, state, lane, allowed, hosts } = deps;
   const registry = createRegistry("appproxy-worker");
   const mayRead = addressMatcher(allowed);
   counter(
@@ -114,7 +121,12 @@ export function createMetrics({ table, usage, clock, room, blocked, state, allow
     "1 while that is corrected for, 0 while it is not or need not be.",
     () => Number(clock.state() === "corrected"),
   );
-  return { answer: (caller) => metricsAnswer(registry, caller, { allowed: mayRead, hosts }) };
+  const readers = { allowed: mayRead, hosts };
+  if (lane === null) return { answer: (caller) => metricsAnswer(registry, caller, readers) };
+  registry.setDefaultLabels({ process: String(lane.number) });
+  lane.report(() => registry.getMetricsAsJSON());
+  const all = async () => together((await lane.gather()) ?? []);
+  return { answer: (caller) => metricsAnswer(registry, caller, readers, all) };
 }
 
 // --- internal ---

@@ -8,16 +8,29 @@ import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts"
 import { ConfigError } from "../shared/config/load.ts";
 import { hostPort } from "../shared/values.ts";
 import { raiseHttpLimits } from "../shared/runtime/limits.ts";
-import { createLog } from "../shared/runtime/log.ts";
+import { createLog, type Log } from "../shared/runtime/log.ts";
 import { announce, announcedAddress, DISCOVERY_DB } from "../shared/compat/discovery.ts";
 import { redisMessengers } from "../shared/redis/messengers.ts";
 import { connectRedis } from "../shared/redis/redis.ts";
 import { ignoreProxySettings, shutdownOnSignal, surviveStrayErrors } from "../shared/runtime/process.ts";
 import { followSupervisor, predecessorOf, tellSupervisor } from "../shared/runtime/supervised.ts";
-import { loadWorkerConfig, namedSecrets, tlsFileFaults, unservedFaults, WORKER_ENV, WORKER_FILE } from "./config.ts";
+import {
+  loadWorkerConfig,
+  namedSecrets,
+  processCount,
+  processFaults,
+  tlsFileFaults,
+  unservedFaults,
+  WORKER_ENV,
+  WORKER_FILE,
+  type WorkerConfig,
+} from "./config.ts";
 import { ENGINES } from "./compose/engines.ts";
+import { INODES_FD, LaneInodes } from "./lanes/inodes.ts";
+import { createLane, lanePlace, ownLine, type Lane } from "./lanes/lane.ts";
 import { ephemeralWarning } from "./listeners/linux-ephemeral.ts";
-import { findSibling } from "./listeners/sibling.ts";
+import { findLanes } from "./listeners/lanes.ts";
+import { findSibling, type Sibling } from "./listeners/sibling.ts";
 import { startWorker, type WorkerDeps } from "./worker.ts";
 
 /** Reads the arguments and starts; `fitted` may put other parts in the place of the real ones. Rejects when it can't start. */
@@ -33,6 +46,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   const warnings = [...warningsOf(config), ...(ephemeral === null ? [] : [ephemeral])];
   if (file.check) return void process.stdout.write(checkedText(file.source, ignored, warnings));
 
+  const lane = ownLane(file.source, config);
   const log = createLog("worker", config.logging.level);
   surviveStrayErrors(log);
   if (!isRaised) log.warn("BUN_CONFIG_MAX_HTTP_REQUESTS is not set: this worker carries at most 256 requests at once");
@@ -51,11 +65,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 
-  const sharing = await findSibling(config.proxy_worker, predecessorOf(process.env));
-  if (config.proxy_worker.share_ports && sharing === null)
-    log.warn("proxy_worker.share_ports has no effect: connections can't be steered on this system");
-  if (sharing !== null && sharing.predecessor !== null)
-    log.info({ predecessor: sharing.predecessor }, "sharing ports with the old worker process");
+  const sharing = await sharePorts(config, lane, log);
   const messengers = redisMessengers(
     config.redis,
     createCodec(config.secrets.api_secret, config.events.accept_unsigned, COORDINATOR_EVENTS),
@@ -67,6 +77,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
       config,
       engine: ENGINES[config.proxy_worker.engine],
       sharing,
+      lane,
       bus: messengers.bus,
       live: messengers.live,
       log,
@@ -87,4 +98,31 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   shutdown.add(() => discovery.stop());
   await worker.ready;
   tellSupervisor(config.proxy_worker.shutdown_timeout * 1000);
+}
+
+// --- internal ---
+
+/** Null when this is the worker's only process. Throws when it should not be. */
+function ownLane(source: string, config: WorkerConfig): Lane | null {
+  const place = lanePlace(process.env);
+  if (place !== null) return createLane(place, ownLine());
+  const faults = processFaults(config);
+  if (faults.length > 0) throw new ConfigError(source, faults);
+  return null;
+}
+
+/** With whom the ports are shared; null when with nobody. */
+async function sharePorts({ proxy_worker: own }: WorkerConfig, lane: Lane | null, log: Log): Promise<Sibling | null> {
+  const predecessor = predecessorOf(process.env);
+  if (lane !== null && lane.count !== processCount(own.processes))
+    log.warn({ processes: lane.count }, "proxy_worker.processes has changed: that needs a restart of the supervisor");
+  const sharing =
+    lane === null
+      ? await findSibling(own, predecessor)
+      : await findLanes(own, { inodes: new LaneInodes(INODES_FD), onEnd: (act) => lane.onEnd(act), predecessor });
+  if (own.share_ports && sharing === null)
+    log.warn("proxy_worker.share_ports has no effect: connections can't be steered on this system");
+  if (sharing !== null && sharing.predecessor !== null)
+    log.info({ predecessor: sharing.predecessor }, "sharing ports with the old worker process");
+  return sharing;
 }

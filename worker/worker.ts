@@ -12,7 +12,7 @@ import { openOwnApi } from "./compose/own-api.ts";
 import { createOwnTargets } from "./compose/targets.ts";
 import { createRoom } from "./compose/room.ts";
 import { createParts, type Parts, type WorkerDeps } from "./compose/parts.ts";
-import { unservedFaults, type WorkerConfig } from "./config.ts";
+import { processFaults, unservedFaults, type WorkerConfig } from "./config.ts";
 import { idleTime } from "./drain.ts";
 import { ephemeralWarning } from "./listeners/linux-ephemeral.ts";
 import { takeOver } from "./listeners/takeover.ts";
@@ -35,8 +35,8 @@ export interface Worker {
 export function startWorker(deps: WorkerDeps): Worker {
   const { proxy_worker: own } = deps.config;
   const parts = createParts(deps);
-  const { sharing, log } = parts;
-  const unserved = unservedFaults(deps.config);
+  const { sharing, lane, log } = parts;
+  const unserved = [...unservedFaults(deps.config), ...(lane === null ? processFaults(deps.config) : [])];
   if (unserved.length > 0) throw new ConfigError("worker", unserved);
   const files = tlsPaths(deps.config);
   const tls = files === null ? null : readTls(files);
@@ -98,6 +98,8 @@ export function startWorker(deps: WorkerDeps): Worker {
   shutdown.add(() => Promise.all([control.leave(), dataPlane.stop(), api.handOver(idleMs)]));
   if (files !== null && tls !== null) {
     const renew = (pair: TlsPair) => {
+      // Two listeners of each process on a port could not be told apart by the others: a new process begins with it.
+      if (lane !== null) return lane.replace();
       // What fails with one of them is told; the other has its new certificate all the same.
       try {
         dataPlane.frontends.renew(pair);
@@ -111,9 +113,15 @@ export function startWorker(deps: WorkerDeps): Worker {
   log.info({ api: hostPort({ host: own.api_bind_addr.host, port: api.port }) }, "worker is up");
 
   const { frontends } = dataPlane;
+  async function serve(): Promise<void> {
+    await control.ready;
+    dataPlane.join();
+    api.join();
+    await takeOver({ sibling: sharing, frontends, retry: () => control.retryPorts(), log });
+  }
   return {
     apiPort: api.port,
-    ready: control.ready.then(() => takeOver({ sibling: sharing, frontends, retry: () => control.retryPorts(), log })),
+    ready: serve(),
     state: sync,
     stop: () => shutdown.run(),
   };

@@ -49,6 +49,15 @@ export function number(fallback: number, [low, high]: Span, unit: string, descri
   });
 }
 
+/** A whole number in a range, or `"auto"`. */
+export function countOrAuto(fallback: number, [low, high]: Span, description: string): Field<number | "auto"> {
+  return field<number | "auto">(`a whole number from ${low} to ${high}, or "auto"`, description, fallback, (raw) => {
+    if (typeof raw === "string" && raw.trim().toLowerCase() === "auto") return "auto";
+    const value = asNumber(raw);
+    return typeof value === "number" && Number.isInteger(value) && value >= low && value <= high ? value : undefined;
+  });
+}
+
 /** `"host:port"`, `"[v6]:port"` or `{ host, port }`. */
 export function address(fallback: string, description: string): Field<Address> {
   return field('"host:port" or { host, port }', description, mustBeAddress(fallback), parseAddress);

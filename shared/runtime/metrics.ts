@@ -1,6 +1,6 @@
 /** Figures for Prometheus: a registry a service, with what every process tells of itself. Who may read them is decided here too. */
 import { readdirSync } from "node:fs";
-import { Counter, Gauge, Registry } from "prom-client";
+import { AggregatorRegistry, Counter, Gauge, Registry } from "prom-client";
 import type { AddressMatcher } from "../http/addresses.ts";
 import { mustNameUs, type Caller, type OwnHosts } from "../http/own-hosts.ts";
 import { Failure } from "../failure.ts";
@@ -102,16 +102,26 @@ export interface Readers {
   hosts: OwnHosts;
 }
 
-/** The text for a reader. Rejects with generic-forbidden for one whose address is not allowed, or with misdirected-request. */
+/**
+ * The text for a reader, with what `others` gives in the registry's place. Rejects with generic-forbidden for one whose address
+ * is not allowed, or with misdirected-request.
+ */
 export async function metricsAnswer(
   registry: Registry,
   caller: Caller,
   { allowed, hosts }: Readers,
+  others: () => Promise<Registry | null> = () => Promise.resolve(null),
 ): Promise<Response> {
   if (caller.peer === null || !allowed(caller.peer))
     throw new Failure("generic-forbidden", "metric_access_allowed_hosts does not name this address");
   mustNameUs(caller, hosts);
-  return new Response(await registry.metrics(), { headers: { "Content-Type": registry.contentType } });
+  const told = (await others()) ?? registry;
+  return new Response(await told.metrics(), { headers: { "Content-Type": registry.contentType } });
+}
+
+/** The figures of several processes, each with a label of its own, as one registry; null when there are none. */
+export function together(figures: readonly (readonly object[])[]): Registry | null {
+  return figures.length === 0 ? null : AggregatorRegistry.aggregate([...figures]);
 }
 
 // --- internal ---

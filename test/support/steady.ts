@@ -77,6 +77,11 @@ export class KeptConnection {
     return this.#heard.startsWith("HTTP/1.1 200 ") ? null : this.#heard.slice(0, 80);
   }
 
+  /** False once the server has said that it closes it, or has. */
+  get isOpen(): boolean {
+    return this.#socket !== null;
+  }
+
   close(): void {
     this.#socket?.end();
     this.#socket = null;

@@ -12,6 +12,7 @@ import type { TlsPair } from "../../shared/runtime/tls.ts";
 import { VERSION } from "../../shared/runtime/version.ts";
 import { bindAlone, bindShared, type Bound } from "../listeners/bind-shared.ts";
 import type { ServedFiles } from "../net/served-files.ts";
+import type { LanePlace } from "../lanes/lane.ts";
 import type { Clock } from "../state/clock.ts";
 import { Succession } from "../listeners/generations.ts";
 import type { Sibling } from "../listeners/sibling.ts";
@@ -34,6 +35,8 @@ export interface ApiDeps {
   /** Ports that can't be opened. */
   blocked: () => number[];
   metrics: Metrics;
+  /** Which of the worker's processes this is; null: the only one. */
+  lane: LanePlace | null;
   /** What it serves, and how many slots it has: none are counted in wildcard mode, as with the original. */
   about: { authority: string; node_id: string; app_mode: string; protocol: string; available_slots: number };
 }
@@ -155,7 +158,7 @@ function named(status: string, parts: readonly Part[]) {
 }
 
 /** An object: the original's worker answers with its JSON as one text, which no reader of `status` can want. */
-function health({ state, clock }: ApiDeps, bad: "degraded" | "error") {
+function health({ state, clock, lane }: ApiDeps, bad: "degraded" | "error") {
   const { workerId, known, revision, digest, lag, syncedAt, coordinator, isContradicted, circuits, events } = state();
   const parts = [
     { group: "redis", component: "events", healthy: events },
@@ -166,6 +169,8 @@ function health({ state, clock }: ApiDeps, bad: "degraded" | "error") {
   return {
     ...named(parts.every(({ healthy }) => healthy) ? "ok" : bad, parts),
     worker_id: workerId,
+    /** Which of how many processes answers: each tells of itself. */
+    ...(lane === null ? {} : { process: lane.number, processes: lane.count }),
     checks: {
       circuits: known ? "known" : "unknown",
       coordinator: isContradicted ? "refuses" : coordinator ? "reachable" : "away",

@@ -51,7 +51,7 @@ export function createControl(parts: Parts, deps: ControlDeps): Control {
     report: () => reportRoutes(table),
     told: (answer) => homes.told(answer.home_url),
     usageDelayed: () => usage.delayed(),
-    isSucceeded: () => sharing !== null && !sharing.isNew() && sharing.hasSibling(),
+    isSucceeded: () => sharing !== null && !sharing.isNew() && (sharing.lanes?.isReplacing() ?? sharing.hasSibling()),
     saved: () => snapshots?.load() ?? null,
     period: config.proxy_worker.heartbeat_period * 1000,
   });
@@ -69,13 +69,15 @@ export function createControl(parts: Parts, deps: ControlDeps): Control {
 // --- internal ---
 
 /** Null when that is switched off. */
-function savedIn({ config, log, ownNow }: Parts, { table }: Circuits, sync: Sync): Snapshots | null {
+function savedIn({ config, lane, log, ownNow }: Parts, { table }: Circuits, sync: Sync): Snapshots | null {
   const { snapshot_dir: directory, snapshot_max_age: maxAge, authority } = config.proxy_worker;
   if (directory === "") return null;
   return createSnapshots({
     path: snapshotPath(directory, authority),
     authority,
     maxAge: maxAge * 1000,
+    // All have the same circuits: one writes them.
+    isReader: lane !== null && lane.number !== 1,
     table,
     state: () => sync.state(),
     log,

@@ -10,8 +10,10 @@ import { createHold } from "../core/hold.ts";
 import { drain } from "../drain.ts";
 import { createProxyHeaders } from "../http/proxy-headers.ts";
 import { createPortFrontends, createWildcardFrontends, type Frontends } from "../listeners/frontends.ts";
+import { createLate } from "../listeners/late.ts";
 import { accepts } from "../net/probe-tcp.ts";
 import type { Targets } from "../net/targets.ts";
+import { shareOf } from "../lanes/lane.ts";
 import type { ConnectionLimits, Core, ListenOptions } from "../seam/engine.ts";
 import type { WorkerConfig } from "../config.ts";
 import { bindPort } from "../urls.ts";
@@ -22,6 +24,8 @@ import type { WorkerRoom } from "./room.ts";
 
 export interface DataPlane {
   frontends: Frontends;
+  /** Opens what waits until this process serves, where others serve already. Throws when that can't be had. */
+  join(): void;
   /** The port on which wildcard traffic is heard; in port mode the configured one. */
   wildcardPort: number;
   /** Ends the traffic within `shutdown_timeout`: nothing new, running requests finish, and what is left is closed. */
@@ -45,7 +49,7 @@ interface DataPlaneDeps {
 
 /** Throws when the address of wildcard traffic can't be had. */
 export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
-  const { config, log, now } = parts;
+  const { config, lane, log, now } = parts;
   const { proxy_worker: own } = config;
   const { circuits, access, targets, serviceWorkers, room, isReady, refresh } = deps;
   const { table, usage } = circuits;
@@ -61,7 +65,10 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
     log,
     advise: createAdvice(proxies, log),
     domain: own.wildcard_domain.domain,
-    tcp: { allowlist: own.tcp_auth === "none" ? null : allowlist, maxConnections: own.tcp_max_connections },
+    tcp: {
+      allowlist: own.tcp_auth === "none" ? null : allowlist,
+      maxConnections: shareOf(own.tcp_max_connections, lane),
+    },
     hold: createHold({ reach: (host, port) => accepts(targets(host, port)), now }),
     capabilities: parts.engine.capabilities,
   });
@@ -84,18 +91,25 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
 
 // --- internal ---
 
-type Opened = Pick<DataPlane, "frontends" | "wildcardPort">;
+type Opened = Pick<DataPlane, "frontends" | "wildcardPort" | "join">;
 /** What is the same for every listener. */
 type Common = Pick<ListenOptions, "sharing" | "limits" | "proxyHeaders" | "room">;
 
-/** One listener for all circuits, now. */
+/** One listener for all circuits: now, unless another process of the worker has their connections already. */
 function openWildcard({ engine, config }: Parts, core: Core<Entry>, { tls }: DataPlaneDeps, common: Common): Opened {
   const { bind_addr: address } = config.proxy_worker.wildcard_domain;
   const { host: hostname, port } = address;
-  const listener = listenAt(`${hostPort(address)} (proxy_worker.wildcard_domain.bind_addr)`, () =>
-    engine.listen({ ...common, hostname, port, tls, frontend: { mode: "wildcard" } }, core),
+  const listener = createLate(common.sharing?.lanes?.serve(port) ?? false, () =>
+    listenAt(`${hostPort(address)} (proxy_worker.wildcard_domain.bind_addr)`, () =>
+      engine.listen({ ...common, hostname, port, tls, frontend: { mode: "wildcard" } }, core),
+    ),
   );
-  return { frontends: createWildcardFrontends(listener), wildcardPort: listener.port };
+  const frontends = createWildcardFrontends({
+    port,
+    close: async (how, idleMs) => listener.closed()?.close(how, idleMs),
+    renew: (pair) => listener.opened()?.renew(pair),
+  });
+  return { frontends, wildcardPort: listener.opened()?.port ?? port, join: () => listener.open() };
 }
 
 /** A listener with each circuit. */
@@ -124,7 +138,8 @@ function openPorts(
     tls = pair;
     if (protocol !== "tcp") frontends.renew(pair);
   };
-  return { frontends: { ...frontends, renew }, wildcardPort: wildcard.bind_addr.port };
+  // Each is opened when its circuit is known: there is nothing to wait for.
+  return { frontends: { ...frontends, renew }, wildcardPort: wildcard.bind_addr.port, join: () => undefined };
 }
 
 function limitsOf(own: WorkerConfig["proxy_worker"]["limits"]): ConnectionLimits {

@@ -1,5 +1,6 @@
 /** The worker's own API with what it shows: figures, health, and `/setup` for those who enter. */
 import { startApi, type ApiServer } from "../api/server.ts";
+import { createLate } from "../listeners/late.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 import { machineNames } from "../../shared/runtime/machine-names.ts";
 import { hostsOf, type WorkerConfig } from "../config.ts";
@@ -22,9 +23,28 @@ interface OwnApiDeps {
   refresh: () => Promise<void>;
 }
 
+export interface OwnApi extends ApiServer {
+  /** Opens it where others serve already: a process that knows no circuits yet gets none of their calls. Throws as below. */
+  join(): void;
+}
+
 /** Throws when its address can't be had. */
-export function openOwnApi(parts: Parts, deps: OwnApiDeps): ApiServer {
-  const { config, bus, sharing, log, clock, nodeId, newId } = parts;
+export function openOwnApi(parts: Parts, deps: OwnApiDeps): OwnApi {
+  const { port } = parts.config.proxy_worker.api_bind_addr;
+  const server = createLate(parts.sharing?.lanes?.serve(port) ?? false, () => open(parts, deps));
+  return {
+    port: server.opened()?.port ?? port,
+    join: () => server.open(),
+    renew: (tls) => server.opened()?.renew(tls),
+    handOver: async (idleMs) => server.closed()?.handOver(idleMs),
+    stop: async () => server.closed()?.stop(),
+  };
+}
+
+// --- internal ---
+
+function open(parts: Parts, deps: OwnApiDeps): ApiServer {
+  const { config, bus, sharing, lane, log, clock, nodeId, newId } = parts;
   const { proxy_worker: own, secrets } = config;
   const { access, room, tls, refresh } = deps;
   const { table, usage } = deps.circuits;
@@ -48,9 +68,11 @@ export function openOwnApi(parts: Parts, deps: OwnApiDeps): ApiServer {
       room,
       blocked,
       state,
+      lane,
       allowed: own.metric_access_allowed_hosts,
       hosts: hostsOf(config, machineNames()),
     }),
+    lane,
     about: {
       authority: own.authority,
       node_id: nodeId,
@@ -60,8 +82,6 @@ export function openOwnApi(parts: Parts, deps: OwnApiDeps): ApiServer {
     },
   });
 }
-
-// --- internal ---
 
 function slotCount({ proxy_worker: { frontend_mode: mode, port_proxy: ports } }: WorkerConfig): number {
   const range = ports.bind_port_range;

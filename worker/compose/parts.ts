@@ -3,6 +3,7 @@ import type { Bus } from "../../shared/bus/bus.ts";
 import type { LiveData } from "../../shared/live/live.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import type { WorkerConfig } from "../config.ts";
+import type { Lane } from "../lanes/lane.ts";
 import type { Sibling } from "../listeners/sibling.ts";
 import type { Engine } from "../seam/engine.ts";
 import { createClock, type Clock } from "../state/clock.ts";
@@ -12,6 +13,8 @@ export interface WorkerDeps {
   engine: Engine;
   /** Who may share this worker's ports; nobody without it. */
   sharing?: Sibling | null;
+  /** Which of the worker's processes this is; without it, or with null, the only one. */
+  lane?: Lane | null;
   bus: Bus;
   live: LiveData;
   log: Log;
@@ -22,6 +25,7 @@ export interface WorkerDeps {
 
 export interface Parts extends WorkerDeps {
   sharing: Sibling | null;
+  lane: Lane | null;
   /** Says of which worker each line is. */
   log: Log;
   clock: Clock;
@@ -34,7 +38,9 @@ export interface Parts extends WorkerDeps {
 }
 
 export function createParts(deps: WorkerDeps): Parts {
-  const log = deps.log.child({ worker: deps.config.proxy_worker.authority });
+  const { sharing = null, lane = null } = deps;
+  const about = { worker: deps.config.proxy_worker.authority, ...(lane === null ? {} : { process: lane.number }) };
+  const log = deps.log.child(about);
   const clock = createClock({ own: deps.now, steady: () => performance.now(), log });
-  return { ...deps, sharing: deps.sharing ?? null, log, clock, nodeId: deps.newId(), now: clock.now, ownNow: deps.now };
+  return { ...deps, sharing, lane, log, clock, nodeId: deps.newId(), now: clock.now, ownNow: deps.now };
 }

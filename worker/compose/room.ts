@@ -6,6 +6,7 @@ import { Connections } from "../net/connections.ts";
 import { Crowding } from "../net/crowding.ts";
 import { fileLimit, shareOut, type FileShare } from "../net/file-limit.ts";
 import { ServedFiles } from "../net/served-files.ts";
+import { shareOf, type LanePlace } from "../lanes/lane.ts";
 import type { Room } from "../seam/engine.ts";
 import type { Parts } from "./parts.ts";
 
@@ -22,10 +23,10 @@ const OF_ADDRESS = 1000;
 const CIRCUIT_SHARE = 0.5;
 
 /** Throws ConfigError when more is configured than there are files. */
-export function createRoom({ config, log }: Parts): WorkerRoom {
+export function createRoom({ config, lane, log }: Parts): WorkerRoom {
   const { proxy_worker: own } = config;
   const files = shareOut(fileLimit(), listenersOf(config));
-  const room = connectionLimits(own.limits, files);
+  const room = connectionLimits(own.limits, files, lane);
   const crowding = new Crowding(log);
   log.info(
     { connections: room.connections, of_address: room.ofAddress, of_circuit: room.ofCircuit, files: files.limit },
@@ -45,21 +46,24 @@ export function createRoom({ config, log }: Parts): WorkerRoom {
   };
 }
 
-/** What is configured, or follows from the files. Throws ConfigError for what they do not allow. */
+/** What is configured (each of several processes takes its share), or follows from the files of this process. Throws ConfigError for what they do not allow. */
 export function connectionLimits(
   limits: Pick<WorkerConfig["proxy_worker"]["limits"], "connections" | "address_connections" | "circuit_connections">,
   { limit, forConnections, keptBack }: FileShare,
+  lane: LanePlace | null = null,
 ): { connections: number; ofAddress: number; ofCircuit: number } {
   const most = Math.floor(forConnections / CLIENT_FILES);
-  const connections = Math.floor(limits.connections) || most;
+  const asked = Math.floor(limits.connections);
+  const connections = asked === 0 ? most : shareOf(asked, lane);
   if (connections > most) {
     const message = `${connections} was given; wanted at most ${most}: the process may open ${limit} files, of which ${keptBack} are kept back, and a connection needs ${CLIENT_FILES} (LimitNOFILE, ulimit -n)`;
     throw new ConfigError("worker", [{ key: "proxy_worker.limits.connections", message }]);
   }
+  const ofCircuit = Math.floor(limits.circuit_connections);
   return {
     connections,
-    ofAddress: Math.floor(limits.address_connections) || OF_ADDRESS,
-    ofCircuit: Math.floor(limits.circuit_connections) || Math.max(1, Math.floor(connections * CIRCUIT_SHARE)),
+    ofAddress: shareOf(Math.floor(limits.address_connections) || OF_ADDRESS, lane),
+    ofCircuit: ofCircuit === 0 ? Math.max(1, Math.floor(connections * CIRCUIT_SHARE)) : shareOf(ofCircuit, lane),
   };
 }
 

@@ -5,7 +5,7 @@
 import { bindAlone, bindShared } from "../listeners/bind-shared.ts";
 import type { Connections, Place } from "../net/connections.ts";
 import { dial } from "../net/dial.ts";
-import { HandOver } from "../listeners/handover.ts";
+import { handOverOf } from "../listeners/lane-handover.ts";
 import type { Listener } from "../listeners/types.ts";
 import { UpstreamFault } from "../net/upstream-fault.ts";
 import type { Arrival, Attempt, Core, TcpListenOptions } from "../seam/engine.ts";
@@ -60,12 +60,12 @@ export function listenTcp<C>(options: TcpListenOptions, core: Core<C>): Listener
   };
   const openFirst = () => Bun.listen(settings);
   const { listener, socket, neighbours } = sharing === null ? bindAlone(openFirst) : bindShared(options, openFirst);
-  const shared = new HandOver(socket, neighbours);
+  const shared = handOverOf(socket, neighbours);
   return {
     port: listener.port,
     async close(how, idleMs = 0) {
-      if (how === "now") shared.cut();
-      else if (sharing !== null) await shared.finish(Math.min(idleMs, QUEUE_MS));
+      if (how === "finish" && sharing !== null) await shared.finish(Math.min(idleMs, QUEUE_MS));
+      shared.cut();
       stopped = true;
       listener.stop(false);
       openings.reset();

@@ -4,7 +4,7 @@
  */
 import { assertPortFree } from "../../shared/runtime/ports.ts";
 import type { Sharing } from "./types.ts";
-import { forgetListening, listenersAt, listenersBefore } from "./linux-sockets.ts";
+import { forgetListening, listenersAt, listenersBefore, listenersOver } from "./linux-sockets.ts";
 import { openNoted, type OwnSocket } from "./linux-reuseport.ts";
 
 /** Who else listens on a port. */
@@ -39,6 +39,7 @@ const COLLISION_MS = 30;
 /** Opens a listener with SO_REUSEPORT on a port that is free or the other process's. Throws when a foreign process has it. */
 export function bindShared<S>(address: BindAddress, open: () => S): Bound<S> {
   const { port, sharing } = address;
+  if (sharing?.lanes !== undefined) return openAmong(address, sharing, open);
   const end = performance.now() + COLLISION_MS;
   let foreign: readonly number[] = [];
   for (;;) {
@@ -65,6 +66,16 @@ export function bindAlone<S>(open: () => S): Bound<S> {
 }
 
 // --- internal ---
+
+/**
+ * Many processes open the port of a new circuit at once. To try whether it is free would be in the way of the others, so the
+ * tables alone tell of foreign ones that would share it; with any other the port can't be opened at all.
+ */
+function openAmong<S>({ hostname, port }: BindAddress, sharing: Sharing, open: () => S): Bound<S> {
+  const there = port === 0 ? [] : listenersOver(hostname, port);
+  if (!areSiblings(there, sharing)) throw new Error(`port ${port} is in use by another process`);
+  return { ...openNoted(open), neighbours: { others: [], sharing } };
+}
 
 function openNow<S>(address: BindAddress, open: () => S): Bound<S> {
   const { sharing } = address;

@@ -3,7 +3,8 @@
  * new one for a running server; and the other process's that takes over. Used by the Bun engine and the worker's API.
  */
 import type { Bound } from "./bind-shared.ts";
-import { HandOver } from "./handover.ts";
+import type { HandOver } from "./handover.ts";
+import { handOverOf } from "./lane-handover.ts";
 import { openNoted, type OwnSocket } from "./linux-reuseport.ts";
 
 export interface Server {
@@ -37,7 +38,7 @@ export class Succession<S extends Server> {
     this.#lingerMs = lingerMs;
     this.#current = listener;
     this.#socket = socket;
-    this.#port = new HandOver(socket, neighbours);
+    this.#port = handOverOf(socket, neighbours);
   }
 
   /** Opens the next server; new connections go there. Throws, and changes nothing, when it can't be opened. */

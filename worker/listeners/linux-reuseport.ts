@@ -8,6 +8,7 @@
  */
 import { ptr } from "bun:ffi";
 import { libc } from "../net/linux-libc.ts";
+import { attach, BPF, SO, type Instruction } from "./linux-bpf.ts";
 import { inodeOf } from "./linux-sockets.ts";
 
 /** A listening socket of ours. */
@@ -16,6 +17,9 @@ export interface OwnSocket {
   /** Its descriptor may be another file's later; this stays. */
   inode: number;
 }
+
+/** No listener has this number: given as a place, it lets the kernel spread connections. */
+export const NOBODY = 0xffff_ffff;
 
 /** Opens a listener and finds its socket, of which Bun tells nothing; one that nobody has where that can't be done. */
 export function openNoted<S>(open: () => S): { listener: S; socket: OwnSocket } {
@@ -30,8 +34,32 @@ export function openNoted<S>(open: () => S): { listener: S; socket: OwnSocket } 
  * New connections of the address that `socket` shares go to listener number `at` of those that share it, counted from 0;
  * false when that can't be done.
  */
-export function steer({ fd, inode }: OwnSocket, at: number): boolean {
-  return fd !== -1 && inodeOf(fd) === inode && attach(fd, at);
+export function steer(socket: OwnSocket, at: number): boolean {
+  return run(socket, [{ code: BPF.RETURN, k: at }]);
+}
+
+/** The kernel spreads the address's new connections over all that share it, as it does by itself. False as above. */
+export function spread(socket: OwnSocket): boolean {
+  return steer(socket, NOBODY);
+}
+
+/**
+ * New connections of the address go to any of the `count` that share it but number `without`; false as above. While the
+ * numbers are wrong, because one has come or gone, all of them get some: where the number is nobody's, the kernel chooses.
+ */
+export function spreadWithout(socket: OwnSocket, without: number, count: number): boolean {
+  return run(socket, [
+    { code: BPF.LOAD_WORD, k: BPF.RANDOM },
+    { code: BPF.MODULO, k: count - 1 },
+    { code: BPF.JUMP_IF_NOT_BELOW, k: without, no: 1 },
+    { code: BPF.ADD, k: 1 },
+    { code: BPF.RETURN_RESULT },
+  ]);
+}
+
+/** True as long as the socket is open. */
+export function isOpen({ fd, inode }: OwnSocket): boolean {
+  return fd !== -1 && inodeOf(fd) === inode;
 }
 
 /** True when connections can be steered here: not everywhere where the call is known is it allowed. */
@@ -52,9 +80,6 @@ export function canSteer(): boolean {
 
 const SOL_SOCKET = 1;
 const SO_ACCEPTCONN = 30;
-const SO_ATTACH_REUSEPORT_CBPF = 51;
-/** BPF_RET | BPF_K: a program that answers with a constant. A number that no listener has lets the kernel spread them. */
-const BPF_RETURN = 6;
 /**
  * So many descriptors may be taken while a listener is opened: the first one in a process brings its poll with it, and
  * threads of Bun's open connections meanwhile.
@@ -75,15 +100,6 @@ function isListening(fd: number): boolean {
   return libc()?.getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, ptr(value), ptr(length)) === 0 && value[0] === 1;
 }
 
-/** struct sock_filter { u16 code; u8 jt, jf; u32 k; }. It is read by its address, which the collector does not know of: so it stays. */
-const filter = Buffer.alloc(8);
-/** struct sock_fprog { u16 len; struct sock_filter *filter; } */
-const program = Buffer.alloc(16);
-
-function attach(fd: number, at: number): boolean {
-  filter.writeUInt16LE(BPF_RETURN, 0);
-  filter.writeUInt32LE(at, 4);
-  program.writeUInt16LE(1, 0);
-  program.writeBigUInt64LE(BigInt(ptr(filter)), 8);
-  return libc()?.setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, ptr(program), program.length) === 0;
+function run(socket: OwnSocket, program: readonly Instruction[]): boolean {
+  return isOpen(socket) && attach(socket.fd, SO.ATTACH_REUSEPORT_CBPF, program);
 }

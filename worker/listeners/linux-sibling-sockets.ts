@@ -1,5 +1,5 @@
-/** Which listeners are of the other process of this worker, as Linux tells it in /proc. Called by sibling.ts. */
-import { readdirSync } from "node:fs";
+/** Which listeners are of other processes of this worker, as Linux tells it in /proc. Called by sibling.ts and lanes.ts. */
+import { readdirSync, readFileSync } from "node:fs";
 import type { Side } from "./types.ts";
 import { listenersAt, socketsOf } from "./linux-sockets.ts";
 
@@ -9,6 +9,26 @@ export function holders(inodes: readonly number[]): number[] {
     const open = socketsOf(pid);
     return inodes.some((inode) => open.has(inode));
   });
+}
+
+/** Other processes that were started by the process that started this one. */
+export function brothers(): number[] {
+  return processes().filter((pid) => parentOf(pid) === process.ppid);
+}
+
+/** An environment variable that a process was started with; null when it has none, or may not be looked into. */
+export function variableOf(pid: number, name: string): string | null {
+  const all = readOrNull(`/proc/${pid}/environ`)?.split("\0") ?? [];
+  return all.find((line) => line.startsWith(`${name}=`))?.slice(name.length + 1) ?? null;
+}
+
+/**
+ * When a process was started, in the kernel's ticks: its id may be another's later. Null when it has ended, also while
+ * nobody has asked for its exit code.
+ */
+export function bornAt(pid: number): string | null {
+  const fields = statOf(pid);
+  return fields === null || fields[0] === "Z" || fields[0] === "X" ? null : (fields[19] ?? null);
 }
 
 /** The sockets of the process that listened at the API address before this one, and of the one that does since. */
@@ -80,4 +100,26 @@ function processes(): number[] {
   return readdirSync("/proc")
     .map(Number)
     .filter((pid) => pid > 0 && pid !== process.pid);
+}
+
+function parentOf(pid: number): number {
+  return Number(statOf(pid)?.[1] ?? 0);
+}
+
+/** What stands behind its name: the state, the parent, …; null when it is gone. */
+function statOf(pid: number): string[] | null {
+  // pid (name) state …: the name may have spaces and brackets.
+  return (
+    readOrNull(`/proc/${pid}/stat`)
+      ?.replace(/^.*\) /s, "")
+      .split(" ") ?? null
+  );
+}
+
+function readOrNull(path: string): string | null {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return null; // gone, or another user's
+  }
 }

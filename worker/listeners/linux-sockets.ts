@@ -30,6 +30,16 @@ export function listenersAt(host: string, port: number): number[] {
   return there.filter(({ address }) => wanted === null || address.startsWith(`${wanted}:`)).map(({ inode }) => inode);
 }
 
+/** Inodes of the listeners that get connections to a port of an address, or some of them: those on every address too. */
+export function listenersOver(host: string, port: number): number[] {
+  const wanted = tableAddress(host);
+  const there = currentView().byPort.get(port) ?? [];
+  const isEverywhere = wanted === null || /^0+$/.test(wanted);
+  return there
+    .filter(({ address }) => isEverywhere || address.startsWith(`${wanted}:`) || /^0+:/.test(address))
+    .map(({ inode }) => inode);
+}
+
 /** Inodes of the listeners on the very address of `own`, which are ours, without them. */
 export function listenersBeside(own: readonly number[]): number[] {
   const isKnown = () => own.some((inode) => currentView().addresses.has(inode));

@@ -3,14 +3,13 @@
  * first. Who listens on our API port, and says there that it is of our authority, is the sibling; anybody else on a port of ours
  * is foreign. At most two are there at once: so the order of listeners on a port can be known.
  */
-import { readFileSync } from "node:fs";
 import { hostPort, isRecord } from "../../shared/values.ts";
 import { reason } from "../../shared/failure.ts";
 import { assertPortFree } from "../../shared/runtime/ports.ts";
 import type { Sharing } from "./types.ts";
 import { forgetListening, listenersAt, listening } from "./linux-sockets.ts";
 import { canSteer } from "./linux-reuseport.ts";
-import { holders, SiblingSockets } from "./linux-sibling-sockets.ts";
+import { bornAt, holders, SiblingSockets } from "./linux-sibling-sockets.ts";
 
 const ASK_MS = 3000;
 /** So often it is checked whether the predecessor has ended. Milliseconds. */
@@ -26,8 +25,8 @@ export interface Sibling extends Sharing {
   readonly predecessorNode: string | null;
   /** True when the process that is taken over from listens on a port, at whatever address. */
   serves(port: number): boolean;
-  /** What is told to one who wants to take over: a third process has to wait. */
-  takeover(): "open" | "busy";
+  /** What is told to one who wants to take over: a third process has to wait, and with several their supervisor does it. */
+  takeover(): "open" | "busy" | "lanes";
 }
 
 /** What has to be known of a worker's own configuration. */
@@ -104,22 +103,6 @@ function siblingOf(host: string, port: number, predecessor: number | null, node:
   };
 }
 
-/**
- * When a process was started, in the kernel's ticks: its id may be another's later. Null when it has ended, also while
- * nobody has asked for its exit code.
- */
-function bornAt(pid: number): string | null {
-  try {
-    // pid (name) state …: the name may have spaces and brackets, and the start is the twentieth after it.
-    const fields = readFileSync(`/proc/${pid}/stat`, "latin1")
-      .replace(/^.*\) /s, "")
-      .split(" ");
-    return fields[0] === "Z" || fields[0] === "X" ? null : (fields[19] ?? null);
-  } catch {
-    return null; // gone
-  }
-}
-
 function isFree(host: string, port: number): boolean {
   try {
     assertPortFree(host, port);
@@ -129,8 +112,11 @@ function isFree(host: string, port: number): boolean {
   }
 }
 
-/** Why the port can't be shared with the one that has it; null when it can, and the node that it is. */
-async function whyForeign(own: OwnAddress): Promise<{ fault: string | null; node: string | null }> {
+/** Why the port can't be shared with the one that has it, which has to be `wanted`; null when it can, and the node that it is. */
+export async function whyForeign(
+  own: OwnAddress,
+  wanted: "open" | "lanes" = "open",
+): Promise<{ fault: string | null; node: string | null }> {
   const foreign = (fault: string) => ({ fault, node: null });
   const { authority } = own;
   const end = performance.now() + BUSY_MS;
@@ -142,7 +128,9 @@ async function whyForeign(own: OwnAddress): Promise<{ fault: string | null; node
         `it is in use by worker ${JSON.stringify(said["authority"])}, not by "${authority}"; each authority needs an address of its own`,
       );
     const { takeover, node_id: node } = said;
-    if (takeover === "open") return { fault: null, node: typeof node === "string" ? node : null };
+    if (takeover === wanted) return { fault: null, node: typeof node === "string" ? node : null };
+    if (takeover === "lanes")
+      return foreign(`worker "${authority}" runs already, in several processes under its supervisor; stop that first`);
     if (takeover !== "busy")
       return foreign(`worker "${authority}" runs already, without proxy_worker.share_ports; stop it first`);
     if (performance.now() > end)

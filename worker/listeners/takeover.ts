@@ -8,7 +8,7 @@ import type { Frontends } from "./frontends.ts";
 import type { Sibling } from "./sibling.ts";
 
 export interface TakeOverDeps {
-  sibling: Pick<Sibling, "isNew" | "hasSibling" | "serves" | "alone"> | null;
+  sibling: Pick<Sibling, "isNew" | "hasSibling" | "serves" | "alone" | "lanes"> | null;
   frontends: Pick<Frontends, "failed">;
   /** Tries again what could not be opened. */
   retry: () => Promise<void>;
@@ -26,8 +26,10 @@ const TRIES_ALONE = 20;
  */
 export async function takeOver({ sibling, frontends, retry, log }: TakeOverDeps): Promise<void> {
   if (sibling === null) return;
+  // Of several processes there are always others; at a new circuit's port they are in the way for a moment only.
+  const isHanding = () => (sibling.lanes === undefined ? sibling.hasSibling() : sibling.isNew());
   setInterval(() => {
-    if (frontends.failed().length > 0 && sibling.hasSibling()) void again();
+    if (frontends.failed().length > 0 && isHanding()) void again();
   }, RETRY_MS).unref();
   void sibling.alone.then(async () => {
     // What the other one had in its way is free now.

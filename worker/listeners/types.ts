@@ -4,8 +4,11 @@
  */
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 
-/** Whose a listener on a port of ours is: of the process that is taken over from, of one that takes over from us, or neither's. */
-export type Side = "old" | "successor" | "foreign";
+/**
+ * Whose a listener on a port of ours is: of the process that is taken over from, of one that takes over from us, of one that
+ * serves side by side with us, or none of these.
+ */
+export type Side = "old" | "successor" | "lane" | "foreign";
 
 /** With what other process of the same authority ports are shared: how one takes over from the other. */
 export interface Sharing {
@@ -17,6 +20,22 @@ export interface Sharing {
   hasSibling(): boolean;
   /** Resolves when the process that is taken over from has ended. */
   alone: Promise<void>;
+  /** Processes that serve side by side with this one; without them a port's connections are one process's at a time. */
+  lanes?: Lanes;
+}
+
+/** The other processes of a worker that has several, each in a lane of its own. */
+export interface Lanes {
+  /** True when others go on listening without this one: it is replaced, or was to replace one and does not. */
+  othersStay(): boolean;
+  /** True while one of them is being replaced. */
+  isReplacing(): boolean;
+  /** True when another one listens on a port. */
+  serve(port: number): boolean;
+  /** A listener of ours is open: others know by its inode that it is no foreign one. */
+  opened(inode: number): void;
+  /** Calls `act` each time another one has ended; gives what ends that. */
+  onEnd(act: () => void): () => void;
 }
 
 export interface Listener {

@@ -22,6 +22,8 @@ export interface SnapshotDeps {
   authority: string;
   /** Milliseconds. */
   maxAge: number;
+  /** True: another process of the worker writes the file. */
+  isReader?: boolean;
   table: Table;
   state: () => Pick<ReplicaState, "known" | "revision" | "epoch" | "digest">;
   log: Log;
@@ -55,7 +57,8 @@ export function snapshotPath(directory: string, authority: string): string {
   return join(directory, `app-proxy-worker-${encodeURIComponent(authority)}.json`);
 }
 
-export function createSnapshots({ path, authority, maxAge, table, state, log, now }: SnapshotDeps): Snapshots {
+export function createSnapshots(deps: SnapshotDeps): Snapshots {
+  const { path, authority, maxAge, isReader = false, table, state, log, now } = deps;
   let saved = "";
   let notBefore = 0;
   let touchAt = 0;
@@ -116,7 +119,7 @@ export function createSnapshots({ path, authority, maxAge, table, state, log, no
       .finally(() => (working = null));
   }
 
-  const timer = setInterval(work, POLL_MS);
+  const timer = isReader ? undefined : setInterval(work, POLL_MS);
   const tidying = removeDrafts(path, now()).catch((error: unknown) => {
     log.debug({ path, reason: reason(error) }, "cannot look for old drafts of the saved circuits");
   });

@@ -72,15 +72,20 @@ export interface Step {
   readonly effects: readonly Effect[];
 }
 
-/** The first worker is about to be started. */
-export function initial({ pause }: Limits): State {
+/** True when no process comes or goes: the one that serves, if there is one, stays. */
+export function isSettled({ successor, leaving, starting, wanted }: State): boolean {
+  return successor === null && leaving === null && starting === null && !wanted;
+}
+
+/** The first worker is about to be started; `hasServed`: one like it has served before, so that it is started whatever happens. */
+export function initial({ pause }: Limits, hasServed = false): State {
   return {
     current: null,
     successor: null,
     leaving: null,
     starting: "current",
     wanted: false,
-    hasServed: false,
+    hasServed,
     stopping: false,
     pause: pause.first,
     worst: 0,

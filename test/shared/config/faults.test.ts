@@ -1,9 +1,10 @@
 /** What stops a service from starting with a configuration, and how that is told: all at once and without secrets. */
 import { describe, expect, test } from "bun:test";
+import { availableParallelism } from "node:os";
 import { addressMatcher } from "../../../shared/http/addresses.ts";
 import { secretFaults } from "../../../shared/config/common.ts";
 import { loadCoordinatorConfig } from "../../../coordinator/config.ts";
-import { loadWorkerConfig } from "../../../worker/config.ts";
+import { loadWorkerConfig, processCount, processFaults } from "../../../worker/config.ts";
 import {
   API_KEY,
   configError,
@@ -104,6 +105,29 @@ describe("faults", () => {
     for (const how of ['engine = "sockets"', 'protocol = "tcp"'])
       expect(load(proxies, how).values.proxy_worker.accept_proxy_protocol).toBe(true);
     expect(workerConfig("").values.proxy_worker.accept_proxy_protocol).toBe(false);
+  });
+
+  test("several processes want a whole number of them, and ports that they can share", () => {
+    const load = (...lines: string[]) => workerConfig(["[proxy_worker]", ...lines].join("\n"));
+    const key = "proxy_worker.processes";
+    for (const [given, shown] of [["0", "0"], ["1.5", "1.5"], ["129", "129"], ['"many"', '"many"'], ["true", "true"]])
+      expect(configError(() => load(`processes = ${given}`)).faults).toEqual([{ key, message: `${shown} was given; wanted a whole number from 1 to 128, or "auto"` }]); // prettier-ignore
+    for (const [given, read] of [
+      ["4", 4],
+      ['"4"', 4],
+      ['" Auto"', "auto"],
+    ])
+      expect(load(`processes = ${given}`).values.proxy_worker.processes).toBe(read as never);
+    expect(workerConfig("").values.proxy_worker.processes).toBe(1);
+    expect([processCount(3), processCount("auto")]).toEqual([3, availableParallelism()]);
+    expect(processFaults(load('processes = "auto"').values).length).toBe(availableParallelism() === 1 ? 0 : 1);
+    const message = "port 0 was given; wanted a port that several processes can share";
+    const anyPorts = ['api_bind_addr = "127.0.0.1:0"', 'frontend_mode = "wildcard"', 'wildcard_domain = { domain = ".a.example", bind_addr = "127.0.0.1:0" }']; // prettier-ignore
+    expect(load(...anyPorts).values.proxy_worker.processes).toBe(1);
+    expect(configError(() => load("processes = 2", ...anyPorts)).faults).toEqual([
+      { key: "proxy_worker.api_bind_addr", message },
+      { key: "proxy_worker.wildcard_domain.bind_addr", message },
+    ]);
   });
 
   test("TLS without its files is one for each file", () => {

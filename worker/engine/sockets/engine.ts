@@ -3,7 +3,7 @@
  * ClientConnection, which gives each request to an Exchange.
  */
 import { bindAlone, bindShared } from "../../listeners/bind-shared.ts";
-import { HandOver } from "../../listeners/handover.ts";
+import { handOverOf } from "../../listeners/lane-handover.ts";
 import type { TlsPair } from "../../../shared/runtime/tls.ts";
 import type { Listener } from "../../listeners/types.ts";
 import type { Core, Engine, ListenOptions } from "../../seam/engine.ts";
@@ -79,13 +79,13 @@ function listen<C>(options: ListenOptions, core: Core<C>): Listener {
   };
   const openFirst = () => Bun.listen(settings);
   const { listener, socket, neighbours } = sharing === null ? bindAlone(openFirst) : bindShared(options, openFirst);
-  const shared = new HandOver(socket, neighbours);
+  const shared = handOverOf(socket, neighbours);
   return {
     port: listener.port,
     async close(how, idleMs = 0) {
       entrance.isLeaving = true;
-      if (how === "now") shared.cut();
-      else if (sharing !== null) await shared.finish(idleMs);
+      if (how === "finish" && sharing !== null) await shared.finish(idleMs);
+      shared.cut();
       stopped = true;
       listener.stop(false);
       openings.reset();
