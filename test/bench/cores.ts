@@ -138,9 +138,9 @@ function pin(pid: number, cores: string): void {
   if (exitCode !== 0) throw new Error(`taskset cannot pin to ${cores}: ${stderr.toString()}`);
 }
 
-function splitCores(allowed: readonly number[]): { proxy: string; rest: string } {
+function splitCores(allowed: readonly number[]): { proxy: string; rest: string; all: string } {
   const rest = allowed.length > 1 ? allowed.slice(0, -1) : allowed;
-  return { proxy: String(allowed.at(-1)), rest: rest.join(",") };
+  return { proxy: String(allowed.at(-1)), rest: rest.join(","), all: allowed.join(",") };
 }
 
 /** `0-1,4` as the kernel writes it. */

@@ -5,6 +5,7 @@ import { benchCreation, judge } from "./creation.ts";
 import { benchHttp, judgeHttp } from "./http-rate.ts";
 import { timeSyncs } from "./machine.ts";
 import { table } from "./measure.ts";
+import { benchProcesses, judgeProcesses } from "./processes.ts";
 import { benchScale, judgeScale } from "./scale.ts";
 import type { Sheet } from "./sheet.ts";
 import type { Size } from "./size.ts";
@@ -54,6 +55,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   websocket: traffic(benchWebSocket, judgeWebSocket),
   tcp: traffic(benchTcp, judgeTcp),
   circuits: traffic(benchCircuits, judgeCircuits, "wrk"),
+  processes: traffic(benchProcesses, judgeProcesses, "wrk"),
   stalled: traffic(benchStalled, judgeStalled, "unshare", "ip"),
   scale: {
     needs: ["redis-server"],

@@ -49,16 +49,19 @@ export function direct(port: number): Peer {
   return { name: "direct", port, pid: null, stop: () => Promise.resolve() };
 }
 
-/** HAProxy before an HTTP app, or as a plain TCP proxy. */
-export async function startHaproxy(mode: "http" | "tcp", upstream: number): Promise<Peer> {
+/** HAProxy before an HTTP app, or as a plain TCP proxy. With several `threads` it has all cores. */
+export async function startHaproxy(mode: "http" | "tcp", upstream: number, threads = 1): Promise<Peer> {
   const port = await freePort();
-  return startFromFile("haproxy", port, haproxyConfig(mode, port, upstream), (file) => ["haproxy", "-db", "-f", file]);
+  const config = haproxyConfig(mode, port, upstream, threads);
+  const [name, cores] = threads === 1 ? ["haproxy", CORES.proxy] : [`haproxy ×${threads}`, CORES.all];
+  return startFromFile({ name, port, config, cores }, (file) => ["haproxy", "-db", "-f", file]);
 }
 
 export async function startNginx(upstream: number): Promise<Peer> {
   const port = await freePort();
   const config = (directory: string) => nginxConfig(directory, port, upstream);
-  return startFromFile("nginx", port, config, (file, directory) => ["nginx", "-p", directory, "-c", file]);
+  const command = (file: string, directory: string) => ["nginx", "-p", directory, "-c", file];
+  return startFromFile({ name: "nginx", port, config, cores: CORES.proxy }, command);
 }
 
 export async function startChp(upstream: number): Promise<Peer> {
@@ -76,7 +79,7 @@ export async function startCaddy(upstream: number): Promise<Peer> {
   // It keeps what it has read last, and a folder for certificates.
   const env = (directory: string) => ({ GOMAXPROCS: "1", XDG_CONFIG_HOME: directory, XDG_DATA_HOME: directory });
   const command = (file: string) => [program, "run", "--config", file, "--adapter", "caddyfile"];
-  return startFromFile("caddy", port, caddyConfig(port, upstream), command, env);
+  return startFromFile({ name: "caddy", port, config: caddyConfig(port, upstream), cores: CORES.proxy }, command, env);
 }
 
 // --- internal ---
@@ -89,16 +92,14 @@ function isThere(name: "haproxy" | "nginx" | "chp" | "caddy"): boolean {
 type Config = string | ((directory: string) => string);
 
 async function startFromFile(
-  name: string,
-  port: number,
-  config: Config,
+  { name, port, config, cores }: { name: string; port: number; config: Config; cores: string },
   command: (file: string, directory: string) => string[],
   env: (directory: string) => Record<string, string> = () => ({}),
 ): Promise<Peer> {
-  const directory = mkdtempSync(join(tmpdir(), `app-proxy-bench-${name}-`));
-  const file = join(directory, `${name}.conf`);
+  const directory = mkdtempSync(join(tmpdir(), "app-proxy-bench-proxy-"));
+  const file = join(directory, "proxy.conf");
   writeFileSync(file, typeof config === "string" ? config : config(directory));
-  const child = startOn(CORES.proxy, command(file, directory), env(directory));
+  const child = startOn(cores, command(file, directory), env(directory));
   return peer(name, port, child, async () => {
     await child.stop();
     rmSync(directory, { recursive: true, force: true });
@@ -125,7 +126,7 @@ async function listens(port: number): Promise<boolean> {
   }
 }
 
-function haproxyConfig(mode: "http" | "tcp", port: number, upstream: number): string {
+function haproxyConfig(mode: "http" | "tcp", port: number, upstream: number, threads: number): string {
   const server = `server app 127.0.0.1:${upstream}`;
   // Event streams need `http-no-delay`, which costs other answers some speed.
   const http = `
@@ -146,7 +147,7 @@ listen bench
   ${server}`;
   return `
 global
-  nbthread 1
+  nbthread ${threads}
   maxconn ${maxPairs()}
 defaults
   mode ${mode}

@@ -8,11 +8,13 @@ import { join } from "node:path";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { permitCookieName } from "../../worker/access/permit-cookie.ts";
 import { PermitAuthority } from "../../worker/access/permit.ts";
+import { listenersAt } from "../../worker/listeners/linux-sockets.ts";
 import { PERMIT_SECRET } from "../support/manager.ts";
 import { freePort, freeRange } from "../support/ports.ts";
 import { startRedis } from "../support/redis.ts";
 import { ROOT } from "../support/spawned.ts";
 import { workerToml } from "../support/toml.ts";
+import { until } from "../support/until.ts";
 import { circuit, route, USER, WORKER } from "../support/values.ts";
 import { CORES, startOn } from "./cores.ts";
 import type { Peer } from "./proxies.ts";
@@ -25,6 +27,8 @@ export interface WorkerWish {
   engine?: "serve" | "sockets";
   /** Number of circuits on one wildcard address. Without it: one circuit, on a port. */
   wildcard?: number;
+  /** So many processes under a supervisor, on all cores. Without it one process, on the proxy's core. */
+  processes?: number;
   /** For Bun, before the file: profiling. */
   flags?: string[];
 }
@@ -48,12 +52,14 @@ export async function startWorkerPeer(wish: WorkerWish): Promise<WorkerPeer> {
   const redis = await startRedis();
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-bench-worker-"));
   const file = join(directory, "worker.toml");
-  const { engine = "serve" } = wish;
-  const worker = { ...frontend(wish, port), engine, heartbeat_period: 10 };
+  const { engine = "serve", processes } = wish;
+  const many = processes === undefined ? {} : { processes, api_bind_addr: `127.0.0.1:${await freePort()}` };
+  const worker = { ...frontend(wish, port), engine, heartbeat_period: 10, ...many };
   writeFileSync(file, workerToml(coordinator.url, port, 1, { redisPort: redis.port, worker }));
+  const program = join(ROOT, processes === undefined ? "worker/main.ts" : "worker/supervise.ts");
   const child = startOn(
-    CORES.proxy,
-    [...BUN, ...(wish.flags ?? []), join(ROOT, "worker/main.ts"), "--config", file],
+    processes === undefined ? CORES.proxy : CORES.all,
+    [...BUN, ...(wish.flags ?? []), program, "--config", file],
     ENVIRONMENT,
   );
   async function stop(): Promise<void> {
@@ -61,12 +67,17 @@ export async function startWorkerPeer(wish: WorkerWish): Promise<WorkerPeer> {
     await Promise.all([coordinator.stop(), redis.stop()]);
     rmSync(directory, { recursive: true, force: true });
   }
-  await child.said("circuits are known").catch(async (error: unknown) => {
+  const serves = async () => {
+    await child.said("circuits are known");
+    if (processes !== undefined) await until(() => listenersAt("127.0.0.1", port).length === processes);
+  };
+  await serves().catch(async (error: unknown) => {
     await stop();
     throw error;
   });
+  const name = engine === "serve" ? "worker" : engine;
   return {
-    name: engine === "serve" ? "worker" : engine,
+    name: processes === undefined ? name : `${name} ×${processes}`,
     port,
     pid: child.pid,
     keys: circuits.map((one) => keyOf(one, port)),

@@ -12,6 +12,13 @@ test("without a word: half of the files, of which a circuit has half; an address
   expect(connectionLimits(NONE, smallest)).toEqual({ connections: 1, ofAddress: 1000, ofCircuit: 1 });
 });
 
+test("each of several processes takes its share of what is for the whole worker, and all of its own files", () => {
+  const own = { connections: 100, address_connections: 7, circuit_connections: 90 };
+  const lane = { number: 2, count: 2 };
+  expect(connectionLimits(own, FILES, lane)).toEqual({ connections: 50, ofAddress: 4, ofCircuit: 45 });
+  expect(connectionLimits(NONE, FILES, lane)).toEqual({ connections: 400, ofAddress: 500, ofCircuit: 200 });
+});
+
 test("what is configured counts, as far as there are files", () => {
   const own = { connections: 100, address_connections: 7, circuit_connections: 90 };
   expect(connectionLimits(own, FILES)).toEqual({ connections: 100, ofAddress: 7, ofCircuit: 90 });
