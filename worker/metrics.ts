@@ -4,7 +4,15 @@
  */
 import { addressMatcher } from "../shared/http/addresses.ts";
 import type { Caller, OwnHosts } from "../shared/http/own-hosts.ts";
-import { counter, counters, createRegistry, gauge, gauges, metricsAnswer, together } from "../shared/runtime/metrics.ts";
+import {
+  counter,
+  counters,
+  createRegistry,
+  gauge,
+  gauges,
+  metricsAnswer,
+  together,
+} from "../shared/runtime/metrics.ts";
 import type { Lane } from "./lanes/lane.ts";
 import type { Connections } from "./net/connections.ts";
 import type { Crowding } from "./net/crowding.ts";

@@ -28,31 +28,27 @@ const RESOLVE_MS = 500;
 /** `own` is where this coordinator listens. */
 export function createTargetService({ config, database }: Deps, own: () => Address): TargetService {
   const isKernels = addressMatcher(config.proxy_coordinator.kernel_host_cidrs);
-  const resolve = createResolver();
+  const resolve = soon(createResolver());
 
-  async function addressesOf(host: string): Promise<readonly string[]> {
-    try {
-      return (await within(RESOLVE_MS, Promise.resolve(resolve(host)))) ?? [];
-    } catch {
-      return []; // Unknown here; the workers may know it.
-    }
-  }
-
+  /** As workers do: a name is good for those of its addresses that are. */
   async function faultOf({ host, port }: Address, isOurs: IsOurs): Promise<string | null> {
     const fault = hostFault(host, isKernels);
     if (fault !== null) return `${fault}, got ${JSON.stringify(host)}`;
-    for (const address of await addressesOf(kernelHost(host))) {
+    let why: string | null = null;
+    for (const address of await resolve(kernelHost(host))) {
       const found = addressFault(address, isKernels);
-      if (found !== null) return `${found}, got ${JSON.stringify(host)}, which is ${address}`;
-      if (await isOurs(address, port))
-        return `wanted a kernel's address, got ${hostPort({ host, port })}, where the platform's own services listen`;
+      if (found !== null) why = `${found}, got ${JSON.stringify(host)}, which is ${address}`;
+      else if (await isOurs(address, port))
+        why = `wanted a kernel's address, got ${hostPort({ host, port })}, where the platform's own services listen`;
+      else return null;
     }
-    return null;
+    return why;
   }
 
   return {
     async judge(targets) {
-      const workers = await database.read((q) => listWorkers(q));
+      // A worker that has ended listens nowhere; its row stays.
+      const workers = (await database.read((q) => listWorkers(q))).filter(({ status }) => status !== "TERMINATED");
       const isOurs = ourServices(servicesOf(config, own(), workers), workers, resolve);
       const unique = new Map(targets.map((target) => [hostPort(target), target]));
       const judged = await Promise.all(
@@ -65,6 +61,17 @@ export function createTargetService({ config, database }: Deps, own: () => Addre
 }
 
 // --- internal ---
+
+/** Names that are not known, or not in time, have no address: kernels' names the workers may know, and services are not waited for. */
+function soon(resolve: Resolve): Resolve {
+  return async (host) => {
+    try {
+      return (await within(RESOLVE_MS, Promise.resolve(resolve(host)))) ?? [];
+    } catch {
+      return []; // unknown here
+    }
+  };
+}
 
 type IsOurs = (address: string, port: number) => Promise<boolean>;
 

@@ -41,14 +41,23 @@ export function hostFault(host: string, isKernels: AddressMatcher): string | nul
  */
 export function addressFault(address: string, isKernels: AddressMatcher): string | null {
   const outer = ipaddr.process(address);
-  const inner = embedded(outer);
+  const { inner, isTranslated } = embedded(outer);
   for (const one of inner === null ? [outer] : [outer, inner]) {
     const text = plain(one);
     if (REFUSED.has(one.range()) || text.startsWith("0.") || METADATA.has(text))
       return "wanted an address that a kernel can have";
   }
-  if (isKernels(plain(inner ?? outer))) return null;
+  // A translator sends it to the IPv4 address; all others are routed as they are, by whoever has such a prefix.
+  if ((isTranslated || isKernels(plain(outer))) && (inner === null || isKernels(plain(inner)))) return null;
   return "wanted an address in kernel_host_cidrs";
+}
+
+/** The address that is reached: of one that a translator turns into IPv4 that one. For comparisons. */
+export function reachedAddress(address: string): string {
+  if (!ipaddr.isValid(address)) return address;
+  const outer = ipaddr.process(address);
+  const { inner, isTranslated } = embedded(outer);
+  return plain(isTranslated && inner !== null ? inner : outer);
 }
 
 // --- internal ---
@@ -62,19 +71,30 @@ function plain(address: ipaddr.IPv4 | ipaddr.IPv6): string {
   return address.toString().replace(/%.*$/, "");
 }
 
-/** The IPv4 address that an IPv6 one stands for; null for none. `ipaddr.process` has undone IPv4-mapped ones. */
-function embedded(address: ipaddr.IPv4 | ipaddr.IPv6): ipaddr.IPv4 | null {
-  if (address instanceof ipaddr.IPv4) return null;
+interface Embedded {
+  inner: ipaddr.IPv4 | null;
+  /** What is sent to the address reaches the IPv4 one. */
+  isTranslated: boolean;
+}
+
+/** The IPv4 address that an IPv6 one stands for, if any. `ipaddr.process` has undone IPv4-mapped ones. */
+function embedded(address: ipaddr.IPv4 | ipaddr.IPv6): Embedded {
+  if (address instanceof ipaddr.IPv4) return { inner: null, isTranslated: false };
   const bytes = address.toByteArray();
   const at = (first: number) => new ipaddr.IPv4(bytes.slice(first, first + 4));
   const begins = (...wanted: number[]) => wanted.every((byte, index) => bytes[index] === byte);
-  // NAT64 (RFC 6052 §2.1), and 6to4 (RFC 3056 §2).
-  if (begins(0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0)) return at(12);
-  if (begins(0x20, 0x02)) return at(2);
+  // NAT64 (RFC 6052 §2.1, RFC 8215), and SIIT (RFC 7915): ::ffff:0:a.b.c.d.
+  const isNat64 = begins(0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0) || begins(0, 0x64, 0xff, 0x9b, 0, 1);
+  const isSiit = begins(0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0);
+  if (isNat64 || isSiit) return { inner: at(12), isTranslated: true };
+  const carried = (inner: ipaddr.IPv4): Embedded => ({ inner, isTranslated: false });
+  // 6to4 (RFC 3056 §2).
+  if (begins(0x20, 0x02)) return carried(at(2));
   // Teredo (RFC 4380 §4): the client's address, inverted.
-  if (begins(0x20, 0x01, 0, 0)) return new ipaddr.IPv4(bytes.slice(12).map((byte) => byte ^ 0xff));
+  if (begins(0x20, 0x01, 0, 0)) return carried(new ipaddr.IPv4(bytes.slice(12).map((byte) => byte ^ 0xff)));
   // ISATAP (RFC 5214 §6.1), and IPv4-compatible addresses (RFC 4291 §2.5.5.1), which `::1` is none of.
-  if ((bytes[8] === 0 || bytes[8] === 2) && bytes[9] === 0 && bytes[10] === 0x5e && bytes[11] === 0xfe) return at(12);
+  if ((bytes[8] === 0 || bytes[8] === 2) && bytes[9] === 0 && bytes[10] === 0x5e && bytes[11] === 0xfe)
+    return carried(at(12));
   const isCompatible = bytes.slice(0, 12).every((byte) => byte === 0) && bytes.slice(12, 15).some((byte) => byte !== 0);
-  return isCompatible ? at(12) : null;
+  return isCompatible ? { inner: at(12), isTranslated: true } : { inner: null, isTranslated: false };
 }

@@ -2,6 +2,7 @@
 import { networkInterfaces } from "node:os";
 import ipaddr from "ipaddr.js";
 import { canonicalAddress } from "../http/addresses.ts";
+import { reachedAddress } from "../http/kernel.ts";
 import type { Address } from "../values.ts";
 import type { Resolve } from "./resolve.ts";
 
@@ -27,14 +28,14 @@ export function createListeners(services: readonly Address[], resolve: Resolve):
 
 /** Whether a socket that is bound to `host` (an address, a name, or "any") hears what is sent to `address`. */
 export async function hears(host: string, address: string, resolve: Resolve): Promise<boolean> {
-  const wanted = canonicalAddress(address);
+  const wanted = reachedAddress(address);
   const bound = await addressesOf(host, resolve);
   return bound.some((one) => one === wanted || (isAny(one) && isOwnAddress(wanted)));
 }
 
 /** Whether a service that is told to be at `host` may be at `address`. */
 export async function leadsTo(host: string, address: string, resolve: Resolve): Promise<boolean> {
-  const wanted = canonicalAddress(address);
+  const wanted = reachedAddress(address);
   const isOurs = isOwnAddress(wanted);
   const found = await addressesOf(host, resolve);
   return found.some((one) => one === wanted || (isOurs && (isAny(one) || isOwnAddress(one))));

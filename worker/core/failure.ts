@@ -78,15 +78,21 @@ export function upstreamFault(fault: UpstreamFault, to: Attempt): Failure {
 
 // --- internal ---
 
+/** Failures with 5xx that say nothing of an app. */
+const OURS: ReadonlySet<FailureKind> = new Set(["internal-server-error", "appproxy/loop"]);
+
 /** When it may be otherwise. Seconds. */
 const RETRY_AFTER: Partial<Record<FailureKind, string>> = {
   "appproxy/container-starting": "1",
   "appproxy/too-many-connections": "5",
 };
 
-/** An error of ours is not the app's, nor is a lack of room, and who meets it may not have been let in. */
+/**
+ * An error of ours is not the app's, nor is a lack of room, and who meets it may not have been let in; nor what a client alone
+ * brings about: anybody may send the line that says how often a request has come round.
+ */
 function isApps(failure: Failure): boolean {
-  return failure.httpStatus >= 500 && failure.kind !== "internal-server-error" && !isCrowded(failure);
+  return failure.httpStatus >= 500 && !OURS.has(failure.kind) && !isCrowded(failure);
 }
 
 function isCrowded({ kind }: Failure): boolean {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { networkInterfaces } from "node:os";
 import { startCluster, type Cluster } from "../../support/cluster.ts";
 import { confBody } from "../../support/manager.ts";
+import { until } from "../../support/until.ts";
 import { service } from "../../support/model-service.ts";
 
 let cluster: Cluster;
@@ -50,6 +51,22 @@ describe("POST /v2/conf refuses", () => {
   test("nothing else: a name that nobody knows here may be known to the workers", async () => {
     expect((await conf("kernel.no-such-host.invalid", 80))[0]).toBe(200);
   });
+});
+
+test("a worker that has ended keeps no kernel away from its ports", async () => {
+  const other = await startCluster();
+  try {
+    const [port] = other.ports;
+    expect((await conf("127.0.0.1", port, other))[0]).toBe(400);
+    await other.worker.stop();
+    await until(async () => {
+      const { body } = await other.manager.api("GET", "/api/worker");
+      return JSON.stringify(body).includes("TERMINATED");
+    });
+    expect((await conf("127.0.0.1", port, other))[0]).toBe(200);
+  } finally {
+    await other.stop();
+  }
 });
 
 test("nothing is recorded of a refused kernel", async () => {

@@ -21,8 +21,10 @@ describe("by default", () => {
     "::ffff:10.0.0.7",
     "::ffff:a00:7",
     "64:ff9b::10.0.0.7",
-    "2002:a00:7::1",
+    "64:ff9b:1::10.0.0.7",
+    "::ffff:0:10.0.0.7",
     "::10.0.0.7",
+    "fd00::5efe:10.0.0.7",
     // Spellings of 10.0.0.7 and of 127.0.0.1 that the system's resolver takes too.
     "0xa.0.0.7",
     "012.0.0.7",
@@ -44,6 +46,12 @@ describe("by default", () => {
     "::ffff:8.8.8.8",
     "64:ff9b::8.8.8.8",
     "2002:808:808::1",
+    // Anybody may have these under a prefix of their own.
+    "2002:a00:7::1",
+    "2606:4700::5efe:10.0.0.1",
+    "2606:4700::200:5efe:10.0.0.1",
+    "2001:0:4136:e378:8000:63bf:f5ff:fff8",
+    "64:ff9b:1::8.8.8.8",
     "134744072",
   ])("%s is outside of kernel_host_cidrs", (host) => {
     expect(hostFault(host, byDefault)).toBe("wanted an address in kernel_host_cidrs");
@@ -78,6 +86,8 @@ describe("whatever kernel_host_cidrs says", () => {
     "2002:a9fe:a9fe::",
     "2002:a9fe:a9fe::1",
     "::169.254.169.254",
+    "64:ff9b:1::a9fe:a9fe",
+    "::ffff:0:a9fe:a9fe",
     "2001:0:4136:e378:8000:63bf:5601:5601",
     "fd00::5efe:a9fe:a9fe",
     "fd00::200:5efe:a9fe:a9fe",

@@ -26,3 +26,9 @@ test("an error of ours is told each time with its cause, and says nothing of the
   expect(bodies.join()).not.toContain("secret-app");
   expect(one.trouble).toBeNull();
 });
+
+test("a request that says of itself that it has come round too often leaves its app in peace", () => {
+  const one = entry({ app: "jupyter" });
+  const { status } = answerFor(new Failure("appproxy/loop"), head(), one, told().deps);
+  expect([status, one.trouble]).toEqual([508, null]);
+});

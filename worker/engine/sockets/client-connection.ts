@@ -318,6 +318,8 @@ export class ClientConnection<C> implements Accepted, Limited, Open, OutletOwner
     if (this.#searched === 0 && input.length > 0) this.limit(this.limits.headMs);
     this.#hold(input.length === 0 ? null : isOwned ? input : Buffer.from(input));
     this.#searched = input.length;
+    // Empty lines, and a part of a head, are no request: it makes way like any that is idle.
+    this.#place?.idle();
   }
 
   #hold(bytes: Buffer | null): void {
