@@ -19,12 +19,13 @@ export function expectedOf(bytes: string): Expected {
 
 /**
  * RFC 9110 §7.8: what the app switches to; null where nothing is offered, and for half of the offers. Chosen: an offer beside a
- * body, or of h2c, is passed over.
+ * body, or in which the word h2c stands, is passed over.
  */
 export function protocolOf({ fields, minor, framing, target, refusedWith }: Request): string | null {
   const [first, ...more] = membersOf(fields, "upgrade");
   const hasBody = framing.kind === "chunked" || (framing.kind === "length" && framing.length > 0);
   if (first === undefined || minor === 0 || hasBody || refusedWith !== null) return null;
-  if (!membersOf(fields, "connection").includes("upgrade") || [first, ...more].includes("h2c")) return null;
+  if (!membersOf(fields, "connection").includes("upgrade") || [first, ...more].some((one) => /\bh2c\b/.test(one)))
+    return null;
   return target.length % 2 === 0 ? first : null;
 }
