@@ -9,15 +9,15 @@ import { runStalled } from "../bench/stalled-run.ts";
 import { whyNoOwnNetwork } from "../support/own-network.ts";
 
 const MIB = 2 ** 20;
-const AMOUNT = { churned: { requests: 5000, connections: 2000, aborts: 5000 }, patienceMs: 60_000, seed: 1 };
+const AMOUNT = { churned: { requests: 2000, connections: 1000, aborts: 2000 }, patienceMs: 60_000, seed: 1 };
 const LIMIT_MS = 12 * 60_000;
 
 /**
  * How many stall, and what each may take: some reads, and copies that the collector has not taken; `fetch` gathers 2.5 MiB of an
  * answer. An answer is 100 MB. Bytes.
  */
-const ENGINES = { sockets: { stalled: 200, held: 4 * MIB }, serve: { stalled: 100, held: 6 * MIB } };
-/** The collector's: a request of 5,000 that left more than 6 KiB would be seen. Bytes. */
+const ENGINES = { sockets: { stalled: 100, held: 4 * MIB }, serve: { stalled: 50, held: 6 * MIB } };
+/** The collector's: a request of 2,000 that left more than 16 KiB would be seen. Bytes. */
 const LEFT = 32 * MIB;
 
 const missing = whyNoOwnNetwork();
