@@ -91,7 +91,10 @@ export class Connections {
     return spare;
   }
 
-  /** Dialling was given up, and its socket stays until the system has given up too: until what is returned is called. */
+  /**
+   * A socket to an app that is no client's own: one of several that are tried at once, or one that was given up and can't be
+   * ended, of which dial.ts lets only so many be. It counts until what is returned is called.
+   */
   givenUp(): () => void {
     this.#makeRoom(1, 0);
     this.#givenUp++;

@@ -1,6 +1,7 @@
 /** Outgoing TCP connections with a connect limit, for all but `fetch`, whose limit is in head-watch.ts. */
 import { reason } from "../../shared/failure.ts";
 import type { Connections } from "./connections.ts";
+import { endConnecting, noteSocket, type NotedSocket } from "./linux-connecting.ts";
 import { raceTo } from "./race.ts";
 import type { Target } from "./targets.ts";
 import { UpstreamFault } from "./upstream-fault.ts";
@@ -19,7 +20,7 @@ export interface Dialled<T> {
 interface DialOptions {
   /** Milliseconds. */
   limit?: number;
-  /** Where one that was given up is counted, until the system has given it up too. */
+  /** Where more than one at a time are counted, and one that was given up and can't be ended, until the system gives it up too. */
   connections?: Connections;
 }
 
@@ -34,9 +35,15 @@ export function dial<T>(
   let over = false;
   let made: Bun.Socket<T> | null = null;
   const making = new Set<Making>();
-  /** Bun can't end what is being made. */
+  const count = (one: Making) => void (one.counted ??= connections?.givenUp() ?? null);
   const giveUp = () => {
-    for (const one of making) one.counted ??= connections?.givenUp() ?? null;
+    for (const one of making) {
+      if (one.socket !== null && endConnecting(one.socket, one.address, to.port)) one.over();
+      else {
+        count(one);
+        one.linger();
+      }
+    }
   };
   const end = (fault: UpstreamFault) => {
     over = true;
@@ -47,20 +54,18 @@ export function dial<T>(
   };
   const timer = setTimeout(() => end(new UpstreamFault("late", `no connection within ${limit} ms`)), limit);
   const connect = (hostname: string, socket: Bun.SocketHandler<T>) => {
-    const key = keyOf(hostname, to.port);
-    underWay.set(key, (underWay.get(key) ?? 0) + 1);
     // One of them is for the client, and counts with it.
-    giveUp();
-    const one: Making = { counted: null };
-    making.add(one);
+    for (const other of making) count(other);
+    const one = new Making(hostname, to.port, making);
     // What is no address is thrown at once.
-    return Promise.try(() => Bun.connect<T>({ hostname, port: to.port, data, socket, allowHalfOpen: true })).finally(
-      () => {
-        settled(key);
-        making.delete(one);
-        one.counted?.();
-      },
-    );
+    return Promise.try(() => {
+      if (one.hasTooMany) throw new UpstreamFault("late", "too many connections that it has not answered");
+      const { opened, socket: noted } = noteSocket(() =>
+        Bun.connect<T>({ hostname, port: to.port, data, socket, allowHalfOpen: true }),
+      );
+      one.socket = noted;
+      return opened;
+    }).finally(() => one.over());
   };
   const connectAny = (addresses: readonly string[]) => {
     if (over) throw new UpstreamFault("revoked", "given up");
@@ -83,9 +88,9 @@ export function dial<T>(
   return { socket: promise, cancel: () => end(new UpstreamFault("revoked", "given up")) };
 }
 
-/** How many connections of ours to an address are being made, those that were given up included: Bun can't end them. */
+/** How many connections of ours to an address are being made, those included that were given up and can't be ended. */
 export function dialling(address: string, port: number): number {
-  return underWay.get(keyOf(address, port)) ?? 0;
+  return underWay.of(keyOf(address, port));
 }
 
 /** Resolves true when the target accepts a connection, "late" when it takes too long, false when it refuses. */
@@ -102,10 +107,60 @@ export async function reach(to: Target, limit = CONNECT_LIMIT_MS): Promise<boole
 
 // --- internal ---
 
+/** Most connections to an address that were given up and can't be ended: with more of them it is not asked again. */
+const MAX_LINGERING = 32;
+
+/** Counts by address and port; what is not there is none. */
+class Counts {
+  readonly #of = new Map<string, number>();
+
+  of(key: string): number {
+    return this.#of.get(key) ?? 0;
+  }
+
+  change(key: string, by: number): void {
+    const now = this.of(key) + by;
+    if (now === 0) this.#of.delete(key);
+    else this.#of.set(key, now);
+  }
+}
+
+const [underWay, lingering] = [new Counts(), new Counts()];
+
 /** A connection of a dialling that is under way. */
-interface Making {
-  /** Ends its count among those that were given up; null while it is not one of them. */
-  counted: (() => void) | null;
+class Making {
+  socket: NotedSocket | null = null;
+  /** Ends its count in the room; null while it has none. */
+  counted: (() => void) | null = null;
+  readonly address: string;
+  readonly #key: string;
+  readonly #all: Set<Making>;
+  #lingers = false;
+
+  constructor(address: string, port: number, all: Set<Making>) {
+    this.address = address;
+    this.#key = keyOf(address, port);
+    this.#all = all.add(this);
+    underWay.change(this.#key, 1);
+  }
+
+  get hasTooMany(): boolean {
+    return lingering.of(this.#key) >= MAX_LINGERING;
+  }
+
+  /** It was given up, and stays until the system gives it up. */
+  linger(): void {
+    if (!this.#lingers) lingering.change(this.#key, 1);
+    this.#lingers = true;
+  }
+
+  /** It has come about, failed or was ended. More than once does no harm. */
+  over(): void {
+    if (!this.#all.delete(this)) return;
+    underWay.change(this.#key, -1);
+    if (this.#lingers) lingering.change(this.#key, -1);
+    this.counted?.();
+  }
 }
 
 function faultOf(error: unknown): UpstreamFault {
@@ -118,14 +173,6 @@ function isReset(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ECONNRESET";
 }
 
-const underWay = new Map<string, number>();
-
 function keyOf(address: string, port: number): string {
   return `${address} ${port}`;
-}
-
-function settled(key: string): void {
-  const left = (underWay.get(key) ?? 1) - 1;
-  if (left === 0) underWay.delete(key);
-  else underWay.set(key, left);
 }
