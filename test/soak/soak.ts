@@ -170,10 +170,14 @@ function readLog({ name, ground }: Side, note: Run["note"]): void {
   }
 }
 
-/** All traffic has ended, and all circuits go: then nothing may be left, though no app has ended a connection. */
+/**
+ * All traffic has ended, and all circuits go: then nothing may be left, though no app has ended a connection. `fetch` alone keeps
+ * idle connections whose circuits are gone (the deviations of the Bun engine), for minutes: there the apps end them.
+ */
 async function end(side: Side, note: Run["note"]): Promise<void> {
   const { name, ground, files } = side;
   await ground.closeAll();
+  if (name === "serve") for (const app of side.apps) app.stop();
   await until(() => ground.stage.fds() <= files, END_MS, "files").catch(() =>
     note(`${name} has ${ground.stage.fds()} open files; it had ${files} before`),
   );

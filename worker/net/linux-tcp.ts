@@ -46,6 +46,8 @@ const [EVERY, TIMES] = [option(10), option(5)];
 
 /** A value as setsockopt takes it; to find its place costs more than the call. */
 function option(value: number): { bytes: Int32Array; at: Pointer } {
-  const bytes = new Int32Array([value]);
+  // With a buffer of its own: the memory of a small array moves when it gets one, and the place would be another's.
+  const bytes = new Int32Array(new ArrayBuffer(4));
+  bytes[0] = value;
   return { bytes, at: ptr(bytes) };
 }

@@ -49,7 +49,7 @@ test("what still comes of a source that was asked to pause is held up to two rea
   const server = Bun.listen({
     hostname: "127.0.0.1",
     port: 0,
-    socket: { open: (socket) => void socket.pause(), data: () => undefined },
+    socket: { open: (socket) => socket.pause(), data: () => undefined },
   });
   atEnd(() => server.stop(true));
   const told: string[] = [];
