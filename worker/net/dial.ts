@@ -22,6 +22,8 @@ interface DialOptions {
   limit?: number;
   /** Where more than one at a time are counted, and one that was given up and can't be ended, until the system gives it up too. */
   connections?: Connections;
+  /** Told which of several addresses has accepted: a socket that was reset since does not know. */
+  taken?: (address: string) => void;
 }
 
 /** Connects within `limit` milliseconds. The socket stays open for writing when the other side has ended its half. */
@@ -29,7 +31,7 @@ export function dial<T>(
   to: Target,
   data: T,
   handlers: Bun.SocketHandler<T>,
-  { limit = CONNECT_LIMIT_MS, connections }: DialOptions = {},
+  { limit = CONNECT_LIMIT_MS, connections, taken }: DialOptions = {},
 ): Dialled<T> {
   const { promise, resolve, reject } = Promise.withResolvers<Bun.Socket<T>>();
   let over = false;
@@ -70,7 +72,7 @@ export function dial<T>(
   const connectAny = (addresses: readonly string[]) => {
     if (over) throw new UpstreamFault("revoked", "given up");
     const [first = "", ...others] = addresses;
-    return others.length === 0 ? connect(first, handlers) : raceTo(addresses, handlers, connect, () => over);
+    return others.length === 0 ? connect(first, handlers) : raceTo(addresses, handlers, connect, () => over, taken);
   };
   Promise.try(() => {
     const addresses = to.addresses();

@@ -12,12 +12,16 @@ const MAX_TRIED = 8;
 /** Connects to one address with these handlers. */
 type Connect<T> = (address: string, handlers: Bun.SocketHandler<T>) => Promise<Bun.Socket<T>>;
 
-/** Resolves with the first connection; the others are closed and never heard of. Rejects as the last one that failed did. */
+/**
+ * Resolves with the first connection, after `taken` was told its address; the others are closed and never heard of. Rejects
+ * as the last one that failed did.
+ */
 export function raceTo<T>(
   addresses: readonly string[],
   handlers: Bun.SocketHandler<T>,
   connect: Connect<T>,
   isOver: () => boolean,
+  taken?: (address: string) => void,
 ): Promise<Bun.Socket<T>> {
   const { promise, resolve, reject } = Promise.withResolvers<Bun.Socket<T>>();
   const left = inTurns(addresses).slice(0, MAX_TRIED);
@@ -44,7 +48,11 @@ export function raceTo<T>(
     const address = left.shift();
     if (address === undefined || winner !== null || isOver()) return;
     open++;
-    connect(address, own).then((socket) => socket === winner && resolve(socket), failed);
+    connect(address, own).then((socket) => {
+      if (socket !== winner) return;
+      taken?.(address);
+      resolve(socket);
+    }, failed);
     if (left.length > 0) timer = setTimeout(next, NEXT_AFTER_MS);
   }
 

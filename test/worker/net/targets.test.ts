@@ -126,7 +126,7 @@ describe("a name", () => {
     expect(await outcome(target)).toBe("127.0.0.3");
     expect(await reach(target)).toBe(true);
     // `fetch` gets the one that accepts.
-    expect(await oneAddress(target)).toBe("127.0.0.3");
+    expect(await oneAddress(target, new AbortController().signal)).toBe("127.0.0.3");
     expect(live.connections()).toBeGreaterThanOrEqual(3);
   });
 

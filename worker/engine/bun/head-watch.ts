@@ -28,8 +28,8 @@ const SUSPICIOUS_MS = 3000;
 
 export class HeadWatch {
   readonly #young = new Set<Waiting>();
-  /** In order of `since`. */
-  readonly #slow = new Set<Waiting>();
+  /** When it may be suspected, performance.now() milliseconds; in that order. */
+  readonly #slow = new Map<Waiting, number>();
   /** Their address is being dialled. */
   readonly #suspected = new Set<Waiting>();
   #timer: ReturnType<typeof setInterval> | null = null;
@@ -50,7 +50,7 @@ export class HeadWatch {
     for (const one of this.#young) {
       one.since = now;
       one.guard();
-      this.#slow.add(one);
+      this.#slow.set(one, now + SUSPICIOUS_MS);
     }
     this.#young.clear();
     this.#suspect(now);
@@ -62,11 +62,15 @@ export class HeadWatch {
   /** Requests that have waited long are looked after in groups: one address, one dial. */
   #suspect(now: number): void {
     const groups = new Map<string, Waiting[]>();
-    for (const one of this.#slow) {
-      if (now - one.since < SUSPICIOUS_MS) break;
+    for (const [one, at] of this.#slow) {
+      if (now < at) break;
       this.#slow.delete(one);
-      // What looks for its address has a limit of its own.
-      if (one.connected || one.address === "") continue;
+      if (one.connected) continue;
+      // What still looks for its address has a limit for that; it connects after.
+      if (one.address === "") {
+        this.#slow.set(one, now + SUSPICIOUS_MS);
+        continue;
+      }
       this.#suspected.add(one);
       const key = `${one.address} ${one.port}`;
       groups.set(key, [...(groups.get(key) ?? []), one]);
@@ -81,10 +85,13 @@ export class HeadWatch {
    */
   async #ask(first: Waiting, others: readonly Waiting[], now: number): Promise<void> {
     const group = [first, ...others];
-    const found = await reach(judged(first.address, first.port), first.since + CONNECT_LIMIT_MS - now);
+    // Some may have come earlier and looked long for the address: nobody is late before the time is up.
+    const latest = group.reduce((time, { since }) => Math.max(time, since), 0);
+    const limit = Math.max(0, latest + CONNECT_LIMIT_MS - now);
+    const found = await reach(judged(first.address, first.port), limit);
     if (found === "late") {
       const unconnected = await connecting(first.address, first.port).catch(() => 0);
-      const younger = [...this.#young, ...this.#slow].filter(
+      const younger = [...this.#young, ...this.#slow.keys()].filter(
         ({ address, port, connected }) => !connected && address === first.address && port === first.port,
       );
       const late =

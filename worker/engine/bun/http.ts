@@ -5,7 +5,7 @@
 import { reason } from "../../../shared/failure.ts";
 import { hostPort } from "../../../shared/values.ts";
 import { HeadWatch, type Waiting } from "./head-watch.ts";
-import { oneAddress } from "../../net/one-address.ts";
+import { forgetAddress, oneAddress } from "../../net/one-address.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import type { Attempt, Forward, HeaderEdits } from "../../seam/engine.ts";
 
@@ -53,6 +53,7 @@ export async function forward<C>(
       return new Response(answerBody(first?.value ?? null, reader, attempt, cut), { status, statusText, headers });
     } catch (error) {
       const fault = exchange.faultOf(error);
+      if (fault.kind === "unreachable") forgetAddress(attempt.target, exchange.address);
       exchange.abandon();
       const progress = { hasBody: request.body !== null, clientGone: request.signal.aborted, stale: false };
       const next = attempt.next(fault, progress);
@@ -103,11 +104,11 @@ class Exchange implements Waiting {
     attempt.stop = () => this.#control.abort(new UpstreamFault("revoked", "its route is gone"));
   }
 
-  /** Throws or rejects when its address may not be dialled. */
+  /** Throws or rejects when its address may not be dialled, or is not found before the limit or the end of the request. */
   ask(target: string, edits: HeaderEdits): Promise<Response> {
     // An upload is under way from the start.
     if (this.#request.body !== null) this.guard();
-    const address = oneAddress(this.#attempt.target);
+    const address = oneAddress(this.#attempt.target, this.#control.signal);
     return address instanceof Promise
       ? address.then((found) => this.#askAt(found, target, edits))
       : this.#askAt(address, target, edits);
