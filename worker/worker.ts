@@ -71,7 +71,6 @@ export function startWorker(deps: WorkerDeps): Worker {
   const dataPlane = createDataPlane(parts, {
     circuits,
     access,
-    targets,
     serviceWorkers,
     room,
     tls,

@@ -17,9 +17,8 @@ export interface Circuits {
 }
 
 export function createCircuits({ config, live, log, now }: Parts, targets: Targets): Circuits {
-  const prober = createProber((host, port) => accepts(targets(host, port)));
-  const get = (host: string, port: number, path: string, ms: number) => probeHttp(targets(host, port), path, ms);
-  const checks = createHealthChecks({ get, log, now, random: Math.random });
+  const prober = createProber(accepts);
+  const checks = createHealthChecks({ get: probeHttp, log, now, random: Math.random });
   const table = new Table({
     policies: { interactive: config.routes.interactive_policy, inference: config.routes.inference_policy },
     now,

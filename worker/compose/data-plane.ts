@@ -12,7 +12,6 @@ import { createProxyHeaders } from "../http/proxy-headers.ts";
 import { createPortFrontends, createWildcardFrontends, type Frontends } from "../listeners/frontends.ts";
 import { createLate } from "../listeners/late.ts";
 import { accepts } from "../net/probe-tcp.ts";
-import type { Targets } from "../net/targets.ts";
 import { shareOf } from "../lanes/lane.ts";
 import type { ConnectionLimits, Core, ListenOptions } from "../seam/engine.ts";
 import type { WorkerConfig } from "../config.ts";
@@ -35,7 +34,6 @@ export interface DataPlane {
 interface DataPlaneDeps {
   circuits: Circuits;
   access: Access;
-  targets: Targets;
   serviceWorkers: Pick<ServiceWorkerNotes, "fetched">;
   room: WorkerRoom;
   tls: TlsPair | null;
@@ -51,7 +49,7 @@ interface DataPlaneDeps {
 export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
   const { config, lane, log, now } = parts;
   const { proxy_worker: own } = config;
-  const { circuits, access, targets, serviceWorkers, room, isReady, refresh } = deps;
+  const { circuits, access, serviceWorkers, room, isReady, refresh } = deps;
   const { table, usage } = circuits;
   const { allowlist, proxies } = access;
   const core = createCore({
@@ -69,7 +67,7 @@ export function createDataPlane(parts: Parts, deps: DataPlaneDeps): DataPlane {
       allowlist: own.tcp_auth === "none" ? null : allowlist,
       maxConnections: shareOf(own.tcp_max_connections, lane),
     },
-    hold: createHold({ reach: (host, port) => accepts(targets(host, port)), now }),
+    hold: createHold({ reach: accepts, now }),
     capabilities: parts.engine.capabilities,
   });
   const steady = () => performance.now();

@@ -5,12 +5,13 @@
  */
 import { within } from "../../shared/runtime/deadline.ts";
 import type { RequestHead } from "../seam/engine.ts";
+import type { Target } from "../net/targets.ts";
 import type { Entry } from "../circuits/table.ts";
 import { troubleOf, type Trouble } from "../circuits/trouble.ts";
 
 export interface HoldDeps {
-  /** Whether an address accepts a connection. */
-  reach: (host: string, port: number) => Promise<boolean>;
+  /** Whether an app accepts a connection. */
+  reach: (target: Target) => Promise<boolean>;
   /** Epoch milliseconds. */
   now: () => number;
 }
@@ -33,8 +34,7 @@ export function createHold({ reach, now }: HoldDeps): Hold {
   async function untilThere(entry: Entry, trouble: Trouble): Promise<void> {
     const end = performance.now() + HOLD_MS;
     while (performance.now() < end && entry.trouble === trouble && entry.pool.answers === trouble.answers) {
-      const upstreams = entry.pool.upstreams.slice(0, MAX_PROBED).map(({ route }) => route);
-      const probes = upstreams.map(({ kernel_host: host, kernel_port: port }) => reach(host, port));
+      const probes = entry.pool.upstreams.slice(0, MAX_PROBED).map(({ target }) => reach(target));
       const found = await within(end - performance.now(), Promise.all(probes));
       if (found?.includes(true) === true) return;
       await Bun.sleep(POLL_MS);

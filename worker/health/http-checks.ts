@@ -7,6 +7,7 @@ import type { Log } from "../../shared/runtime/log.ts";
 import type { HealthCheck } from "../../shared/protocol/schema/health-check.ts";
 import type { RouteReport, RouteReports } from "../../shared/protocol/schema/health.ts";
 import type { Entry, Table } from "../circuits/table.ts";
+import type { Target } from "../net/targets.ts";
 import { createLimiter, type Limiter } from "./limiter.ts";
 import type { Upstream } from "../upstreams/pool.ts";
 
@@ -17,8 +18,8 @@ export interface HealthChecks {
 }
 
 interface HealthCheckDeps {
-  /** The status with which an address answers a GET within `ms` milliseconds. Rejects with what went wrong. */
-  get: (host: string, port: number, path: string, ms: number) => Promise<number>;
+  /** The status with which an app answers a GET within `ms` milliseconds. Rejects with what went wrong. */
+  get: (target: Target, path: string, ms: number) => Promise<number>;
   log: Log;
   /** Epoch milliseconds. */
   now: () => number;
@@ -96,8 +97,7 @@ export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): 
   async function checkOne(entry: Entry, watch: Watch, upstream: Upstream): Promise<void> {
     const { check, timers } = watch;
     timers.set(upstream, null);
-    const { kernel_host: host, kernel_port: port } = upstream.route;
-    const ask = () => (timers.has(upstream) ? probe(host, port, check) : Promise.resolve(null));
+    const ask = () => (timers.has(upstream) ? probe(upstream.target, check) : Promise.resolve(null));
     const fault = await watch.share(() => turn(ask));
     // Gone, or checked otherwise meanwhile.
     if (!timers.has(upstream)) return;
@@ -108,9 +108,9 @@ export function createHealthChecks({ get, log, now, random }: HealthCheckDeps): 
   }
 
   /** Null when the kernel is well, else what is wrong. Never rejects. */
-  async function probe(host: string, port: number, check: HealthCheck): Promise<string | null> {
+  async function probe(target: Target, check: HealthCheck): Promise<string | null> {
     try {
-      const status = await get(host, port, check.path, check.max_wait_time * 1000);
+      const status = await get(target, check.path, check.max_wait_time * 1000);
       return status === check.expected_status_code ? null : `answered ${status}, wanted ${check.expected_status_code}`;
     } catch (error) {
       return reason(error);

@@ -1,10 +1,11 @@
 /** Looks after routes that are left out: a TCP connect every 10 s, until one succeeds or the route is gone (dataplane R2). */
+import type { Target } from "../net/targets.ts";
 import type { Upstream, RoutePool } from "../upstreams/pool.ts";
 
 const PROBE_EVERY_MS = 10_000;
 
-/** Resolves true when the address accepts a TCP connection. Never rejects. */
-export type Reach = (host: string, port: number) => Promise<boolean>;
+/** Resolves true when the target accepts a TCP connection. Never rejects. */
+export type Reach = (target: Target) => Promise<boolean>;
 
 export interface Prober {
   /** Looks after an upstream until it is used again or gone. More than once does no harm. */
@@ -24,8 +25,7 @@ export function createProber(reach: Reach, everyMs = PROBE_EVERY_MS): Prober {
   async function probe(pool: RoutePool, upstream: Upstream): Promise<void> {
     if (isOut(upstream)) {
       watched.set(upstream, null);
-      const { kernel_host: host, kernel_port: port } = upstream.route;
-      const isBack = await reach(host, port);
+      const isBack = await reach(upstream.target);
       if (!watched.has(upstream)) return; // stopped meanwhile
       if (isBack) pool.connected(upstream);
     }

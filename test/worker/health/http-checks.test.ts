@@ -4,6 +4,7 @@ import { silentLog } from "../../../shared/runtime/log.ts";
 import type { Circuit, Route } from "../../../shared/protocol/schema/circuit.ts";
 import { healthCheckOf, type HealthCheckSpec } from "../../../shared/protocol/schema/health-check.ts";
 import { createHealthChecks, reportRoutes, type HealthChecks } from "../../../worker/health/http-checks.ts";
+import type { Target } from "../../../worker/net/targets.ts";
 import type { Table } from "../../../worker/circuits/table.ts";
 import { circuit, CIRCUIT, newTable, route } from "../../support/values.ts";
 
@@ -15,14 +16,17 @@ let table: Table;
 let checks: HealthChecks;
 /** What kernels answer, by port; nothing: 200. A promise that never ends is an app that hangs. */
 let answers: Map<number, () => Promise<number>>;
+let targets: Target[];
 let asked: { port: number; path: string; ms: number; at: number }[];
 
 beforeEach(() => {
   jest.useFakeTimers({ now: START });
   answers = new Map();
-  asked = [];
+  [asked, targets] = [[], []];
   checks = createHealthChecks({
-    get(_host, port, path, ms) {
+    get(target, path, ms) {
+      const { port } = target;
+      targets.push(target);
       asked.push({ port, path, ms, at: Date.now() - START });
       return answers.get(port)?.() ?? Promise.resolve(200);
     },
@@ -76,6 +80,13 @@ describe("a probe", () => {
       { port: 1, path: "/ready?x=1", ms: 3000, at: 10_500 },
       { port: 1, path: "/ready?x=1", ms: 3000, at: 20_500 },
     ]);
+  });
+
+  test("is of the target that the kernel's traffic goes to: what is known of its addresses holds for both", async () => {
+    put({ interval: 10 }, [kernel(A, 1)]);
+    await pass(1);
+    expect(targets).toHaveLength(1);
+    expect(targets[0]).toBe(pool().upstreams[0]?.target);
   });
 
   test("is not made without a check, nor of routes without an id", async () => {

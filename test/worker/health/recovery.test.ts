@@ -18,9 +18,9 @@ afterEach(() => prober.stop());
 /** A pool with a route that does not answer yet, and one that nobody asks. */
 function outPool(): { pool: RoutePool; upstream: Upstream; app: ReturnType<typeof listen> } {
   asked = 0;
-  prober = createProber(async (host, port) => {
+  prober = createProber(async (target) => {
     asked++;
-    return (await reach(judged(host, port))) === true;
+    return (await reach(target)) === true;
   }, EVERY_MS);
   const app = listen(() => undefined);
   app.refuse();
