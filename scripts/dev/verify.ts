@@ -58,7 +58,10 @@ const isMeasured = (file: string) =>
   (file.startsWith("test/contract/") && !file.endsWith("/slow.test.ts")) ||
   ["test/e2e/processes.test.ts", "test/e2e/supervise.test.ts", "test/e2e/upgrade.test.ts"].includes(file);
 /** Those that wait long begin first, so that the last ones do not wait for one of them. */
-const isLong = (file: string) => file.endsWith("/slow.test.ts") || /^test\/(e2e|conformance|soak)\//.test(file);
+const isLong = (file: string) =>
+  file.endsWith("/slow.test.ts") ||
+  file.endsWith("/vanished-peer.test.ts") ||
+  /^test\/(e2e|conformance|soak)\//.test(file);
 
 const began = performance.now();
 ensurePrograms();

@@ -9,7 +9,7 @@ import { runStalled } from "../bench/stalled-run.ts";
 import { whyNoOwnNetwork } from "../support/own-network.ts";
 
 const MIB = 2 ** 20;
-const AMOUNT = { churned: { requests: 2000, connections: 1000, aborts: 2000 }, patienceMs: 60_000, seed: 1 };
+const AMOUNT = { churned: { requests: 2000, connections: 1000, aborts: 2000 }, patienceMs: 30_000, seed: 1 };
 const LIMIT_MS = 12 * 60_000;
 
 /**
@@ -22,9 +22,10 @@ const LEFT = 32 * MIB;
 
 const missing = whyNoOwnNetwork();
 
+// Each has a network of its own, and waits for most of its time.
 for (const engine of ["sockets", "serve"] as const)
   describe(`the ${engine} engine`, () => {
-    test.skipIf(missing !== null)(
+    test.concurrent.skipIf(missing !== null)(
       `holds little for what stalls, and keeps nothing of what has gone${missing === null ? "" : ` (skipped: ${missing})`}`,
       async () => {
         const { stalled, held } = ENGINES[engine];
