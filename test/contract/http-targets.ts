@@ -1,8 +1,8 @@
 /** H14 where the address is the fault: what may not be connected to is not, over HTTP and WebSockets; and circles are cut. */
-import { expect } from "bun:test";
+import { describe, expect } from "bun:test";
 import { ask, type Said } from "./client.ts";
-import { linesOf } from "./line.ts";
-import type { Shape } from "./shapes.ts";
+import { linesOf, useStage } from "./line.ts";
+import { DOMAIN, type Shape } from "./shapes.ts";
 import { localRoute, type Opened, type Stage } from "./stage.ts";
 import { app, echo, listen, told } from "./upstreams.ts";
 import { handshake } from "./websocket-peer.ts";
@@ -97,5 +97,22 @@ export function httpTargets(shape: Shape, stage: () => Stage): void {
       expect((await ask(to, "/", { headers: JSON_ONLY })).head.status).toBe(502);
     }
     expect(wires).toEqual([]);
+  });
+
+  if (shape.frontend !== "wildcard" || shape.place === "spawned") return;
+
+  describe("HTTP targets where the system has chosen the port", () => {
+    const stage = useStage(shape, { worker: { wildcard_domain: { domain: DOMAIN, bind_addr: "127.0.0.1:0" } } });
+
+    line("H14", "the listener for all names is known by the port that it has", async () => {
+      const port = stage().coordinator.registrations.at(-1)?.wildcard_traffic_port ?? 0;
+      expect(port).toBeGreaterThan(0);
+      const to = await stage().open({ upstream: port });
+      const { head, body } = await ask({ ...to, port }, "/", { headers: JSON_ONLY });
+      expect([head.status, JSON.parse(body.bytes.toString())["msg"]]).toEqual([
+        502,
+        "The app's address is not one that apps may have",
+      ]);
+    });
   });
 }

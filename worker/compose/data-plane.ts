@@ -102,12 +102,15 @@ function openWildcard({ engine, config }: Parts, core: Core<Entry>, { tls }: Dat
       engine.listen({ ...common, hostname, port, tls, frontend: { mode: "wildcard" } }, core),
     ),
   );
+  const heardAt = () => listener.opened()?.port ?? port;
   const frontends = createWildcardFrontends({
-    port,
+    get port() {
+      return heardAt();
+    },
     close: async (how, idleMs) => listener.closed()?.close(how, idleMs),
     renew: (pair) => listener.opened()?.renew(pair),
   });
-  return { frontends, wildcardPort: listener.opened()?.port ?? port, join: () => listener.open() };
+  return { frontends, wildcardPort: heardAt(), join: () => listener.open() };
 }
 
 /** A listener with each circuit. */
