@@ -124,7 +124,8 @@ let isEndWatched = false;
 function watchEnd(): void {
   if (isEndWatched) return;
   isEndWatched = true;
-  process.on("exit", () => {
+  // Before the log's own end, which gives a slow reader a moment for all that waits.
+  process.prependListener("exit", () => {
     for (const repeats of waiting) repeats.tellAll();
   });
 }

@@ -61,13 +61,20 @@ test("addresses without end are told as others, and not remembered", async () =>
   expect(lines.at(-1)).toMatchObject({ peer: "others", more: 1999 });
 });
 
-test("what was counted when a process ends is told", () => {
+test("what was counted when a process ends is told, before the log's own end waits for its reader", () => {
   const write = `
     import { createLog } from ${JSON.stringify(join(ROOT, "shared/runtime/log.ts"))};
     import { tellSparingly } from ${JSON.stringify(join(ROOT, "shared/runtime/sparingly.ts"))};
     const log = createLog("test", "info");
+    // As the log itself did.
+    process.on("exit", () => log.info("the end"));
     for (let at = 0; at < 3; at++) tellSparingly(log, { level: "info", kind: "k", line: { peer: "p" }, msg: "m" });`;
   const { stdout } = Bun.spawnSync([process.execPath, "-e", write]);
   const lines = stdout.toString().trimEnd().split("\n");
-  expect(lines.map((line) => (JSON.parse(line) as { more?: number }).more)).toEqual([undefined, 2]);
+  const told = lines.map((line) => JSON.parse(line) as { msg: string; more?: number });
+  expect(told.map(({ msg, more }) => [msg, more])).toEqual([
+    ["m", undefined],
+    ["m", 2],
+    ["the end", undefined],
+  ]);
 });
