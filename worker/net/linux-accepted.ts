@@ -1,6 +1,7 @@
 /** The connections that came in to ports of this process, as Linux has them: for sockets that Bun keeps to itself. Elsewhere there are none. */
 import { ptr } from "bun:ffi";
 import { libc } from "./linux-libc.ts";
+import { tcpInfoOf } from "./linux-tcp.ts";
 
 /** A connection with nothing on its way in either direction. */
 export interface Quiet {
@@ -33,19 +34,11 @@ export function endConnection(fd: number): void {
 
 const NONE = -1;
 const SHUT_RDWR = 2;
-const [IPPROTO_TCP, TCP_INFO] = [6, 11];
 /** Bytes that have come and were not read; bytes that the peer has not acknowledged (tcp(7): SIOCINQ, SIOCOUTQ). */
 const [UNREAD, UNACKNOWLEDGED] = [0x541bn, 0x5411n];
-/** struct tcp_info: eight bytes, then 32-bit numbers, of which these are the tenth and the twelfth. */
-const [LAST_SENT, LAST_RECEIVED] = [44, 52];
 /** struct sockaddr_in and sockaddr_in6 begin with the family, then the port. */
 const [ADDRESS_SIZE, PORT] = [28, 2];
-const [address, info, number, length] = [ADDRESS_SIZE, 64, 4, 4].map((size) => Buffer.alloc(size)) as [
-  Buffer,
-  Buffer,
-  Buffer,
-  Buffer,
-];
+const [address, number, length] = [Buffer.alloc(ADDRESS_SIZE), Buffer.alloc(4), Buffer.alloc(4)];
 
 function portOf(call: "getsockname" | "getpeername", fd: number): number {
   length.writeUInt32LE(ADDRESS_SIZE);
@@ -55,9 +48,8 @@ function portOf(call: "getsockname" | "getpeername", fd: number): number {
 /** Null where something is on its way. */
 function quietTime(fd: number): number | null {
   if (bytes(fd, UNREAD) !== 0 || bytes(fd, UNACKNOWLEDGED) !== 0) return null;
-  length.writeUInt32LE(info.length);
-  if (libc()?.getsockopt(fd, IPPROTO_TCP, TCP_INFO, ptr(info), ptr(length)) !== 0) return null;
-  return Math.min(info.readUInt32LE(LAST_SENT), info.readUInt32LE(LAST_RECEIVED));
+  const info = tcpInfoOf(fd);
+  return info === null ? null : Math.min(info.sinceSent, info.sinceReceived);
 }
 
 function bytes(fd: number, what: bigint): number | null {

@@ -8,6 +8,7 @@
 import { ptr } from "bun:ffi";
 import ipaddr from "ipaddr.js";
 import { libc } from "./linux-libc.ts";
+import { SYN_SENT, tcpInfoOf } from "./linux-tcp.ts";
 
 /** A socket of this process. */
 export interface NotedSocket {
@@ -34,16 +35,13 @@ export function noteSocket<T>(open: () => T): { opened: T; socket: NotedSocket |
 export function endConnecting({ fd, cookie }: NotedSocket, address: string, port: number): boolean {
   // It was closed, or another thread (of `fetch`, say) was quicker to take the descriptor.
   if (cookieOf(fd) !== cookie || !isTo(fd, address, port)) return false;
-  return stateOf(fd) !== SYN_SENT || libc()?.shutdown(fd, SHUT_RDWR) === 0;
+  return tcpInfoOf(fd)?.state !== SYN_SENT || libc()?.shutdown(fd, SHUT_RDWR) === 0;
 }
 
 // --- internal ---
 
 const SHUT_RDWR = 2;
 const [SOL_SOCKET, SO_PEERNAME, SO_COOKIE] = [1, 28, 57];
-const [IPPROTO_TCP, TCP_INFO] = [6, 11];
-/** It has asked for a connection and has no answer: TCP_SYN_SENT of the kernel. */
-const SYN_SENT = 2;
 /** struct sockaddr_in and sockaddr_in6: family, port, (flow information,) address. */
 const [PORT, IPV4, IPV6] = [2, { family: 2, address: 4, end: 8 }, { family: 10, address: 8, end: 24 }];
 
@@ -77,9 +75,4 @@ function isTo(fd: number, address: string, port: number): boolean {
   const found = valueIn.subarray(at.address, at.end);
   const isPort = valueIn.readUInt16LE() === at.family && valueIn.readUInt16BE(PORT) === port;
   return isPort && found.equals(Buffer.from(wanted.toByteArray()));
-}
-
-function stateOf(fd: number): number {
-  lengthIn[0] = 1;
-  return libc()?.getsockopt(fd, IPPROTO_TCP, TCP_INFO, valueAt, lengthAt) === 0 ? valueIn.readUInt8() : -1;
 }

@@ -3,19 +3,37 @@ import { ptr, type Pointer } from "bun:ffi";
 import { libc } from "./linux-libc.ts";
 
 export interface TcpInfo {
+  /** One of the kernel's states, such as SYN_SENT. */
+  state: number;
   /** Segments that were sent and not acknowledged. */
   unacknowledged: number;
+  /** Milliseconds since data was sent, and since data came. */
+  sinceSent: number;
+  sinceReceived: number;
   /** Milliseconds since the peer acknowledged anything; it does so also while it has no room. */
   sinceAcknowledged: number;
 }
 
+/** The state of a socket that has asked for a connection and has no answer. */
+export const SYN_SENT = 2;
+
 /** Of a socket of Bun's; null where it can't be known. */
 export function tcpInfo(socket: object): TcpInfo | null {
-  const fd = descriptorOf(socket);
+  return tcpInfoOf(descriptorOf(socket));
+}
+
+/** Of a file descriptor; null where it can't be known, or is no TCP socket's. */
+export function tcpInfoOf(fd: number): TcpInfo | null {
   length.writeUInt32LE(info.length);
   if (fd < 0 || libc()?.getsockopt(fd, IPPROTO_TCP, TCP_INFO, ptr(info), ptr(length)) !== 0) return null;
-  // struct tcp_info: eight bytes, then 32-bit numbers, of which these are the fifth and the thirteenth.
-  return { unacknowledged: info.readUInt32LE(24), sinceAcknowledged: info.readUInt32LE(56) };
+  // struct tcp_info: eight bytes, of which the first is the state, then 32-bit numbers: the fifth, tenth, twelfth, thirteenth.
+  return {
+    state: info.readUInt8(),
+    unacknowledged: info.readUInt32LE(24),
+    sinceSent: info.readUInt32LE(44),
+    sinceReceived: info.readUInt32LE(52),
+    sinceAcknowledged: info.readUInt32LE(56),
+  };
 }
 
 /**

@@ -14,7 +14,11 @@ const LOOK_MS = 10_000;
 const PARTS = 10;
 
 /** Since when something is under way and nothing was acknowledged; null for never. `before`: at the last look. Milliseconds. */
-export function stuckSince(before: number | null, now: number, info: TcpInfo): number | null {
+export function stuckSince(
+  before: number | null,
+  now: number,
+  info: Pick<TcpInfo, "unacknowledged" | "sinceAcknowledged">,
+): number | null {
   // What is sent after a silence was under way since the first look at it at the earliest that is known.
   return info.unacknowledged === 0 ? null : Math.max(before ?? now, now - info.sinceAcknowledged);
 }
