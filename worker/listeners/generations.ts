@@ -50,11 +50,7 @@ export class Succession<S extends Server> {
     this.#port.joined(socket);
     this.#retired.set(old, oldSocket);
     const retire = () => {
-      // Whatever has changed the places meanwhile: nobody may come to the old one's queue any more.
-      this.#port.checkAndSteer();
-      this.#port.order.left(oldSocket);
-      void old.stop(false).finally(() => this.#retired.delete(old));
-      this.#port.steerHere();
+      this.#port.leave(oldSocket, () => void old.stop(false).finally(() => this.#retired.delete(old)));
       if (this.listeners === 1) clearInterval(this.#watch);
     };
     // Connections that stand in the old listener's queue would be reset with it: none may come there any more, and

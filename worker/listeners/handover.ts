@@ -8,6 +8,7 @@ import { UNSHARED, type Neighbours } from "./bind-shared.ts";
 import type { Sharing } from "./types.ts";
 import { ListenerOrder } from "./order.ts";
 import { listenersBefore, listenersBeside } from "./linux-sockets.ts";
+import { placeOf } from "./linux-place.ts";
 import { steer, type OwnSocket } from "./linux-reuseport.ts";
 
 /** So often it is checked whether the successor still listens: without it, ours would get the connections again. */
@@ -78,6 +79,18 @@ export class HandOver {
     this.order.joined(socket);
   }
 
+  /** `close` closes one of ours, which is no longer the newest. Whoever comes meanwhile, new connections stay where they are. */
+  leave(socket: OwnSocket, close: () => void): void {
+    // Whatever has changed the places so far: nobody may come to its queue any more.
+    this.checkAndSteer();
+    const known = new Set(this.order.others);
+    this.order.left(socket);
+    close();
+    this.steerHere();
+    // What was read of the kernel's tables before is not told of any more by then.
+    setImmediate(() => this.#placeBeside(known));
+  }
+
   /** Gives new connections to the successor. False when there is none: then closing is all that can be done. */
   begin(): boolean {
     if (this.#handed) return true;
@@ -108,6 +121,24 @@ export class HandOver {
   }
 
   // --- internal ---
+
+  /** One that has come while ours was closed has taken its place, or stands behind all: the tables do not say. */
+  #placeBeside(known: ReadonlySet<number>): void {
+    if (this.#over) return;
+    this.check();
+    const { own, others } = this.order;
+    if (others.every((inode) => known.has(inode))) return;
+    const count = own.length + others.length;
+    const places = new Map<OwnSocket, number>();
+    for (const socket of own) {
+      const at = placeOf(socket, count);
+      if (at !== null) places.set(socket, at);
+    }
+    this.order.placed(places);
+    // To find it out, connections were spread over all.
+    this.#at = -1;
+    this.steerHere();
+  }
 
   /** Begins; the successor of the process may come to a new circuit's port a moment later. */
   async #canBegin(ms: number): Promise<boolean> {

@@ -40,6 +40,18 @@ export class ListenerOrder<S extends object> {
     this.#learn();
   }
 
+  /** The kernel has been asked for the places of ours: the others stand in between, in the order that was known. */
+  placed(places: ReadonlyMap<S, number>): void {
+    const others = this.#all.filter((one) => typeof one === "number" || !places.has(one));
+    this.#all.length = 0;
+    const known = [...places].toSorted(([, one], [, other]) => one - other);
+    for (const [one, at] of known) {
+      this.#all.push(...others.splice(0, at - this.#all.length));
+      this.#all.push(one);
+    }
+    this.#all.push(...others);
+  }
+
   /** Place of the newest of ours; -1 when it does not listen. */
   get newest(): number {
     return this.#all.indexOf(this.#newest);
@@ -58,6 +70,11 @@ export class ListenerOrder<S extends object> {
   /** Ours that listen. */
   get own(): S[] {
     return this.#all.filter((one) => typeof one !== "number");
+  }
+
+  /** Other processes' that listen, as they were seen last. */
+  get others(): number[] {
+    return this.#all.filter((one) => typeof one === "number");
   }
 
   // --- internal ---

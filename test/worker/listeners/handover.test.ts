@@ -184,11 +184,42 @@ describe.skipIf(!canSteer())("the old one's second listener, of a renewal", () =
   });
 
   test("has them all when the first one goes while a successor is there", async () => {
-    // Long enough for a busy machine: one that comes in the very moment in which the first one goes has a place that nobody knows.
-    start(3000);
+    start(100);
     servers.renew(() => serve("new"));
     await beside.open(port, "successor");
     await until(() => servers.listeners === 1);
     expect(await who()).toBe("new");
+  });
+
+  // It takes the place of the one that has gone, or stands behind all.
+  test.each(["before", "after"])("has them all when a successor comes a moment %s the first one goes", async (when) => {
+    const first = bindAlone(() => serve("old"));
+    const stop = first.listener.stop.bind(first.listener);
+    let come: Promise<void> | undefined;
+    const comes = () => {
+      const there = listenersAt("127.0.0.1", port).length;
+      come = beside.open(port, "successor");
+      // In this very turn, in which the tables have been read.
+      for (const end = performance.now() + 10_000; performance.now() < end; Bun.sleepSync(1)) {
+        forgetListening();
+        if (listenersAt("127.0.0.1", port).length > there) return;
+      }
+    };
+    first.listener.stop = async (now) => {
+      if (when === "before") comes();
+      const stopped = stop(now);
+      forgetListening();
+      if (when === "after") comes();
+      await stopped;
+    };
+    const neighbours = { others: [], sharing: sharingWith(beside.pid, "successor") };
+    servers = new Succession({ ...first, neighbours }, 100);
+    servers.renew(() => serve("new"));
+    await until(() => servers.listeners === 1);
+    await come;
+    expect(await who()).toBe("new");
+    const handed = servers.handOver(100);
+    expect(await who()).toBe("successor");
+    await handed;
   });
 });

@@ -37,6 +37,18 @@ describe("ours", () => {
   });
 });
 
+test("whose places the kernel has told stand there, and the others between them", () => {
+  const order = orderOf(a, [400]);
+  order.seen([400, 501]);
+  order.joined(b);
+  expect([order.newest, order.successor]).toEqual([3, 2]);
+  order.placed(new Map([[b, 1], [a, 3]])); // prettier-ignore
+  expect([order.newest, order.successor, order.own, order.others]).toEqual([1, 2, [b, a], [400, 501]]);
+  // One of which it could not be found out stays in its order.
+  order.placed(new Map([[b, 0]]));
+  expect([order.newest, order.successor, order.own]).toEqual([0, 2, [b, a]]);
+});
+
 describe("another process's", () => {
   test("that comes later is the successor", () => {
     const order = orderOf(a);
