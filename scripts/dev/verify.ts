@@ -49,29 +49,29 @@ const PROGRAMS: Record<string, string> = {
 const REPORTS = join(ROOT, "test/artefacts/verify");
 const TRIALS = 25;
 
-/**
- * The contract names numbers (5 ms, 64 MiB), and processes that replace each other want the processor while their clients do:
- * these tests run alone; the others share the machine, three at once because they wait for most of their time.
- */
 const files = [...new Glob("test/**/*.test.ts").scanSync(ROOT)].toSorted();
-const isMeasured = (file: string) =>
-  (file.startsWith("test/contract/") && !file.endsWith("/slow.test.ts")) ||
-  ["test/e2e/processes.test.ts", "test/e2e/supervise.test.ts", "test/e2e/upgrade.test.ts"].includes(file);
+/** Processes that replace each other want the processor while their clients do: these run alone. */
+const ALONE = ["processes", "supervise", "upgrade"].map((name) => `test/e2e/${name}.test.ts`);
+/** The contract names numbers (5 ms, 64 MiB): two at once leave each a core. The others wait for most of their time. */
+const isMeasured = (file: string) => file.startsWith("test/contract/") && !file.endsWith("/slow.test.ts");
 /** Those that wait long begin first, so that the last ones do not wait for one of them. */
 const isLong = (file: string) =>
   file.endsWith("/slow.test.ts") ||
   file.endsWith("/vanished-peer.test.ts") ||
-  /^test\/(e2e|conformance|soak)\//.test(file);
+  /^test\/(e2e|conformance|soak)\//.test(file) ||
+  /^test\/contract\/(http|websocket|routes)\.test\.ts$/.test(file);
 
 const began = performance.now();
 ensurePrograms();
-ensureApps();
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const how = { root: ROOT, reports: REPORTS, say };
-const others = files.filter((file) => !isMeasured(file)).toSorted((a, b) => Number(isLong(b)) - Number(isLong(a)));
+const inOrder = files.toSorted((a, b) => Number(isLong(b)) - Number(isLong(a)));
+const others = inOrder.filter((file) => !isMeasured(file) && !ALONE.includes(file));
 const outcome = together([
-  runCheck(),
-  await runFiles({ name: "alone", files: files.filter(isMeasured), atOnce: 1 }, how),
+  // The one waits for registries, the other for the processor.
+  ...(await Promise.all([runCheck(), ensureApps()])),
+  await runFiles({ name: "alone", files: ALONE, atOnce: 1 }, how),
+  await runFiles({ name: "contract", files: inOrder.filter(isMeasured), atOnce: 2 }, how),
   await runFiles({ name: "together", files: others, atOnce: 3 }, how),
   // Alone too: five seconds are five seconds.
   runTrials(),
@@ -102,8 +102,9 @@ function giveUp(message: string): never {
 }
 
 /** Before the tests, whose limits are not for registries. Where it fails the tests that use them say so. */
-function ensureApps(): void {
-  run([process.execPath, "test/apps/main.ts", "--install", "jupyterlab", "code-server", "uvicorn", "wstest"]);
+async function ensureApps(): Promise<Outcome> {
+  await start([process.execPath, "test/apps/main.ts", "--install", "jupyterlab", "code-server", "uvicorn", "wstest"]);
+  return NOTHING;
 }
 
 /** Debian starts the services of packages at once (invoke-rc.d(8)); nobody who runs tests asked for an open sshd. */
@@ -134,9 +135,14 @@ function run(command: string[], env: Record<string, string> = {}): number {
   }).exitCode;
 }
 
-function runCheck(): Outcome {
+/** The same beside other work. */
+function start(command: string[]): Promise<number> {
+  return Bun.spawn(command, { cwd: ROOT, stdio: ["ignore", "inherit", "inherit"] }).exited;
+}
+
+async function runCheck(): Promise<Outcome> {
   say("check: types, lint, format, dead code, migrations, generated files");
-  const code = run([process.execPath, "scripts/dev/check.ts"]);
+  const code = await start([process.execPath, "scripts/dev/check.ts"]);
   return code === 0 ? NOTHING : failed("check", "it is told above what is wrong", "bun run check");
 }
 
