@@ -8,7 +8,6 @@
  * port mode cookies belong to the host, not to the slot, so there is nothing that could be cleared for the slot alone.
  * The header is ignored over plain http on names other than loopback's; there a page does what a page can.
  */
-import { createHash } from "node:crypto";
 import type { Language } from "../../shared/pages/language.ts";
 import { renderPassing } from "../../shared/pages/render.ts";
 import type { Answer } from "../../shared/http/page.ts";
@@ -16,6 +15,7 @@ import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { withoutOurCookies } from "../http/headers.ts";
 import { wantsSecure } from "./permit-cookie.ts";
 import type { PermitClaims } from "./permit.ts";
+import { scriptedPage } from "./scripted-page.ts";
 
 /** Whether a browser may still have what was left: it shows no permit from since the circuit is on this slot. */
 export function mayHoldLeavings({ recycled_at: since }: Circuit, permit: PermitClaims | null): boolean {
@@ -53,7 +53,7 @@ export function isTrustworthy(secure: boolean, host: string): boolean {
 
 /** A page that clears what scripts can reach and goes on. The browser's cache of the slot stays: only a header clears it. */
 export function clearingPage(onward: string, headers: [string, string][], language: Language): Answer {
-  return scripted(CLEAR, onward, headers, language);
+  return scriptedPage({ ...passing(CLEAR, onward, language), asks: [], headers });
 }
 
 /**
@@ -61,9 +61,7 @@ export function clearingPage(onward: string, headers: [string, string][], langua
  * the circuit's own navigations, but not what another origin asks for: `onward` is asked first as a page's fetch.
  */
 export function clearingFromOutside(onward: string, headers: [string, string][], language: Language): Answer {
-  const { origin, protocol, hostname } = new URL(onward);
-  // CSP 3 §2.3.1: a source has no form for an IPv6 address; the script, whose hash is there, asks for nothing else.
-  return scripted(CLEAR_FROM_OUTSIDE, onward, headers, language, hostname.startsWith("[") ? protocol : origin);
+  return scriptedPage({ ...passing(CLEAR_FROM_OUTSIDE, onward, language), asks: [onward], headers });
 }
 
 // --- internal ---
@@ -88,26 +86,6 @@ const CLEAR_FROM_OUTSIDE = `(async () => {
   location.replace(onward + location.hash);
 })();`;
 
-function scripted(
-  script: string,
-  onward: string,
-  headers: [string, string][],
-  language: Language,
-  connect = "'none'",
-): Answer {
-  const hash = createHash("sha256").update(script).digest("base64");
-  const policy =
-    `default-src 'none'; script-src 'sha256-${hash}'; style-src 'unsafe-inline'; connect-src ${connect}; ` +
-    `base-uri 'none'; form-action 'none'`;
-  return {
-    status: 200,
-    headers: [
-      ["Content-Type", "text/html; charset=utf-8"],
-      ["Content-Language", language],
-      ["Content-Security-Policy", policy],
-      ["X-Content-Type-Options", "nosniff"],
-      ...headers,
-    ],
-    body: renderPassing(language, onward, script),
-  };
+function passing(script: string, onward: string, language: Language) {
+  return { script, language, body: renderPassing(language, onward, script) };
 }

@@ -5,11 +5,11 @@
  * versions, v2, is read until it expires, and issued where `permit.compact` is off: an older node knows no other.
  * The compatible one of the original is accepted only by configuration.
  */
-import { createHash, createHmac } from "node:crypto";
-import { isRecord } from "../../shared/values.ts";
+import { createHmac } from "node:crypto";
 import { Recent } from "../../shared/runtime/recent.ts";
 import { sameSecret } from "../../shared/runtime/secrets.ts";
 import { authorityTag, readStamp, sealPermit, unsealPermit, type PermitStamp } from "./compact-permit.ts";
+import { firstOf, keyId, MAX_SEALED, readClaims, ringOf, seal, unseal, type KeyRing } from "./sealed.ts";
 
 export interface PermitClaims {
   uid: string;
@@ -49,9 +49,9 @@ export const TICKET_LIFETIME = 60;
 
 /** Signs and verifies with a ring of keys: the first signs, all verify. */
 export class PermitAuthority {
-  readonly #permitKeys: Map<string, Buffer>;
-  readonly #v2Keys: Map<string, Buffer>;
-  readonly #ticketKeys: Map<string, Buffer>;
+  readonly #permitKeys: KeyRing;
+  readonly #v2Keys: KeyRing;
+  readonly #ticketKeys: KeyRing;
   readonly #kid: string;
   readonly #tag: number;
   readonly #compact: boolean;
@@ -61,11 +61,10 @@ export class PermitAuthority {
 
   constructor(settings: PermitSettings, issue: PermitIssue = { authority: "", compact: true }) {
     const secrets = [settings.secret, ...settings.previous_secrets];
-    const ring = (use: string) => new Map(secrets.map((secret) => [keyId(secret), derive(secret, use)]));
     // Each use has a key of its own, so that a ticket can't pass as a permit nor a compatible permit as either.
-    this.#permitKeys = ring("permit v3");
-    this.#v2Keys = ring("permit v2");
-    this.#ticketKeys = ring("enter ticket");
+    this.#permitKeys = ringOf(secrets, "permit v3");
+    this.#v2Keys = ringOf(secrets, "permit v2");
+    this.#ticketKeys = ringOf(secrets, "enter ticket");
     this.#kid = keyId(settings.secret);
     this.#tag = authorityTag(issue.authority);
     this.#compact = issue.compact;
@@ -137,48 +136,8 @@ export function issueOf(permit: string): PermitStamp | null {
 
 // --- internal ---
 
-const MAX_SEALED = 4096;
 /** More than a worker has users at a time; twice as many at most. About 400 bytes each. */
 const MAX_VERIFIED = 20_000;
-
-function keyId(secret: string): string {
-  return createHash("sha256").update(`appproxy key id\n${secret}`).digest("hex").slice(0, 8);
-}
-
-function derive(secret: string, use: string): Buffer {
-  return createHmac("sha256", secret).update(`appproxy ${use}`).digest();
-}
-
-function firstOf(keys: Map<string, Buffer>): Buffer {
-  const key = keys.values().next().value;
-  if (key === undefined) throw new Error("no key to sign permits with");
-  return key;
-}
-
-function seal(version: string, claims: object, keys: Map<string, Buffer>): string {
-  const body = `${version}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
-  return `${body}.${createHmac("sha256", firstOf(keys)).update(body).digest("base64url")}`;
-}
-
-function unseal(version: string, text: string, keys: Map<string, Buffer>): Record<string, unknown> | null {
-  const [head, body, mac, more] = text.length > MAX_SEALED ? [] : text.split(".");
-  if (head !== version || body === undefined || mac === undefined || more !== undefined) return null;
-  // Every key is tried, whatever `kid` says, so that nothing unverified decides.
-  for (const key of keys.values()) {
-    const good = createHmac("sha256", key).update(`${head}.${body}`).digest("base64url");
-    if (sameSecret(mac, good)) return readClaims(body);
-  }
-  return null;
-}
-
-function readClaims(body: string): Record<string, unknown> | null {
-  try {
-    const claims: unknown = JSON.parse(Buffer.from(body, "base64url").toString());
-    return isRecord(claims) ? claims : null;
-  } catch {
-    return null; // signed, but not by a version that writes JSON here
-  }
-}
 
 function isPermit(claims: Record<string, unknown>): claims is Record<string, unknown> & PermitClaims {
   return (
