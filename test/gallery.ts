@@ -9,7 +9,7 @@ import { Failure, type FailureKind, type PageKind } from "../shared/failure.ts";
 import { failureAnswer } from "../shared/http/page.ts";
 import { BEHAVIOURS, PAGE_OF } from "../shared/pages/kinds.ts";
 import type { Language } from "../shared/pages/language.ts";
-import { renderPassing } from "../shared/pages/render.ts";
+import { renderLetIn, renderPassing } from "../shared/pages/render.ts";
 import { startBrowser } from "./support/browser.ts";
 import { ROOT } from "./support/spawned.ts";
 
@@ -45,7 +45,7 @@ for (const language of ["en", "ko"] as const)
       const page = await context.newPage();
       page.setDefaultTimeout(180_000);
       const pages = (Object.keys(BEHAVIOURS) as PageKind[]).map((kind) => pageOf(kind, language));
-      const frames = [...pages, renderPassing(language, "/", "")].map(
+      const frames = [...pages, renderPassing(language, "/", ""), letInPage(language)].map(
         (html) =>
           `<iframe style="border:0;margin:4px" width="${width}" height="${height}" srcdoc="${Bun.escapeHTML(html)}"></iframe>`,
       );
@@ -56,6 +56,11 @@ for (const language of ["en", "ko"] as const)
       await context.close();
     }
 await browser.close();
+
+function letInPage(language: Language): string {
+  const allowed = [{ address: "2001:db8::9", until: "2026-11-28T00:10:00Z" }];
+  return renderLetIn({ language, gateway: "apps.example.com:10205", allowed, look: "/", script: "" });
+}
 
 function pageOf(kind: PageKind, language: Language): string {
   const { retries } = BEHAVIOURS[kind];

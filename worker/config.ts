@@ -1,4 +1,5 @@
 /** The worker's configuration, one table: app-proxy-worker.toml. */
+import { isIP } from "node:net";
 import { availableParallelism, hostname } from "node:os";
 import {
   allowedHosts,
@@ -18,8 +19,10 @@ import * as f from "../shared/config/fields.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
 import { KERNEL_CIDRS } from "../shared/http/kernel.ts";
 import { ownHosts, type OwnHosts } from "../shared/http/own-hosts.ts";
+import { isUrlHost } from "../shared/http/host.ts";
 import { originOf } from "../shared/http/origins.ts";
 import { reason } from "../shared/failure.ts";
+import { hostPort, type Address } from "../shared/values.ts";
 import { readTls } from "../shared/runtime/tls.ts";
 import { APP_MODES, FRONTEND_MODES } from "../shared/protocol/schema/circuit.ts";
 import { SAME_SITES } from "./access/permit-cookie.ts";
@@ -52,11 +55,18 @@ export const workerTable = {
     accepted_traffics: f.someOf(APP_MODES, "Kinds of circuits that it carries"),
     api_bind_addr: f.address("127.0.0.1:10201", "Where the worker's own API listens (`/setup`, health)"),
     api_advertised_addr: f.optionalAddress("How browsers reach that API; default: `api_bind_addr`"),
+    api_advertised_addr_ipv4: f.optionalAddress(
+      "How they reach it over IPv4 alone, to show their other address (`/setup` of TCP apps). Default: where the name of `api_advertised_addr` leads; with TLS none",
+    ),
+    api_advertised_addr_ipv6: f.optionalAddress("The same over IPv6 alone"),
     ...tlsKeys,
     heartbeat_period: f.number(10, [0.05, 600], "seconds", "Time between heartbeats"),
     filtered_apps_only: f.flag(false, "Carry only circuits that match `app_filters`"),
     metric_access_allowed_hosts: cidrs(["127.0.0.1/32"], "Who may read `/metrics`"),
-    allowed_hosts: allowedHosts("`/metrics`", "`api_bind_addr`, `api_advertised_addr`, `announce_addr`"),
+    allowed_hosts: allowedHosts(
+      "`/metrics`",
+      "`api_bind_addr`, `api_advertised_addr` (also `_ipv4`, `_ipv6`), `announce_addr`",
+    ),
     app_filters: f.filters('Circuits that come here first, such as { key = "session.user_uuid", value = "…" }'),
     trusted_proxies: cidrs([], "Load balancers whose X-Forwarded-For, -Proto, -Host and -Port are believed"),
     accept_proxy_protocol: f.flag(
@@ -236,6 +246,7 @@ export function loadWorkerConfig(
       ...previousSecretFaults(config),
       ...tlsFaults("proxy_worker", config.proxy_worker),
       ...frontendFaults(config),
+      ...familyFaults(config),
       ...proxyHeaderFaults(config),
       ...frameFaults(config),
       ...sharedPortFaults(config),
@@ -282,7 +293,13 @@ export function tlsFileFaults({
 
 /** What callers on this machine, whose names are `machine`, may call the worker's API. */
 export function hostsOf({ proxy_worker: own }: WorkerConfig, machine: readonly string[]): OwnHosts {
-  const addresses = [own.api_bind_addr, own.api_advertised_addr, own.announce_addr];
+  const addresses = [
+    own.api_bind_addr,
+    own.api_advertised_addr,
+    own.api_advertised_addr_ipv4,
+    own.api_advertised_addr_ipv6,
+    own.announce_addr,
+  ];
   const configured = [...addresses.map((address) => address?.host ?? null), own.port_proxy.advertised_host];
   return ownHosts([...configured, ...own.allowed_hosts, ...machine], "proxy_worker.allowed_hosts");
 }
@@ -328,6 +345,26 @@ function sharedPortFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {
   return Object.entries(addresses).flatMap(([key, { port }]) =>
     port === 0 ? [{ key, message: "port 0 was given; wanted a port that several processes can share" }] : [],
   );
+}
+
+/** An address of the other family, or one place for both: a second look would see nothing new. */
+function familyFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {
+  const { api_advertised_addr_ipv4: ipv4, api_advertised_addr_ipv6: ipv6 } = worker;
+  const faults: Fault[] = [];
+  const judge = (key: string, address: Address | null, other: 4 | 6) => {
+    if (address === null) return;
+    const wanted = `wanted a name, or an address, of IPv${other === 4 ? 6 : 4} alone, and its port`;
+    if (isIP(address.host) === other || !isUrlHost(address.host) || address.port === 0)
+      faults.push({ key: `proxy_worker.${key}`, message: `"${hostPort(address)}" was given; ${wanted}` });
+  };
+  judge("api_advertised_addr_ipv4", ipv4, 6);
+  judge("api_advertised_addr_ipv6", ipv6, 4);
+  if (ipv4 !== null && ipv6 !== null && hostPort(ipv4).toLowerCase() === hostPort(ipv6).toLowerCase())
+    faults.push({
+      key: "proxy_worker.api_advertised_addr_ipv6",
+      message: `"${hostPort(ipv6)}" is api_advertised_addr_ipv4 too; wanted one that leads over IPv6 alone`,
+    });
+  return faults;
 }
 
 function proxyHeaderFaults({ proxy_worker: worker }: WorkerConfig): Fault[] {

@@ -1,6 +1,7 @@
-/** Where browsers find this worker's circuits. */
+/** Where browsers find this worker's circuits, and its own API. */
 import { originAt } from "../shared/http/host.ts";
 import type { Circuit } from "../shared/protocol/schema/circuit.ts";
+import type { Address } from "../shared/values.ts";
 import type { WorkerConfig } from "./config.ts";
 
 /**
@@ -27,6 +28,15 @@ export function circuitOrigins(config: WorkerConfig, wildcardPort: () => number)
     const found = known.get(circuit) ?? circuitOrigin(circuit, config, wildcardPort());
     known.set(circuit, found);
     return found;
+  };
+}
+
+/** Where clients find the worker's own API, as the coordinator is told; `apiPort` is where it was opened. */
+export function apiAddress({ proxy_worker: own }: WorkerConfig, apiPort: number): Address {
+  const ofPorts = own.frontend_mode === "port" ? own.port_proxy.advertised_host : null;
+  return {
+    host: own.api_advertised_addr?.host ?? ofPorts ?? own.api_bind_addr.host,
+    port: own.api_advertised_addr?.port ?? apiPort,
   };
 }
 

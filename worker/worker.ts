@@ -65,6 +65,7 @@ export function startWorker(deps: WorkerDeps): Worker {
     table,
     isComplete: () => control.state().known && control.state().coordinator,
     wildcardPort: () => dataPlane.wildcardPort,
+    apiPort: () => api.port,
   });
   const ephemeral = ephemeralWarning(own);
   if (ephemeral !== null) log.warn(ephemeral);

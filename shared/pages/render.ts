@@ -50,10 +50,48 @@ export function render(view: View): string {
   return frameset(view, documentOf(view, mainOf(view, view.framed ? "_blank" : "_top"), ""), refresh);
 }
 
-/** What is seen for a moment on the way to an app, while `script` runs; without it, the link leads on. */
-export function renderPassing(language: Language, onward: string, script: string): string {
+/** An address that may connect until then: ISO 8601. */
+export interface LetIn {
+  address: string;
+  until: string;
+}
+
+interface Entrance {
+  language: Language;
+  /** Where to connect: `host:port`. */
+  gateway: string;
+  /** Null: everybody. */
+  allowed: LetIn[] | null;
+  /** Lets in the person's other address. `script` asks there, and fills in the list. */
+  look: string | null;
+  script: string;
+}
+
+/** Tells a person of an app that is no web page where to connect, and from which address. It says the same without its script. */
+export function renderLetIn({ language, gateway, allowed, look, script }: Entrance): string {
+  const { title, what, from, item, everybody, other, letOther } = WORDS[language].letIn;
+  const said = ({ address, until }: LetIn) =>
+    item.replace("{address}", address).replace("{time}", `${until.slice(0, 16).replace("T", " ")} UTC`);
+  const items = (allowed ?? []).map((one) => `<li>${Bun.escapeHTML(said(one))}</li>`).join("");
+  const who =
+    allowed === null
+      ? `<p>${everybody}</p>`
+      : `<p>${from}</p><ul role="status" data-item="${Bun.escapeHTML(item)}">${items}</ul>`;
+  const more =
+    look === null ? "" : `<div id="other"><p>${other}</p><p class="do">${link(look, letOther, null)}</p></div>`;
+  const main = `<main><h1>${title}</h1><p>${what}</p><p><code>${Bun.escapeHTML(gateway)}</code></p>${who}${more}</main>`;
+  const run = script === "" ? "" : `<script>${script}</script>`;
+  return page(language, title, `<style>${STYLE}</style>`, `<body>${main}${run}</body>`);
+}
+
+/**
+ * What is seen for a moment on the way to an app, while `script` runs; without it, the link leads on. `look`: what the script
+ * asks first.
+ */
+export function renderPassing(language: Language, onward: string, script: string, look?: string): string {
   const { opening, goOn } = WORDS[language];
-  const main = `<main><h1>${opening}</h1><p class="do">${link(onward, goOn, null)}</p></main>`;
+  const data = look === undefined ? "" : ` data-look="${Bun.escapeHTML(look)}"`;
+  const main = `<main${data}><h1>${opening}</h1><p class="do">${link(onward, goOn, null)}</p></main>`;
   return page(language, opening, `<style>${STYLE}</style>`, `<body>${main}<script>${script}</script></body>`);
 }
 

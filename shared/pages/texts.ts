@@ -28,6 +28,18 @@ export interface Words {
   /** Of the page that is seen for a moment on the way in. */
   opening: string;
   goOn: string;
+  /** Of the page that says whose address may connect to an app that is no web page. */
+  letIn: {
+    title: string;
+    what: string;
+    from: string;
+    /** `{address}` and `{time}` are filled in, here and by the page's script. */
+    item: string;
+    everybody: string;
+    /** What a link is for that lets in the person's other address. */
+    other: string;
+    letOther: string;
+  };
   app: string;
   errorId: string;
   units: Record<"second" | "minute" | "hour", readonly [one: string, many: string]>;
@@ -193,6 +205,16 @@ const en: Words = {
   reloads: "This page loads itself again; you need not do anything.",
   opening: "Opening the app…",
   goOn: "Go on",
+  letIn: {
+    title: "You can connect now",
+    what: "This app is used with a program of its own, such as SSH. Connect it to:",
+    from: "You can connect from:",
+    item: "{address}, until {time}",
+    everybody: "You can connect from everywhere.",
+    other:
+      "Your computer may have two addresses, one of IPv4 and one of IPv6. If your program cannot connect, let in the other one as well.",
+    letOther: "Let in my other address",
+  },
   app: "App",
   errorId: "Error id",
   units: { second: ["second", "seconds"], minute: ["minute", "minutes"], hour: ["hour", "hours"] },
@@ -358,6 +380,16 @@ const ko: Words = {
   reloads: "이 화면은 자동으로 새로 고쳐집니다.",
   opening: "앱을 여는 중입니다…",
   goOn: "계속",
+  letIn: {
+    title: "이제 연결할 수 있습니다",
+    what: "SSH처럼 별도의 프로그램으로 사용하는 앱입니다. 프로그램에서 다음 주소로 연결해 주세요.",
+    from: "다음 주소에서 연결할 수 있습니다.",
+    item: "{address}, {time}까지",
+    everybody: "어디에서나 연결할 수 있습니다.",
+    other:
+      "컴퓨터에는 IPv4 주소와 IPv6 주소가 따로 있을 수 있습니다. 프로그램이 연결되지 않으면 다른 주소도 허용해 주세요.",
+    letOther: "다른 주소도 허용하기",
+  },
   app: "앱",
   errorId: "오류 ID",
   units: { second: ["초", "초"], minute: ["분", "분"], hour: ["시간", "시간"] },

@@ -51,10 +51,12 @@ describe("raw TCP", () => {
   test("is carried for an address that has opened its setup link, and for no other before", async () => {
     const { circuit, link } = await coordinator.openApp({ kernel_port: running(echo()).port, protocol: "tcp" });
     expect(await echoed(circuit.port, "before")).toBeNull();
-    const told = (await (await fetch(link)).json()) as Record<string, string>;
+    const { allowed, ...told } = (await (await fetch(link)).json()) as Record<string, unknown>;
     const token = new URL(link).searchParams.get("token");
     const uri = `http://localhost:45678/start?directTCP=true&auth=${token}&proto=tcp&gateway=tcp%3A%2F%2F127.0.0.1%3A${circuit.port}`;
     expect(told).toEqual({ redirect: uri, redirectURI: uri });
+    // Ours, for who reads it.
+    expect(allowed).toEqual([{ address: "127.0.0.1", until: expect.any(String) }]);
     expect(await echoed(circuit.port, "after")).toBe("after");
   });
 

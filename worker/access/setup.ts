@@ -1,7 +1,7 @@
 /**
  * `GET /setup?token=`: the first hop of letting a person in. Verifies the coordinator's token, which is for the client
- * that uses it first, and sends the person to the circuit's own origin with a one-time ticket. For a TCP circuit it
- * notes the person's address and tells their client where to connect. Runs on the worker's API port.
+ * that uses it first, and sends the person to the circuit's own origin with a one-time ticket. What a TCP circuit answers is
+ * tcp-setup.ts's matter. Runs on the worker's API port.
  */
 import { errors } from "jose";
 import { Failure } from "../../shared/failure.ts";
@@ -11,31 +11,28 @@ import { languageOf } from "../../shared/pages/language.ts";
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { redirectPath } from "../../shared/http/redirect.ts";
-import { checkAddress, type AdmitSettings } from "./authorize.ts";
-import { clientOf, plainAddress, type Proxies } from "../http/client-address.ts";
+import type { AdmitSettings } from "./authorize.ts";
+import type { Proxies } from "../http/client-address.ts";
 import { ENTER_PATH, PRIVATE_HEADERS } from "./enter.ts";
-import { isOver, isSameClient, SAME_CLIENT_SECONDS, type FirstUses } from "./first-use.ts";
+import { isOver, isSameClient, SAME_CLIENT_SECONDS } from "./first-use.ts";
 import type { Homes } from "../circuits/homes.ts";
 import { clearingFromOutside, mayHoldLeavings } from "./leavings.ts";
-import type { TcpAllowlist } from "./tcp-allowlist.ts";
+import { alreadyUsed, badLink, ended, expired } from "./link-failures.ts";
+import { personOf, type Person } from "./person.ts";
+import { openTcp, type TcpSetupDeps } from "./tcp-setup.ts";
 import { heldPermit, holdsPermit, permitUser, validPermitOf } from "./held-permit.ts";
 import { legacyLines, permitCookieName, permitLine } from "./permit-cookie.ts";
 import type { PermitClaims } from "./permit.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 import { seemsUnseen, unseen, UNSEEN_HEADERS } from "./unseen.ts";
 
-export interface SetupDeps {
+export interface SetupDeps extends TcpSetupDeps {
   table: Table;
-  firstUses: FirstUses;
   admission: AdmitSettings;
   jwtSecret: string;
-  allowlist: TcpAllowlist;
   proxies: Proxies;
-  /** Where browsers find a circuit. */
-  origin: (entry: Entry) => string;
   /** Fetches what this node may not know yet. */
   refresh: () => Promise<void>;
-  newId: () => string;
   homes: Homes;
 }
 
@@ -62,16 +59,19 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   const claims = await readClaims(token, deps);
   // A TCP setup is read by the page that fetches it.
   if (seemsUnseen(header) && deps.table.byId(claims.circuit)?.circuit.protocol === "http") return nothing(204);
-  const client = clientAddress(request, peer, deps);
-  const use = await useOf(claims, personAt(request, peer, client, deps), deps);
+  const person = personOf(request, peer, deps.proxies);
+  const use = await useOf(claims, person.id, deps);
   // A used token makes nobody fetch: it could be sent a thousand times.
   const entry = use === "first" ? await lookUp(claims.circuit, deps) : deps.table.byId(claims.circuit);
   if (entry === undefined) throw use === "another" ? alreadyUsed(claims.home) : ended(claims.home);
   const { circuit } = entry;
   if (use !== "another" && claims.home !== undefined) deps.homes.opened(circuit, claims.home);
   refuseOthers(circuit);
-  const visit = { header, claims, client, use, token: token ?? "", query };
-  return circuit.protocol === "tcp" ? openTcp(entry, visit, deps) : openHttp(entry, visit, deps);
+  const visit = { header, claims, person, use, query };
+  if (circuit.protocol === "http") return openHttp(entry, visit, deps);
+  if (use === "another") throw alreadyUsed(claims.home);
+  const { jti, redirect } = claims;
+  return openTcp(entry, { header, person, token: token ?? "", jti, redirect, again: use === "again", query }, deps);
 }
 
 // --- internal ---
@@ -80,10 +80,8 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
 interface Visit {
   header: (name: string) => string | null;
   claims: Claims;
-  /** The client's address. */
-  client: string;
+  person: Person;
   use: Use;
-  token: string;
   query: URLSearchParams;
 }
 
@@ -94,13 +92,6 @@ function refuseOthers({ app_mode: mode, protocol }: Circuit): void {
     throw new Failure("generic-bad-request", { msg: "E20011: Not supported for inference apps", page });
   if (protocol !== "http" && protocol !== "tcp")
     throw new Failure("generic-bad-request", { msg: "E20002: Protocol not available as interactive app", page });
-}
-
-async function openTcp(entry: Entry, { claims, client, use, token, query }: Visit, deps: SetupDeps): Promise<Response> {
-  if (use === "another") throw alreadyUsed(claims.home);
-  const uri = await tcpSetup(entry, token, client, deps);
-  const goes = claims.redirect !== "" && query.get("do-not-redirect") !== "true";
-  return goes ? goTo(uri, []) : Response.json({ redirect: uri, redirectURI: uri }, { headers: PRIVATE_HEADERS });
 }
 
 function openHttp(entry: Entry, visit: Visit, deps: SetupDeps): Response {
@@ -158,43 +149,6 @@ async function useOf({ jti, exp }: Claims, client: string, { firstUses, admissio
   return isSameClient(first, client) ? "again" : "another";
 }
 
-/** Lets the address in for raw TCP; gives the link that tells the platform's client app where to connect (wire 7). */
-async function tcpSetup(entry: Entry, token: string, address: string, deps: SetupDeps): Promise<string> {
-  const { circuit } = entry;
-  checkAddress(entry, address);
-  await deps.allowlist.note(circuit.id, address);
-  // An origin is without its port where that is the scheme's own.
-  const host = deps
-    .origin(entry)
-    .replace(/^https?:\/\//, "")
-    .replace(/:\d+$/, "");
-  const gateway = encodeURIComponent(`tcp://${host}:${circuit.port ?? 0}`);
-  return `${CLIENT_APP}?directTCP=true&auth=${token}&proto=${circuit.protocol}&gateway=${gateway}`;
-}
-
-/** Where the platform's desktop client listens on the person's own machine. */
-const CLIENT_APP = "http://localhost:45678/start";
-
-function clientAddress(request: Request, peer: string, { proxies }: SetupDeps): string {
-  return clientOf(headOf(request, peer), proxies).address;
-}
-
-/**
- * Who a link is for: the client's address. Behind a load balancer that `trusted_proxies` does not name all people have
- * its own; what it says of them is not believed, but tells them apart.
- */
-function personAt(request: Request, peer: string, client: string, { proxies }: SetupDeps): string {
-  const own = plainAddress(peer);
-  if (proxies.trusted(own)) return client;
-  const told = clientOf(headOf(request, peer), { ...proxies, trusted: (address) => address === own }).address;
-  return told === client ? client : `${client}+${told}`;
-}
-
-/** What says where a client comes from. */
-function headOf({ headers }: Request, peer: string) {
-  return { peer, tls: false, authority: headers.get("host") ?? "", header: (name: string) => headers.get(name) };
-}
-
 async function readClaims(token: string | null, { jwtSecret }: SetupDeps): Promise<Claims> {
   if (token === null || token === "") throw badLink("token: wanted the setup token of the coordinator");
   const payload = await verifySetupToken(token, jwtSecret).catch((error: unknown) => {
@@ -227,27 +181,6 @@ async function lookUp(id: string, { table, refresh }: SetupDeps): Promise<Entry 
   if (known !== undefined) return known;
   await refresh();
   return table.byId(id);
-}
-
-function alreadyUsed(home: string | undefined): Failure {
-  return new Failure("invalid-credentials", {
-    msg: "This link was used already; open the app again",
-    page: "link-used",
-    home,
-  });
-}
-
-function expired(): Failure {
-  return new Failure("invalid-credentials", { msg: "This link has expired; open the app again", page: "link-expired" });
-}
-
-/** Of a genuine token: its circuit was there. */
-function ended(home: string | undefined): Failure {
-  return new Failure("object-not-found", { object: "circuit", home });
-}
-
-function badLink(msg: string): Failure {
-  return new Failure("generic-bad-request", { msg, page: "bad-link" });
 }
 
 function nothing(status: number): Response {

@@ -7,6 +7,7 @@ import { canonicalAddress } from "../../shared/http/addresses.ts";
 import type { LiveData } from "../../shared/live/live.ts";
 import { Expiring } from "../../shared/runtime/expiring.ts";
 import type { Log } from "../../shared/runtime/log.ts";
+import { isoTime } from "../../shared/values.ts";
 
 export interface TcpAllowlist {
   /** The address may use the circuit for 12 hours. Resolves when the other nodes know it too, or can't be told. */
@@ -54,6 +55,11 @@ export function createTcpAllowlist(live: LiveData, log: Log, now: () => number):
       return asked;
     },
   };
+}
+
+/** Until when an address may connect that is let in now: ISO 8601. `now` in epoch milliseconds. */
+export function letsInUntil(now: number): string {
+  return isoTime(now + ALLOWED_SECONDS * 1000);
 }
 
 // --- internal ---

@@ -18,6 +18,8 @@ import { Succession } from "../listeners/generations.ts";
 import type { Sibling } from "../listeners/sibling.ts";
 import type { SyncState } from "../state/sync.ts";
 import type { Metrics } from "../metrics.ts";
+import { LOOK_PATH } from "../access/look-link.ts";
+import { secondLook } from "../access/second-look.ts";
 import { setup, type SetupDeps } from "../access/setup.ts";
 
 export interface ApiDeps {
@@ -136,6 +138,7 @@ const ROUTES: Record<string, Handler> = {
   "/": (deps) => Response.json({ ...health(deps, "degraded"), api_version: "v2" }),
   "/status": () => Response.json({ api_version: "v2" }),
   "/setup": (deps, request, peer) => setup(request, peer, deps.setup),
+  [LOOK_PATH]: (deps, request, peer) => secondLook(request, peer, deps.setup),
   [FIGURES]: (deps, { headers }, peer) => deps.metrics.answer({ peer, headers }),
   "/health/status": ({ about, state, sharing, blocked }) =>
     Response.json({

@@ -1,9 +1,12 @@
 /** Who may use which circuit: what requests, connections and `/setup` are judged by. Holds nothing that has to be stopped. */
 import { addressMatcher } from "../../shared/http/addresses.ts";
+import { createResolver } from "../../shared/runtime/resolve.ts";
 import type { AdmitSettings } from "../access/authorize.ts";
 import { createBearers } from "../access/bearer.ts";
 import { createListed, type Listed } from "../access/cors.ts";
+import { createFamilies, type Families } from "../access/families.ts";
 import { createFirstUses, type FirstUses } from "../access/first-use.ts";
+import { LookLinks } from "../access/look-link.ts";
 import { createPermitJar } from "../access/permit-jar.ts";
 import { PermitAuthority } from "../access/permit.ts";
 import { createSingleUse, type SingleUse } from "../access/single-use.ts";
@@ -11,7 +14,7 @@ import { createTcpAllowlist, type TcpAllowlist } from "../access/tcp-allowlist.t
 import { Homes } from "../circuits/homes.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 import type { Proxies } from "../http/client-address.ts";
-import { circuitOrigins } from "../urls.ts";
+import { apiAddress, circuitOrigins } from "../urls.ts";
 import type { Parts } from "./parts.ts";
 
 export interface Access {
@@ -25,6 +28,9 @@ export interface Access {
   allowlist: TcpAllowlist;
   singleUse: SingleUse;
   firstUses: FirstUses;
+  /** Where clients find the worker's API over each family. */
+  families: Families;
+  looks: LookLinks;
 }
 
 interface AccessDeps {
@@ -33,6 +39,8 @@ interface AccessDeps {
   isComplete: () => boolean;
   /** The port on which wildcard traffic is heard. Asked for with the first request. */
   wildcardPort: () => number;
+  /** Where the worker's own API was opened. Asked for with the first request there. */
+  apiPort: () => number;
 }
 
 export function createAccess({ config, live, log, now }: Parts, deps: AccessDeps): Access {
@@ -62,5 +70,13 @@ export function createAccess({ config, live, log, now }: Parts, deps: AccessDeps
     allowlist: createTcpAllowlist(live, log, now),
     singleUse: createSingleUse(live, log, now),
     firstUses: createFirstUses(live, log, now),
+    families: createFamilies({
+      scheme: own.tls_advertised ? "https" : "http",
+      advertised: () => apiAddress(config, deps.apiPort()),
+      ipv4: own.api_advertised_addr_ipv4,
+      ipv6: own.api_advertised_addr_ipv6,
+      resolve: createResolver(),
+    }),
+    looks: new LookLinks([config.permit_hash.secret, ...config.permit_hash.previous_secrets]),
   };
 }

@@ -9,6 +9,7 @@ import type { Targets } from "../net/targets.ts";
 import type { CoordinatorClient } from "../state/coordinator-client.ts";
 import { createSnapshots, snapshotPath, type Snapshots } from "../state/snapshot.ts";
 import { createSync, type Sync } from "../state/sync.ts";
+import { apiAddress } from "../urls.ts";
 import type { Circuits } from "./circuits.ts";
 import type { DataPlane } from "./data-plane.ts";
 import type { Parts } from "./parts.ts";
@@ -87,7 +88,9 @@ function savedIn({ config, lane, log, ownNow }: Parts, { table }: Circuits, sync
 }
 
 /** What the coordinator is told of this worker. */
-function registration({ proxy_worker: own }: WorkerConfig, apiPort: number, wildcardPort: number): WorkerRegistration {
+function registration(config: WorkerConfig, apiPort: number, wildcardPort: number): WorkerRegistration {
+  const { proxy_worker: own } = config;
+  const api = apiAddress(config, apiPort);
   const { port_proxy: ports, wildcard_domain: wildcard } = own;
   const isPort = own.frontend_mode === "port";
   const range = ports.advertised_port_range ?? ports.bind_port_range;
@@ -95,10 +98,10 @@ function registration({ proxy_worker: own }: WorkerConfig, apiPort: number, wild
     authority: own.authority,
     frontend_mode: own.frontend_mode,
     protocol: own.protocol,
-    hostname: own.api_advertised_addr?.host ?? (isPort ? ports.advertised_host : null) ?? own.api_bind_addr.host,
+    hostname: api.host,
     tls_listen: own.tls_listen,
     tls_advertised: own.tls_advertised,
-    api_port: own.api_advertised_addr?.port ?? apiPort,
+    api_port: api.port,
     port_range: isPort && range !== null ? [...range] : null,
     wildcard_domain: isPort ? null : wildcard.domain,
     wildcard_traffic_port: isPort ? null : (wildcard.advertised_port ?? wildcardPort),

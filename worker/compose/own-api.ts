@@ -57,7 +57,7 @@ function open(parts: Parts, deps: OwnApiDeps): ApiServer {
     sharing,
     served: room.served,
     log,
-    setup: { ...access, table, jwtSecret: secrets.jwt_secret, refresh, newId },
+    setup: { ...access, table, jwtSecret: secrets.jwt_secret, everybody: own.tcp_auth === "none", refresh, newId },
     state,
     clock,
     blocked,

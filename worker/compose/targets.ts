@@ -49,7 +49,9 @@ function servicesOf({ proxy_worker: own, redis }: WorkerConfig, apiPort: number)
   return [
     coordinator,
     { host: own.api_bind_addr.host, port: apiPort },
-    ...(own.api_advertised_addr === null ? [] : [own.api_advertised_addr]),
+    ...[own.api_advertised_addr, own.api_advertised_addr_ipv4, own.api_advertised_addr_ipv6].filter(
+      (one) => one !== null,
+    ),
     redis.addr,
     ...(redis.sentinel ?? []),
   ];

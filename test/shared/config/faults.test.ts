@@ -159,6 +159,31 @@ describe("faults", () => {
       [],
     ],
     [
+      "an IPv6 address for IPv4",
+      '[proxy_worker]\napi_advertised_addr_ipv4 = "[::1]:10201"',
+      ["proxy_worker.api_advertised_addr_ipv4"],
+    ],
+    [
+      "an IPv4 address for IPv6, and no port",
+      '[proxy_worker]\napi_advertised_addr_ipv4 = "10.0.0.1:0"\napi_advertised_addr_ipv6 = "10.0.0.1:10201"',
+      ["proxy_worker.api_advertised_addr_ipv4", "proxy_worker.api_advertised_addr_ipv6"],
+    ],
+    [
+      "one place for both families",
+      '[proxy_worker]\napi_advertised_addr_ipv4 = "a.b:1"\napi_advertised_addr_ipv6 = "A.b:1"',
+      ["proxy_worker.api_advertised_addr_ipv6"],
+    ],
+    [
+      "what no URL can have",
+      '[proxy_worker]\napi_advertised_addr_ipv6 = "a b:1"',
+      ["proxy_worker.api_advertised_addr_ipv6"],
+    ],
+    [
+      "a place for each family",
+      '[proxy_worker]\napi_advertised_addr_ipv4 = "v4.a.b:1"\napi_advertised_addr_ipv6 = "[2001:db8::1]:1"',
+      [],
+    ],
+    [
       "a wildcard worker without a domain",
       '[proxy_worker]\nfrontend_mode = "wildcard"',
       ["proxy_worker.wildcard_domain.domain"],

@@ -7,7 +7,7 @@ import { FAILURES, Failure, type FailureKind, type PageKind } from "../../../sha
 import { failureAnswer, pageOf } from "../../../shared/http/page.ts";
 import { BEHAVIOURS } from "../../../shared/pages/kinds.ts";
 import type { Language } from "../../../shared/pages/language.ts";
-import { render, renderPassing, type View } from "../../../shared/pages/render.ts";
+import { render, renderLetIn, renderPassing, type View } from "../../../shared/pages/render.ts";
 import { timeText, WORDS } from "../../../shared/pages/texts.ts";
 
 const LANGUAGES: Language[] = ["en", "ko"];
@@ -176,6 +176,49 @@ test.each(LANGUAGES)(
     expect([text.includes(WORDS[language].opening), html.includes("color-scheme:light dark")]).toEqual([true, true]);
   },
 );
+
+describe.each(LANGUAGES)("the page of an app that is no web page, in %s", (language) => {
+  const words = WORDS[language].letIn;
+  const allowed = [{ address: "<i>::1", until: "2026-11-28T00:10:59.000Z" }];
+  const of = (over: Partial<Parameters<typeof renderLetIn>[0]> = {}) =>
+    renderLetIn({ language, gateway: "a<b:1", allowed, look: "http://[::1]:1/?t=a&b", script: "go()", ...over });
+
+  test("says where to connect, from which addresses, and until when, and looks as the others do", async () => {
+    const { all, text } = await parse(of());
+    expect([all("html"), all("main").length, all("h1").length, all("i").length]).toEqual([
+      [{ lang: language }],
+      1,
+      1,
+      0,
+    ]);
+    expect(all("a")).toEqual([{ href: "http://[::1]:1/?t=a&amp;b" }]);
+    for (const part of [words.title, "a&lt;b:1", "&lt;i&gt;::1", "2026-11-28 00:10 UTC", words.letOther])
+      expect(text).toContain(part);
+    expect([of().includes("color-scheme:light dark"), of().includes(words.everybody)]).toEqual([true, false]);
+    expect(Buffer.byteLength(of())).toBeLessThan(3000);
+  });
+
+  test("has no script and no link where there is nothing to look for", async () => {
+    const { all } = await parse(of({ look: null, script: "" }));
+    expect([all("script"), all("a"), all("li").length]).toEqual([[], [], 1]);
+  });
+
+  test("says that everybody may connect", async () => {
+    const { all, text } = await parse(of({ allowed: null, look: null, script: "" }));
+    expect([all("li"), text.includes(words.everybody)]).toEqual([[], true]);
+  });
+
+  test("says nothing in words of the inside, and keeps its places for what the script fills in", () => {
+    const { item, ...sentences } = words;
+    expect(item.match(/\{\w+\}/g)?.toSorted()).toEqual(["{address}", "{time}"]);
+    for (const one of Object.values(sentences)) {
+      expect(one).not.toMatch(/circuit|worker|permit|kernel|slot|upstream|E\d{5}|서킷|워커|커널/i);
+      // It stands in the page as it is.
+      expect(one).not.toMatch(/[<>&"'{]/);
+      if (language === "ko") expect(one).toMatch(/[가-힣]/);
+    }
+  });
+});
 
 describe("contrast", () => {
   const style = /<style>(.*)<\/style>/.exec(render(view()))?.[1] ?? "";

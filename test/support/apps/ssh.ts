@@ -11,7 +11,8 @@ const PRIVILEGE_SEPARATION = "/run/sshd";
 
 export interface Sshd {
   port: number;
-  ssh(port: number, command: string): Promise<Ran>;
+  /** To 127.0.0.1, or another of this machine's addresses. */
+  ssh(port: number, command: string, host?: string): Promise<Ran>;
   /** A path on the other side starts with a colon. */
   scp(port: number, from: string, to: string): Promise<Ran>;
 }
@@ -40,7 +41,7 @@ export async function startSshd(directory: string, defer: (step: () => Promise<v
   const path = (name: string) => (name.startsWith(":") ? `127.0.0.1${name}` : name);
   return {
     port,
-    ssh: (to, command) => run(["ssh", "-p", String(to), ...options, "127.0.0.1", command]),
+    ssh: (to, command, host = "127.0.0.1") => run(["ssh", "-p", String(to), ...options, host, command]),
     scp: (to, from, into) => run(["scp", "-q", "-P", String(to), ...options, path(from), path(into)]),
   };
 }

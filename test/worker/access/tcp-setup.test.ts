@@ -16,8 +16,14 @@ afterEach(stopUpstreams);
 
 const open = (wish: Wish = {}) => stage.open({ upstream: greeter().port, protocol: "tcp", ...wish });
 
-async function told(answer: Response): Promise<Record<string, string>> {
-  return (await answer.json()) as Record<string, string>;
+interface Told {
+  redirect: string;
+  redirectURI: string;
+  allowed?: { address: string; until: string }[];
+}
+
+async function told(answer: Response): Promise<Told> {
+  return (await answer.json()) as Told;
 }
 
 describe("a worker without a proxy in front", () => {
@@ -30,8 +36,8 @@ describe("a worker without a proxy in front", () => {
     expect(answer.status).toBe(200);
     expect(answer.headers.get("cache-control")).toBe("no-store");
     expect(answer.headers.get("access-control-allow-origin")).toBe("*");
-    const { redirect = "", redirectURI, ...more } = await told(answer);
-    expect([redirectURI, more]).toEqual([redirect, {}]);
+    const { redirect, redirectURI, allowed, ...more } = await told(answer);
+    expect([redirectURI, allowed?.map(({ address }) => address), more]).toEqual([redirect, ["127.0.0.1"], {}]);
     const token = new URL(redirect).searchParams.get("auth") ?? "";
     expect(token.split(".").length).toBe(3);
     expect(redirect).toBe(
@@ -45,7 +51,7 @@ describe("a worker without a proxy in front", () => {
     expect([sent.status, sent.headers.get("cache-control")]).toEqual([302, "no-store"]);
     expect(sent.headers.get("location")).toStartWith("http://localhost:45678/start?directTCP=true&auth=");
     const kept = await letIn(stage, to, "&do-not-redirect=true", "/lab");
-    expect(Object.keys(await told(kept))).toEqual(["redirect", "redirectURI"]);
+    expect(Object.keys(await told(kept))).toEqual(["redirect", "redirectURI", "allowed"]);
     expect(await isLetIn(to.port)).toBe(true);
   });
 
@@ -80,7 +86,7 @@ describe("a worker without a proxy in front", () => {
 
   test("a public circuit is told of in the same way", async () => {
     const to = await open({ public: true });
-    expect((await told(await letIn(stage, to)))["redirect"]).toEndWith(`gateway=tcp%3A%2F%2F127.0.0.1%3A${to.port}`);
+    expect((await told(await letIn(stage, to))).redirect).toEndWith(`gateway=tcp%3A%2F%2F127.0.0.1%3A${to.port}`);
   });
 });
 
@@ -106,7 +112,7 @@ describe("a worker behind a trusted proxy, with other ports outside", () => {
 
   test("tells of the port as it is outside, also when it is a scheme's own", async () => {
     const to = await open({ circuit: { port: 443 } });
-    expect((await told(await letIn(stage, to)))["redirect"]).toEndWith("gateway=tcp%3A%2F%2Fapps.example%3A443");
+    expect((await told(await letIn(stage, to))).redirect).toEndWith("gateway=tcp%3A%2F%2Fapps.example%3A443");
     // 127.0.0.1 is the proxy here; it was let in by itself.
     expect(await isLetIn(bound)).toBe(true);
   });
