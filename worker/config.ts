@@ -56,7 +56,7 @@ export const workerTable = {
     api_bind_addr: f.address("127.0.0.1:10201", "Where the worker's own API listens (`/setup`, health)"),
     api_advertised_addr: f.optionalAddress("How browsers reach that API; default: `api_bind_addr`"),
     api_advertised_addr_ipv4: f.optionalAddress(
-      "How they reach it over IPv4 alone, to show their other address (`/setup` of TCP apps). Default: where the name of `api_advertised_addr` leads; with TLS none",
+      "How they reach it over IPv4 alone, to show their other address (`/setup` of TCP apps, a link that comes again). Default: where the name of `api_advertised_addr` leads; with TLS none",
     ),
     api_advertised_addr_ipv6: f.optionalAddress("The same over IPv6 alone"),
     ...tlsKeys,

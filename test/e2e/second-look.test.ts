@@ -1,12 +1,13 @@
 /**
  * A person whose machine has an address of each family, in Chromium and with ssh: the page of a TCP app's link lets in the other
- * address by itself.
+ * address by itself, and a web app's link that comes over the other family the second time still opens the app.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page } from "playwright-core";
+import { startApp, type App } from "../support/app.ts";
 import { startSshd, type Sshd } from "../support/apps/ssh.ts";
 import { closedPage, startBrowser } from "../support/browser.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
@@ -20,10 +21,13 @@ stack.defer(() => rmSync(directory, { recursive: true, force: true }));
 
 let browser: Browser;
 let sshd: Sshd;
+let app: App;
 beforeAll(async () => {
   sshd = await startSshd(directory, (step) => stack.defer(step));
   browser = await startBrowser();
   stack.defer(() => browser.close());
+  app = startApp();
+  stack.defer(() => app.stop());
 }, STEP_MS);
 afterAll(() => stack.disposeAsync(), STEP_MS);
 
@@ -128,3 +132,46 @@ test("a page that can't look keeps saying which address was let in", async () =>
   expect([await runs(await portOn(page), "::1"), await runs(await portOn(page), "127.0.0.1")]).toEqual([0, 255]);
   await page.close();
 }, 600_000);
+
+describe("a web app's link that the platform's page has fetched over IPv6", () => {
+  let context: BrowserContext;
+  let platform: ReturnType<typeof Bun.serve>;
+  beforeAll(async () => {
+    context = await browser.newContext();
+    context.setDefaultTimeout(STEP_MS);
+    platform = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      fetch: () => new Response("<title>platform</title>", { headers: { "Content-Type": "text/html" } }),
+    });
+  });
+  afterAll(async () => {
+    await context.close();
+    await platform.stop(true);
+  });
+
+  /** Fetches the link as the platform's page does, and gives the page with the link's address over IPv4. */
+  async function fetched(cluster: Cluster): Promise<{ page: Page; link: string }> {
+    const link = await linkTo(cluster, app.port, { redirect: "/hello" });
+    const page = await context.newPage();
+    await page.goto(`http://127.0.0.1:${platform.port}/`);
+    await page.evaluate(async (url) => void (await fetch(url).catch(() => null)), link);
+    return { page, link: link.replace("[::1]", "127.0.0.1") };
+  }
+
+  test("opens the app over IPv4", async () => {
+    const { page, link } = await fetched(await dualStack({}));
+    await page.goto(link);
+    await page.waitForURL(/^http:\/\/localhost:\d+\/hello$/);
+    await page.close();
+  }, 600_000);
+
+  test("is another's for who has no way to show it over IPv6", async () => {
+    const { page, link } = await fetched(await dualStack({}));
+    await page.route(/^http:\/\/\[::1\]/, (route) => route.abort());
+    await page.goto(link);
+    await page.getByRole("heading", { name: "This link was used already" }).waitFor();
+    expect(new URL(page.url()).hostname).toBe("127.0.0.1");
+    await page.close();
+  }, 600_000);
+});

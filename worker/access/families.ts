@@ -1,6 +1,6 @@
 /**
  * Where the worker's API is reached over IPv4 alone, and over IPv6 alone. A client has an address of each kind and shows the one
- * that it comes with; over the other family it shows the other one (second-look.ts). What is configured counts,
+ * that it comes with; over the other family it shows the other one (second-look.ts, other-family.ts). What is configured counts,
  * else where the API's own name leads.
  */
 import ipaddr from "ipaddr.js";

@@ -18,6 +18,7 @@ import { isOver, isSameClient, SAME_CLIENT_SECONDS } from "./first-use.ts";
 import type { Homes } from "../circuits/homes.ts";
 import { clearingFromOutside, mayHoldLeavings } from "./leavings.ts";
 import { alreadyUsed, badLink, ended, expired } from "./link-failures.ts";
+import { overFirstFamily } from "./other-family.ts";
 import { personOf, type Person } from "./person.ts";
 import { openTcp, type TcpSetupDeps } from "./tcp-setup.ts";
 import { heldPermit, holdsPermit, permitUser, validPermitOf } from "./held-permit.ts";
@@ -47,7 +48,11 @@ interface Claims {
 }
 
 /** What is known of a token that may be used: this is its first use, the same client's next, or another client's. */
-type Use = "first" | "again" | "another";
+interface Use {
+  kind: "first" | "again" | "another";
+  /** Who was first; null where that is this client, or not known. */
+  by: string | null;
+}
 
 /** Answers a setup request of the client at `peer`. Rejects with the failure. */
 export async function setup(request: Request, peer: string, deps: SetupDeps): Promise<Response> {
@@ -62,16 +67,20 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   const person = personOf(request, peer, deps.proxies);
   const use = await useOf(claims, person.id, deps);
   // A used token makes nobody fetch: it could be sent a thousand times.
-  const entry = use === "first" ? await lookUp(claims.circuit, deps) : deps.table.byId(claims.circuit);
-  if (entry === undefined) throw use === "another" ? alreadyUsed(claims.home) : ended(claims.home);
+  const entry = use.kind === "first" ? await lookUp(claims.circuit, deps) : deps.table.byId(claims.circuit);
+  if (entry === undefined) throw use.kind === "another" ? alreadyUsed(claims.home) : ended(claims.home);
   const { circuit } = entry;
-  if (use !== "another" && claims.home !== undefined) deps.homes.opened(circuit, claims.home);
+  if (use.kind !== "another" && claims.home !== undefined) deps.homes.opened(circuit, claims.home);
   refuseOthers(circuit);
   const visit = { header, claims, person, use, query };
   if (circuit.protocol === "http") return openHttp(entry, visit, deps);
-  if (use === "another") throw alreadyUsed(claims.home);
+  if (use.kind === "another") return another(visit, deps);
   const { jti, redirect } = claims;
-  return openTcp(entry, { header, person, token: token ?? "", jti, redirect, again: use === "again", query }, deps);
+  return openTcp(
+    entry,
+    { header, person, token: token ?? "", jti, redirect, again: use.kind === "again", query },
+    deps,
+  );
 }
 
 // --- internal ---
@@ -94,7 +103,14 @@ function refuseOthers({ app_mode: mode, protocol }: Circuit): void {
     throw new Failure("generic-bad-request", { msg: "E20002: Protocol not available as interactive app", page });
 }
 
-function openHttp(entry: Entry, visit: Visit, deps: SetupDeps): Response {
+/** Who uses another's link; the first one itself may look like another. Throws where it is none. */
+async function another({ header, claims, person, use, query }: Visit, { families }: SetupDeps): Promise<Response> {
+  const sent = await overFirstFamily({ header, by: use.by, client: person.id, query }, families);
+  if (sent === null) throw alreadyUsed(claims.home);
+  return new Response(sent.body, { status: sent.status, headers: sent.headers });
+}
+
+function openHttp(entry: Entry, visit: Visit, deps: SetupDeps): Response | Promise<Response> {
   const { header, claims, use } = visit;
   const { circuit } = entry;
   const path = redirectPath(claims.redirect);
@@ -103,10 +119,9 @@ function openHttp(entry: Entry, visit: Visit, deps: SetupDeps): Response {
   const mayHold = mayHoldLeavings(circuit, clearedBy(circuit, header("cookie"), deps.admission));
   // To a public one anybody may go, and by this way only to be cleared of what another's app has left there.
   if (circuit.open_to_public && !mayHold) return goTo(origin + path, []);
-  if (use === "another" && !circuit.open_to_public) {
+  if (use.kind === "another" && !circuit.open_to_public) {
     // In port mode the API has the circuits' host, so a browser that reloads this page shows its permit, or the original's.
-    if (holdsPermit(circuit, header("cookie"), deps.admission)) return goTo(origin + path, []);
-    throw alreadyUsed(claims.home);
+    return holdsPermit(circuit, header("cookie"), deps.admission) ? goTo(origin + path, []) : another(visit, deps);
   }
   const { permits, now } = deps.admission;
   const uid = permitUser(circuit) ?? "";
@@ -139,15 +154,17 @@ async function useOf({ jti, exp }: Claims, client: string, { firstUses, admissio
   const isOld = isExpired(exp, now);
   if (jti === null) {
     if (isOld) throw expired();
-    return "first";
+    return FIRST;
   }
   // What can be remembered of nobody is not asked for.
   if (isExpired(exp, now - SAME_CLIENT_SECONDS * 1000)) throw expired();
   const first = isOld ? await firstUses.find(jti) : await firstUses.claim(jti, client);
   if (first === null ? isOld : isOver(first, now)) throw expired();
-  if (first === null) return "first";
-  return isSameClient(first, client) ? "again" : "another";
+  if (first === null) return FIRST;
+  return isSameClient(first, client) ? { kind: "again", by: null } : { kind: "another", by: first.by };
 }
+
+const FIRST: Use = { kind: "first", by: null };
 
 async function readClaims(token: string | null, { jwtSecret }: SetupDeps): Promise<Claims> {
   if (token === null || token === "") throw badLink("token: wanted the setup token of the coordinator");
