@@ -6,14 +6,16 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { dial } from "../contract/client.ts";
-import { letIn } from "../contract/tcp-admission.ts";
+import { isLetIn, letIn } from "../contract/tcp-admission.ts";
 import { startStage, type Opened, type Stage } from "../contract/stage.ts";
 import { listen, stopUpstreams } from "../contract/upstreams.ts";
 import { closeWires } from "../contract/wire.ts";
+import { mintSetupToken } from "../../shared/protocol/jwt.ts";
 import { startApp, type App } from "../support/app.ts";
 import { atEnd } from "../support/at-end.ts";
 import { startCertificates, type Certificates } from "../support/certificates.ts";
 import { startHaproxy } from "../support/front.ts";
+import { JWT_SECRET } from "../support/manager.ts";
 import { freePort } from "../support/ports.ts";
 import { until } from "../support/until.ts";
 
@@ -42,6 +44,12 @@ afterEach(() => {
 /** What the app tells of a request. */
 interface Seen {
   headers: Record<string, string>;
+}
+
+/** What `/setup` tells of a TCP circuit. */
+interface Told {
+  allowed: { address: string }[];
+  second_look?: string;
 }
 
 interface Wish {
@@ -168,5 +176,26 @@ describe("raw TCP", () => {
       await other.end();
       expect(other.received).toBe(0);
     });
+  });
+
+  test("a client's other address may come after a second look, by the addresses that HAProxy tells", async () => {
+    const api = await freePort();
+    const known = { api_advertised_addr_ipv4: `127.0.0.1:${api}`, api_advertised_addr_ipv6: `[::1]:${api}` };
+    const looking = await startStage(SHAPE, { worker: { ...WORKER, ...known, protocol: "tcp" } });
+    atEnd(() => looking.stop());
+    const way = { port: api, to: looking.apiPort(), mode: "http", server: `source ${PROXY}` } as const;
+    const front = await startHaproxy(way, [`bind [::1]:${api}`, "option forwardfor"]);
+    atEnd(() => front.stop());
+    const to = await looking.open({ upstream: listen((wire) => wire.send("hello")).port, protocol: "tcp" });
+    const port = await inFront(to, { mode: "tcp", server: "send-proxy-v2" });
+    const claims = { id: crypto.randomUUID(), circuit: to.circuit.id, redirect: "" };
+    const token = await mintSetupToken(claims, JWT_SECRET, crypto.randomUUID(), Date.now());
+    const told = async (url: string) => (await (await fetch(url)).json()) as Told;
+
+    const { second_look: look = "" } = await told(`http://[::1]:${api}/setup?token=${token}`);
+    expect([await isLetIn(port, "::1"), await isLetIn(port, "127.0.0.1")]).toEqual([true, false]);
+    const { allowed } = await told(look);
+    expect(allowed.map(({ address }) => address)).toEqual(["::1", "127.0.0.1"]);
+    expect([await isLetIn(port, "::1"), await isLetIn(port, "127.0.0.1")]).toEqual([true, true]);
   });
 });

@@ -124,7 +124,7 @@ describe.each(["serve", "sockets"] as const)("a TCP app's link, engine %s", (eng
 test("a page that can't look keeps saying which address was let in", async () => {
   const cluster = await dualStack({ protocol: "tcp" }, await freePort());
   const { page, errors } = await closedPage(browser);
-  const failed = page.waitForEvent("requestfailed");
+  const failed = page.waitForEvent("requestfailed", (request) => request.url().includes("/setup/second-look"));
   await page.goto(await sshLink(cluster));
   await failed;
   expect([await addressesOn(page), errors]).toEqual([["::1"], []]);
