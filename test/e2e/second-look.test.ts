@@ -3,7 +3,7 @@
  * address by itself, and a web app's link that comes over the other family the second time still opens the app.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, BrowserContext, Page } from "playwright-core";
@@ -11,7 +11,10 @@ import { startApp, type App } from "../support/app.ts";
 import { startSshd, type Sshd } from "../support/apps/ssh.ts";
 import { closedPage, startBrowser } from "../support/browser.ts";
 import { startCluster, type Cluster } from "../support/cluster.ts";
-import { freePort } from "../support/ports.ts";
+import { startLoneCoordinator } from "../support/lone-coordinator.ts";
+import { freePort, freeRange } from "../support/ports.ts";
+import { spawnService } from "../support/spawned.ts";
+import { workerToml } from "../support/toml.ts";
 
 const STEP_MS = 120_000;
 
@@ -120,6 +123,37 @@ describe.each(["serve", "sockets"] as const)("a TCP app's link, engine %s", (eng
     expect(await runs(port, "127.0.0.1")).toBe(0);
   }, 600_000);
 });
+
+test("two nodes of one worker, one for each family, let in both addresses between them", async () => {
+  const platform = await startLoneCoordinator({});
+  stack.defer(() => platform.stop());
+  const [api, low] = [await freePort(), await freeRange(4)];
+  for (const host of ["127.0.0.1", "::1"]) {
+    const worker = {
+      protocol: "tcp",
+      api_bind_addr: { host, port: api },
+      api_advertised_addr: `localhost:${api}`,
+      api_advertised_addr_ipv4: `127.0.0.1:${api}`,
+      api_advertised_addr_ipv6: `[::1]:${api}`,
+      port_proxy: { bind_host: host, advertised_host: "localhost" },
+    };
+    const file = join(directory, `${host.replaceAll(":", "")}.toml`);
+    const { baseUrl } = platform.manager;
+    writeFileSync(file, workerToml(baseUrl, low, 4, { redisPort: platform.redis.port, worker }));
+    const node = spawnService("worker/main.ts", ["--config", file]);
+    stack.defer(async () => void (await node.stop("SIGKILL")));
+    await node.said("circuits are known");
+  }
+  const { token, sessionId } = await platform.manager.conf({ kernel_port: sshd.port });
+  const opened = await platform.manager.auth(token, sessionId, { app: "sshd", protocol: "tcp" });
+  const link = String(opened.body["redirect_url"]).replace("localhost", "127.0.0.1");
+  const told = async (url: string) => (await (await fetch(url)).json()) as Record<string, string>;
+  const { redirect = "", second_look: look = "" } = await told(link);
+  const port = Number(new URL(new URL(redirect).searchParams.get("gateway") ?? "").port);
+  expect([await runs(port, "127.0.0.1"), await runs(port, "::1")]).toEqual([0, 255]);
+  expect((await told(look))["allowed"]).toMatchObject([{ address: "127.0.0.1" }, { address: "::1" }]);
+  expect([await runs(port, "127.0.0.1"), await runs(port, "::1")]).toEqual([0, 0]);
+}, 600_000);
 
 test("a page that can't look keeps saying which address was let in", async () => {
   const cluster = await dualStack({ protocol: "tcp" }, await freePort());

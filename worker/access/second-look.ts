@@ -30,6 +30,8 @@ export interface SecondLookDeps {
   proxies: Proxies;
   looks: LookLinks;
   origin: (entry: Entry) => string;
+  /** Fetches what this node may not know yet. */
+  refresh: () => Promise<void>;
 }
 
 /** Answers the client at `peer`. Rejects with the failure. */
@@ -42,8 +44,7 @@ export async function secondLook(request: Request, peer: string, deps: SecondLoo
   const look = deps.looks.read(query.get("t") ?? "");
   if (look === null) throw badLink("t: wanted the link of a second look");
   if (look.exp * 1000 <= deps.admission.now()) throw expired();
-  // A node that has not heard of the circuit yet is not made to fetch it: the one that made the link had it.
-  const entry = deps.table.byId(look.cid);
+  const entry = deps.table.byId(look.cid) ?? (await lookUp(look, deps));
   if (entry === undefined) throw ended();
   const person = personOf(request, peer, deps.proxies);
   const { also } = look;
@@ -53,6 +54,16 @@ export async function secondLook(request: Request, peer: string, deps: SecondLoo
 }
 
 // --- internal ---
+
+/** The circuit of a link that another node has made, which may have heard of it first. A link makes one node fetch once. */
+async function lookUp(
+  { cid, id, by }: Look,
+  { table, firstUses, refresh }: SecondLookDeps,
+): Promise<Entry | undefined> {
+  if ((await firstUses.claim(`fetch.${id}`, by)) !== null) return undefined;
+  await refresh();
+  return table.byId(cid);
+}
 
 /** Over the other family: sees the address, and sends the client back with it. Nothing is used up by that. */
 function lookThere(entry: Entry, { cid, id, by, back, exp }: Look, { address, id: who }: Person, deps: SecondLookDeps) {

@@ -15,6 +15,7 @@ import { stopUpstreams } from "../../contract/upstreams.ts";
 import { startCertificates } from "../../support/certificates.ts";
 import { JWT_SECRET, PERMIT_SECRET } from "../../support/manager.ts";
 import { freePort } from "../../support/ports.ts";
+import { circuit } from "../../support/values.ts";
 
 /** The client's two addresses, and a stranger's. */
 const [ME4, ME6] = ["203.0.113.9", "2001:db8::9"];
@@ -293,6 +294,28 @@ describe("behind a proxy that tells who comes", () => {
     expect(addressesIn(await told(await get(from, ME6)))).toEqual([ME6, STRANGER4]);
     await redis.set(liveKeys.used(jti), `${Date.now()} ${ME6}`);
     expect(addressesIn(await told(await get(await linkTo(stage, to, "", jti), ME6)))).toEqual([ME6, STRANGER4]);
+  });
+
+  test("a node that has not heard of the circuit yet asks for it, once for a link", async () => {
+    const deaf = await dualStack("serve", { trusted_proxies: ["127.0.0.1"], heartbeat_period: 600 });
+    const claims = {
+      id: "a",
+      by: ME6,
+      back: `http://[::1]:${deaf.apiPort()}`,
+      exp: Math.floor(Date.now() / 1000) + 60,
+    };
+    const [known, gone] = [crypto.randomUUID(), crypto.randomUUID()];
+    const { low: port } = deaf.ports;
+    const at = (cid: string, id: string) => {
+      const link = new LookLinks([PERMIT_SECRET]).there({ ...claims, cid, id });
+      return statusOf(get(`http://127.0.0.1:${deaf.apiPort()}/setup/second-look?t=${link}`, ME4));
+    };
+    expect(await at(gone, "a")).toBe(404);
+    deaf.coordinator.putSilently(circuit({ id: known, protocol: "tcp", port }));
+    // That link has made it fetch already.
+    expect(await at(known, "a")).toBe(404);
+    expect(await at(known, "b")).toBe(303);
+    await deaf.stop();
   });
 
   test("a link of the original's coordinator has a second look too", async () => {
