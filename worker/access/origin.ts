@@ -21,7 +21,7 @@ export interface Own {
  * over another origin; never on a WebSocket's handshake, nor on plain http elsewhere. There Origin decides.
  */
 export function checkOrigin(head: RequestHead, client: Client, own: () => Own): void {
-  if (!head.upgrade && SAFE.has(head.method)) return;
+  if (SAFE.has(head.method) && !asksForUpgrade(head)) return;
   const site = head.header("sec-fetch-site");
   if (site === "same-origin" || site === "none") return;
   const origin = head.header("origin");
@@ -42,6 +42,11 @@ export function checkOrigin(head: RequestHead, client: Client, own: () => Own): 
 
 /** RFC 9110 §9.2.1, less TRACE. */
 const SAFE: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS"]);
+
+/** To any protocol: an engine may pass more than WebSockets on. No page can ask for another one, but not all that ask are pages. */
+function asksForUpgrade(head: RequestHead): boolean {
+  return head.upgrade || head.header("upgrade") !== null;
+}
 
 /**
  * Where TLS is known of, a page without it is another one: whoever sits in the line can write it. Where it is not, it may

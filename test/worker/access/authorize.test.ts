@@ -225,6 +225,7 @@ describe("a request from another site", () => {
       expect(await refusal(headers, { method })).toEqual(CROSS_SITE);
     }
     expect(await refusal(headers, { upgrade: true })).toEqual(CROSS_SITE);
+    expect(await refusal([...headers, ["Upgrade", "tunnel/1"]])).toEqual(CROSS_SITE);
   });
 
   test.each(["GET", "HEAD", "OPTIONS"])("may still %s", (method) => {
