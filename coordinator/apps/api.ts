@@ -3,7 +3,7 @@ import { originOf } from "../../shared/http/home.ts";
 import { listsHtml, listsJson } from "../../shared/http/page.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { operations } from "../../shared/protocol/operations.ts";
-import type { ProxyAnswer } from "../../shared/protocol/schema/api.ts";
+import type { AddAnswer, ProxyAnswer } from "../../shared/protocol/schema/api.ts";
 import { route, type Route } from "../http/routes.ts";
 import type { Opened, ProxyService } from "./service.ts";
 
@@ -20,7 +20,8 @@ export function proxyRoutes(proxy: ProxyService, baseUrl: () => string): Route[]
       },
       ({ params, query, request }) => {
         proxy.check(query);
-        return { code: 200 as const, url: authUrl(baseUrl(), request.url, params.token, params.session_id) };
+        const url = authUrl(baseUrl(), request.url, params.token, params.session_id);
+        return Response.json({ code: 200, url } satisfies AddAnswer, { headers: PRIVATE_HEADERS });
       },
     ),
     route(
@@ -69,6 +70,9 @@ export function proxyRoutes(proxy: ProxyService, baseUrl: () => string): Route[]
 
 // --- internal ---
 
+/** A token is asked with, and one is in the answer (security 4). */
+const PRIVATE_HEADERS = { "Cache-Control": "no-store", "Referrer-Policy": "no-referrer" };
+
 /** Where the holder of a token comes from: pages of theirs lead back there when no `home_url` is set. */
 function siteOf(headers: Headers): string | null {
   return originOf(headers.get("origin"), headers.get("referer"));
@@ -84,12 +88,12 @@ function authUrl(baseUrl: string, requestUrl: string, token: string, sessionId: 
 
 function toAnswer({ redirectUrl, reuse, setupToken, circuitId }: Opened): Response {
   const answer: ProxyAnswer = { redirect_url: redirectUrl, reuse, token: setupToken, circuit_id: circuitId };
-  return Response.json(answer, { headers: { "Cache-Control": "no-store" } });
+  return Response.json(answer, { headers: PRIVATE_HEADERS });
 }
 
 function redirect({ redirectUrl }: Opened): Response {
   return new Response(null, {
     status: 302,
-    headers: { Location: redirectUrl, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer" },
+    headers: { Location: redirectUrl, ...PRIVATE_HEADERS },
   });
 }

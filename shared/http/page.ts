@@ -68,7 +68,13 @@ export function failureAnswer(failure: Failure, form: "json" | "html", about: Ab
   if (form === "json") {
     return {
       status: failure.httpStatus,
-      headers: [["Content-Type", "application/problem+json"], ["Cache-Control", "no-store"], ...own],
+      headers: [
+        ["Content-Type", "application/problem+json"],
+        ["Cache-Control", "no-store"],
+        // What was refused may be a link with a token in it.
+        ["Referrer-Policy", "no-referrer"],
+        ...own,
+      ],
       body: JSON.stringify({ ...failure.problem(), ...about.more }),
     };
   }

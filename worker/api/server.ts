@@ -18,6 +18,7 @@ import { Succession } from "../listeners/generations.ts";
 import type { Sibling } from "../listeners/sibling.ts";
 import type { SyncState } from "../state/sync.ts";
 import type { Metrics } from "../metrics.ts";
+import { PRIVATE_HEADERS } from "../access/enter.ts";
 import { LOOK_PATH } from "../access/look-link.ts";
 import { secondLook } from "../access/second-look.ts";
 import { setup, type SetupDeps } from "../access/setup.ts";
@@ -83,6 +84,7 @@ export function startApi(deps: ApiDeps): ApiServer {
 // --- internal ---
 
 const FIGURES = "/metrics";
+const SETUP = "/setup";
 
 type Server = Bun.Server<undefined>;
 type Answerer = (request: Request, server: Server) => Promise<Response>;
@@ -115,8 +117,12 @@ function serve(deps: ApiDeps, fetch: Answerer): Server {
 async function answer(request: Request, peer: string, deps: ApiDeps): Promise<Response> {
   const response = await route(request, peer, deps).catch((error: unknown) => refused(request, peer, error, deps));
   // Figures are for programs: no page of another origin reads them.
-  if (pathOf(request.url) === FIGURES) return response;
+  const path = pathOf(request.url);
+  if (path === FIGURES) return response;
   for (const [name, value] of CORS_HEADERS) response.headers.set(name, value);
+  // Whatever is answered there: the URL holds a token.
+  if (path === SETUP || path === LOOK_PATH)
+    for (const [name, value] of PRIVATE_HEADERS) response.headers.set(name, value);
   return response;
 }
 
@@ -137,7 +143,7 @@ type Handler = (deps: ApiDeps, request: Request, peer: string) => Promise<Respon
 const ROUTES: Record<string, Handler> = {
   "/": (deps) => Response.json({ ...health(deps, "degraded"), api_version: "v2" }),
   "/status": () => Response.json({ api_version: "v2" }),
-  "/setup": (deps, request, peer) => setup(request, peer, deps.setup),
+  [SETUP]: (deps, request, peer) => setup(request, peer, deps.setup),
   [LOOK_PATH]: (deps, request, peer) => secondLook(request, peer, deps.setup),
   [FIGURES]: (deps, { headers }, peer) => deps.metrics.answer({ peer, headers }),
   "/health/status": ({ about, state, sharing, blocked }) =>

@@ -86,6 +86,7 @@ export const ProxyRequest = Type.Composite([CircuitSpec, Type.Object({ token: Uu
 export type ProxyRequest = Static<typeof ProxyRequest>;
 
 export const AddAnswer = Type.Object({ code: Type.Literal(200), url: Type.String({ format: "uri" }) });
+export type AddAnswer = Static<typeof AddAnswer>;
 
 export const ProxyAnswer = Type.Object({
   redirect_url: Type.String({ description: "The worker's /setup, to be opened by the person." }),

@@ -156,6 +156,7 @@ describe("the answer to a failure", () => {
       headers: [
         ["Content-Type", "application/problem+json"],
         ["Cache-Control", "no-store"],
+        ["Referrer-Policy", "no-referrer"],
         ["X-Error-Id", "e-1"],
         ...CORS,
       ],
