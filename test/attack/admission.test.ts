@@ -69,7 +69,7 @@ describe.each(SHAPES)("$engine engine, $frontend frontend", (shape) => {
 
   test(`every case ends as the rules say, and the app sees those that are let in, once each (seed ${seed})`, async () => {
     const cases = isFull ? allCases(random(shape, "all")) : fewCases(random(shape, "few"));
-    await holds(cases, ground(), { letIn: 300, refused: 1500 });
+    await holds(cases, ground(), { letIn: 200, refused: 1500 });
   });
 });
 

@@ -2,9 +2,9 @@
 import { connect } from "node:net";
 
 /** Sends bytes from there, and gives all that comes back until the other side closes. */
-export function askFrom(address: string, port: number, bytes: string): Promise<string> {
+export function askFrom(address: string, port: number, bytes: string, host = "127.0.0.1"): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
-  const socket = connect({ port, host: "127.0.0.1", localAddress: address });
+  const socket = connect({ port, host, localAddress: address });
   let said = "";
   socket.on("connect", () => void socket.write(Buffer.from(bytes, "latin1")));
   socket.on("data", (more: Buffer) => void (said += more.toString("latin1")));
