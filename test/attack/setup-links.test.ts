@@ -9,8 +9,8 @@ import { freshAddress } from "../support/from-address.ts";
 import { until } from "../support/until.ts";
 import { changed, reclaimed } from "./admission/forgery.ts";
 import { careless, open, PRIVATE, request, ticketOf, visit, type Answer, type Way } from "./setup-links/person.ts";
-import { stopsOf, WAYS } from "./setup-links/redirects.ts";
-import { startSite, type Site } from "./setup-links/site.ts";
+import { linksIn, stopsOf, WAYS } from "./setup-links/redirects.ts";
+import { startSite, type Node, type Site } from "./setup-links/site.ts";
 import { TARGETS } from "./setup-links/targets.ts";
 import { isFull } from "./options.ts";
 
@@ -30,6 +30,8 @@ describe.each(SHAPES)("$engine engine, $frontend frontend", (shape) => {
   afterAll(() => site.stop());
   beforeEach(() => site.wait(0));
   afterEach(() => expect(careless()).toEqual([]));
+
+  const nodeOf = (at: number): Node => site.nodes[at % 2] ?? site.nodes[0];
 
   /** What the app says to who has this permit. */
   async function page(ticket: string, permit: string | null, { node }: Way = {}): Promise<number | undefined> {
@@ -110,9 +112,7 @@ describe.each(SHAPES)("$engine engine, $frontend frontend", (shape) => {
   test(`of ${CROWD} who come at once with a ticket, at both nodes, one is let in`, async () => {
     const before = site.seen();
     const ticket = await ticketOf(site, (await request(site)).link);
-    const answers = await Promise.all(
-      range(CROWD).map((at) => visit(site, ticket, { node: site.nodes[at % 2] ?? "" })),
-    );
+    const answers = await Promise.all(range(CROWD).map((at) => visit(site, ticket, { node: nodeOf(at) })));
     expect([count(answers, 303), count(answers, 401)]).toEqual([1, CROWD - 1]);
     expect(answers.filter((one) => one !== null && permitIn(one) !== null).length).toBe(1);
     expect(site.seen()).toBe(before);
@@ -121,13 +121,11 @@ describe.each(SHAPES)("$engine engine, $frontend frontend", (shape) => {
   test(`one client's ${CROWD} uses of its link at once give tickets that are good once each`, async () => {
     const { link } = await request(site);
     const from = freshAddress();
-    const answers = await Promise.all(
-      range(CROWD).map((at) => visit(site, link, { from, node: site.nodes[at % 2] ?? "" })),
-    );
+    const answers = await Promise.all(range(CROWD).map((at) => visit(site, link, { from, node: nodeOf(at) })));
     const tickets = answers.map((one) => one?.get("location") ?? "");
     expect([count(answers, 302), new Set(tickets).size]).toEqual([CROWD, CROWD]);
     const twice = await Promise.all(
-      [...tickets, ...tickets].map((ticket, at) => visit(site, ticket, { node: site.nodes[at % 2] ?? "" })),
+      [...tickets, ...tickets].map((ticket, at) => visit(site, ticket, { node: nodeOf(at) })),
     );
     expect([count(twice, 303), count(twice, 401)]).toEqual([CROWD, CROWD]);
   });
@@ -192,6 +190,26 @@ describe.each(SHAPES)("$engine engine, $frontend frontend", (shape) => {
     for (const query of ["", `t=x&t=${text}`, `T=${text}`, `ticket=${text}`])
       expect((await open(site, `${base}${query}`)).status).toBe(401);
     expect(await isGood(ticket)).toBe(true);
+  });
+
+  test(`a ticket that another site's frame has shown is good once, in whichever of ${CROWD / 2} tabs`, async () => {
+    const ticket = await ticketOf(site, (await request(site)).link);
+    const lines = "Sec-Fetch-Dest: iframe\r\nSec-Fetch-Site: cross-site\r\nAccept: text/html\r\n";
+    const asked = () => Promise.all(range(CROWD / 2).map((at) => visit(site, ticket, { lines, node: nodeOf(at) })));
+    const tabsIn = (pages: (Answer | null)[]) =>
+      pages.flatMap((one) => linksIn(one?.body ?? "").filter((href) => href.startsWith("/_appproxy/enter?t=")));
+    const framed = await asked();
+    expect([count(framed, 401), framed.filter((one) => one !== null && one.cookies.length > 0)]).toEqual([
+      CROWD / 2,
+      [],
+    ]);
+    const tabs = tabsIn(framed).map((href) => new URL(href, ticket).href);
+    expect(tabs.length).toBe(CROWD / 2);
+    const entered = await Promise.all([ticket, ...tabs].map((url, at) => visit(site, url, { node: nodeOf(at) })));
+    expect([count(entered, 303), count(entered, 401)]).toEqual([1, CROWD / 2]);
+    // Whoever shows it afterwards gets another one of the same use.
+    for (const href of tabsIn(await asked()))
+      expect((await open(site, new URL(href, ticket).href)).cookies).toEqual([]);
   });
 
   test("another circuit's ticket, and another worker's link and ticket, are of no use here", async () => {

@@ -88,6 +88,14 @@ export const WAYS: Record<string, Way> = {
   },
 };
 
+/** The links of a page of ours. */
+export function linksIn(html: string): string[] {
+  const found: string[] = [];
+  const rewriter = new HTMLRewriter().on("a", { element: (one) => void found.push(one.getAttribute("href") ?? "") });
+  rewriter.transform(html);
+  return found.map(unescaped);
+}
+
 // --- internal ---
 
 const JSON_PLEASE = { Accept: "application/json" };
@@ -146,14 +154,6 @@ const KNOWN: ReadonlySet<string> = new Set([
   "access-control-allow-origin", "access-control-expose-headers", "content-security-policy", "x-content-type-options",
   "clear-site-data", "alt-svc", "nel", "report-to", "keep-alive",
 ]); // prettier-ignore
-
-/** Of a page of ours, as HTML has them. */
-function linksIn(html: string): string[] {
-  const found: string[] = [];
-  const rewriter = new HTMLRewriter().on("a", { element: (one) => void found.push(one.getAttribute("href") ?? "") });
-  rewriter.transform(html);
-  return found.map(unescaped);
-}
 
 function unescaped(text: string): string {
   const named: Record<string, string> = { "&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'" };
