@@ -88,6 +88,15 @@ export const coordinatorTable = {
       "seconds",
       "How long a creation waits for a worker's acknowledgement",
     ),
+    limits: {
+      session_circuits: f.wholeNumber(16, [0, 1_000_000], "circuits", "Most open apps of one session; 0: no limit"),
+      user_circuits: f.wholeNumber(
+        64,
+        [0, 1_000_000],
+        "circuits",
+        "Most open apps of one person, over all sessions; 0: no limit. Model services count for neither",
+      ),
+    },
   },
   secrets: secretsSection,
   events: eventsSection,

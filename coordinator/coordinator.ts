@@ -11,6 +11,7 @@ import { createAuthenticator } from "./http/auth.ts";
 import { plugin, type Route } from "./http/routes.ts";
 import { advertised, listen } from "./http/server.ts";
 import { askAgain, hear } from "./delivery/inbox.ts";
+import { createAllowance, type Allowance } from "./circuits/allowance.ts";
 import { circuitRoutes } from "./circuits/api.ts";
 import { createCollector, type Collector } from "./circuits/collector.ts";
 import { createRefusals, type Refusals } from "./circuits/refusals.ts";
@@ -111,6 +112,7 @@ interface Services {
   workers: WorkerService;
   collector: Collector;
   lease: Lease;
+  allowance: Allowance;
 }
 
 export function createServices(deps: Deps): Services {
@@ -124,6 +126,8 @@ export function createServices(deps: Deps): Services {
   const workers = createWorkerService(deps, observation, nodeRevisions, refusals);
   const collector = createCollector(deps, { commit });
   const lease = createLease(deps.database, "periodic", deps.newId(), deps.now);
+  const { session_circuits: session, user_circuits: user } = deps.config.proxy_coordinator.limits;
+  const allowance = createAllowance({ session, user });
   return {
     publisher,
     acknowledgements,
@@ -135,6 +139,7 @@ export function createServices(deps: Deps): Services {
     workers,
     collector,
     lease,
+    allowance,
   };
 }
 

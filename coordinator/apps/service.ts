@@ -6,6 +6,7 @@ import { Failure } from "../../shared/failure.ts";
 import { mintSetupToken } from "../../shared/protocol/jwt.ts";
 import type { ProxyRequest, CircuitSpec } from "../../shared/protocol/schema/api.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
+import type { Allowance } from "../circuits/allowance.ts";
 import { createCircuit } from "../circuits/create.ts";
 import { takeOverKernels, circuitsOfOthers } from "../circuits/end-routes.ts";
 import type { Commit, Committed } from "../delivery/commit.ts";
@@ -46,6 +47,7 @@ interface Services {
   commit: Commit;
   acknowledgements: Pick<Acknowledgements, "everServed">;
   confirmations: Confirmations;
+  allowance: Allowance;
 }
 
 /** How exact it is noted when a circuit was asked for. Milliseconds; collection is after seconds at the very least. */
@@ -55,7 +57,7 @@ const AGAIN_MS = 100;
 
 export function createProxyService(
   deps: Deps,
-  { conf, commit, acknowledgements, confirmations }: Services,
+  { conf, commit, acknowledgements, confirmations, allowance }: Services,
 ): ProxyService {
   const { config, database, now, newId, log } = deps;
 
@@ -166,6 +168,7 @@ export function createProxyService(
     const choose = () => new SlotChooser(tx, newId).choose(slotRequest(request, token));
     switch (plan.kind) {
       case "create":
+        allowance.check(tx, token);
         return foundAt(tx, createCircuit(tx, newId(), purposeOf(request, token), choose()), "new", false);
       case "reuse":
         return foundAt(tx, plan.row, "as before");

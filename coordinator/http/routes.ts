@@ -39,7 +39,7 @@ export interface About {
   summary: string;
   description?: string;
   /** The failures that may be answered; all are problem documents. */
-  failures?: readonly (400 | 401 | 403 | 404 | 409 | 413 | 421 | 503)[];
+  failures?: readonly (400 | 401 | 403 | 404 | 409 | 413 | 421 | 429 | 503)[];
   /** Other statuses with which the good answer comes. */
   also?: readonly number[];
   /** It only reads, though its method is not GET. */

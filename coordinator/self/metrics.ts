@@ -2,9 +2,10 @@
 import { Counter } from "prom-client";
 import { addressMatcher } from "../../shared/http/addresses.ts";
 import type { Caller, OwnHosts } from "../../shared/http/own-hosts.ts";
-import { counter, createRegistry, gauge, gauges, metricsAnswer } from "../../shared/runtime/metrics.ts";
+import { counter, counters, createRegistry, gauge, gauges, metricsAnswer } from "../../shared/runtime/metrics.ts";
 import { circuitModes } from "../store/circuit-queries.ts";
 import type { Query } from "../store/store.ts";
+import type { Allowance } from "../circuits/allowance.ts";
 import type { Collector } from "../circuits/collector.ts";
 import type { Publisher } from "../delivery/publisher.ts";
 import type { Deps } from "../deps.ts";
@@ -18,6 +19,7 @@ export interface Watched {
   publisher: Publisher;
   collector: Collector;
   lease: Lease;
+  allowance: Pick<Allowance, "refused">;
 }
 
 export interface Metrics {
@@ -28,7 +30,7 @@ export interface Metrics {
 
 export function createMetrics(
   { config, database, bus, live, platform, now }: Deps,
-  { publisher, collector, lease }: Watched,
+  { publisher, collector, lease, allowance }: Watched,
   hosts: OwnHosts,
 ): Metrics {
   const registry = createRegistry("appproxy-coordinator");
@@ -63,6 +65,13 @@ export function createMetrics(
   );
   counter(registry, "appproxy_coordinator_collected_circuits_total", "Circuits that nobody used.", () =>
     collector.collected(),
+  );
+  counters(
+    registry,
+    "appproxy_coordinator_circuits_refused_total",
+    "Circuits that were refused, by who had as many as they may have.",
+    "full",
+    () => allowance.refused,
   );
   gauge(registry, "appproxy_coordinator_events_connected", "1 while events can be sent and heard.", () =>
     Number(bus.healthy()),

@@ -5,7 +5,15 @@ import type { AppMode } from "../../shared/protocol/schema/circuit.ts";
 import { readerOf } from "./session.ts";
 import type { Query } from "./store.ts";
 import { changes, circuits, circuitRoutes, workers } from "./schema.ts";
-import { selectByEndpoint, selectById, selectHold, selectInteractive, selectReusable } from "./circuit-statements.ts";
+import {
+  countOfSession,
+  countOfUser,
+  selectByEndpoint,
+  selectById,
+  selectHold,
+  selectInteractive,
+  selectReusable,
+} from "./circuit-statements.ts";
 import type { CircuitRow } from "./circuits.ts";
 
 export interface ReuseKey {
@@ -71,6 +79,16 @@ export function circuitsOfSession(q: Query, sessionId: string, app?: string): Ci
     .from(circuits)
     .where(and(inArray(circuits.id, ids), app === undefined ? undefined : eq(circuits.app, app)))
     .all();
+}
+
+/** How many interactive circuits a person has. */
+export function circuitsHeldByUser(q: Query, userId: string): number {
+  return countOfUser(q).get({ userId })?.circuits ?? 0;
+}
+
+/** How many interactive circuits lead to a session. */
+export function circuitsHeldBySession(q: Query, sessionId: string): number {
+  return countOfSession(q).get({ sessionId })?.circuits ?? 0;
 }
 
 /** Whether a session has circuits or tokens. */

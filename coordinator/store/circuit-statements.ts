@@ -1,5 +1,5 @@
 /** The prepared statements of creating and acknowledging circuits: the hot path of circuits.ts. */
-import { and, asc, eq, gt, gte, lte, sql } from "drizzle-orm";
+import { and, asc, count, countDistinct, eq, gt, gte, lte, sql } from "drizzle-orm";
 import { prepared, preparedWrite, rowOf } from "./prepared.ts";
 import { changes, circuits, circuitRoutes, freePorts, tokens, workers } from "./schema.ts";
 
@@ -38,6 +38,22 @@ export const selectReusable = prepared((db) =>
     )
     .orderBy(asc(circuits.createdAt), asc(circuits.id))
     .limit(1)
+    .prepare(),
+);
+/** How many interactive circuits a person has, and how many lead to a session. */
+export const countOfUser = prepared((db) =>
+  db
+    .select({ circuits: count() })
+    .from(circuits)
+    .where(and(eq(circuits.userId, arg("userId")), eq(circuits.appMode, "interactive")))
+    .prepare(),
+);
+export const countOfSession = prepared((db) =>
+  db
+    .select({ circuits: countDistinct(circuits.id) })
+    .from(circuitRoutes)
+    .innerJoin(circuits, eq(circuits.id, circuitRoutes.circuitId))
+    .where(and(eq(circuitRoutes.sessionId, arg("sessionId")), eq(circuits.appMode, "interactive")))
     .prepare(),
 );
 export const selectInteractive = prepared((db) =>

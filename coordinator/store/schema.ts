@@ -189,6 +189,7 @@ export const circuits = sqliteTable(
     index("circuits_revision").on(t.workerId, t.revision),
     index("circuits_origin").on(t.originRequestId),
     uniqueIndex("circuits_endpoint").on(t.endpointId),
+    index("circuits_user").on(t.userId, t.appMode),
   ],
 );
 

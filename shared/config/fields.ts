@@ -49,6 +49,14 @@ export function number(fallback: number, [low, high]: Span, unit: string, descri
   });
 }
 
+/** A whole number in a range; `unit` goes into the message ("circuits"). */
+export function wholeNumber(fallback: number, [low, high]: Span, unit: string, description: string): Field<number> {
+  return field(`a whole number of ${unit} from ${low} to ${high}`, description, fallback, (raw) => {
+    const value = asNumber(raw);
+    return typeof value === "number" && Number.isInteger(value) && value >= low && value <= high ? value : undefined;
+  });
+}
+
 /** A whole number in a range, or `"auto"`. */
 export function countOrAuto(fallback: number, [low, high]: Span, description: string): Field<number | "auto"> {
   return field<number | "auto">(`a whole number from ${low} to ${high}, or "auto"`, description, fallback, (raw) => {

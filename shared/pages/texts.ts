@@ -174,8 +174,13 @@ const en: Words = {
     },
     crowded: {
       title: "Too many connections",
-      what: "This app, this server or your network has as many connections open as it may have.",
+      what: "This app, its session or its user, this server or your network has as many connections open as it may have.",
       todo: "Close tabs with apps that you do not need, and try again in a moment. If it stays like this, tell your administrator.",
+    },
+    "too-many-apps": {
+      title: "Too many open apps",
+      what: "You, or this session, have as many apps open as you may have.",
+      todo: "Close apps that you do not need in Backend.AI, and try again. If you need more at once, ask your administrator.",
     },
     "bad-request": {
       title: "This request can't be understood",
@@ -349,8 +354,13 @@ const ko: Words = {
     },
     crowded: {
       title: "연결이 너무 많습니다",
-      what: "이 앱이나 서버, 또는 사용 중인 네트워크에서 열 수 있는 연결을 모두 쓰고 있습니다.",
+      what: "이 앱이나 앱의 세션 또는 사용자, 서버, 사용 중인 네트워크에서 열 수 있는 연결을 모두 쓰고 있습니다.",
       todo: "필요 없는 앱 탭을 닫고 잠시 후 다시 시도해 주세요. 계속 이 상태라면 관리자에게 알려 주세요.",
+    },
+    "too-many-apps": {
+      title: "열린 앱이 너무 많습니다",
+      what: "사용자 또는 이 세션이 동시에 열 수 있는 앱을 모두 열어 두었습니다.",
+      todo: "Backend.AI에서 필요 없는 앱을 닫고 다시 시도해 주세요. 더 많은 앱을 동시에 열어야 한다면 관리자에게 문의해 주세요.",
     },
     "bad-request": {
       title: "요청을 이해할 수 없습니다",

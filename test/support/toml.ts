@@ -5,8 +5,15 @@ import { API_SECRET, JWT_SECRET, PERMIT_SECRET } from "./manager.ts";
 
 type Section = Record<string, unknown>;
 
-/** A test's clients all come from one address, and often to one circuit. */
-const FROM_ONE_ADDRESS = { address_connections: 1_000_000, circuit_connections: 1_000_000 };
+/** A test's circuits are often one person's. */
+const OF_ONE_PERSON = { session_circuits: 0, user_circuits: 0 };
+/** A test's clients all come from one address, and often to one circuit, or one person's. */
+const FROM_ONE_ADDRESS = {
+  address_connections: 1_000_000,
+  circuit_connections: 1_000_000,
+  session_connections: 1_000_000,
+  user_connections: 1_000_000,
+};
 
 export interface ClusterSettings {
   redisPort?: number | undefined;
@@ -28,7 +35,11 @@ export function coordinatorToml(
     db: { path: dbPath },
     ...redis(redisPort),
     ...(core === undefined ? {} : { core_redis: { addr: `127.0.0.1:${core}` } }),
-    proxy_coordinator: { bind_addr: "127.0.0.1:0", ...coordinator },
+    proxy_coordinator: {
+      bind_addr: "127.0.0.1:0",
+      ...coordinator,
+      limits: { ...OF_ONE_PERSON, ...section(coordinator?.["limits"]) },
+    },
     secrets: { api_secret: API_SECRET, jwt_secret: JWT_SECRET },
     ...(events === undefined ? {} : { events }),
     logging: { level: "debug" },

@@ -135,6 +135,11 @@ function opening<N extends "open" | "openByQuery">(give: (wish: Record<string, u
   const spoilt = (change: Record<string, unknown>) => ({
     ask: async (stage: Stage) => give({ ...(await stage.token()), ...WISH, ...change }),
   });
+  const full = async (stage: Stage) => {
+    const token = await stage.token();
+    await stage.client.open({ body: { ...token, ...WISH } });
+    return give({ ...token, ...WISH, no_reuse: true });
+  };
   const taken = async (stage: Stage) => give({ ...(await stage.token()), ...WISH, port: (await stage.circuit()).port });
   return {
     good: async (stage) => give({ ...(await stage.token()), ...WISH }) as Input<N>,
@@ -157,6 +162,7 @@ function opening<N extends "open" | "openByQuery">(give: (wish: Record<string, u
       { kind: "appproxy/port-not-available", what: "a port of no worker", msg: /^port: 9 is in no worker's range; wanted one of \d+-\d+/, ...spoilt({ port: 9 }) },
       { kind: "appproxy/worker-not-available", what: "a protocol that no worker carries", msg: "No living worker carries interactive circuits of protocol tcp", ...spoilt({ protocol: "vnc" }) },
       { place: "empty", kind: "appproxy/worker-not-available", what: "no worker", msg: "No worker is alive", ...spoilt({}) },
+      { place: "full", kind: "appproxy/too-many-circuits", what: "a session that is full", msg: /^session_id: wanted a session with fewer than 1 circuits, got one with 1: /, ask: full },
       { place: "deaf", kind: "service-unavailable", what: "a worker that acknowledges nothing", msg: "E10001: Proxy worker not responding", ...spoilt({}) },
     ],
   }; // prettier-ignore

@@ -18,13 +18,14 @@ const PAGES: Record<string, PageKind> = {
   "no worker": "no-worker",
   "a protocol that no worker carries": "no-worker",
   "a worker that acknowledges nothing": "not-responding",
+  "a session that is full": "too-many-apps",
   "a port that is taken": "port-taken",
   "a port of no worker": "port-taken",
   "an unknown token": "link-expired",
   "a token of another session": "other-session",
 };
 
-describe.each(["usual", "empty", "deaf"] satisfies Place[])("at a coordinator that is %s", (place) => {
+describe.each(["usual", "empty", "deaf", "full"] satisfies Place[])("at a coordinator that is %s", (place) => {
   let started: Started;
   beforeAll(async () => {
     started = await places[place]();

@@ -52,6 +52,7 @@ export const places: Record<Place, () => Promise<Started>> = {
   usual: () => startUsual(300, LIMITS),
   empty: () => startLone({}),
   deaf: () => startLone({ circuit_ack_timeout: 0.1 }, "deaf"),
+  full: () => startLone({ limits: { session_circuits: 1 } }, "full"),
   adrift: () => startLone({}, "adrift"),
   locked: () => startLone({ worker_heartbeat_timeout: 3600 }, "locked"),
   closed: () => startLone({ metric_access_allowed_hosts: ["192.0.2.0/24"] }),
@@ -63,7 +64,10 @@ export const places: Record<Place, () => Promise<Started>> = {
 const PATIENCE = 50;
 
 /** Beside it a worker that only acknowledges; `deaf`: not even that; `adrift`: when it has, Redis goes. */
-async function startLone(coordinator: Record<string, unknown>, fault?: "deaf" | "adrift" | "locked"): Promise<Started> {
+async function startLone(
+  coordinator: Record<string, unknown>,
+  fault?: "deaf" | "full" | "adrift" | "locked",
+): Promise<Started> {
   const lone = await startLoneCoordinator({ coordinator, ...(fault === "locked" ? { patience: PATIENCE } : {}) });
   const stage = new Stage(lone.manager);
   const both = { authority: "worker-1", accepted_traffics: ["interactive", "inference"], port_range: [20_000, 20_299] };

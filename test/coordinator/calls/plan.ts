@@ -7,10 +7,10 @@ import type { calls, Given, Input, Name, Stage } from "./stage.ts";
 
 /**
  * Where a request is made. `usual`: a coordinator with a worker; `empty`: with none; `deaf`: with one that acknowledges
- * nothing; `adrift`: one with a circuit, whose Redis has gone; `closed`: one that shows its figures to nobody here; `locked`:
+ * nothing; `full`: one whose sessions may have one circuit; `adrift`: one with a circuit, whose Redis has gone; `closed`: one that shows its figures to nobody here; `locked`:
  * one whose database another process has locked.
  */
-export type Place = "usual" | "empty" | "deaf" | "adrift" | "closed" | "locked";
+export type Place = "usual" | "empty" | "deaf" | "full" | "adrift" | "closed" | "locked";
 
 export interface Plan<N extends Name> {
   /** A good request, with everything that it needs made for it. */

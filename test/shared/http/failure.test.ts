@@ -30,6 +30,7 @@ const TABLE: [FailureKind, number, string, string][] = [
   ["misdirected-request", 421, "Misdirected request.", "agent_request_bad-request"],
   ["appproxy/container-starting", 503, "The app is still starting.", "kernel_access_unreachable"],
   ["appproxy/too-many-connections", 429, "Too many connections.", "appproxy_access_limited"],
+  ["appproxy/too-many-circuits", 429, "Too many circuits.", "appproxy_create_limited"],
   ["appproxy/worker-registration-error", 403, "E20013: Failed to register worker.", "agent_create_forbidden"],
   ["appproxy/worker-conflict", 409, "Another worker of this authority is alive.", "agent_create_already-exists"],
   [

@@ -1,0 +1,1 @@
+CREATE INDEX `circuits_user` ON `circuits` (`user_id`,`app_mode`);
