@@ -124,6 +124,18 @@ export const workerTable = {
         "connections",
         "Most requests, WebSockets and TCP connections under way of one circuit; 0: half of `connections`",
       ),
+      session_connections: f.wholeNumber(
+        0,
+        [0, 1_000_000],
+        "connections",
+        "The same of all apps of one session; 0: half of `connections`",
+      ),
+      user_connections: f.wholeNumber(
+        0,
+        [0, 1_000_000],
+        "connections",
+        "The same of all apps that one person has opened; 0: half of `connections`. Model services count for neither",
+      ),
       head_size: f.number(
         65_536,
         [4096, 1_048_576],

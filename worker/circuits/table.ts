@@ -8,6 +8,7 @@ import { circuitHash, mix } from "../../shared/protocol/digest.ts";
 import { readOrigins } from "../../shared/http/origins.ts";
 import type { AppMode, Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { Targets } from "../net/targets.ts";
+import { Holders, NOBODY as NO_HOLDERS } from "../upstreams/holders.ts";
 import { RoutePool, type Upstream } from "../upstreams/pool.ts";
 import type { RoutePolicy } from "../upstreams/policy.ts";
 import type { Trouble } from "./trouble.ts";
@@ -54,6 +55,7 @@ export class Table {
   readonly #bySubdomain = new Map<string, Entry>();
   /** By the first digits of the id, as in the names of permits; seldom more than one. */
   readonly #byDigits = new Map<string, Entry[]>();
+  readonly #holders = new Holders();
   readonly #settings: TableSettings;
   #digest = 0;
 
@@ -113,6 +115,7 @@ export class Table {
     this.#toggleInDigest(circuit);
     const entry = known ?? this.#enter(circuit);
     entry.circuit = circuit;
+    this.#hold(entry);
     this.#route(entry, known === undefined);
     entry.allowed = allowedOf(circuit);
     entry.origins = originsOf(circuit);
@@ -135,6 +138,8 @@ export class Table {
     const open = [...entry.pool.carried()];
     entry.pool.set([], 0);
     for (const carried of open) carried.close();
+    this.#holders.give(entry.pool.holders);
+    entry.pool.holders = NO_HOLDERS;
     this.#settings.changed?.(entry);
     return entry.circuit;
   }
@@ -164,6 +169,13 @@ export class Table {
       out: (upstream) => out(pool, upstream),
     });
     return pool;
+  }
+
+  /** Whose it is, which may change; what is open stays with those for whom it was opened. */
+  #hold({ circuit, pool }: Entry): void {
+    const before = pool.holders;
+    pool.holders = this.#holders.take(circuit);
+    this.#holders.give(before);
   }
 
   /** Takes the circuit's routes. What runs over one that is gone ends with it, but inference requests finish. */

@@ -8,19 +8,18 @@ import { fileLimit, shareOut, type FileShare } from "../net/file-limit.ts";
 import { ServedFiles } from "../net/served-files.ts";
 import { shareOf, type LanePlace } from "../lanes/lane.ts";
 import type { Room } from "../seam/engine.ts";
+import type { CircuitRoom } from "../core/crowded.ts";
 import type { Parts } from "./parts.ts";
 
-export interface WorkerRoom extends Room {
+export interface WorkerRoom extends Room, CircuitRoom {
   crowding: Crowding;
-  /** Most requests and connections under way of one circuit. */
-  ofCircuit: number;
 }
 
 /** A client's connection, and its app's. */
 const CLIENT_FILES = 2;
 const OF_ADDRESS = 1000;
-/** One circuit leaves as much to all others. */
-const CIRCUIT_SHARE = 0.5;
+/** One circuit leaves as much to all others; so do all circuits of one session, and of one person. */
+const SHARE = 0.5;
 
 /** Throws ConfigError when more is configured than there are files. */
 export function createRoom({ config, lane, log }: Parts): WorkerRoom {
@@ -29,7 +28,14 @@ export function createRoom({ config, lane, log }: Parts): WorkerRoom {
   const room = connectionLimits(own.limits, files, lane);
   const crowding = new Crowding(log);
   log.info(
-    { connections: room.connections, of_address: room.ofAddress, of_circuit: room.ofCircuit, files: files.limit },
+    {
+      connections: room.connections,
+      of_address: room.ofAddress,
+      of_circuit: room.ofCircuit,
+      of_session: room.ofHolder.session,
+      of_user: room.ofHolder.user,
+      files: files.limit,
+    },
     `room for ${room.connections} connections: ${files.limit} files, ${files.keptBack} kept back`,
   );
   return {
@@ -43,15 +49,21 @@ export function createRoom({ config, lane, log }: Parts): WorkerRoom {
     served: new ServedFiles({ limit: files.limit, crowding, log }),
     crowding,
     ofCircuit: room.ofCircuit,
+    ofHolder: room.ofHolder,
   };
 }
 
+type Limits = Pick<
+  WorkerConfig["proxy_worker"]["limits"],
+  "connections" | "address_connections" | "circuit_connections" | "session_connections" | "user_connections"
+>;
+
 /** What is configured (each of several processes takes its share), or follows from the files of this process. Throws ConfigError for what they do not allow. */
 export function connectionLimits(
-  limits: Pick<WorkerConfig["proxy_worker"]["limits"], "connections" | "address_connections" | "circuit_connections">,
+  limits: Limits,
   { limit, forConnections, keptBack }: FileShare,
   lane: LanePlace | null = null,
-): { connections: number; ofAddress: number; ofCircuit: number } {
+): { connections: number; ofAddress: number } & Pick<CircuitRoom, "ofCircuit" | "ofHolder"> {
   const most = Math.floor(forConnections / CLIENT_FILES);
   const asked = Math.floor(limits.connections);
   const connections = asked === 0 ? most : shareOf(asked, lane);
@@ -59,11 +71,13 @@ export function connectionLimits(
     const message = `${connections} was given; wanted at most ${most}: the process may open ${limit} files, of which ${keptBack} are kept back, and a connection needs ${CLIENT_FILES} (LimitNOFILE, ulimit -n)`;
     throw new ConfigError("worker", [{ key: "proxy_worker.limits.connections", message }]);
   }
-  const ofCircuit = Math.floor(limits.circuit_connections);
+  const part = (wanted: number) =>
+    Math.floor(wanted) === 0 ? Math.max(1, Math.floor(connections * SHARE)) : shareOf(Math.floor(wanted), lane);
   return {
     connections,
     ofAddress: shareOf(Math.floor(limits.address_connections) || OF_ADDRESS, lane),
-    ofCircuit: ofCircuit === 0 ? Math.max(1, Math.floor(connections * CIRCUIT_SHARE)) : shareOf(ofCircuit, lane),
+    ofCircuit: part(limits.circuit_connections),
+    ofHolder: { session: part(limits.session_connections), user: part(limits.user_connections) },
   };
 }
 

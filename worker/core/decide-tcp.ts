@@ -6,8 +6,8 @@ import { reportFailure } from "../../shared/runtime/report-failure.ts";
 import { toFailure } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import { tellSparingly } from "../../shared/runtime/sparingly.ts";
-import type { Crowding } from "../net/crowding.ts";
 import type { Admission, Arrival } from "../seam/engine.ts";
+import { fullFor, type CircuitRoom } from "./crowded.ts";
 import { plainAddress } from "../http/client-address.ts";
 import { isAllowed } from "../access/authorize.ts";
 import type { TcpAllowlist } from "../access/tcp-allowlist.ts";
@@ -20,14 +20,6 @@ export interface TcpRules {
   allowlist: TcpAllowlist | null;
   /** Most connections of one circuit. */
   maxConnections: number;
-}
-
-/** What one circuit may have of the worker's room. */
-export interface CircuitRoom {
-  /** Most requests and connections under way. */
-  ofCircuit: number;
-  /** Where those that were refused are told. */
-  crowding: Pick<Crowding, "refuse">;
 }
 
 interface TcpDeps {
@@ -85,12 +77,9 @@ function refusal(entry: Entry, address: string): string | null {
 }
 
 function open(entry: Entry, arrival: Arrival, { usage, tcp, room, log }: TcpDeps): Admitted {
-  const { pool, circuit } = entry;
-  if (pool.open >= Math.min(tcp.maxConnections, room.ofCircuit)) {
-    // A flood is told as a whole.
-    room.crowding.refuse("circuit", { circuit: circuit.id, connections: pool.open });
-    return null;
-  }
+  const { pool } = entry;
+  // A flood is told as a whole.
+  if (fullFor(entry, room, Math.min(tcp.maxConnections, room.ofCircuit)) !== null) return null;
   const upstream = pool.pick();
   if (upstream === null) return refusedTcp(arrival, entry, "no kernel serves this app", log);
   const use = useOf(entry, usage);

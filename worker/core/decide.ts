@@ -30,7 +30,8 @@ import { isBareManifest, manifestAnswer } from "../access/manifest.ts";
 import { pick } from "./pick.ts";
 import { crowdedFailure } from "../net/crowding.ts";
 import type { ServiceWorkerNotes } from "../circuits/service-workers.ts";
-import { admitTcp, refusedTcp, type CircuitRoom, type TcpRules } from "./decide-tcp.ts";
+import { fullFor, type CircuitRoom } from "./crowded.ts";
+import { admitTcp, refusedTcp, type TcpRules } from "./decide-tcp.ts";
 import { isRepeatable } from "../upstreams/attempts.ts";
 import { useOf, type Entry, type Table } from "../circuits/table.ts";
 import type { Usage } from "../circuits/usage.ts";
@@ -163,16 +164,14 @@ function clientAt(head: RequestHead, entry: Entry, { proxies, origin }: Deps): C
 
 /** Who was let in goes on to a kernel. */
 function onward(entry: Entry, head: RequestHead, familiar: Familiar, add: [string, string][], deps: Deps): Decided {
-  const { circuit, pool } = entry;
+  const { circuit } = entry;
   const { usage, listed, serviceWorkers, room } = deps;
   // Service Workers: only the browser itself can set this header, for the script that is about to be registered.
   const registers = head.header("service-worker") === "script";
   if (registers && circuit.service_workers === "blocked")
     throw new Failure("generic-forbidden", "Another user's app has left a service worker here; none can be registered");
-  if (pool.open >= room.ofCircuit) {
-    room.crowding.refuse("circuit", { circuit: circuit.id, connections: pool.open });
-    throw crowdedFailure("circuit");
-  }
+  const full = fullFor(entry, room);
+  if (full !== null) throw crowdedFailure(full);
   const use = useOf(entry, usage);
   const hop = nextHop(entry, head, familiar.client.address);
   const attempt = pick(entry, use, head.upgrade ? "connection" : "request");

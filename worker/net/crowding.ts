@@ -6,14 +6,14 @@ import { Failure } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 
 /** What has no room for one connection more. */
-export type Full = "worker" | "address" | "circuit";
+export type Full = "worker" | "address" | "circuit" | "session" | "user";
 
 /** Without a connection that was refused or closed for so long it is over. Milliseconds. */
 const OVER_MS = 30_000;
 
 export class Crowding {
   /** Connections and requests that were refused, by what was full. */
-  readonly refused: Record<Full, number> = { worker: 0, address: 0, circuit: 0 };
+  readonly refused: Record<Full, number> = { worker: 0, address: 0, circuit: 0, session: 0, user: 0 };
   /** Idle connections that were closed to make room: clients', and those to apps that were kept for later. */
   readonly closed = { client: 0, app: 0 };
   readonly #log: Log;
@@ -64,8 +64,8 @@ export class Crowding {
   }
 
   #all(): { refused: number; closed: number } {
-    const { worker, address, circuit } = this.refused;
-    return { refused: worker + address + circuit, closed: this.closed.client };
+    const refused = Object.values(this.refused).reduce((sum, count) => sum + count);
+    return { refused, closed: this.closed.client };
   }
 }
 
@@ -81,4 +81,6 @@ const FULL: Record<Full, { msg: string; status?: number }> = {
   worker: { msg: "This worker has no room for more connections; try again", status: 503 },
   address: { msg: "Your address has too many connections; close some, or try again" },
   circuit: { msg: "This app has too many connections; close some, or try again" },
+  session: { msg: "The apps of this session have too many connections; close some, or try again" },
+  user: { msg: "The apps of this user have too many connections; close some, or try again" },
 };

@@ -6,6 +6,7 @@ import type { Target } from "../net/targets.ts";
 import type { UpstreamFault } from "../net/upstream-fault.ts";
 import type { Attempt, Progress } from "../seam/engine.ts";
 import { isConnectFailure, mayRepeat, mayTryNext } from "./attempts.ts";
+import type { Holder } from "./holders.ts";
 import type { Carried, Upstream, RoutePool } from "./pool.ts";
 
 /** Where its use is told. */
@@ -28,6 +29,8 @@ export class RouteAttempt implements Attempt, Carried {
   readonly #use: Reports;
   readonly #travels: Travels;
   readonly #closed: () => void;
+  /** For whom it counts: the circuit may be another one's before it is over. */
+  readonly #holders: readonly Holder[];
   #tried: Set<Upstream> | undefined;
   #stop: () => void = () => undefined;
   #isStopped = false;
@@ -41,7 +44,9 @@ export class RouteAttempt implements Attempt, Carried {
     this.#closed = travels === "connection" ? use.opened() : nothing;
     this.#pool = pool;
     this.#tried = tried;
+    this.#holders = pool.holders;
     upstream.carried.add(this);
+    for (const holder of this.#holders) holder.enter();
   }
 
   get target(): Target {
@@ -89,6 +94,7 @@ export class RouteAttempt implements Attempt, Carried {
 
   release(): void {
     if (!this.upstream.carried.delete(this)) return;
+    for (const holder of this.#holders) holder.leave();
     this.#closed();
     this.ended();
   }

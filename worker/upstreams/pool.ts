@@ -6,6 +6,7 @@ import type { Target, Targets } from "../net/targets.ts";
 import type { Keeper, Kept } from "../seam/engine.ts";
 import type { Route } from "../../shared/protocol/schema/circuit.ts";
 import type { RouteStatus } from "../../shared/protocol/schema/health.ts";
+import { NOBODY, type Holder } from "./holders.ts";
 import { choose, type RoutePolicy, type Weighed } from "./policy.ts";
 
 /** Connects in a row that have to fail before a route is left out. */
@@ -87,6 +88,8 @@ export class RoutePool {
   #hosts: ReadonlySet<string> | null = null;
   /** Upstreams that get traffic. Cached: asked for with every request. */
   #used: readonly Upstream[] = [];
+  /** For whom what is open counts besides. */
+  holders: readonly Holder[] = NOBODY;
   /** How often one of them has answered: who remembers a trouble sees that it is over. */
   answers = 0;
   /** Failures so far. */

@@ -1,7 +1,7 @@
 /** What clients meet when there is no room: for their circuit, their address, the worker. Whole workers, in both engines. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { ask, begin, dial, finalHead, requestHead } from "../../contract/client.ts";
-import { startStage, type Opened, type Stage } from "../../contract/stage.ts";
+import { startStage, type Opened, type Stage, type Wish } from "../../contract/stage.ts";
 import { answer, answering, app, stopUpstreams, type Upstream } from "../../contract/upstreams.ts";
 import { connect, handshake, webSocketApp } from "../../contract/websocket-peer.ts";
 import { closeWires, type Wire } from "../../contract/wire.ts";
@@ -11,11 +11,16 @@ import { until } from "../../support/until.ts";
 const ENGINES = ["serve", "sockets"] as const;
 type Engine = (typeof ENGINES)[number];
 
-function useStage(engine: Engine, limits: Record<string, number>, worker: Record<string, unknown> = {}): () => Stage {
+function useStage(
+  engine: Engine,
+  limits: Record<string, number>,
+  worker: Record<string, unknown> = {},
+  frontend: "port" | "wildcard" = "port",
+): () => Stage {
   let stage: Stage;
   beforeAll(async () => {
     const options = { worker: { limits, ...worker } };
-    stage = await startStage({ engine, frontend: "port", place: "in process" }, options);
+    stage = await startStage({ engine, frontend, place: "in process" }, options);
   });
   afterAll(async () => {
     closeWires();
@@ -61,10 +66,64 @@ async function refusedAs(to: Opened, status: number, msg: string): Promise<void>
 }
 
 const OF_CIRCUIT = "This app has too many connections; close some, or try again";
+const OF_SESSION = "The apps of this session have too many connections; close some, or try again";
+const OF_USER = "The apps of this user have too many connections; close some, or try again";
 const OF_ADDRESS = "Your address has too many connections; close some, or try again";
 const OF_WORKER = "This worker has no room for more connections; try again";
 
+const ANN = "aaaaaaaa-0000-4000-8000-00000000000a";
+const BEN = "bbbbbbbb-0000-4000-8000-00000000000b";
+
+/** An app that this person has opened, of the session of this number. */
+function openOf(stage: Stage, user: string, session: number, { port }: Upstream, wish: Wish = {}): Promise<Opened> {
+  const circuit = { user_id: user, session_ids: [`5e5e5e5e-0000-4000-8000-00000000000${session}`] };
+  return stage.open({ upstream: port, circuit, ...wish });
+}
+
+/** How many the worker has refused, by what was full. */
+async function refusedSoFar(stage: Stage, full: string): Promise<number> {
+  const text = await (await fetch(`http://127.0.0.1:${stage.apiPort()}/metrics`)).text();
+  const figure = new RegExp(`^appproxy_worker_connections_refused_total\\{full="${full}"\\} (\\d+)$`, "m").exec(text);
+  return Number(figure?.[1]);
+}
+
 describe.each(ENGINES)("engine %s", (engine) => {
+  describe.each(["port", "wildcard"] as const)("a session and a person, each circuit at a %s", (frontend) => {
+    const limits = { session_connections: 3, user_connections: 5 };
+    const stage = useStage(engine, limits, {}, frontend);
+
+    test("have so many requests and WebSockets under way over all their circuits; another person gets through", async () => {
+      const [waiting, sockets, ready] = [silent(), webSocketApp(), answering(answer(200, [], "ok"))];
+      const first = await openOf(stage(), ANN, 1, waiting);
+      const second = await openOf(stage(), ANN, 1, ready);
+      const third = await openOf(stage(), ANN, 2, sockets);
+      const fourth = await openOf(stage(), ANN, 3, ready);
+      const wires = await underWay(first, waiting, 3);
+      await refusedAs(second, 429, OF_SESSION);
+      expect((await ask(fourth, "/")).head.status).toBe(200);
+      await connect(third);
+      const peer = await connect(third);
+      const refused = await finalHead(await begin(third, "/", { headers: handshake() }));
+      expect([refused.status, sockets.asked.length]).toEqual([429, 2]);
+      await refusedAs(fourth, 429, OF_USER);
+      expect([await refusedSoFar(stage(), "session"), await refusedSoFar(stage(), "user")]).toEqual([1, 2]);
+      // Another one, a model service of hers, and who has closed something.
+      const theirs = [
+        await openOf(stage(), BEN, 4, ready),
+        await openOf(stage(), ANN, 1, ready, { appMode: "inference", public: true }),
+      ];
+      for (const to of theirs) expect((await ask(to, "/")).head.status).toBe(200);
+      await connect(await openOf(stage(), BEN, 5, sockets));
+      wires[0]?.reset();
+      await servedSoon(second);
+      peer.wire.reset();
+      await servedSoon(fourth);
+      // What was open of a circuit that has gone does not count.
+      await stage().close(first);
+      await underWay(await openOf(stage(), ANN, 1, waiting), waiting, 3);
+    });
+  });
+
   describe("a circuit", () => {
     const stage = useStage(engine, { circuit_connections: 3 });
 
@@ -159,6 +218,40 @@ describe.each(ENGINES)("engine %s", (engine) => {
         await Bun.sleep(20);
         return wire?.ended === null;
       });
+    });
+  });
+});
+
+describe.each(ENGINES)("engine %s, over TCP", (engine) => {
+  const worker = { protocol: "tcp", tcp_auth: "none" };
+  const stage = useStage(engine, { session_connections: 2, user_connections: 3 }, worker);
+
+  test("closes who comes when the session or the person has enough; another person gets through", async () => {
+    const echo = app(() => undefined);
+    const tcp = { protocol: "tcp" } as const;
+    const first = await openOf(stage(), ANN, 1, echo, tcp);
+    const second = await openOf(stage(), ANN, 1, echo, tcp);
+    const third = await openOf(stage(), ANN, 2, echo, tcp);
+    const joined = async (to: Opened) => {
+      const before = echo.wires.length;
+      const wire = await dial(to.port);
+      await until(() => echo.wires.length === before + 1);
+      return wire;
+    };
+    const turnedAway = async (to: Opened) => expect(await (await dial(to.port)).rest()).toEqual(Buffer.alloc(0));
+    const wires = [await joined(first), await joined(second)];
+    await turnedAway(first);
+    await joined(third);
+    await turnedAway(third);
+    expect([echo.wires.length, await refusedSoFar(stage(), "session"), await refusedSoFar(stage(), "user")]).toEqual([3, 1, 1]); // prettier-ignore
+    await joined(await openOf(stage(), BEN, 3, echo, tcp));
+    wires[0]?.reset();
+    // The worker sees the end a moment later.
+    await until(async () => {
+      const before = echo.wires.length;
+      const wire = await dial(third.port).catch(() => null);
+      await until(() => wire === null || wire.ended !== null || echo.wires.length > before);
+      return echo.wires.length > before;
     });
   });
 });

@@ -62,7 +62,7 @@ test("one that is in use never makes way: who comes is turned away, and has a pl
   a.leave();
   a.leave();
   expect([enter("d").full, room.clients]).toEqual([null, 2]);
-  expect(crowding.refused).toEqual({ worker: 1, address: 0, circuit: 0 });
+  expect(crowding.refused).toEqual({ worker: 1, address: 0, circuit: 0, session: 0, user: 0 });
 });
 
 test("of those that are turned away there are 32 at once, and the oldest goes", () => {
