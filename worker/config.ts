@@ -136,6 +136,12 @@ export const workerTable = {
         "connections",
         "The same of all apps that one person has opened; 0: half of `connections`. Model services count for neither",
       ),
+      unfinished_messages: f.wholeNumber(
+        536_870_912,
+        [1_048_576, 1_099_511_627_776],
+        "bytes",
+        'Most bytes of WebSocket messages that are not whole yet, of all together: then the largest is closed with 1013 (engine "serve", which joins them)',
+      ),
       head_size: f.number(
         65_536,
         [4096, 1_048_576],

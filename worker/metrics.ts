@@ -16,6 +16,7 @@ import {
 import type { Lane } from "./lanes/lane.ts";
 import type { Connections } from "./net/connections.ts";
 import type { Crowding } from "./net/crowding.ts";
+import type { UnfinishedMessages } from "./net/unfinished.ts";
 import type { Clock } from "./state/clock.ts";
 import { reportRoutes } from "./health/http-checks.ts";
 import type { SyncState } from "./state/sync.ts";
@@ -30,7 +31,11 @@ interface MetricsDeps {
   table: Table;
   usage: Usage;
   clock: Clock;
-  room: { connections: Pick<Connections, "clients" | "most">; crowding: Pick<Crowding, "refused" | "closed"> };
+  room: {
+    connections: Pick<Connections, "clients" | "most">;
+    crowding: Pick<Crowding, "refused" | "closed">;
+    messages: Pick<UnfinishedMessages, "closed">;
+  };
   /** Ports that can't be opened. */
   blocked: () => number[];
   state: () => SyncState & { events: boolean };
@@ -78,6 +83,12 @@ export function createMetrics(deps: MetricsDeps): Metrics {
     "Idle connections that were closed to make room: clients', and those to apps that were kept.",
     "side",
     () => room.crowding.closed,
+  );
+  counter(
+    registry,
+    "appproxy_worker_unfinished_messages_closed_total",
+    "WebSockets that were closed because messages that were not whole held too much.",
+    () => room.messages.closed,
   );
   gauges(registry, "appproxy_worker_inference_routes", "Kernels of model services.", "status", () => ({
     healthy: 0,

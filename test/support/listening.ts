@@ -3,6 +3,7 @@ import { silentLog } from "../../shared/runtime/log.ts";
 import { Connections } from "../../worker/net/connections.ts";
 import { Crowding } from "../../worker/net/crowding.ts";
 import { ServedFiles } from "../../worker/net/served-files.ts";
+import { UnfinishedMessages } from "../../worker/net/unfinished.ts";
 import type { ConnectionLimits, ListenOptions, Room } from "../../worker/seam/engine.ts";
 
 /** So long that none is met. */
@@ -27,6 +28,7 @@ export function roomy(): Room {
       crowding,
     }),
     served: new ServedFiles({ limit: most, crowding, log: silentLog() }),
+    messages: new UnfinishedMessages({ limit: 2 ** 40, log: silentLog() }),
   };
 }
 

@@ -6,6 +6,7 @@ import { Connections } from "../net/connections.ts";
 import { Crowding } from "../net/crowding.ts";
 import { fileLimit, shareOut, type FileShare } from "../net/file-limit.ts";
 import { ServedFiles } from "../net/served-files.ts";
+import { UnfinishedMessages } from "../net/unfinished.ts";
 import { shareOf, type LanePlace } from "../lanes/lane.ts";
 import type { Room } from "../seam/engine.ts";
 import type { CircuitRoom } from "../core/crowded.ts";
@@ -47,6 +48,7 @@ export function createRoom({ config, lane, log }: Parts): WorkerRoom {
       crowding,
     }),
     served: new ServedFiles({ limit: files.limit, crowding, log }),
+    messages: new UnfinishedMessages({ limit: own.limits.unfinished_messages, log }),
     crowding,
     ofCircuit: room.ofCircuit,
     ofHolder: room.ofHolder,

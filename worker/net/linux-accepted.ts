@@ -1,5 +1,7 @@
 /** The connections that came in to ports of this process, as Linux has them: for sockets that Bun keeps to itself. Elsewhere there are none. */
+import { readdirSync } from "node:fs";
 import { ptr } from "bun:ffi";
+import ipaddr from "ipaddr.js";
 import { libc } from "./linux-libc.ts";
 import { tcpInfoOf } from "./linux-tcp.ts";
 
@@ -25,6 +27,32 @@ export function quietConnections(ports: ReadonlySet<number>, start: number, end:
   return found;
 }
 
+/** What tells a connection from others: the port that it came to, and its other end. */
+export function connectionKey(port: number, peer: string, peerPort: number): string {
+  const bytes = ipaddr.isValid(peer) ? ipaddr.process(peer).toByteArray() : [];
+  return `${port} ${Buffer.from(bytes).toString("hex")} ${peerPort}`;
+}
+
+/** The descriptors of the connections to these ports, by `connectionKey`. Three microseconds for each file that is open. */
+export function acceptedAt(ports: ReadonlySet<number>): Map<string, number> {
+  const found = new Map<string, number>();
+  for (const fd of ownDescriptors()) {
+    const port = portOf("getsockname", fd);
+    if (!ports.has(port)) continue;
+    const peerPort = portOf("getpeername", fd);
+    if (peerPort !== NONE) found.set(`${port} ${addressIn()} ${peerPort}`, fd);
+  }
+  return found;
+}
+
+/** How many bytes the owner of a connection has read of it; null where it can't be known, or the peer has another port. */
+export function bytesRead(fd: number, peerPort: number): number | null {
+  if (portOf("getpeername", fd) !== peerPort) return null;
+  const unread = bytes(fd, UNREAD);
+  const received = tcpInfoOf(fd)?.received ?? null;
+  return unread === null || received === null ? null : received - unread;
+}
+
 /** Ends both halves of a connection: its owner sees the end and closes it. */
 export function endConnection(fd: number): void {
   libc()?.shutdown(fd, SHUT_RDWR);
@@ -36,13 +64,30 @@ const NONE = -1;
 const SHUT_RDWR = 2;
 /** Bytes that have come and were not read; bytes that the peer has not acknowledged (tcp(7): SIOCINQ, SIOCOUTQ). */
 const [UNREAD, UNACKNOWLEDGED] = [0x541bn, 0x5411n];
-/** struct sockaddr_in and sockaddr_in6 begin with the family, then the port. */
-const [ADDRESS_SIZE, PORT] = [28, 2];
+/** struct sockaddr_in and sockaddr_in6 begin with the family, then the port; then come the address, or flow information and the address. */
+const [ADDRESS_SIZE, PORT, IPV6] = [28, 2, 10];
 const [address, number, length] = [Buffer.alloc(ADDRESS_SIZE), Buffer.alloc(4), Buffer.alloc(4)];
 
 function portOf(call: "getsockname" | "getpeername", fd: number): number {
   length.writeUInt32LE(ADDRESS_SIZE);
   return libc()?.[call](fd, ptr(address), ptr(length)) === 0 ? address.readUInt16BE(PORT) : NONE;
+}
+
+/** The address that was asked for last, as in a key: one of IPv4 in four bytes, whatever socket has it. */
+function addressIn(): string {
+  if (address.readUInt16LE() !== IPV6) return address.toString("hex", 4, 8);
+  const hex = address.toString("hex", 8, 24);
+  return hex.startsWith(MAPPED) ? hex.slice(MAPPED.length) : hex;
+}
+
+const MAPPED = `${"00".repeat(10)}ffff`;
+
+function ownDescriptors(): number[] {
+  try {
+    return libc() === null ? [] : readdirSync("/proc/self/fd").map(Number);
+  } catch {
+    return []; // no files are told here, or none is left to ask with
+  }
 }
 
 /** Null where something is on its way. */

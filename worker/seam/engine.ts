@@ -13,6 +13,7 @@ import type { Target } from "../net/targets.ts";
 import type { Connections } from "../net/connections.ts";
 import type { UpstreamFault } from "../net/upstream-fault.ts";
 import type { ServedFiles } from "../net/served-files.ts";
+import type { UnfinishedMessages } from "../net/unfinished.ts";
 import type { Capabilities } from "./capabilities.ts";
 
 /** How a connection came in. */
@@ -205,6 +206,8 @@ export interface Room {
   connections: Connections;
   /** For an engine that does not own its sockets. */
   served: ServedFiles;
+  /** For one that joins the fragments of WebSocket messages. */
+  messages: UnfinishedMessages;
 }
 
 export interface Engine {

@@ -152,8 +152,7 @@ function carryOut<C>(decision: Decision<C>, request: Request, server: Server, he
         decision.attempt.release();
         return failed(new Failure("generic-bad-request", "Content-Length: wanted one line"));
       }
-      if (head.upgrade)
-        return bridgeWebSocket(request, server, head.target, decision, head.room.connections).catch(failed);
+      if (head.upgrade) return bridgeWebSocket(request, server, head.target, decision, head).catch(failed);
       return forward(request, head.target, decision, failed, () => server.timeout(request, 1));
     }
   }

@@ -5,8 +5,8 @@
 import { MAX_MESSAGE, type AppListener, type AppSocket } from "../../protocols/websocket/client.ts";
 import { edit } from "./http.ts";
 import { askApps, refusal } from "./upgrade.ts";
-import type { Connections } from "../../net/connections.ts";
-import type { Attempt, Forward } from "../../seam/engine.ts";
+import type { Unfinished } from "../../net/unfinished.ts";
+import type { Attempt, Forward, Room } from "../../seam/engine.ts";
 import { CHECK_EVERY_MS, Keepalive } from "../../protocols/websocket/keepalive.ts";
 import { handshakeFault } from "../../protocols/websocket/acceptance.ts";
 import { Failure } from "../../../shared/failure.ts";
@@ -25,6 +25,18 @@ const HIGH_WATER = 256 * 1024;
  */
 const SERVICE_RESTART = 1012;
 const RESTARTING = "the proxy is restarting";
+/** The same registry: "try again later". */
+const TRY_AGAIN = 1013;
+const TOO_MUCH = "too many unfinished messages";
+
+/** Where a WebSocket comes from, and whose it is. */
+interface Origin {
+  circuit: unknown;
+  port: number;
+  peer: string;
+  peerPort: number;
+  room: Room;
+}
 
 /** What belongs to one pair of connections. */
 export class Bridge implements AppListener {
@@ -39,11 +51,15 @@ export class Bridge implements AppListener {
   /** The worker stops: whatever the app answers, the client is to come back. */
   #isDraining = false;
   readonly #clientKeepalive = new Keepalive();
+  readonly #room: Room;
+  readonly #unfinished: Unfinished;
   #over = false;
 
-  constructor(app: AppSocket, attempt: Attempt) {
+  constructor(app: AppSocket, attempt: Attempt, { room, ...from }: Origin) {
     this.#app = app;
     this.#attempt = attempt;
+    this.#room = room;
+    this.#unfinished = room.messages.add({ ...from, ofApp: () => app.pending, shed: () => this.#shed() });
     attempt.stop = () => this.#drop();
     attempt.drain = (atOnce) => this.drain(atOnce);
     watch(this);
@@ -61,16 +77,19 @@ export class Bridge implements AppListener {
   clientSaid(message: string | Uint8Array): void {
     this.#clientKeepalive.heard();
     this.#attempt.moved();
+    this.#unfinished.whole(message.length);
     this.#app.send(message);
   }
 
-  clientAnswered(): void {
+  clientAnswered(bytes: number): void {
     this.#clientKeepalive.answered();
+    this.#unfinished.control(bytes);
   }
 
   /** Bun has answered it already. */
-  clientAsked(client: Client): void {
+  clientAsked(client: Client, bytes: number): void {
     this.#clientKeepalive.heard();
+    this.#unfinished.control(bytes);
     if (this.#clientIsFull || client.getBufferedAmount() <= HIGH_WATER) return;
     this.#clientIsFull = true;
     this.#updateFlow();
@@ -117,6 +136,7 @@ export class Bridge implements AppListener {
 
   moved(): void {
     this.#attempt.moved();
+    if (this.#app.pending > 0) this.#room.messages.grew(this.#unfinished);
   }
 
   full(): void {
@@ -185,6 +205,15 @@ export class Bridge implements AppListener {
     else this.#client?.resume();
   }
 
+  /** The client and its app hear why; what an app has sent is let go of at once. */
+  #shed(): void {
+    this.#client?.resume();
+    this.#client?.close(TRY_AGAIN, TOO_MUCH);
+    this.#app.close(TRY_AGAIN, TOO_MUCH);
+    if (this.#app.pending > 0) this.#app.terminate();
+    this.#release();
+  }
+
   #drop(): void {
     this.#release();
     this.#app.terminate();
@@ -194,6 +223,7 @@ export class Bridge implements AppListener {
   #release(): void {
     this.#over = true;
     bridges.delete(this);
+    this.#room.messages.remove(this.#unfinished);
     this.#attempt.release();
   }
 }
@@ -201,8 +231,8 @@ export class Bridge implements AppListener {
 export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
   open: (client) => client.data.clientOpened(client),
   message: (client, message) => client.data.clientSaid(message),
-  ping: (client) => client.data.clientAsked(client),
-  pong: (client) => client.data.clientAnswered(),
+  ping: (client, payload) => client.data.clientAsked(client, payload.length),
+  pong: (client, payload) => client.data.clientAnswered(payload.length),
   drain: (client) => client.data.clientDrained(client),
   close: (client, code, reason) => client.data.clientClosed(code, reason),
   // Silence is judged by `check`: Bun's own limit cuts a client that has megabytes to read before it sees a ping.
@@ -221,7 +251,7 @@ export async function bridgeWebSocket<C>(
   server: Bun.Server<Bridge>,
   target: string,
   to: Forward<C>,
-  connections: Connections,
+  from: Omit<Origin, "circuit" | "port">,
 ): Promise<Response | undefined> {
   const fault = handshakeFault((name) => request.headers.get(name));
   if (fault !== null) {
@@ -229,10 +259,15 @@ export async function bridgeWebSocket<C>(
     if (fault instanceof Failure) throw fault;
     return new Response(null, fault);
   }
-  const { answer, attempt } = await askApps(request, target, to, { highWater: HIGH_WATER, connections });
+  const { answer, attempt } = await askApps(request, target, to, {
+    highWater: HIGH_WATER,
+    connections: from.room.connections,
+  });
   const headers = edit(answer.head.headers, to.answerEdits(answer.head.headers));
   if (answer.kind === "refused") return refusal(answer, headers, attempt, () => server.timeout(request, 1));
-  const bridge = new Bridge(answer.socket, attempt);
+  const { peer, peerPort, room } = from;
+  const origin = { circuit: to.circuit, port: server.port ?? 0, peer, peerPort, room };
+  const bridge = new Bridge(answer.socket, attempt, origin);
   for (const name of ["sec-websocket-accept", "content-length"]) headers.delete(name);
   // Without the header Bun would choose the first subprotocol that the client offers; an empty one is not sent.
   if (!headers.has("sec-websocket-protocol")) headers.set("sec-websocket-protocol", "");

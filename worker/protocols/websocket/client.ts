@@ -82,6 +82,11 @@ export class AppSocket implements AppEnd {
     );
   }
 
+  /** Bytes of a message that is not whole yet. */
+  get pending(): number {
+    return this.#frames.pending;
+  }
+
   /** From now on messages are heard. */
   listen(listener: AppListener): void {
     this.#listener = listener;
