@@ -160,17 +160,12 @@ export const workerTable = {
         "seconds",
         'How long a connection is kept without a request (engine "sockets")',
       ),
-      body_timeout: f.number(
-        600,
-        [1, 86_400],
-        "seconds",
-        'How long a body may stay out that its app waits for (engine "sockets")',
-      ),
+      body_timeout: f.number(600, [1, 86_400], "seconds", "How long a body may stay out that its app waits for"),
       reader_timeout: f.number(
         600,
         [1, 86_400],
         "seconds",
-        'How long a client may take nothing of its answer (engine "sockets")',
+        'How long a client may take nothing of its answer; with engine "serve" at most 255 seconds of the part that the app has ended',
       ),
     },
     kernel_host_cidrs: cidrs(

@@ -194,7 +194,7 @@ export interface ListenOptions {
   frontend: Frontend;
   /** Null: nobody else may listen on the port. */
   sharing: Sharing | null;
-  /** `Bun.serve` has limits of its own, and keeps those. */
+  /** `Bun.serve` has limits of its own for heads and idle connections, and keeps those. */
   limits: ConnectionLimits;
   /** Null: every byte is the client's own. */
   proxyHeaders: ProxyHeaders | null;

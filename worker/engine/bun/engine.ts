@@ -7,6 +7,7 @@ import { Failure, toFailure } from "../../../shared/failure.ts";
 import { pathAndQuery } from "../../../shared/http/target.ts";
 import { BUN_CAPABILITIES } from "./capabilities.ts";
 import { Faulted, forward } from "./http.ts";
+import { ServedClient } from "./served-client.ts";
 import { listenTcp } from "../tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./websocket.ts";
 import { crowdedFailure, type Full } from "../../net/crowding.ts";
@@ -72,13 +73,15 @@ function open<C>(options: ListenOptions, core: Core<C>, farewell: Farewell): Ser
 
 function serve<C>(request: Request, server: Server, via: ListenOptions, core: Core<C>): Answering {
   const head = new BunHead(request, server, via);
+  const client = new ServedClient(request, server, via.limits);
   const over = enter(head);
-  if (typeof over !== "function") return turnedAway(core.failed(crowdedFailure(over), head, null));
+  if (typeof over !== "function") return turnedAway(core.failed(crowdedFailure(over), head, null), client);
+  const served = { request, server, head, client };
   const decided = core.decide(head);
-  if (!(decided instanceof Promise)) return act(untilOver(decided, over), request, server, head, core);
+  if (!(decided instanceof Promise)) return act(untilOver(decided, over), served, core);
   return decided.then((decision) => {
     untilOver(decision, over);
-    if (decision.kind !== "forward" || !request.signal.aborted) return act(decision, request, server, head, core);
+    if (decision.kind !== "forward" || !request.signal.aborted) return act(decision, served, core);
     // It has left meanwhile: no app is asked for nobody.
     decision.attempt.release();
     return left();
@@ -110,8 +113,8 @@ function untilOver<C>(decision: Decision<C>, over: () => void): Decision<C> {
 }
 
 /** Its connection is one too many. */
-function turnedAway(answer: Answer): Response {
-  const response = toResponse(answer);
+function turnedAway(answer: Answer, client: ServedClient): Response {
+  const response = toResponse(answer, client);
   response.headers.set("Connection", "close");
   return response;
 }
@@ -127,33 +130,42 @@ function left(): Response {
 type Answering = Response | Promise<Response | undefined>;
 
 /** Never throws: Bun's own hook for errors has neither the request nor a log. */
-function act<C>(decision: Decision<C>, request: Request, server: Server, head: BunHead, core: Core<C>): Answering {
+function act<C>(decision: Decision<C>, served: Served, core: Core<C>): Answering {
   try {
-    return carryOut(decision, request, server, head, core);
+    return carryOut(decision, served, core);
   } catch (error) {
     const circuit = decision.kind === "answer" ? null : decision.circuit;
-    return toResponse(core.failed(toFailure(error), head, circuit));
+    return toResponse(core.failed(toFailure(error), served.head, circuit), served.client);
   }
 }
 
-function carryOut<C>(decision: Decision<C>, request: Request, server: Server, head: BunHead, core: Core<C>): Answering {
+/** A request, and what there is of it. */
+interface Served {
+  request: Request;
+  server: Server;
+  head: BunHead;
+  client: ServedClient;
+}
+
+function carryOut<C>(decision: Decision<C>, served: Served, core: Core<C>): Answering {
+  const { request, head, client } = served;
   switch (decision.kind) {
     case "refuse":
-      return toResponse(core.failed(decision.failure, head, decision.circuit));
+      return toResponse(core.failed(decision.failure, head, decision.circuit), client);
     case "answer":
-      return toResponse(decision.answer);
+      return toResponse(decision.answer, client);
     case "forward": {
       const failed = (error: unknown) => {
         if (request.signal.aborted) return left();
-        return toResponse(core.failed(failureOf(error, core), head, decision.circuit));
+        return toResponse(core.failed(failureOf(error, core), head, decision.circuit), client);
       };
       if (request.body !== null && request.headers.get("content-length")?.includes(",") === true) {
         // RFC 9110 §8.6: Bun joins lines that say the same, and `fetch` could not send what it made of them.
         decision.attempt.release();
         return failed(new Failure("generic-bad-request", "Content-Length: wanted one line"));
       }
-      if (head.upgrade) return bridgeWebSocket(request, server, head.target, decision, head).catch(failed);
-      return forward(request, head.target, decision, failed, () => server.timeout(request, 1));
+      if (head.upgrade) return bridgeWebSocket(served, decision).catch(failed);
+      return forward(request, head.target, decision, failed, client);
     }
   }
 }
@@ -224,6 +236,7 @@ class BunHead implements RequestHead {
   }
 }
 
-function toResponse({ status, headers, body }: Answer): Response {
+function toResponse({ status, headers, body }: Answer, client: ServedClient): Response {
+  client.hasAnswer();
   return new Response(body === "" ? null : body, { status, headers });
 }

@@ -4,6 +4,7 @@
  */
 import { reason } from "../../../shared/failure.ts";
 import { hostPort } from "../../../shared/values.ts";
+import { Patience, type ServedClient } from "./served-client.ts";
 import { HeadWatch, type Waiting } from "./head-watch.ts";
 import { forgetAddress, oneAddress } from "../../net/one-address.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
@@ -22,7 +23,7 @@ export class Faulted extends Error {
 }
 
 /**
- * Forwards a request. `failed` makes the answer for what went wrong, `cut` ends the client's connection soon. One async
+ * Forwards a request. `failed` makes the answer for what went wrong. One async
  * function for the whole way: each one more costs every request its promises.
  */
 export async function forward<C>(
@@ -30,10 +31,10 @@ export async function forward<C>(
   target: string,
   to: Forward<C>,
   failed: (error: unknown) => Response,
-  cut: () => void,
+  client: ServedClient,
 ): Promise<Response> {
   for (let { attempt } = to; ;) {
-    const exchange = new Exchange(request, attempt);
+    const exchange = new Exchange(request, attempt, client);
     watch.add(exchange);
     try {
       const answer = await exchange.ask(target, to.edits);
@@ -47,13 +48,17 @@ export async function forward<C>(
       if (first?.done === false) attempt.moved();
       if (reader === undefined || isLast(first, headers)) {
         attempt.release();
+        client.hasAnswer();
         return new Response(first?.value ?? null, { status, statusText, headers });
       }
       exchange.guard();
-      return new Response(answerBody(first?.value ?? null, reader, attempt, cut), { status, statusText, headers });
+      return new Response(answerBody(first?.value ?? null, reader, attempt, client), { status, statusText, headers });
     } catch (error) {
+      if (exchange.isStalled) {
+        attempt.release();
+        return new Response(null, { status: 408, headers: { Connection: "close" } });
+      }
       const fault = exchange.faultOf(error);
-      if (fault.kind === "unreachable") forgetAddress(attempt.target, exchange.address);
       exchange.abandon();
       const progress = { hasBody: request.body !== null, clientGone: request.signal.aborted, stale: false };
       const next = attempt.next(fault, progress);
@@ -92,15 +97,19 @@ class Exchange implements Waiting {
   readonly port: number;
   since = 0;
   connected = false;
+  /** The client has kept its app waiting for more of the body. */
+  isStalled = false;
   readonly #request: Request;
   readonly #attempt: Attempt;
+  readonly #client: ServedClient;
   readonly #control = new AbortController();
   #guarded = false;
 
-  constructor(request: Request, attempt: Attempt) {
+  constructor(request: Request, attempt: Attempt, client: ServedClient) {
     this.port = attempt.target.port;
     this.#request = request;
     this.#attempt = attempt;
+    this.#client = client;
     attempt.stop = () => this.#control.abort(new UpstreamFault("revoked", "its route is gone"));
   }
 
@@ -120,7 +129,7 @@ class Exchange implements Waiting {
     return fetch(`http://${hostPort({ host, port: this.port })}${target}`, {
       method,
       headers: edit(new Headers(headers), edits),
-      body: body === null ? null : metered(body, this.#attempt.moved),
+      body: body === null ? null : metered(body, this.#attempt.moved, this.#patience()),
       redirect: "manual",
       decompress: false,
       keepalive: REUSES_CONNECTIONS.has(method) || (body !== null && !NEVER_REPEATED.has(method)),
@@ -128,6 +137,15 @@ class Exchange implements Waiting {
       // Bun ends a silent answer after five minutes otherwise.
       timeout: false,
     } as RequestInit);
+  }
+
+  /** An answer that has begun breaks off; else the client is told. */
+  #patience(): Patience {
+    return new Patience(this.#client.limits.bodyMs, () => {
+      this.isStalled = true;
+      this.#client.cut();
+      this.#control.abort(new UpstreamFault("broken", "the client does not go on with its body"));
+    });
   }
 
   /** The app's head is here. */
@@ -156,10 +174,12 @@ class Exchange implements Waiting {
     this.#control.abort();
   }
 
-  /** What an error of `ask` or of the answer's stream means. */
+  /** What an error of `ask` or of the answer's stream means; an address at which nobody is is forgotten. */
   faultOf(error: unknown): UpstreamFault {
     const { reason: why } = this.#control.signal;
-    return faultOf(why instanceof UpstreamFault ? why : error);
+    const fault = faultOf(why instanceof UpstreamFault ? why : error);
+    if (fault.kind === "unreachable") forgetAddress(this.#attempt.target, this.address);
+    return fault;
   }
 }
 
@@ -198,15 +218,26 @@ export function answerBody(
   first: Uint8Array | null,
   reader: Reader,
   attempt: Attempt,
-  cut: () => void,
+  client: ServedClient,
 ): ReadableStream<Uint8Array> {
   let held = first;
+  // Bun asks for more when the client has taken what there was.
+  const patience = new Patience(client.limits.readerMs, () => attempt.stop());
+  const give = (controller: ReadableStreamDefaultController<Uint8Array>, bytes: Uint8Array) => {
+    patience.waits();
+    controller.enqueue(bytes);
+  };
+  const over = () => {
+    patience.end();
+    attempt.release();
+  };
   return new ReadableStream<Uint8Array>(
     {
-      start: (controller) => endWith(attempt, controller, cut),
+      start: (controller) => endWith(attempt, controller, client),
       async pull(controller) {
+        patience.rests();
         if (held !== null) {
-          controller.enqueue(held);
+          give(controller, held);
           held = null;
           return;
         }
@@ -214,16 +245,17 @@ export function answerBody(
           const { value } = await reader.read();
           if (value !== undefined) {
             attempt.moved();
-            return controller.enqueue(value);
+            return give(controller, value);
           }
+          client.hasAnswer();
           controller.close();
         } catch (error) {
           controller.error(error);
         }
-        attempt.release();
+        over();
       },
       cancel(why) {
-        attempt.release();
+        over();
         return reader.cancel(why);
       },
     },
@@ -232,31 +264,54 @@ export function answerBody(
 }
 
 /**
- * Ends the answer when its route goes. `cut` is for a client that does not read: it would never ask for more, and Bun
- * closes its connection by a time limit only.
+ * Ends the answer when its route goes. A client that does not read would never ask for more, and Bun closes its connection by a
+ * time limit only.
  */
-function endWith(attempt: Attempt, controller: ReadableStreamDefaultController<Uint8Array>, cut: () => void): void {
+function endWith(
+  attempt: Attempt,
+  controller: ReadableStreamDefaultController<Uint8Array>,
+  client: ServedClient,
+): void {
   const { stop } = attempt;
   attempt.stop = () => {
-    cut();
+    client.cut();
     stop();
     controller.error(new UpstreamFault("revoked", "its route is gone"));
     attempt.release();
   };
 }
 
-/** The same stream; `moved` is told of every chunk, so that a long one does not look like silence. */
-function metered(body: ReadableStream<Uint8Array>, moved: () => void): ReadableStream<Uint8Array> {
+/** The same stream; `moved` is told of every chunk, so that a long one does not look like silence. It is asked when the app waits. */
+function metered(body: ReadableStream<Uint8Array>, moved: () => void, patience: Patience): ReadableStream<Uint8Array> {
   const reader = body.getReader();
+  const next = async () => {
+    patience.waits();
+    try {
+      return await reader.read();
+    } finally {
+      patience.rests();
+    }
+  };
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const { done, value } = await reader.read();
-        if (done) return controller.close();
-        moved();
-        controller.enqueue(value);
+        try {
+          const { done, value } = await next();
+          if (!done) {
+            moved();
+            return controller.enqueue(value);
+          }
+        } catch (error) {
+          patience.end();
+          throw error;
+        }
+        patience.end();
+        controller.close();
       },
-      cancel: (why) => reader.cancel(why),
+      cancel(why) {
+        patience.end();
+        return reader.cancel(why);
+      },
     },
     { highWaterMark: 0 },
   );

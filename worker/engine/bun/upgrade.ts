@@ -5,6 +5,7 @@
 import { edited } from "../../protocols/http1/edited.ts";
 import { shakeHands, type Answer, type Asking } from "../../protocols/websocket/handshake.ts";
 import { answerBody, Faulted } from "./http.ts";
+import type { ServedClient } from "./served-client.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import type { Attempt, Forward } from "../../seam/engine.ts";
 
@@ -44,10 +45,10 @@ export async function refusal(
   { head: { status, statusText }, body }: Answer & { kind: "refused" },
   headers: Headers,
   attempt: Attempt,
-  cut: () => void,
+  client: ServedClient,
 ): Promise<Response> {
   if (status >= 200 && status <= 599)
-    return new Response(answerBody(null, body.getReader(), attempt, cut), { status, statusText, headers });
+    return new Response(answerBody(null, body.getReader(), attempt, client), { status, statusText, headers });
   await body.cancel();
   attempt.release();
   throw new Faulted(new UpstreamFault("broken", `status ${status} can't be passed on`), attempt);

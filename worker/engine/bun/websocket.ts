@@ -4,6 +4,7 @@
  */
 import { MAX_MESSAGE, type AppListener, type AppSocket } from "../../protocols/websocket/client.ts";
 import { edit } from "./http.ts";
+import type { ServedClient } from "./served-client.ts";
 import { askApps, refusal } from "./upgrade.ts";
 import type { Unfinished } from "../../net/unfinished.ts";
 import type { Attempt, Forward, Room } from "../../seam/engine.ts";
@@ -245,13 +246,18 @@ export const bridgeHandlers: Bun.WebSocketHandler<Bridge> = {
   perMessageDeflate: false,
 };
 
+/** A request for a WebSocket. */
+interface Upgrading {
+  request: Request;
+  server: Bun.Server<Bridge>;
+  head: Omit<Origin, "circuit" | "port"> & { target: string };
+  client: ServedClient;
+}
+
 /** Dials the app and upgrades the client; gives undefined when it did, else the refusal. Rejects with Faulted. */
 export async function bridgeWebSocket<C>(
-  request: Request,
-  server: Bun.Server<Bridge>,
-  target: string,
+  { request, server, head, client }: Upgrading,
   to: Forward<C>,
-  from: Omit<Origin, "circuit" | "port">,
 ): Promise<Response | undefined> {
   const fault = handshakeFault((name) => request.headers.get(name));
   if (fault !== null) {
@@ -259,13 +265,13 @@ export async function bridgeWebSocket<C>(
     if (fault instanceof Failure) throw fault;
     return new Response(null, fault);
   }
-  const { answer, attempt } = await askApps(request, target, to, {
+  const { answer, attempt } = await askApps(request, head.target, to, {
     highWater: HIGH_WATER,
-    connections: from.room.connections,
+    connections: head.room.connections,
   });
   const headers = edit(answer.head.headers, to.answerEdits(answer.head.headers));
-  if (answer.kind === "refused") return refusal(answer, headers, attempt, () => server.timeout(request, 1));
-  const { peer, peerPort, room } = from;
+  if (answer.kind === "refused") return refusal(answer, headers, attempt, client);
+  const { peer, peerPort, room } = head;
   const origin = { circuit: to.circuit, port: server.port ?? 0, peer, peerPort, room };
   const bridge = new Bridge(answer.socket, attempt, origin);
   for (const name of ["sec-websocket-accept", "content-length"]) headers.delete(name);

@@ -8,7 +8,7 @@ import { dial, type Dialled } from "../../net/dial.ts";
 import { askSilentPeer } from "../../net/linux-tcp.ts";
 import { vanishedPeers, type Watch, type Watched } from "../../net/vanished.ts";
 import type { Attempt, Keeper, Kept } from "../../seam/engine.ts";
-import { deadlines, type Limited } from "./deadlines.ts";
+import { deadlines, type Limited } from "../../net/deadlines.ts";
 import { Outlet, type OutletOwner } from "./outlet.ts";
 import { giveBackLarge } from "../../net/spent.ts";
 import { strayError } from "../../net/stray-error.ts";

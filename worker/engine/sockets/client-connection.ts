@@ -9,7 +9,7 @@ import { askSilentPeer } from "../../net/linux-tcp.ts";
 import { vanishedPeers, type Watch, type Watched } from "../../net/vanished.ts";
 import type { ConnectionLimits, Core } from "../../seam/engine.ts";
 import type { Accepted, Listening, Open } from "./accepted.ts";
-import { deadlines, type Limited } from "./deadlines.ts";
+import { deadlines, type Limited } from "../../net/deadlines.ts";
 import { Exchange } from "./exchange.ts";
 import { Outlet, type OutletOwner } from "./outlet.ts";
 import { SocketHead, type Arrived } from "./request-head.ts";

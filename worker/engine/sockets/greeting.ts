@@ -4,7 +4,7 @@
  */
 import type { TlsPair } from "../../../shared/runtime/tls.ts";
 import { HANDLERS, type Accepted } from "./accepted.ts";
-import { deadlines, type Limited } from "./deadlines.ts";
+import { deadlines, type Limited } from "../../net/deadlines.ts";
 
 /** From the connection to the end of the handshake. Milliseconds. */
 const HANDSHAKE_MS = 10_000;

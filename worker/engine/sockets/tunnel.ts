@@ -10,7 +10,7 @@ import { FrameEdges } from "../../protocols/websocket/frame-edges.ts";
 import type { Attempt } from "../../seam/engine.ts";
 import type { Accepted, Listening, Open } from "./accepted.ts";
 import type { AppConnection, AppUser } from "./app-connection.ts";
-import { deadlines, type Limited } from "./deadlines.ts";
+import { deadlines, type Limited } from "../../net/deadlines.ts";
 import type { Outlet, OutletOwner } from "./outlet.ts";
 
 /** A client's socket, given over. */

@@ -1,0 +1,65 @@
+/**
+ * How long a client may keep us waiting, for more of its body and for taking its answer: neither `Bun.serve` nor `fetch` has a
+ * limit for that, and the connection's own one has to be off, because apps may be silent for as long as they like.
+ */
+import { deadlines, type Limited } from "../../net/deadlines.ts";
+import type { ConnectionLimits } from "../../seam/engine.ts";
+
+/** What `Bun.serve` takes. Seconds. */
+const MOST_SECONDS = 255;
+
+/** Who has sent a request. */
+export class ServedClient {
+  readonly limits: Pick<ConnectionLimits, "bodyMs" | "readerMs">;
+  readonly #request: Request;
+  readonly #server: Pick<Bun.Server<unknown>, "timeout">;
+
+  constructor(request: Request, server: Pick<Bun.Server<unknown>, "timeout">, limits: ServedClient["limits"]) {
+    this.#request = request;
+    this.#server = server;
+    this.limits = limits;
+  }
+
+  /** Its connection is closed within some seconds, when nothing moves on it. */
+  cut(): void {
+    this.#server.timeout(this.#request, 1);
+  }
+
+  /** Its whole answer is Bun's: what the client does not take of it ends with its connection. The next request is not concerned. */
+  hasAnswer(): void {
+    this.#server.timeout(this.#request, Math.min(MOST_SECONDS, Math.ceil(this.limits.readerMs / 1000)));
+  }
+}
+
+/** Waits for a client, now and then. */
+export class Patience implements Limited {
+  deadline = Infinity;
+  readonly #ms: number;
+  readonly #late: () => void;
+
+  /** `late` is called when it was waited for longer than so many milliseconds. Must not throw. `end` follows. */
+  constructor(ms: number, late: () => void) {
+    this.#ms = ms;
+    this.#late = late;
+    deadlines.add(this);
+  }
+
+  /** It is the client's turn. */
+  waits(): void {
+    this.deadline = performance.now() + this.#ms;
+  }
+
+  /** It is not. */
+  rests(): void {
+    this.deadline = Infinity;
+  }
+
+  late(): void {
+    this.end();
+    this.#late();
+  }
+
+  end(): void {
+    deadlines.delete(this);
+  }
+}
