@@ -7,6 +7,7 @@ import { timeSyncs } from "./machine.ts";
 import { table } from "./measure.ts";
 import { benchProcesses, judgeProcesses } from "./processes.ts";
 import { benchScale, judgeScale } from "./scale.ts";
+import { benchNeighbour, judgeNeighbour } from "./neighbour.ts";
 import type { Sheet } from "./sheet.ts";
 import type { Size } from "./size.ts";
 import { benchStalled, judgeStalled } from "./stalled.ts";
@@ -56,6 +57,7 @@ export const PARTS: Readonly<Record<string, Part>> = {
   tcp: traffic(benchTcp, judgeTcp),
   circuits: traffic(benchCircuits, judgeCircuits, "wrk"),
   processes: traffic(benchProcesses, judgeProcesses, "wrk"),
+  neighbour: traffic(benchNeighbour, judgeNeighbour),
   stalled: traffic(benchStalled, judgeStalled, "unshare", "ip"),
   scale: {
     needs: ["redis-server"],

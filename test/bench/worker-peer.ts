@@ -29,6 +29,8 @@ export interface WorkerWish {
   wildcard?: number;
   /** So many processes under a supervisor, on all cores. Without it one process, on the proxy's core. */
   processes?: number;
+  /** As in the worker's file. */
+  limits?: Record<string, number>;
   /** For Bun, before the file: profiling. */
   flags?: string[];
 }
@@ -54,7 +56,7 @@ export async function startWorkerPeer(wish: WorkerWish): Promise<WorkerPeer> {
   const file = join(directory, "worker.toml");
   const { engine = "serve", processes } = wish;
   const many = processes === undefined ? {} : { processes, api_bind_addr: `127.0.0.1:${await freePort()}` };
-  const worker = { ...frontend(wish, port), engine, heartbeat_period: 10, ...many };
+  const worker = { ...frontend(wish, port), engine, heartbeat_period: 10, limits: wish.limits ?? {}, ...many };
   writeFileSync(file, workerToml(coordinator.url, port, 1, { redisPort: redis.port, worker }));
   const program = join(ROOT, processes === undefined ? "worker/main.ts" : "worker/supervise.ts");
   const child = startOn(
@@ -103,15 +105,17 @@ function makeCircuits({ upstream, wildcard, protocol = "http" }: WorkerWish, por
       ...(wildcard === undefined
         ? { port }
         : { frontend_mode: "wildcard" as const, port: null, subdomain: `app-${at}` }),
+      // Each is another person's.
+      user_id: USER.slice(0, -8) + at.toString(16).padStart(8, "0"),
       route_info: [route({ session_id: session, kernel_host: "127.0.0.1", kernel_port: upstream, protocol })],
       session_ids: [session],
     });
   });
 }
 
-function keyOf({ id, subdomain }: Circuit, port: number): { host: string; cookie: string } {
+function keyOf({ id, subdomain, user_id: user }: Circuit, port: number): { host: string; cookie: string } {
   const permits = new PermitAuthority({ secret: PERMIT_SECRET, previous_secrets: [], digest_mod: "sha256" });
-  const permit = permits.issue(USER, id, Math.floor(Date.now() / 1000), LIFETIME);
+  const permit = permits.issue(user ?? "", id, Math.floor(Date.now() / 1000), LIFETIME);
   const host = subdomain === null ? `127.0.0.1:${port}` : `${subdomain}${DOMAIN}`;
   return { host, cookie: `${permitCookieName(id, false)}=${permit}` };
 }
