@@ -42,7 +42,11 @@ describe("an id that is not allowed", () => {
     (given) => {
       expect(identity({ "X-Backend-Request-ID": given })).toBeNull();
       expect(lines).toEqual([
-        { level: 40, given, msg: "request id not stored: wanted 1 to 128 characters of [A-Za-z0-9._:-]" },
+        {
+          level: 40,
+          length: given.length,
+          msg: "request id not stored: wanted 1 to 128 characters of [A-Za-z0-9._:-]",
+        },
       ]);
     },
   );
@@ -51,8 +55,8 @@ describe("an id that is not allowed", () => {
     expect(identity({ "X-Backend-Request-ID": "a b", "X-BackendAI-RequestID": "old" })).toBeNull();
   });
 
-  test("is logged by its beginning when it is long", () => {
-    identity({ "X-Backend-Request-ID": "y".repeat(5000) });
-    expect(lines.map(({ given }) => given)).toEqual(["y".repeat(200)]);
+  test("is not in the log itself: a token may stand in its place", () => {
+    identity({ "X-Backend-Request-ID": "Bearer hidden-word" });
+    expect(JSON.stringify(lines)).not.toContain("hidden");
   });
 });
