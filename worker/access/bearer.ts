@@ -101,17 +101,17 @@ function tokenOf(authorization: string | null): string {
   if (authorization === null || authorization.trim() === "")
     throw new Failure("invalid-credentials", "E20006: Authorization header not provided");
   const [scheme = "", ...rest] = authorization.trim().split(" ");
-  if (!/^(bearer|backendai)$/i.test(scheme))
-    throw new Failure("invalid-credentials", `E20007: Unsupported authorization method ${shown(scheme)}`);
   const token = rest.join(" ").trim();
+  if (!/^(bearer|backendai)$/i.test(scheme))
+    throw new Failure("invalid-credentials", `E20007: Unsupported authorization method ${shown(scheme, token)}`);
   // One spelling only: each would be remembered.
   if (!JWT.test(token)) throw invalid(UNREADABLE);
   return token;
 }
 
-/** A scheme's name. Anything else may be a token without one, which is not for the log. */
-function shown(scheme: string): string {
-  return /^[a-z]{1,20}$/i.test(scheme) ? scheme : "(none: wanted `Bearer TOKEN`)";
+/** A scheme's name. Anything else, and a word with nothing behind it, may be a token without one, which is not for the log. */
+function shown(scheme: string, token: string): string {
+  return token !== "" && /^[a-z]{1,20}$/i.test(scheme) ? scheme : "(none: wanted `Bearer TOKEN`)";
 }
 
 function invalid(reason: string): Failure {

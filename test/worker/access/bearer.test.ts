@@ -76,6 +76,7 @@ describe("a request is told what is wrong with its credential:", () => {
     ["an empty header", "  ", "E20006: Authorization header not provided"],
     ["another scheme", "Basic dXNlcjpwYXNz", "E20007: Unsupported authorization method Basic"],
     ["a bare token", token, "E20007: Unsupported authorization method (none: wanted `Bearer TOKEN`)"],
+    ["a bare word", "opensesame", "E20007: Unsupported authorization method (none: wanted `Bearer TOKEN`)"],
     ["a bare key", "sk-12345", "E20007: Unsupported authorization method (none: wanted `Bearer TOKEN`)"],
     ["a scheme without a token", "Bearer", "E20008: Invalid authorization token (it cannot be read)"],
     ["text that is no token", "Bearer abc", "E20008: Invalid authorization token (it cannot be read)"],
