@@ -119,8 +119,7 @@ function redactPart(part: string): string {
 
 function redactPath(path: string): string {
   let [behind, whole] = ["", ""];
-  /** What the segments before say of the next one. */
-  let state: "any" | "version" | "token" = "any";
+  let state: State = "any";
   const pieces = path.split(BETWEEN_SEGMENTS);
   for (const [at, piece] of pieces.entries()) {
     if (at % 2 === 1) {
@@ -128,7 +127,9 @@ function redactPath(path: string): string {
       continue;
     }
     const plain = decoded(piece);
-    const isToken: boolean = state === "token" && !IN_PLACE_OF_TOKEN.has(plain.toLowerCase());
+    const isToken =
+      (state === "token" && !IN_PLACE_OF_TOKEN.has(plain.toLowerCase())) ||
+      (state === "session" && !IN_PLACE_OF_SESSION.test(plain));
     whole += isToken || mustGo(piece, plain) ? HIDDEN : redactSegment(piece, behind);
     state = stateAfter(plain.toLowerCase(), state);
     behind = piece === "" && at > 0 ? "authority" : "";
@@ -136,13 +137,18 @@ function redactPath(path: string): string {
   return whole;
 }
 
+/** What the segments before say of the next one. */
+type State = "any" | "version" | "token" | "session";
+
 /** What follows `/v2/proxy/` where no token does, and what stands for no segment at all. */
 const IN_PLACE_OF_TOKEN = new Set(["auth", "", ".", ".."]);
+/** What may follow the token: a session, or what is called without one. All else may be a token in another place. */
+const IN_PLACE_OF_SESSION = /^([0-9a-f-]{32,36}|add|delete|\.{0,2}|…)$/i;
 
 /** In `/v2/proxy/TOKEN/SESSION/add` every segment may be the token until one was seen that has its form. */
-function stateAfter(plain: string, state: "any" | "version" | "token"): "any" | "version" | "token" {
+function stateAfter(plain: string, state: State): State {
   if (plain === "" || plain === "." || plain === "..") return state;
-  if (state === "token") return plain === "auth" || plain === HIDDEN || UUID.test(plain) ? "any" : "token";
+  if (state === "token") return plain === "auth" ? "any" : plain === HIDDEN || UUID.test(plain) ? "session" : "token";
   if (plain === "proxy" && state === "version") return "token";
   return plain === "v1" || plain === "v2" ? "version" : "any";
 }
