@@ -31,15 +31,16 @@ export interface FailureContext {
 export function reportFailure(
   log: Log,
   failure: Failure,
-  { url, ...about }: FailureContext,
+  { url, method, ...about }: FailureContext,
   what: "request" | "entry" | "connection" = "request",
 ): string | undefined {
   const { httpStatus: status, kind, cause, message } = failure;
   const line = {
     ...about,
+    ...(method === undefined ? {} : { method: METHOD.test(method) ? method : HIDDEN }),
     ...(url === undefined ? {} : { url: redactUrl(url) }),
     status,
-    reason: message,
+    reason: withoutQuotes(message),
     ...(cause === undefined ? {} : { cause: reason(cause) }),
   };
   const { peer, error_id } = about;
@@ -53,6 +54,23 @@ export function reportFailure(
 }
 
 // --- internal ---
+
+const HIDDEN = "…";
+/** As methods are registered (RFC 9110 §16.1). What stands in the place of one may be anything, of any length. */
+const METHOD = /^[A-Z-]{1,20}$/;
+
+/** What a message quotes of a request: one behind `got`, as JSON, which may have been cut. */
+const QUOTED = /\bgot "((?:[^"\\]|\\[^])*)"?/g;
+/** An address or a range is told: an operator looks for it. */
+const ADDRESS = /^(?=.*[.:])[\da-f.:/[\]]{2,50}$/i;
+
+/**
+ * Who is refused hears what they gave in the place of something else, but that may be a secret which stands where it does not
+ * belong: a token as the session, a password as the port.
+ */
+function withoutQuotes(message: string): string {
+  return message.replaceAll(QUOTED, (whole, given: string) => (ADDRESS.test(given) ? whole : `got "${HIDDEN}"`));
+}
 
 /** More causes of causes than anybody nests; a circle of them ends there too. */
 const MAX_CAUSES = 5;

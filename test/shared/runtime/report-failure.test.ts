@@ -70,3 +70,24 @@ test("secrets of the URL are hidden; a connection is told as one", () => {
   const connection = told(toFailure(new Error("x")), { peer: "203.0.113.7", port: 10205 }, "connection");
   expect([connection["msg"], connection["peer"], connection["port"]]).toEqual(["connection failed", "203.0.113.7", 10205]); // prettier-ignore
 });
+
+test.each([
+  ['port: wanted an integer, got "hidden"; app: wanted text, got 5', 'port: wanted an integer, got "…"; app: wanted text, got 5'],
+  ['body: wanted an object, got "a \\" hidden', 'body: wanted an object, got "…"'],
+  ['kernel_host: wanted a private address, got "8.8.8.8"', 'kernel_host: wanted a private address, got "8.8.8.8"'],
+  ['wanted addresses, got "2001:db8::/32"', 'wanted addresses, got "2001:db8::/32"'],
+  [`wanted a UUID, got "${"ab12".repeat(8)}"`, 'wanted a UUID, got "…"'],
+  ["kernel_host: wanted one, got \"hidden.example\", which is 8.8.8.8", 'kernel_host: wanted one, got "…", which is 8.8.8.8'],
+])("what it quotes of the request is for the caller alone: %s", (msg, reason) => {
+  const failure = new Failure("invalid-api-params", msg);
+  expect([told(failure)["reason"], failure.problem().msg]).toEqual([reason, msg]);
+}); // prettier-ignore
+
+test.each([
+  ["PROPFIND", "PROPFIND"],
+  ["M-SEARCH", "M-SEARCH"],
+  ["hidden", "…"],
+  ["H".repeat(5000), "…"],
+])("the method %s is told as %s", (method, shown) => {
+  expect(told(new Failure("method-not-allowed"), { method })["method"]).toBe(shown);
+});
