@@ -175,7 +175,6 @@ const RouteRow = Type.Object({
 
 const Token = Type.Object({
   id: Uuid,
-  login_session_token: optional(Text),
   kernel_host: Type.String({ minLength: 1, maxLength: 255 }),
   kernel_port: PortNumber,
   session_id: Uuid,

@@ -222,7 +222,6 @@ class TakeOver {
       if (since === undefined || getToken(this.#tx, token.id) !== undefined) continue;
       insertToken(this.#tx, {
         id: token.id,
-        loginSessionToken: token.login_session_token ?? null,
         kernelHost: token.kernel_host,
         kernelPort: token.kernel_port,
         sessionId: token.session_id,

@@ -41,7 +41,6 @@ export function createConfService(
       }
       const id = newId();
       const known = {
-        loginSessionToken: request.login_session_token ?? null,
         kernelHost: kernelHost(request.kernel_host),
         kernelPort: request.kernel_port,
         sessionId: session.id.toLowerCase(),

@@ -11,7 +11,7 @@ import { tokens } from "../../../coordinator/store/schema.ts";
 import { createCodec } from "../../../shared/protocol/envelope.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import { memoryMessengers } from "../../../shared/redis/messengers.ts";
-import { API_SECRET, Manager, newKernel } from "../../support/manager.ts";
+import { API_SECRET, confBody, Manager, newKernel } from "../../support/manager.ts";
 import { coordinatorToml } from "../../support/toml.ts";
 import { until } from "../../support/until.ts";
 
@@ -59,4 +59,17 @@ test("one that has expired is forgotten, and one that has not is kept", async ()
   await until(() => kept().length === 1);
   expect(kept()).toEqual([younger.token]);
   expect(await open(younger)).toBe(503);
+});
+
+test("a person's login session is not kept: nothing asks for it", async () => {
+  const { token } = await manager.conf(newKernel());
+  const body = { ...confBody(newKernel()), login_session_token: "a-login-session" };
+  const other = (await manager.call("POST", "/v2/conf", body)).body["token"];
+  const rows = database.db.select().from(tokens).all();
+  expect(rows.map(({ id, loginSessionToken }) => [id, loginSessionToken]).toSorted()).toEqual(
+    [
+      [token, null],
+      [String(other), null],
+    ].toSorted(),
+  );
 });
