@@ -69,8 +69,8 @@ function bitsOf(text: string): number {
 }
 
 function changesIn(text: string): number {
-  const kinds = [...text].map((one) =>
-    /[a-z]/.test(one) ? "a" : /[A-Z]/.test(one) ? "A" : /\d/.test(one) ? "0" : "-",
-  );
+  const kinds = text
+    .split("")
+    .map((one) => (/[a-z]/.test(one) ? "a" : /[A-Z]/.test(one) ? "A" : /\d/.test(one) ? "0" : "-"));
   return kinds.filter((kind, at) => at > 0 && kind !== kinds[at - 1]).length / (kinds.length - 1);
 }

@@ -47,6 +47,6 @@ function read(text: string): Advisory[] | null {
 }
 
 function advisory(name: string, one: Record<string, unknown>): Advisory {
-  const text = (field: string) => String(one[field] ?? "");
+  const text = (field: string) => (typeof one[field] === "string" ? one[field] : "");
   return { name, severity: text("severity"), title: text("title"), url: text("url"), versions: text("vulnerable_versions") }; // prettier-ignore
 }

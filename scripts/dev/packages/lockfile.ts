@@ -66,16 +66,17 @@ type Resolve = (from: string, name: string) => string | null;
 function readEntry(key: string, entry: unknown): Entry {
   const [spec, ...rest]: unknown[] = Array.isArray(entry) ? entry : [];
   const [, name, at] = /^(.+?)@([^@]*)$/.exec(String(spec)) ?? [];
-  if (name === undefined || at === undefined) throw new Error(`bun.lock: ${key}: wanted name@version, got ${spec}`);
+  if (name === undefined || at === undefined)
+    throw new Error(`bun.lock: ${key}: wanted name@version, got ${JSON.stringify(spec)}`);
   const folder = /^file:(.*)$/.exec(at)?.[1] ?? null;
   const info: Record<string, unknown> = rest.find(isRecord) ?? {};
-  const integrity = rest.find((one) => typeof one === "string" && /^sha\d+-/.test(one));
+  const integrity = rest.filter((one) => typeof one === "string").find((one) => /^sha\d+-/.test(one));
   if (folder === null && integrity === undefined) throw new Error(`bun.lock: ${key}: wanted an integrity, got none`);
   return {
     name,
     version: folder === null ? at : null,
     folder,
-    integrity: integrity === undefined ? null : String(integrity),
+    integrity: integrity ?? null,
     info,
   };
 }

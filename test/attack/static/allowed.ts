@@ -24,8 +24,12 @@ export const KNOWN_VALUES: { begins: string; files: RegExp; why: string }[] = [
     why: "a vector of the original's permit, of a secret in the same file",
   })),
   ...[
-    ...["8sNf2KxQe7TgVw0r", "tR6yBq1WoEz4XkPn", "M9hZpT3cVdW5nRxK"],
-    ...["Zk4WqB8yUe1LrXv6", "c5PxVm2NhYt9KsQe", "H7uTf1DzKo5XyVb8"],
+    "8sNf2KxQe7TgVw0r",
+    "tR6yBq1WoEz4XkPn",
+    "M9hZpT3cVdW5nRxK",
+    "Zk4WqB8yUe1LrXv6",
+    "c5PxVm2NhYt9KsQe",
+    "H7uTf1DzKo5XyVb8",
   ].map((begins) => ({
     begins,
     files: /^test\/(fixtures|shared)\/config\//,

@@ -87,7 +87,7 @@ test.each([
   ["PROPFIND", "PROPFIND"],
   ["M-SEARCH", "M-SEARCH"],
   ["hidden", "…"],
-  ["H".repeat(5000), "…"],
+  ["H".repeat(21), "…"],
 ])("the method %s is told as %s", (method, shown) => {
   expect(told(new Failure("method-not-allowed"), { method })["method"]).toBe(shown);
 });
