@@ -40,6 +40,11 @@ const MEANT: Meant[] = [
     why: "the answer of /add is a URL with the token and the query that were given (wire 4)",
   },
   {
+    sink: /^answer to opened at the coordinator/,
+    secret: /^(a conf token$|redirect )/,
+    why: "who opens an app is handed the setup token, which says by which token, and where to",
+  },
+  {
     sink: /^answer to .* at an app that breaks off/,
     secret: /^the app's /,
     why: "what an app says goes to who asked it",

@@ -35,13 +35,14 @@ export function make(random: Random, world: World): Made {
 
 // --- internal ---
 
-type Shape = "refused" | "admitted" | "websocket" | "api" | "malformed" | "bytes" | "proxied";
+type Shape = "refused" | "admitted" | "websocket" | "api" | "opened" | "malformed" | "bytes" | "proxied";
 
 const SHAPES: { shape: Shape; weight: number }[] = [
-  { shape: "refused", weight: 34 },
+  { shape: "refused", weight: 32 },
   { shape: "admitted", weight: 20 },
   { shape: "websocket", weight: 10 },
   { shape: "api", weight: 18 },
+  { shape: "opened", weight: 2 },
   { shape: "malformed", weight: 10 },
   { shape: "bytes", weight: 4 },
   { shape: "proxied", weight: 4 },
@@ -54,6 +55,7 @@ const DOORS: Record<Shape, (door: Door) => boolean> = {
   admitted: ({ kind, name }) => kind === "app" && name !== SLOW,
   websocket: ({ kind, name }) => kind === "app" && name !== SLOW,
   api: ({ kind }) => kind === "coordinator",
+  opened: ({ kind }) => kind === "coordinator",
   malformed: () => true,
   bytes: ({ kind }) => kind === "tcp",
   proxied: ({ kind, name }) => kind === "tcp" || (kind === "app" && name === "an app"),
@@ -75,7 +77,12 @@ const MAKERS: Record<Shape, (hand: Hand) => Bytes> = {
     const what = random.chance(0.6) ? target(hand, value("a query")) : ownTarget(hand, value("a path"));
     const hasBody = ["POST", "PUT", "PATCH"].includes(method) && random.chance(0.7);
     if (hasBody) lines.push("Content-Type: application/json");
-    return { bytes: written({ method, target: whole + what, host, lines, body: hasBody ? body(hand, value) : "" }) };
+    // Whom a trusted proxy tells is believed. (Where a PROXY header is wanted, nothing of theirs would be read.)
+    const from = (door.kind === "api" || door.tls === true) && random.chance(0.2) ? { from: `127.8.1.${random.between(1, 250)}` } : {}; // prettier-ignore
+    return {
+      ...from,
+      bytes: written({ method, target: whole + what, host, lines, body: hasBody ? body(hand, value) : "" }),
+    };
   },
 
   admitted(hand) {
@@ -153,6 +160,18 @@ const MAKERS: Record<Shape, (hand: Hand) => Bytes> = {
     const lines = [random.pick(ACCEPTS), random.pick(auth), ...override, "Content-Type: application/json", ...secretLines(hand, value).filter((line) => !/^(authorization|x-backendai-token|content-type):/i.test(line))]; // prettier-ignore
     const hasBody = method !== "GET" && random.chance(0.85);
     return { bytes: written({ method, target: path + query, host: door.host, lines: lines.filter((one) => one !== ""), body: hasBody ? body(hand, value) : "" }) }; // prettier-ignore
+  },
+
+  /** All is right: the app is opened once more, by somebody who brings secrets of their own. */
+  opened(hand) {
+    const { random, world, door } = hand;
+    const own = (place: string) => hand.own(place);
+    const asked = { ...random.pick(world.again), app: "jupyter", protocol: "http", redirect: `/lab?token=${hand.own("redirect")}` }; // prettier-ignore
+    const lines = [random.pick(ACCEPTS), ...secretLines(hand, own).filter((line) => !/^(content-type|x-method-override|expect|upgrade):/i.test(line))]; // prettier-ignore
+    const [path, host] = ["/v2/proxy/auth", door.host];
+    if (random.chance(0.5)) return { bytes: written({ target: `${path}?${new URLSearchParams(asked).toString()}`, host, lines }) }; // prettier-ignore
+    lines.push("Content-Type: application/json");
+    return { bytes: written({ method: "POST", target: path, host, lines, body: JSON.stringify(asked) }) };
   },
 
   malformed,

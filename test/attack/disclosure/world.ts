@@ -35,14 +35,10 @@ export function written({ method = "GET", target, host, lines = [], body = "", v
   return [`${method} ${target} HTTP/${version}`, `Host: ${host}`, ...lines, ...length, "Connection: close", "", body].join("\r\n"); // prettier-ignore
 }
 
-/** What a journey gives: a person who is in, and all that they were handed on the way. */
-export interface Journey {
-  door: Door;
-  token: string;
-  sessionId: string;
+/** What a person who has opened an app brings to its worker. */
+interface Came {
   circuitId: string;
   setupToken: string;
-  ticket: string;
 }
 
 interface Wish {
@@ -68,6 +64,8 @@ export class World {
   /** JWTs with which the API may be called. */
   readonly apiTokens: string[] = [];
   readonly sessions: string[] = [];
+  /** Tokens with their sessions, with which an app is opened again. */
+  readonly again: { token: string; session_id: string }[] = [];
   readonly circuits: string[] = [];
   readonly endpoints: string[] = [];
   readonly apps: RecordingApp[];
@@ -109,24 +107,26 @@ export class World {
     return JSON.parse(text) as Record<string, unknown>;
   }
 
-  /** conf, auth, setup, enter. */
-  async journey(wish: Wish): Promise<Journey> {
-    const { kind, secrets } = { kind: wish.kind, secrets: this.secrets };
-    const sessionId = crypto.randomUUID();
-    const session = { id: sessionId, user_uuid: USERS[kind], project_id: crypto.randomUUID(), access_key: secrets.mark("access_key"), domain_name: "default" }; // prettier-ignore
-    const conf = { login_session_token: secrets.mark("login_session_token"), kernel_host: wish.host ?? "127.0.0.1", kernel_port: wish.port, session }; // prettier-ignore
-    const { token } = await this.call("POST", "/v2/conf", conf, []);
-    this.tokens.push(secrets.real("a conf token", String(token)));
-    const request = { app: "jupyter", protocol: kind === "tcp" ? "tcp" : "http", token, session_id: sessionId, ...wish.proxy }; // prettier-ignore
-    const opened = await this.call("POST", "/v2/proxy/auth", request, []);
+  /** conf, auth, setup, enter: all with a person's own secrets beside what is needed. */
+  async journey(wish: Wish): Promise<void> {
+    const { secrets } = this;
+    const { kind, port, host = "127.0.0.1" } = wish;
+    const id = crypto.randomUUID();
+    const session = { id, user_uuid: USERS[kind], project_id: crypto.randomUUID(), access_key: secrets.mark("access_key"), domain_name: "default" }; // prettier-ignore
+    const conf = { login_session_token: secrets.mark("login_session_token"), kernel_host: host, kernel_port: port, session }; // prettier-ignore
+    const token = secrets.real("a conf token", String((await this.call("POST", "/v2/conf", conf, []))["token"]));
+    const app = kind === "tcp" ? { protocol: "tcp" } : { protocol: "http", redirect: `/lab?token=${secrets.mark("redirect", { isUsers: true })}` }; // prettier-ignore
+    const request = { app: "jupyter", token, session_id: id, ...app, ...wish.proxy };
+    const opened = await this.call("POST", "/v2/proxy/auth", request, this.#own());
     const setupToken = String(opened["token"]);
     secrets.real("a setup token's signature", setupToken.split(".")[2] ?? "");
+    const came = { circuitId: String(opened["circuit_id"]), setupToken };
+    this.tokens.push(token);
+    this.sessions.push(id);
     this.setupTokens.push(setupToken);
-    this.sessions.push(sessionId);
-    const circuitId = String(opened["circuit_id"]);
-    this.circuits.push(circuitId);
-    const came = { token: String(token), sessionId, circuitId, setupToken };
-    return kind === "tcp" ? this.#knock(wish, came) : this.#enter(wish, came);
+    this.circuits.push(came.circuitId);
+    if (wish.proxy === undefined && kind !== "tcp") this.again.push({ token, session_id: id });
+    await (kind === "tcp" ? this.#knock(wish, came) : this.#enter(wish, came));
   }
 
   /** Says on the channels of the platform and of ours what others may say there: broken, forged, with secrets in it. */
@@ -148,6 +148,12 @@ export class World {
   }
 
   // --- internal ---
+
+  /** A person's own. */
+  #own(): string[] {
+    const m = (place: string) => this.secrets.mark(`${place} on the way in`, { isUsers: true });
+    return [`Cookie: sid=${m("a cookie")}`, `Referer: http://portal.example/a?token=${m("Referer")}#${m("Referer")}`, `User-Agent: me (${m("User-Agent")})`, `X-Api-Key: ${m("X-Api-Key")}`]; // prettier-ignore
+  }
 
   async #openAll(): Promise<void> {
     const { port, workers, certificates: _ } = this.services;
@@ -185,17 +191,18 @@ export class World {
     await this.#apiTokens();
   }
 
-  async #enter(wish: Wish, came: Omit<Journey, "door" | "ticket">): Promise<Journey> {
+  async #enter(wish: Wish, came: Came): Promise<void> {
     const { kind, name } = wish;
     const { apiPort, tls, trafficPort } = this.services.workers[kind];
     const api = { port: apiPort, tls };
-    const setup = await shoot({ ...api, bytes: written({ target: `/setup?token=${came.setupToken}`, host: `127.0.0.1:${apiPort}` }) }); // prettier-ignore
+    const link = { target: `/setup?token=${came.setupToken}`, host: `127.0.0.1:${apiPort}`, lines: this.#own() };
+    const setup = await shoot({ ...api, bytes: written(link) });
     const [location = ""] = headersOf(setup, "location");
     if (!URL.canParse(location)) throw new Error(`${name}: /setup answered ${setup}`);
     const url = new URL(location);
     const at = { port: kind === "port" ? Number(url.port) : trafficPort, tls, host: url.host };
     const ticket = url.searchParams.get("t") ?? "";
-    const entered = await shoot({ ...at, bytes: written({ target: url.pathname + url.search, host: url.host }) });
+    const entered = await shoot({ ...at, bytes: written({ target: url.pathname + url.search, host: url.host, lines: this.#own() }) }); // prettier-ignore
     const cookies = [...headersOf(setup, "set-cookie"), ...headersOf(entered, "set-cookie")].map((line) => line.split(";")[0] ?? ""); // prettier-ignore
     const lines = cookies.filter((one) => one.startsWith("appproxy_permit=") === (wish.legacy === true));
     for (const one of cookies) this.permits.push(this.secrets.real("a permit", one.slice(one.indexOf("=") + 1)));
@@ -203,11 +210,10 @@ export class World {
     const admits = lines.length === 0 ? [] : [`Cookie: ${lines.join("; ")}`];
     const door: Door = { name, kind: "app", ...at, admits, cookie: `appproxy_permit_${came.circuitId.slice(0, 8)}` };
     this.doors.push(door);
-    return { door, ...came, ticket };
   }
 
   /** The address from which the link is used is let in. */
-  async #knock({ name }: Wish, came: Omit<Journey, "door" | "ticket">): Promise<Journey> {
+  async #knock({ name }: Wish, came: Came): Promise<void> {
     const { apiPort } = this.services.workers.tcp;
     const from = "127.7.0.1";
     const setup = await shoot({ port: apiPort, from, bytes: written({ target: `/setup?token=${came.setupToken}`, host: `127.0.0.1:${apiPort}` }) }); // prettier-ignore
@@ -215,7 +221,6 @@ export class World {
     if (!Number.isInteger(port)) throw new Error(`${name}: /setup answered ${setup}`);
     const door: Door = { name, kind: "tcp", port, host: `127.0.0.1:${port}`, admits: [], from };
     this.doors.push(door, { ...door, name: `${name}, from elsewhere`, from: "127.7.0.2" });
-    return { door, ...came, ticket: "" };
   }
 
   /** Of a service whose owner has put a key into the path. */
