@@ -13,10 +13,12 @@ import {
   secretStoppers,
   tlsFaults,
   tlsKeys,
+  type NamedSecrets,
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
 import { KERNEL_CIDRS } from "../shared/http/kernel.ts";
 import { ownHosts, type OwnHosts } from "../shared/http/own-hosts.ts";
+import { authorityOf } from "../shared/protocol/worker-secret.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
 
 export const COORDINATOR_FILE = "app-proxy-coordinator.toml";
@@ -98,7 +100,13 @@ export const coordinatorTable = {
       ),
     },
   },
-  secrets: secretsSection,
+  secrets: {
+    ...secretsSection,
+    worker_secret: f.secret(
+      "Of which workers' own secrets are made (`bun run keys --worker AUTHORITY`), for workers that are not to have the `api_secret`; no worker has this one. Default: workers have the `api_secret`",
+    ),
+    previous_worker_secrets: f.previousSecrets("Those before it, whose workers still count, for rotation"),
+  },
   events: eventsSection,
   otel: otelSection,
   logging: loggingSection,
@@ -121,6 +129,7 @@ export function loadCoordinatorConfig(
     imply: (config) => ({ ...config, proxy_coordinator: schemeOfHost(impliedTls(config.proxy_coordinator)) }),
     check: (config) => [
       ...secretStoppers(namedSecrets(config), config.debug.enabled),
+      ...rootFaults(config),
       ...tlsFaults("proxy_coordinator", config.proxy_coordinator),
       ...traefikFaults(config),
     ],
@@ -134,11 +143,31 @@ export function hostsOf({ proxy_coordinator: own }: CoordinatorConfig, machine: 
 }
 
 /** The secrets by key, for the rules about them. */
-export function namedSecrets(config: CoordinatorConfig): Record<string, string> {
-  return { "secrets.api_secret": config.secrets.api_secret, "secrets.jwt_secret": config.secrets.jwt_secret };
+export function namedSecrets({ secrets }: CoordinatorConfig): NamedSecrets {
+  return {
+    "secrets.api_secret": secrets.api_secret,
+    "secrets.jwt_secret": secrets.jwt_secret,
+    ...(secrets.worker_secret === "" ? {} : { "secrets.worker_secret": secrets.worker_secret }),
+    "secrets.previous_api_secrets": secrets.previous_api_secrets,
+    "secrets.previous_jwt_secrets": secrets.previous_jwt_secrets,
+    "secrets.previous_worker_secrets": secrets.previous_worker_secrets,
+  };
 }
 
 // --- internal ---
+
+/** A worker's own secret in the place of the one that all are made of: it would make secrets that no worker has. */
+function rootFaults({ secrets }: CoordinatorConfig): Fault[] {
+  return Object.entries({
+    "secrets.worker_secret": [secrets.worker_secret],
+    "secrets.previous_worker_secrets": secrets.previous_worker_secrets,
+  }).flatMap(([key, given]) => {
+    const authority = given.map(authorityOf).find((name) => name !== null);
+    if (authority === undefined) return [];
+    const message = `is the own secret of the worker ${JSON.stringify(authority)}; wanted the one that workers' secrets are made of`;
+    return [{ key, message }];
+  });
+}
 
 /** Workers behind Traefik get their routes from etcd, where only the original's coordinator writes them. */
 function traefikFaults({ proxy_coordinator: { enable_traefik: isOn } }: CoordinatorConfig): Fault[] {

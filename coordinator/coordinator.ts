@@ -8,6 +8,7 @@ import { createCommit, type Commit } from "./delivery/commit.ts";
 import { createAcknowledgements, type Acknowledgements } from "./delivery/acknowledgements.ts";
 import { createHttpApp } from "./http/app.ts";
 import { createAuthenticator } from "./http/auth.ts";
+import { createOwnership } from "./http/own-worker.ts";
 import { plugin, type Route } from "./http/routes.ts";
 import { advertised, listen } from "./http/server.ts";
 import { askAgain, hear } from "./delivery/inbox.ts";
@@ -158,6 +159,7 @@ export function createApp(deps: Deps, services: Services, { address, baseUrl }: 
   const hosts = hostsOf(config, machineNames());
   const metrics = createMetrics(deps, services, hosts);
   const circuits = createCircuitService(deps, commit);
+  const own = createOwnership(database);
   const authenticator = createAuthenticator(config, hosts);
   const access = accessPlugin(authenticator);
   const proxy = createProxyService(deps, { conf, ...services });
@@ -170,9 +172,9 @@ export function createApp(deps: Deps, services: Services, { address, baseUrl }: 
     ["Status", statusRoutes(baseUrl, createReadiness(deps, services), deps.now)],
     ["Manager", confRoutes(conf)],
     ["Apps", proxyRoutes(proxy, baseUrl)],
-    ["Circuits", circuitRoutes(circuits)],
+    ["Circuits", circuitRoutes(circuits, own)],
     ["Model services", endpointRoutes(endpoints, log)],
-    ["Workers", workerRoutes(workers)],
+    ["Workers", workerRoutes(workers, own)],
     ["Health", healthRoutes(createHealthService(deps))],
     ["Version 1", v1Routes(database, circuits)],
   ];

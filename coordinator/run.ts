@@ -17,6 +17,7 @@ import { COORDINATOR_ENV, COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets 
 import { startCoordinator } from "./coordinator.ts";
 import { openDb } from "./store/open.ts";
 import type { Deps } from "./deps.ts";
+import { eventKeys } from "./secrets.ts";
 import { createPlatformChannel, platformRedis } from "./platform/channel.ts";
 
 /** Reads the arguments and starts; `fitted` may put other parts in the place of the real ones. Rejects when it can't start. */
@@ -50,7 +51,7 @@ export async function runCoordinator(fitted: (real: Deps) => Deps = (real) => re
   shutdown.add(() => database.close());
   const messengers = redisMessengers(
     config.redis,
-    createCodec(config.secrets.api_secret, config.events.accept_unsigned, HEARD_BY_COORDINATORS),
+    createCodec(eventKeys(config), config.events.accept_unsigned, HEARD_BY_COORDINATORS),
     log,
   );
   shutdown.add(() => messengers.close());

@@ -14,6 +14,8 @@ import {
   secretStoppers,
   tlsFaults,
   tlsKeys,
+  type NamedSecrets,
+  warningsOf,
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
@@ -24,6 +26,7 @@ import { originOf } from "../shared/http/origins.ts";
 import { reason } from "../shared/failure.ts";
 import { hostPort, type Address } from "../shared/values.ts";
 import { readTls } from "../shared/runtime/tls.ts";
+import { authorityOf } from "../shared/protocol/worker-secret.ts";
 import { APP_MODES, FRONTEND_MODES } from "../shared/protocol/schema/circuit.ts";
 import { SAME_SITES } from "./access/permit-cookie.ts";
 import { ROUTE_POLICIES } from "./upstreams/policy.ts";
@@ -199,15 +202,18 @@ export const workerTable = {
     interactive_policy: f.oneOf(ROUTE_POLICIES, "round_robin", "Which kernel of an interactive circuit is next"),
     inference_policy: f.oneOf(ROUTE_POLICIES, "least_outstanding", "Which kernel of an inference circuit is next"),
   },
-  secrets: secretsSection,
+  secrets: {
+    ...secretsSection,
+    worker_secret: f.secret(
+      "This worker's own secret, in the place of `api_secret`: it opens the calls of this worker alone. `bun run keys --worker AUTHORITY` makes it of the coordinator's",
+    ),
+    previous_worker_secrets: f.previousSecrets("Those before it, which the coordinator may still want, for rotation"),
+  },
   permit_hash: {
     secret: f.secret(
       "Signs permits and tickets; shared by the nodes of an authority (and, with `permit.accept_legacy`, by all workers)",
     ),
-    previous_secrets: {
-      ...f.texts([], "a list of secrets", "Secrets whose permits are still accepted, for rotation"),
-      secret: true,
-    },
+    previous_secrets: f.previousSecrets("Secrets whose permits are still accepted, for rotation"),
     digest_mod: f.oneOf(["sha256", "sha224", "sha384", "sha512"], "sha256", "Digest of the compatible permit"),
   },
   permit: {
@@ -256,7 +262,7 @@ export function loadWorkerConfig(
     },
     check: (config) => [
       ...secretStoppers(namedSecrets(config), config.debug.enabled),
-      ...previousSecretFaults(config),
+      ...ownSecretFaults(config),
       ...tlsFaults("proxy_worker", config.proxy_worker),
       ...frontendFaults(config),
       ...familyFaults(config),
@@ -265,6 +271,18 @@ export function loadWorkerConfig(
       ...sharedPortFaults(config),
     ],
   });
+}
+
+/** What is told at start and by `--check`, and stops nothing. */
+export function workerWarnings(config: WorkerConfig): string[] {
+  const { worker_secret: own, api_secret: api } = config.secrets;
+  const needless =
+    own === "" || api === ""
+      ? []
+      : [
+          "secrets.api_secret: the worker has a worker_secret too; without the api_secret it could not act as the Manager",
+        ];
+  return [...warningsOf(config), ...needless];
 }
 
 /** What the configuration asks of this version that it can't do; the original's other workers still can. */
@@ -318,22 +336,36 @@ export function hostsOf({ proxy_worker: own }: WorkerConfig, machine: readonly s
 }
 
 /** The secrets by key, for the rules about them. */
-export function namedSecrets(config: WorkerConfig): Record<string, string> {
+export function namedSecrets({ secrets, permit_hash: permit }: WorkerConfig): NamedSecrets {
+  const { worker_secret: own } = secrets;
   return {
-    "secrets.api_secret": config.secrets.api_secret,
-    "secrets.jwt_secret": config.secrets.jwt_secret,
-    "permit_hash.secret": config.permit_hash.secret,
+    // With a secret of its own a worker needs no other to call the coordinator.
+    ...(own !== "" && secrets.api_secret === "" ? {} : { "secrets.api_secret": secrets.api_secret }),
+    ...(own === "" ? {} : { "secrets.worker_secret": own }),
+    "secrets.jwt_secret": secrets.jwt_secret,
+    "permit_hash.secret": permit.secret,
+    "secrets.previous_api_secrets": secrets.previous_api_secrets,
+    "secrets.previous_jwt_secrets": secrets.previous_jwt_secrets,
+    "secrets.previous_worker_secrets": secrets.previous_worker_secrets,
+    "permit_hash.previous_secrets": permit.previous_secrets,
   };
 }
 
-/** An old secret that is weak forges permits as well as a new one. Equal entries do no harm. */
-function previousSecretFaults({ permit_hash: { previous_secrets: previous }, debug }: WorkerConfig): Fault[] {
-  return previous
-    .flatMap((secret) => secretStoppers({ "permit_hash.previous_secrets": secret }, debug.enabled))
-    .slice(0, 1);
-}
-
 // --- internal ---
+
+/** The coordinator would refuse each call, or take them for another worker's. */
+function ownSecretFaults({ secrets, proxy_worker: { authority } }: WorkerConfig): Fault[] {
+  return Object.entries({
+    "secrets.worker_secret": secrets.worker_secret === "" ? [] : [secrets.worker_secret],
+    "secrets.previous_worker_secrets": secrets.previous_worker_secrets,
+  }).flatMap(([key, given]) => {
+    const wrong = given.find((secret) => authorityOf(secret) !== authority);
+    if (wrong === undefined) return [];
+    const named = authorityOf(wrong);
+    const got = named === null ? "is no worker's own secret" : `is that of the worker ${JSON.stringify(named)}`;
+    return [{ key, message: `${got}; wanted what \`bun run keys --worker ${authority}\` prints` }];
+  });
+}
 
 /** Browsers drop a cookie for frames that is not `Secure`: nobody would get in. */
 function frameFaults({ permit, proxy_worker: { tls_advertised: secure } }: WorkerConfig): Fault[] {

@@ -3,7 +3,7 @@
  * starts the same process with parts that fail when they are told to.
  */
 import { COORDINATOR_EVENTS, createCodec } from "../shared/protocol/envelope.ts";
-import { secretFaults, warningsOf } from "../shared/config/common.ts";
+import { secretFaults } from "../shared/config/common.ts";
 import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
 import { ConfigError } from "../shared/config/load.ts";
 import { hostPort } from "../shared/values.ts";
@@ -23,6 +23,7 @@ import {
   unservedFaults,
   WORKER_ENV,
   WORKER_FILE,
+  workerWarnings,
   type WorkerConfig,
 } from "./config.ts";
 import { ENGINES } from "./compose/engines.ts";
@@ -31,6 +32,7 @@ import { createLane, lanePlace, ownLine, type Lane } from "./lanes/lane.ts";
 import { ephemeralWarning } from "./listeners/linux-ephemeral.ts";
 import { findLanes } from "./listeners/lanes.ts";
 import { findSibling, type Sibling } from "./listeners/sibling.ts";
+import { eventKeys } from "./secrets.ts";
 import { startWorker, type WorkerDeps } from "./worker.ts";
 
 /** Reads the arguments and starts; `fitted` may put other parts in the place of the real ones. Rejects when it can't start. */
@@ -43,7 +45,7 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
   const faults = [...unservedFaults(config), ...tlsFileFaults(config)];
   if (faults.length > 0) throw new ConfigError(file.source, faults);
   const ephemeral = ephemeralWarning(config.proxy_worker);
-  const warnings = [...warningsOf(config), ...(ephemeral === null ? [] : [ephemeral])];
+  const warnings = [...workerWarnings(config), ...(ephemeral === null ? [] : [ephemeral])];
   if (file.check) return void process.stdout.write(checkedText(file.source, ignored, warnings));
 
   const lane = ownLane(file.source, config);
@@ -61,14 +63,14 @@ export async function runWorker(fitted: (real: WorkerDeps) => WorkerDeps = (real
     },
     "configuration read",
   );
-  for (const warning of warningsOf(config)) log.warn(warning);
+  for (const warning of workerWarnings(config)) log.warn(warning);
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
 
   const sharing = await sharePorts(config, lane, log);
   const messengers = redisMessengers(
     config.redis,
-    createCodec(config.secrets.api_secret, config.events.accept_unsigned, COORDINATOR_EVENTS),
+    createCodec(eventKeys(config), config.events.accept_unsigned, COORDINATOR_EVENTS),
     log,
   );
   shutdown.add(() => messengers.close());

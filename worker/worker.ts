@@ -16,6 +16,7 @@ import { processFaults, unservedFaults, type WorkerConfig } from "./config.ts";
 import { idleTime } from "./drain.ts";
 import { ephemeralWarning } from "./listeners/linux-ephemeral.ts";
 import { takeOver } from "./listeners/takeover.ts";
+import { callSecrets } from "./secrets.ts";
 import { createCoordinatorClient, type CoordinatorClient } from "./state/coordinator-client.ts";
 import type { SyncState } from "./state/sync.ts";
 
@@ -130,11 +131,11 @@ export function startWorker(deps: WorkerDeps): Worker {
 // --- internal ---
 
 function connectCoordinator({ config, clock, log }: Parts): CoordinatorClient {
-  const { proxy_worker: own, secrets } = config;
+  const { proxy_worker: own } = config;
   return createCoordinatorClient(
     {
       baseUrl: own.coordinator_endpoint,
-      secret: secrets.api_secret,
+      secret: callSecrets(config),
       verifyTls: own.verify_coordinator_ssl_certificate,
       dated: clock.heard,
     },

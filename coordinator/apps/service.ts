@@ -16,8 +16,10 @@ import { mustLeave } from "../circuits/refusals.ts";
 import * as circuits from "../store/circuits.ts";
 import { recycled, type ConfService } from "../tokens/service.ts";
 import { newestIssue, type TokenRow } from "../store/tokens.ts";
+import { jwtKeysOf } from "../store/nodes.ts";
 import type { Query, Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
+import { jwtSecretFor } from "../secrets.ts";
 import { SlotChooser } from "../placement/slot.ts";
 import * as workers from "../store/workers.ts";
 import { changeOf, check, purposeOf, reuseKey, routeTo, sameKernel, slotRequest } from "./circuit-spec.ts";
@@ -72,9 +74,10 @@ export function createProxyService(
     if (found.reuse) log.info(about, "circuit reused");
     else log.info({ ...about, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
     const home = config.proxy_coordinator.home_url ?? from;
+    const known = await database.read((q) => jwtKeysOf(q, worker.id, now()));
     const setupToken = await mintSetupToken(
       { id: token.id, circuit: row.id, redirect: request.redirect ?? "", ...(home === null ? {} : { home }) },
-      config.secrets.jwt_secret,
+      jwtSecretFor(config, worker.authority, known),
       newId(),
       now(),
     );

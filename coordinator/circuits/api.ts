@@ -4,11 +4,13 @@ import { Failure } from "../../shared/failure.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { operations } from "../../shared/protocol/operations.ts";
 import type { CircuitQuery } from "../../shared/protocol/schema/api.ts";
+import type { Ownership } from "../http/own-worker.ts";
 import { route, type Route } from "../http/routes.ts";
 import type { CircuitFilter } from "../store/circuit-queries.ts";
 import type { CircuitService } from "./service.ts";
 
-export function circuitRoutes(circuits: CircuitService): Route[] {
+/** `own`: whether a call concerns a circuit of the worker that its caller is. */
+export function circuitRoutes(circuits: CircuitService, own: Pick<Ownership, "circuit">): Route[] {
   return [
     route(
       operations.listCircuits,
@@ -38,13 +40,16 @@ export function circuitRoutes(circuits: CircuitService): Route[] {
     route(
       operations.reportRefused,
       {
-        access: "api",
+        access: "worker",
         summary: "Kernels refuse (workers)",
         description:
           "Of a worker that was asked to look. Ends the routes that are still as the worker knows them: an interactive app closes, a model service goes on without them.",
-        failures: [400, 401, 404, 413],
+        failures: [400, 401, 403, 404, 413],
       },
-      async ({ params, body }) => ({ success: true, ended: await circuits.refused(params.circuit_id, body) }),
+      async ({ params, body, caller }) => {
+        await own.circuit(caller, params.circuit_id);
+        return { success: true, ended: await circuits.refused(params.circuit_id, body) };
+      },
     ),
     route(
       operations.deleteCircuits,

@@ -9,6 +9,11 @@ import { getWorker, type WorkerRow } from "../store/workers.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Publisher } from "./publisher.ts";
 
+type Said = Extract<
+  AppProxyEvent,
+  { name: "appproxy_worker_circuit_refused_event" | "appproxy_worker_circuit_added_event" }
+>;
+
 interface RefusalSink {
   hear(event: Extract<AppProxyEvent, { name: "appproxy_worker_circuit_refused_event" }>): Promise<void>;
 }
@@ -19,8 +24,13 @@ export async function hear(
   { database, log }: Deps,
   { acknowledgements, refusals }: { acknowledgements: Acknowledgements; refusals: RefusalSink },
 ): Promise<void> {
-  if (event.name === "appproxy_worker_circuit_refused_event") return refusals.hear(event);
-  if (event.name === "appproxy_worker_circuit_added_event") return acknowledgements.receive(event);
+  if (event.name === "appproxy_worker_circuit_refused_event" || event.name === "appproxy_worker_circuit_added_event") {
+    const theirs = await aboutItself(event, database, log);
+    if (theirs.payload.circuits.length === 0) return;
+    return theirs.name === "appproxy_worker_circuit_added_event"
+      ? acknowledgements.receive(theirs)
+      : refusals.hear(theirs);
+  }
   if (event.name !== "appproxy_circuit_removed_event") return;
   try {
     // Another coordinator may have moved or removed what is waited for here. The wait ends within the same state of the
@@ -54,6 +64,25 @@ export async function askAgain(
 }
 
 // --- internal ---
+
+/**
+ * What a worker says of its own circuits; it may be a worker's own secret that has signed this, and of others' it can say
+ * nothing. Of a database that can't be read nothing counts: who waits asks again.
+ */
+async function aboutItself<E extends Said>(event: E, database: Deps["database"], log: Deps["log"]): Promise<E> {
+  const { target_worker_authority: authority, circuits } = event.payload;
+  try {
+    const own = await database.read((q) =>
+      circuits.filter(({ worker }) => getWorker(q, worker)?.authority === authority),
+    );
+    if (own.length < circuits.length)
+      log.warn({ worker: authority, circuits: circuits.length - own.length }, "a worker speaks of others' circuits");
+    return { ...event, payload: { ...event.payload, circuits: own } };
+  } catch (error) {
+    log.warn({ reason: reason(error) }, "cannot look up whose circuits a worker speaks of");
+    return { ...event, payload: { ...event.payload, circuits: [] } };
+  }
+}
 
 function endWait(q: Query, id: string, acknowledgements: Acknowledgements): void {
   const waited = acknowledgements.awaitedRow(id);

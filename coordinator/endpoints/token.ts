@@ -5,6 +5,8 @@ import type { TokenRequest } from "../../shared/protocol/schema/endpoint.ts";
 import { circuitOfEndpoint } from "../store/circuit-queries.ts";
 import { toCircuit } from "../store/circuits.ts";
 import type { Deps } from "../deps.ts";
+import { jwtSecretFor } from "../secrets.ts";
+import { jwtKeysOf } from "../store/nodes.ts";
 import { getWorker } from "../store/workers.ts";
 import { endpointUrl } from "./url.ts";
 
@@ -22,14 +24,15 @@ export function createEndpointTokens({ config, database, now, log }: Deps): Endp
   return {
     async mint(id, { user_uuid: user, exp: wanted }) {
       const exp = expiry(wanted, now() / 1000);
-      const { row, worker } = await database.read((q) => {
+      const { row, worker, known } = await database.read((q) => {
         const row = circuitOfEndpoint(q, id);
-        return { row, worker: row === undefined ? undefined : getWorker(q, row.workerId) };
+        if (row === undefined) return { row, worker: undefined, known: [] };
+        return { row, worker: getWorker(q, row.workerId), known: jwtKeysOf(q, row.workerId, now()) };
       });
       if (row === undefined || worker === undefined) throw notFound("circuit");
       // Ours are left out: the original's claims are the circuit's fields without its routes.
-      const { route_info: _, revision: _r, origin_request_id: _o, health_check: _h, ...known } = toCircuit(row);
-      const { allowed_origins: _a, recycled_at: _t, service_workers: _s, ...fields } = known;
+      const { route_info: _, revision: _r, origin_request_id: _o, health_check: _h, ...shown } = toCircuit(row);
+      const { allowed_origins: _a, recycled_at: _t, service_workers: _s, ...fields } = shown;
       const claims = {
         ...fields,
         // Nobody reads them, and a service of a hundred kernels would get a token that is too long to be taken.
@@ -38,7 +41,7 @@ export function createEndpointTokens({ config, database, now, log }: Deps): Endp
         app_url: endpointUrl(row, worker),
         user: user.toLowerCase(),
       };
-      const { jwt_secret: secret } = config.secrets;
+      const secret = jwtSecretFor(config, worker.authority, known);
       const whole = await mintInferenceToken(claims, exp, secret);
       // Long names in other scripts: workers look at the circuit's id alone.
       const short = { ...claims, app: "", runtime_variant: null, session_ids: [] };

@@ -14,11 +14,13 @@ import { peerOf, type PeerSource } from "./peer.ts";
 import { readQuery } from "./query.ts";
 import { shown } from "./validation.ts";
 
-export type Access = "public" | "api" | "manager";
+/** `worker`: workers' calls, which a worker's own secret opens too. */
+export type Access = "public" | "api" | "worker" | "manager";
 
 export const SECURITY = {
   public: [],
   api: [{ token: [] }, { jwt: [] }],
+  worker: [{ worker: [] }, { token: [] }, { jwt: [] }],
   manager: [{}, { token: [] }, { jwt: [] }],
 } satisfies Record<Access, Record<string, never[]>[]>;
 
@@ -28,6 +30,8 @@ interface Call {
   body: unknown;
   query: Record<string, unknown>;
   params?: Record<string, unknown>;
+  /** The worker whose own secret the caller has; null for who has another, or none. */
+  caller?: string | null;
 }
 
 /** `access` names who may call; `asked` is the schema of the query, whose texts become values of its types. */
@@ -39,6 +43,7 @@ export function accessPlugin(authenticator: Authenticator) {
         // Elysia types the context of each route; the macro needs only what all have.
         const call = context as Call;
         if (access === "api") await authenticator.api(call.request.headers);
+        if (access === "worker") call.caller = await authenticator.worker(call.request.headers);
         if (access === "manager") await authenticator.manager(call.request.headers, peerOf(call.request, call.server));
         ownFormsIn(call.params ?? {});
         ownFormsIn(call.query);

@@ -45,7 +45,7 @@ export function createHttpApp(
     return app.handle(meant);
   });
   const isTrusted = (request: Request) =>
-    authenticator.api(request.headers).then(
+    authenticator.worker(request.headers).then(
       () => true,
       () => false, // a stranger's body is held to the small limit, and refused later if its route wants a secret
     );

@@ -1,6 +1,6 @@
 /**
  * `X-Method-Override` on a POST, for callers behind proxies that let only GET and POST pass. Only callers who hold the
- * api_secret may use it.
+ * api_secret, or a worker's own, may use it; what they may call is judged later.
  */
 import { Failure } from "../../shared/failure.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
@@ -13,7 +13,7 @@ const METHODS = new Set(["GET", "PUT", "PATCH", "DELETE"]);
 export async function effectiveRequest(request: Request, authenticator: Authenticator): Promise<Request | null> {
   const given = request.method === "POST" ? request.headers.get(HEADER) : null;
   if (given === null) return null;
-  await authenticator.api(request.headers);
+  await authenticator.worker(request.headers);
   const method = given.trim().toUpperCase();
   if (method === "POST") return null;
   if (!METHODS.has(method))

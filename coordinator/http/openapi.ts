@@ -101,6 +101,12 @@ const DOCUMENT = {
         name: "X-BackendAI-Token",
         description: "The api_secret.",
       },
+      worker: {
+        type: "apiKey" as const,
+        in: "header" as const,
+        name: "X-BackendAI-Token",
+        description: "A worker's own secret (`bun run keys --worker`): for what concerns this worker.",
+      },
       jwt: {
         type: "http" as const,
         scheme: "bearer",

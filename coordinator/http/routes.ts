@@ -27,6 +27,8 @@ export interface Call<O extends Operation> {
   request: Request;
   /** The address of the caller's end of the connection. */
   readonly peer: string | null;
+  /** The authority of the worker whose own secret the call came with; null where it had another, which speaks for all. */
+  caller: string | null;
   /** The platform's request id; null where there is none that may be kept, which the log is told of each time it is read. */
   readonly requestId: string | null;
   /** Answers with another status than 200. */
@@ -85,16 +87,18 @@ interface Context {
   body: unknown;
   request: Request;
   server: PeerSource | null;
+  caller?: string | null;
   set: { status?: number | string };
 }
 
-function callOf({ params, query, body, request, server, set }: Context, log: Log): Call<Operation> {
+function callOf({ params, query, body, request, server, caller = null, set }: Context, log: Log): Call<Operation> {
   return {
     params,
     // What they are is known to the route's own handler.
     query: query as never,
     body,
     request,
+    caller,
     get peer() {
       return peerOf(request, server);
     },

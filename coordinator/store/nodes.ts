@@ -8,6 +8,7 @@ import {
   countLiving,
   deleteExpired,
   deleteNode,
+  selectJwtKeys,
   selectLivingNodes,
   selectNode,
   updateSeen,
@@ -15,13 +16,13 @@ import {
 } from "./worker-statements.ts";
 
 /** What a node says of itself with a heartbeat; see the table's columns. */
-export type Said = Pick<typeof nodes.$inferSelect, "revision" | "agrees" | "usageDelayed" | "routeReports">;
+export type Said = Pick<typeof nodes.$inferSelect, "revision" | "agrees" | "usageDelayed" | "routeReports" | "jwtKeys">;
 
 /** Renews a node's lease until `leaseUntil` (epoch milliseconds), and with it the worker's life. */
 export function renewLease(
   tx: Tx,
   { workerId, nodeId }: Pick<typeof nodes.$inferSelect, "workerId" | "nodeId">,
-  { revision, agrees, usageDelayed, routeReports }: Said,
+  { revision, agrees, usageDelayed, routeReports, jwtKeys }: Said,
   leaseUntil: number,
 ): void {
   const { now } = tx.cause;
@@ -33,6 +34,7 @@ export function renewLease(
     agrees: agrees === null ? null : Number(agrees),
     usageDelayed: Number(usageDelayed),
     routeReports: routeReports === null ? null : JSON.stringify(routeReports),
+    jwtKeys: jwtKeys === null ? null : JSON.stringify(jwtKeys),
     registeredAt: now,
   });
   updateSeen(tx).run({ workerId, now });
@@ -46,6 +48,16 @@ export function liveReports(q: Query, now: number): RouteReports[] {
     .where(and(gt(nodes.leaseUntil, now), isNotNull(nodes.routeReports)))
     .all()
     .map(({ reports }) => reports ?? []);
+}
+
+/**
+ * With which secrets each living node of a worker verifies tokens; null where it has not said. The one that was heard last comes
+ * first. Where none lives it is those that are recorded: the coordinator may have been away itself.
+ */
+export function jwtKeysOf(q: Query, workerId: string, now: number): (string[] | null)[] {
+  const all = selectJwtKeys(q).all({ workerId });
+  const living = all.filter(({ leaseUntil }) => leaseUntil > now);
+  return (living.length === 0 ? all : living).map(({ ids }) => ids);
 }
 
 /** Ends a node's lease; gives how many live ones the worker has left. */

@@ -64,6 +64,8 @@ export const nodes = sqliteTable(
     usageDelayed: integer("usage_delayed", { mode: "boolean" }).notNull().default(false),
     /** What it last said of the kernels of model services. */
     routeReports: text("route_reports", { mode: "json" }).$type<RouteReports>(),
+    /** The ids of the secrets with which it verifies tokens; null when it has not said. */
+    jwtKeys: text("jwt_keys", { mode: "json" }).$type<string[]>(),
     registeredAt: integer("registered_at").notNull(),
   },
   (t) => [primaryKey({ columns: [t.workerId, t.nodeId] })],

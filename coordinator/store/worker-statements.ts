@@ -1,5 +1,5 @@
 /** The prepared statements of heartbeats and of the watch over leases: workers.ts and nodes.ts run them all the time. */
-import { and, count, eq, gt, lt, lte, notExists, sql } from "drizzle-orm";
+import { and, count, desc, eq, gt, lt, lte, notExists, sql } from "drizzle-orm";
 import { prepared, preparedWrite, rowOf } from "./prepared.ts";
 import { appFilters, nodes, workers } from "./schema.ts";
 
@@ -15,6 +15,7 @@ export const upsertNode = preparedWrite((db) =>
       agrees: sql`${arg("agrees")}`,
       usageDelayed: sql`${arg("usageDelayed")}`,
       routeReports: sql`${arg("routeReports")}`,
+      jwtKeys: sql`${arg("jwtKeys")}`,
     })
     .onConflictDoUpdate({
       target: [nodes.workerId, nodes.nodeId],
@@ -24,6 +25,7 @@ export const upsertNode = preparedWrite((db) =>
         agrees: sql`excluded.agrees`,
         usageDelayed: sql`excluded.usage_delayed`,
         routeReports: sql`excluded.route_reports`,
+        jwtKeys: sql`excluded.jwt_keys`,
       },
     })
     .prepare(),
@@ -48,6 +50,14 @@ export const selectLivingNodes = prepared((db) =>
     .select({ id: nodes.nodeId })
     .from(nodes)
     .where(and(eq(nodes.workerId, arg("workerId")), gt(nodes.leaseUntil, arg("now"))))
+    .prepare(),
+);
+export const selectJwtKeys = prepared((db) =>
+  db
+    .select({ ids: nodes.jwtKeys, leaseUntil: nodes.leaseUntil })
+    .from(nodes)
+    .where(eq(nodes.workerId, arg("workerId")))
+    .orderBy(desc(nodes.leaseUntil))
     .prepare(),
 );
 export const countLiving = prepared((db) =>

@@ -81,14 +81,22 @@ export function createWorkerService(
   const leasesAsOf = (at: number) => (at - observation.since() < lease ? 0 : at);
 
   async function heartbeat(id: string, beat: Heartbeat, from: string | null = null): Promise<HeartbeatAnswer> {
-    const { node_id: nodeId, revision = null, digest = null, usage_delayed: usageDelayed, routes } = beat;
+    const {
+      node_id: nodeId,
+      revision = null,
+      digest = null,
+      usage_delayed: usageDelayed,
+      routes,
+      jwt_keys: jwtKeys,
+    } = beat;
     const { row, agrees } = await database.transaction(cause, (tx) => {
       const row = known(tx, id);
       // A node that left, or was thought dead long ago, starts anew: its registration may have changed meanwhile.
       if (row.status === "TERMINATED" && !hasNode(tx, id, nodeId ?? NAMELESS_NODE)) throw notFound("worker");
       // Of another revision it can't be said: events are on their way.
       const agrees = digest === null || revision !== row.revision ? null : digest === row.digest;
-      renew(tx, id, nodeId, { revision, agrees, usageDelayed: usageDelayed ?? false, routeReports: routes ?? null });
+      const said = { revision, agrees, usageDelayed: usageDelayed ?? false, routeReports: routes ?? null };
+      renew(tx, id, nodeId, { ...said, jwtKeys: jwtKeys ?? null });
       return { row, agrees };
     });
     noteSeen(row);
@@ -112,7 +120,8 @@ export function createWorkerService(
         const row = store.upsertWorker(tx, wanted, newId(), tx.cause.now);
         // What it could not write before is not written by coming back.
         const usageDelayed = hasDelayedUsage(tx, row.id, wanted.node_id ?? NAMELESS_NODE);
-        renew(tx, row.id, wanted.node_id, { revision: null, agrees: null, usageDelayed, routeReports: null });
+        const jwtKeys = wanted.jwt_keys ?? null;
+        renew(tx, row.id, wanted.node_id, { revision: null, agrees: null, usageDelayed, routeReports: null, jwtKeys });
         return { row, answer: store.toWorker(tx, known(tx, row.id), tx.cause.now) };
       });
       noteSeen(row);

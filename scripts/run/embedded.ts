@@ -2,11 +2,12 @@
  * Coordinator and worker in one process, on SQLite and, unless Redis is asked for, the in-process bus.
  * Used by all-in-one and quickstart.
  */
-import { createCodec } from "../../shared/protocol/envelope.ts";
+import { createCodec, type EventKeys } from "../../shared/protocol/envelope.ts";
 import { loadCoordinatorConfig, type CoordinatorConfig } from "../../coordinator/config.ts";
 import { startCoordinator, type Coordinator } from "../../coordinator/coordinator.ts";
 import { openDb } from "../../coordinator/store/open.ts";
 import type { Deps } from "../../coordinator/deps.ts";
+import { eventKeys as coordinatorKeys } from "../../coordinator/secrets.ts";
 import { createPlatformChannel } from "../../coordinator/platform/channel.ts";
 import { hostPort } from "../../shared/values.ts";
 import type { Log } from "../../shared/runtime/log.ts";
@@ -14,6 +15,7 @@ import { memoryMessengers, redisMessengers, type Messengers } from "../../shared
 import type { Shutdown } from "../../shared/runtime/process.ts";
 import { loadWorkerConfig, type WorkerConfig } from "../../worker/config.ts";
 import { ENGINES } from "../../worker/compose/engines.ts";
+import { eventKeys as workerKeys } from "../../worker/secrets.ts";
 import { startWorker, type Worker } from "../../worker/worker.ts";
 
 /** Texts of the two configuration files, and the environment that overrides them. */
@@ -48,7 +50,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
     ...common,
     config: left,
     database,
-    ...messengers(left),
+    ...messengers(left, coordinatorKeys(left)),
     ...platformOf(left, options),
   });
   shutdown.add(() => coordinator.stop());
@@ -61,7 +63,12 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
       snapshot_dir: "",
     },
   };
-  const worker = startWorker({ ...common, config, engine: ENGINES[config.proxy_worker.engine], ...messengers(right) });
+  const worker = startWorker({
+    ...common,
+    config,
+    engine: ENGINES[config.proxy_worker.engine],
+    ...messengers(right, workerKeys(right)),
+  });
   shutdown.add(() => worker.stop());
   await worker.ready;
   return { coordinator, worker, config: { coordinator: left, worker: config } };
@@ -71,8 +78,8 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
 
 function messengersOf({ redis, log, shutdown }: EmbeddedOptions) {
   const inProcess = memoryMessengers(log);
-  return (config: CoordinatorConfig | WorkerConfig): Pick<Messengers, "bus" | "live"> => {
-    const codec = createCodec(config.secrets.api_secret, config.events.accept_unsigned);
+  return (config: CoordinatorConfig | WorkerConfig, keys: EventKeys): Pick<Messengers, "bus" | "live"> => {
+    const codec = createCodec(keys, config.events.accept_unsigned);
     const { bus, live, close } = redis ? redisMessengers(config.redis, codec, log) : inProcess(codec);
     shutdown.add(close);
     return { bus, live };

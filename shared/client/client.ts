@@ -13,8 +13,11 @@ import "../protocol/schema/formats.ts";
 export interface ClientOptions {
   /** The coordinator's URL, with or without a slash at the end. */
   baseUrl: string;
-  /** The api_secret; null for calls that need none. */
-  secret: string | null;
+  /**
+   * The api_secret; null for calls that need none. Of several the first that the coordinator takes: while secrets rotate, it
+   * may not know the newest yet.
+   */
+  secret: string | null | readonly string[];
   /** Milliseconds until a call is given up; 30 s. A creation may take the coordinator 15 s. */
   timeout?: number;
   /** Headers of every call, such as X-Backend-Request-ID. */
@@ -60,10 +63,11 @@ export type Client<All extends Operations> = {
 
 /** Makes a client for some operations, or for all: `operations` in operations.ts. */
 export function createClient<All extends Operations>(all: All, options: ClientOptions): Client<All> {
+  const secrets = createSecrets(options.secret);
   const methods = Object.entries(all).map(([name, operation]) => {
     let check: TypeCheck<Operation["answer"]> | null = null;
     const call = async (input: Given, headers: Record<string, string> = {}) => {
-      const answer = await send(operation, input, options, headers);
+      const answer = await send(operation, input, { ...options, secrets }, headers);
       check ??= TypeCompiler.Compile(operation.answer);
       if (check.Check(answer)) return answer;
       const fault = check.Errors(answer).First();
@@ -79,12 +83,30 @@ export function createClient<All extends Operations>(all: All, options: ClientOp
 
 const TIMEOUT_MS = 30_000;
 
+/** The secrets of a client, and which of them was taken last. */
+interface Secrets {
+  /** They in the order in which they are tried. */
+  inTurn(): (string | null)[];
+  taken(secret: string | null): void;
+}
+
+type Settings = ClientOptions & { secrets: Secrets };
+
+function createSecrets(given: ClientOptions["secret"]): Secrets {
+  const all = [given].flat();
+  let first = all[0] ?? null;
+  return {
+    inTurn: () => [first, ...all.filter((secret) => secret !== first)],
+    taken: (secret) => void (first = secret),
+  };
+}
+
 type Given = Record<string, unknown> & { query?: Record<string, unknown>; body?: unknown };
 
 async function send(
   operation: Operation,
   input: Given,
-  options: ClientOptions,
+  options: Settings,
   headers: Record<string, string>,
 ): Promise<unknown> {
   const url = baseOf(options) + fill(operation.path, input) + queryOf(input.query);
@@ -97,13 +119,39 @@ async function send(
   throw new CallFailed(`${nameOf(operation, options)} answered ${status}: ${said}`, status, problem);
 }
 
+interface Exchanged {
+  status: number;
+  text: string;
+}
+
+/** The answer to the first secret that is taken; the first one's refusal, when none is. */
 async function exchange(
   url: string,
   operation: Operation,
   body: unknown,
-  options: ClientOptions,
+  options: Settings,
   headers: Record<string, string>,
-): Promise<{ status: number; text: string }> {
+): Promise<Exchanged> {
+  let refusal: Exchanged | null = null;
+  for (const secret of options.secrets.inTurn()) {
+    const answer = await exchangeOnce(url, operation, body, { ...options, secret }, headers);
+    if (answer.status !== 401) {
+      options.secrets.taken(secret);
+      return answer;
+    }
+    refusal ??= answer;
+  }
+  if (refusal === null) throw new Error("a client has no secret, nor null for none");
+  return refusal;
+}
+
+async function exchangeOnce(
+  url: string,
+  operation: Operation,
+  body: unknown,
+  options: Settings & { secret: string | null },
+  headers: Record<string, string>,
+): Promise<Exchanged> {
   const { secret, timeout = TIMEOUT_MS, headers: always = {}, verifyTls = true } = options;
   const sent = performance.now();
   try {

@@ -22,7 +22,9 @@ export const coreRedisSection = {
 
 export const secretsSection = {
   api_secret: f.secret("Shared by Manager, coordinator and workers; authenticates API calls and signs events"),
-  jwt_secret: f.secret("Shared by coordinator and workers; signs setup tokens"),
+  previous_api_secrets: f.previousSecrets("Those before it, which still count, for rotation"),
+  jwt_secret: f.secret("Shared by coordinator and workers; signs setup tokens, and tokens of model services"),
+  previous_jwt_secrets: f.previousSecrets("Those before it, whose tokens still count, for rotation"),
 };
 
 export const eventsSection = {
@@ -69,22 +71,29 @@ export function allowedHosts(where: string, known: string): f.Field<string[]> {
   );
 }
 
-/** Faults of the secrets: missing, short, well-known or equal to one another. Never shows one. */
-export function secretFaults(secrets: Record<string, string>): Fault[] {
-  const named = Object.entries(secrets);
-  return named.flatMap(([key, value], at) => {
-    const weak = weakness(value);
+/** A service's secrets by key; of keys that name previous ones, all of them. */
+export type NamedSecrets = Record<string, string | readonly string[]>;
+
+/**
+ * Faults of the secrets: missing, short, well-known or equal to one another. Never shows one. An old one that is weak opens
+ * what the new one opens. That a secret is among its own previous ones does no harm.
+ */
+export function secretFaults(secrets: NamedSecrets): Fault[] {
+  const named = Object.entries(secrets).flatMap(([key, value]) => [value].flat().map((secret) => ({ key, secret })));
+  const faults = named.flatMap(({ key, secret }, at): Fault[] => {
+    const weak = weakness(secret);
     if (weak !== null)
-      return [
-        { key, message: `${weak}; wanted at least 16 random characters, such as \`openssl rand -hex 32\` prints` },
-      ];
-    const twin = named.slice(0, at).find(([, other]) => sameSecret(other, value));
-    return twin === undefined ? [] : [{ key, message: `is the same as ${twin[0]}; wanted a secret of its own` }];
+      return [{ key, message: `${weak}; wanted at least 16 random characters, such as \`bun run keys\` prints` }];
+    const twin = named
+      .slice(0, at)
+      .find((other) => useOf(other.key) !== useOf(key) && sameSecret(other.secret, secret));
+    return twin === undefined ? [] : [{ key, message: `is the same as ${twin.key}; wanted a secret of its own` }];
   });
+  return faults.filter(({ key }, at) => faults.findIndex((one) => one.key === key) === at);
 }
 
 /** Weak secrets stop the start, except with `debug.enabled`; missing ones always do. */
-export function secretStoppers(secrets: Record<string, string>, debug: boolean): Fault[] {
+export function secretStoppers(secrets: NamedSecrets, debug: boolean): Fault[] {
   return secretFaults(secrets).filter(({ message }) => !debug || message.startsWith("is missing"));
 }
 
@@ -111,3 +120,10 @@ export const tlsKeys = {
   tls_privkey: f.optionalText("File of the private key (PEM)"),
   tls_advertised: f.flag(false, "Hand out https URLs (also when a load balancer ends TLS)"),
 };
+
+// --- internal ---
+
+/** The key of the secret that a key's previous ones were: they have one use. */
+function useOf(key: string): string {
+  return key.replace(/\.previous_(\w+)s$/, ".$1");
+}

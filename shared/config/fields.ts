@@ -16,6 +16,9 @@ export interface Field<T> {
 
 export type Span = [low: number, high: number];
 
+/** Each is tried with every token that is not genuine, and signs every event. */
+const MOST_PREVIOUS = 8;
+
 /** Text of any kind. */
 export function text(fallback: string, description: string): Field<string> {
   return field("text", description, fallback, (raw) => (typeof raw === "string" ? raw : undefined));
@@ -96,6 +99,16 @@ export function texts(
     const all = asList(raw)?.filter((entry) => typeof entry === "string");
     return all !== undefined && all.length === asList(raw)?.length && all.every(valid) ? all : undefined;
   });
+}
+
+/** Secrets that were the current one before. Never shown. */
+export function previousSecrets(description: string): Field<string[]> {
+  const list = texts([], `a list of at most ${MOST_PREVIOUS} secrets`, description);
+  const parse = (raw: unknown) => {
+    const all = list.parse(raw);
+    return all !== undefined && all.length <= MOST_PREVIOUS ? all : undefined;
+  };
+  return { ...list, parse, secret: true };
 }
 
 /** Several of a fixed set of names. */

@@ -1,6 +1,7 @@
 /**
  * Events as text: `{name, source, payload, metadata}` where payload and metadata are JSON strings.
- * Our events end their payload with `mac`, so that a peer can tell them from forged ones; the original ignores it.
+ * Our events end their payload with `mac`, so that a peer can tell them from forged ones; the original ignores it. Where
+ * several secrets count, `macs` before it has the signatures with the others: who knows one of them can tell.
  */
 import { createHmac } from "node:crypto";
 import { Type } from "@sinclair/typebox";
@@ -13,6 +14,17 @@ import "./schema/formats.ts";
 import { sameSecret } from "../runtime/secrets.ts";
 import type { AppProxyEvent } from "./events.ts";
 
+/** The secrets with which events are signed. */
+export interface EventKeys {
+  /**
+   * Those of the events about a worker: all sign, and one that fits is enough. The first one's signature is what an earlier
+   * version looks at.
+   */
+  of(authority: string): readonly string[];
+  /** The worker whose events alone count here: of others it need not know the secrets. Null: all workers'. */
+  own: string | null;
+}
+
 export interface Codec {
   encode(event: AppProxyEvent): string;
   /** Gives null for an event that is not ours to read, and throws with the reason for a broken or forged one. */
@@ -20,17 +32,18 @@ export interface Codec {
 }
 
 /**
- * `secret` is the api_secret; unsigned events count only with `acceptUnsigned` (mixed clusters). Of events that are not
+ * `keys` may be one secret for all; unsigned events count only with `acceptUnsigned` (mixed clusters). Of events that are not
  * in `heard` only the name is read: a service's own come back to it, and checking them costs as much as the others.
  */
 export function createCodec(
-  secret: string,
+  keys: string | EventKeys,
   acceptUnsigned: boolean,
   heard: readonly AppProxyEvent["name"][] = COORDINATOR_EVENTS.concat(HEARD_BY_COORDINATORS),
 ): Codec {
+  const all = typeof keys === "string" ? { of: () => [keys], own: null } : keys;
   return {
-    encode: (event) => encode(event, secret),
-    decode: (text) => decode(text, secret, acceptUnsigned, heard),
+    encode: (event) => encode(event, all),
+    decode: (text) => decode(text, all, acceptUnsigned, heard),
   };
 }
 
@@ -105,25 +118,38 @@ const envelopeCheck = TypeCompiler.Compile(
 );
 
 const MAC = /,"mac":"([0-9a-f]{64})"\}$/;
+/** At most as many as there can be secrets; see fields.ts. */
+const MACS = /,"macs":\["([0-9a-f]{64}(?:","[0-9a-f]{64}){0,31})"\]\}$/;
 
-function encode(event: AppProxyEvent, secret: string): string {
-  const bare = JSON.stringify(event.payload);
+function encode({ name, source, payload, requestId }: AppProxyEvent, keys: EventKeys): string {
+  const [first = "", ...others] = keys.of(payload.target_worker_authority);
+  const bare = JSON.stringify(payload);
+  const macs = others.map((key) => mac(name, bare, key));
+  const signed = macs.length === 0 ? bare : `${bare.slice(0, -1)},"macs":${JSON.stringify(macs)}}`;
   return JSON.stringify({
-    name: event.name,
-    source: event.source,
-    payload: `${bare.slice(0, -1)},"mac":"${mac(event.name, bare, secret)}"}`,
-    metadata: JSON.stringify({ request_id: event.requestId, user: null, triggered_user: null }),
+    name,
+    source,
+    payload: `${signed.slice(0, -1)},"mac":"${mac(name, signed, first)}"}`,
+    metadata: JSON.stringify({ request_id: requestId, user: null, triggered_user: null }),
   });
 }
 
-function decode(text: string, secret: string, acceptUnsigned: boolean, heard: readonly string[]): AppProxyEvent | null {
+function decode(
+  text: string,
+  keys: EventKeys,
+  acceptUnsigned: boolean,
+  heard: readonly string[],
+): AppProxyEvent | null {
   const envelope: unknown = JSON.parse(text);
   if (!envelopeCheck.Check(envelope)) throw new Error("event envelope lacks name, source or payload");
   if (!isOurs(envelope.name) || !heard.includes(envelope.name)) return null;
-  if (!isGenuine(envelope.name, envelope.payload, secret) && !acceptUnsigned) {
-    throw new Error(`event ${envelope.name} is not signed with our api_secret (events.accept_unsigned is false)`);
-  }
   const payload = fromPeer(JSON.parse(envelope.payload));
+  // Of what is acted on, never of the text: a field may be in it twice.
+  const authority = authorityOf(payload);
+  if (!acceptUnsigned && !isGenuine(envelope.name, envelope.payload, keys.of(authority))) {
+    if (keys.own !== null && keys.own !== authority) return null;
+    throw new Error(`event ${envelope.name} is not signed with our secret (events.accept_unsigned is false)`);
+  }
   const check = CHECKS[envelope.name];
   if (!check.Check(payload)) {
     const first = check.Errors(payload).First();
@@ -143,10 +169,25 @@ function mac(name: string, payload: string, secret: string): string {
   return createHmac("sha256", secret).update(`${name}\n${payload}`).digest("hex");
 }
 
-function isGenuine(name: string, payload: string, secret: string): boolean {
-  const found = MAC.exec(payload);
-  if (found?.[1] === undefined) return false;
-  return sameSecret(found[1], mac(name, `${payload.slice(0, found.index)}}`, secret));
+function isGenuine(name: string, payload: string, keys: readonly string[]): boolean {
+  const last = MAC.exec(payload);
+  if (last?.[1] === undefined) return false;
+  const signed = `${payload.slice(0, last.index)}}`;
+  if (isOneOf([last[1]], name, signed, keys)) return true;
+  const others = MACS.exec(signed);
+  return others?.[1] !== undefined && isOneOf(others[1].split('","'), name, `${signed.slice(0, others.index)}}`, keys);
+}
+
+function isOneOf(macs: readonly string[], name: string, signed: string, keys: readonly string[]): boolean {
+  return keys.some((key) => {
+    const good = mac(name, signed, key);
+    return macs.some((one) => sameSecret(one, good));
+  });
+}
+
+function authorityOf(payload: unknown): string {
+  const authority = isRecord(payload) ? payload["target_worker_authority"] : undefined;
+  return typeof authority === "string" ? authority : "";
 }
 
 function isOurs(name: string): name is AppProxyEvent["name"] {

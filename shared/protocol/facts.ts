@@ -14,8 +14,8 @@ export interface Contradiction {
   given: unknown;
 }
 
-/** The record as an answer shows it, or a registration. */
-export type Facts = Omit<WorkerRegistration, "authority" | "node_id" | "supersedes">;
+/** The record as an answer shows it, or a registration without what is each node's own. */
+export type Facts = Omit<WorkerRegistration, "authority" | "node_id" | "supersedes" | "jwt_keys">;
 
 /** In which things a node contradicts the record; none when both say the same, in whatever spelling. */
 export function contradictions(recorded: Facts, given: Facts): Contradiction[] {

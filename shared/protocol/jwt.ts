@@ -2,7 +2,7 @@
  * The JSON web tokens of the platform: setup tokens (coordinator → worker) and API tokens. HS256 only.
  * Made and read with jose; errors never hold the token or the secret.
  */
-import { jwtVerify, SignJWT, type JWTPayload, type JWTVerifyOptions } from "jose";
+import { errors, jwtVerify, SignJWT, type JWTPayload, type JWTVerifyOptions } from "jose";
 
 /** Anything longer is refused before it is parsed. Bytes. */
 export const MAX_JWT_BYTES = 4096;
@@ -16,6 +16,9 @@ export interface SetupClaims {
   /** Where the person opens apps; the original's workers pass over it. */
   home?: string;
 }
+
+/** The secret that verifies, or several: those before it too. */
+export type Verifying = string | readonly string[];
 
 /** Seconds that a setup token lives: a redirect is followed at once. */
 export const SETUP_LIFETIME = 60;
@@ -49,8 +52,8 @@ export function mintInferenceToken(claims: JWTPayload, exp: number, secret: stri
  * Verifies the signature alone: the age of a setup token counts up to its first use. Ask `isExpired` for that.
  * Throws jose's error; its message holds no token.
  */
-export function verifySetupToken(token: string, secret: string): Promise<JWTPayload> {
-  return verified(token, secret, { clockTolerance: Number.MAX_SAFE_INTEGER });
+export function verifySetupToken(token: string, secrets: Verifying): Promise<JWTPayload> {
+  return verified(token, secrets, { clockTolerance: Number.MAX_SAFE_INTEGER });
 }
 
 /** Whether a token's time is over; one without `exp` has none. `now` in epoch milliseconds. */
@@ -64,11 +67,11 @@ export function isExpired(exp: number | undefined, now: number): boolean {
  */
 export async function verifyJwt(
   token: string,
-  secret: string,
+  secrets: Verifying,
   requiredClaims: string[] = [],
   now: () => number = Date.now,
 ): Promise<JWTPayload> {
-  const claims = await verified(token, secret, {
+  const claims = await verified(token, secrets, {
     requiredClaims,
     clockTolerance: CLOCK_TOLERANCE,
     currentDate: new Date(now()),
@@ -79,10 +82,19 @@ export async function verifyJwt(
 
 // --- internal ---
 
-async function verified(token: string, secret: string, options: JWTVerifyOptions): Promise<JWTPayload> {
+/** With the first secret that has signed it; what no secret has signed fails as with the first. */
+async function verified(token: string, secrets: Verifying, options: JWTVerifyOptions): Promise<JWTPayload> {
   if (token.length > MAX_JWT_BYTES) throw new Error(`token is longer than ${MAX_JWT_BYTES} bytes`);
-  const { payload } = await jwtVerify(token, key(secret), { algorithms: ["HS256"], ...options });
-  return payload;
+  let forged: unknown = new Error("no secret to verify with");
+  for (const secret of [secrets].flat()) {
+    try {
+      return (await jwtVerify(token, key(secret), { algorithms: ["HS256"], ...options })).payload;
+    } catch (error) {
+      if (!(error instanceof errors.JWSSignatureVerificationFailed)) throw error;
+      forged = error;
+    }
+  }
+  throw forged;
 }
 
 function key(secret: string): Uint8Array {

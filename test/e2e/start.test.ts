@@ -67,7 +67,7 @@ describe("--check", () => {
         `  proxy_coordinator.bind_addr: "nowhere" was given; wanted "host:port" or { host, port }\n` +
         `  proxy_coordinator.token_lifetime: "soon" was given; wanted a number of seconds from 1 to 86400\n` +
         `  secrets.api_secret: [secret] was given; wanted a secret of at least 16 characters\n` +
-        "  secrets.jwt_secret: is missing; wanted at least 16 random characters, such as `openssl rand -hex 32` prints\n",
+        "  secrets.jwt_secret: is missing; wanted at least 16 random characters, such as `bun run keys` prints\n",
     );
   });
 
@@ -83,7 +83,7 @@ describe("--check", () => {
     const { code, err } = run("coordinator", ["--check"]);
     expect(code).toBe(1);
     expect(err).toContain(
-      "secrets.api_secret: is missing; wanted at least 16 random characters, such as `openssl rand -hex 32` prints",
+      "secrets.api_secret: is missing; wanted at least 16 random characters, such as `bun run keys` prints",
     );
   });
 

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Redis } from "ioredis";
 import { loadCoordinatorConfig } from "../../coordinator/config.ts";
 import { startCoordinator } from "../../coordinator/coordinator.ts";
+import { eventKeys } from "../../coordinator/secrets.ts";
 import { openDb } from "../../coordinator/store/open.ts";
 import { createCodec } from "../../shared/protocol/envelope.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
@@ -34,11 +35,8 @@ export async function startLoneCoordinator(
   const config = loadCoordinatorConfig("test", toml, {}).values;
   const newId = () => crypto.randomUUID();
   const database = openDb(config.db.path, newId, settings.patience);
-  const messengers = redisMessengers(
-    config.redis,
-    createCodec(config.secrets.api_secret, config.events.accept_unsigned),
-    silentLog(),
-  );
+  const codec = createCodec(eventKeys(config), config.events.accept_unsigned);
+  const messengers = redisMessengers(config.redis, codec, silentLog());
   const { bus, live } = messengers;
   const coordinator = await startCoordinator({ config, database, bus, live, log: silentLog(), now: Date.now, newId });
   await until(() => bus.healthy() && live.healthy());

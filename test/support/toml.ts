@@ -21,6 +21,8 @@ export interface ClusterSettings {
   coreRedisPort?: number | undefined;
   coordinator?: Section | undefined;
   worker?: Section | undefined;
+  /** More secrets of the coordinator. */
+  secrets?: Section | undefined;
   permit?: Section | undefined;
   events?: Section | undefined;
   /** Other sections of the worker's file. */
@@ -29,7 +31,7 @@ export interface ClusterSettings {
 
 export function coordinatorToml(
   dbPath: string,
-  { redisPort, coreRedisPort: core, coordinator, events }: ClusterSettings,
+  { redisPort, coreRedisPort: core, coordinator, secrets, events }: ClusterSettings,
 ): string {
   return stringify({
     db: { path: dbPath },
@@ -40,7 +42,7 @@ export function coordinatorToml(
       ...coordinator,
       limits: { ...OF_ONE_PERSON, ...section(coordinator?.["limits"]) },
     },
-    secrets: { api_secret: API_SECRET, jwt_secret: JWT_SECRET },
+    secrets: { api_secret: API_SECRET, jwt_secret: JWT_SECRET, ...secrets },
     ...(events === undefined ? {} : { events }),
     logging: { level: "debug" },
   });

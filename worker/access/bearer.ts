@@ -4,7 +4,7 @@
  */
 import { decodeJwt, errors } from "jose";
 import { Failure } from "../../shared/failure.ts";
-import { verifyJwt } from "../../shared/protocol/jwt.ts";
+import { verifyJwt, type Verifying } from "../../shared/protocol/jwt.ts";
 import { Recent } from "../../shared/runtime/recent.ts";
 
 /** What counts of a genuine token. */
@@ -28,12 +28,12 @@ const MAX_KNOWN = 10_000;
 const CLOCK_TOLERANCE = 5;
 
 /** `now` gives epoch milliseconds. */
-export function createBearers(jwtSecret: string, now: () => number): Bearers {
+export function createBearers(jwtSecrets: Verifying, now: () => number): Bearers {
   /** Genuine tokens seen lately: the busy ones stay. */
   const known = new Recent<Bearer>(MAX_KNOWN);
 
   async function learn(token: string): Promise<Bearer> {
-    const claims = await verifyJwt(token, jwtSecret, ["exp"], now).catch((error: unknown) => {
+    const claims = await verifyJwt(token, jwtSecrets, ["exp"], now).catch((error: unknown) => {
       throw invalid(why(error));
     });
     const bearer = { circuitId: String(claims["id"]).toLowerCase(), exp: claims.exp ?? 0 };

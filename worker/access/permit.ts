@@ -7,9 +7,9 @@
  */
 import { createHmac } from "node:crypto";
 import { Recent } from "../../shared/runtime/recent.ts";
-import { sameSecret } from "../../shared/runtime/secrets.ts";
+import { sameSecret, secretId } from "../../shared/runtime/secrets.ts";
 import { authorityTag, readStamp, sealPermit, unsealPermit, type PermitStamp } from "./compact-permit.ts";
-import { firstOf, keyId, MAX_SEALED, readClaims, ringOf, seal, unseal, type KeyRing } from "./sealed.ts";
+import { firstOf, MAX_SEALED, readClaims, ringOf, seal, unseal, type KeyRing } from "./sealed.ts";
 
 export interface PermitClaims {
   uid: string;
@@ -65,7 +65,7 @@ export class PermitAuthority {
     this.#permitKeys = ringOf(secrets, "permit v3");
     this.#v2Keys = ringOf(secrets, "permit v2");
     this.#ticketKeys = ringOf(secrets, "enter ticket");
-    this.#kid = keyId(settings.secret);
+    this.#kid = secretId(settings.secret);
     this.#tag = authorityTag(issue.authority);
     this.#compact = issue.compact;
     this.#legacy = settings;

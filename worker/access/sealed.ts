@@ -2,20 +2,16 @@
  * Texts that a worker hands out and takes back: claims as JSON, signed by a ring of keys, of which the first signs and all
  * verify. Each use has keys of its own, so that a text of one use is worth nothing for another. Pure.
  */
-import { createHash, createHmac } from "node:crypto";
+import { createHmac } from "node:crypto";
 import { isRecord } from "../../shared/values.ts";
-import { sameSecret } from "../../shared/runtime/secrets.ts";
+import { sameSecret, secretId } from "../../shared/runtime/secrets.ts";
 
 /** Keys by their id. */
 export type KeyRing = Map<string, Buffer>;
 
 /** The keys of one use. */
 export function ringOf(secrets: readonly string[], use: string): KeyRing {
-  return new Map(secrets.map((secret) => [keyId(secret), derive(secret, use)]));
-}
-
-export function keyId(secret: string): string {
-  return createHash("sha256").update(`appproxy key id\n${secret}`).digest("hex").slice(0, 8);
+  return new Map(secrets.map((secret) => [secretId(secret), derive(secret, use)]));
 }
 
 /** The key that signs. */

@@ -30,7 +30,8 @@ import { seemsUnseen, unseen, UNSEEN_HEADERS } from "./unseen.ts";
 export interface SetupDeps extends TcpSetupDeps {
   table: Table;
   admission: AdmitSettings;
-  jwtSecret: string;
+  /** Of which tokens count. */
+  jwtSecrets: readonly string[];
   proxies: Proxies;
   /** Fetches what this node may not know yet. */
   refresh: () => Promise<void>;
@@ -166,9 +167,9 @@ async function useOf({ jti, exp }: Claims, client: string, { firstUses, admissio
 
 const FIRST: Use = { kind: "first", by: null };
 
-async function readClaims(token: string | null, { jwtSecret }: SetupDeps): Promise<Claims> {
+async function readClaims(token: string | null, { jwtSecrets }: SetupDeps): Promise<Claims> {
   if (token === null || token === "") throw badLink("token: wanted the setup token of the coordinator");
-  const payload = await verifySetupToken(token, jwtSecret).catch((error: unknown) => {
+  const payload = await verifySetupToken(token, jwtSecrets).catch((error: unknown) => {
     throw new Failure("invalid-credentials", {
       msg: "token: not valid; open the app again",
       page: "link-expired",

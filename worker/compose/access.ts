@@ -14,6 +14,7 @@ import { createTcpAllowlist, type TcpAllowlist } from "../access/tcp-allowlist.t
 import { Homes } from "../circuits/homes.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 import type { Proxies } from "../http/client-address.ts";
+import { jwtSecrets } from "../secrets.ts";
 import { apiAddress, circuitOrigins } from "../urls.ts";
 import type { Parts } from "./parts.ts";
 
@@ -44,7 +45,7 @@ interface AccessDeps {
 }
 
 export function createAccess({ config, live, log, now }: Parts, deps: AccessDeps): Access {
-  const { proxy_worker: own, permit, secrets } = config;
+  const { proxy_worker: own, permit } = config;
   const { table } = deps;
   const secure = own.tls_advertised || own.tls_listen;
   const originOf = circuitOrigins(config, deps.wildcardPort);
@@ -57,7 +58,7 @@ export function createAccess({ config, live, log, now }: Parts, deps: AccessDeps
       permits,
       own: (entry) => ({ origin: origin(entry), lists: (theirs: string) => listed(entry, theirs) }),
       jar: createPermitJar({ permits, table, cookie, complete: deps.isComplete, now }),
-      bearers: createBearers(secrets.jwt_secret, now),
+      bearers: createBearers(jwtSecrets(config), now),
       ...cookie,
       acceptLegacy: permit.accept_legacy,
       lifetime: permit.lifetime,

@@ -1,11 +1,13 @@
 /** What keeps the worker in step with its coordinator: registration and circuits, kernels that are gone, saved circuits. */
 import type { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import type { Homes } from "../circuits/homes.ts";
+import { secretId } from "../../shared/runtime/secrets.ts";
 import type { WorkerConfig } from "../config.ts";
 import { createRefusals } from "../health/gone-kernels.ts";
 import { reportRoutes } from "../health/http-checks.ts";
 import { probeTcp } from "../net/probe-tcp.ts";
 import type { Targets } from "../net/targets.ts";
+import { jwtSecrets } from "../secrets.ts";
 import type { CoordinatorClient } from "../state/coordinator-client.ts";
 import { createSnapshots, snapshotPath, type Snapshots } from "../state/snapshot.ts";
 import { createSync, type Sync } from "../state/sync.ts";
@@ -109,5 +111,6 @@ function registration(config: WorkerConfig, apiPort: number, wildcardPort: numbe
     filtered_apps_only: own.filtered_apps_only,
     app_filters: own.app_filters.map((filter) => ({ ...filter })),
     traefik_last_used_marker_path: null,
+    jwt_keys: jwtSecrets(config).map(secretId),
   };
 }

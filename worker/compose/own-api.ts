@@ -5,6 +5,7 @@ import type { TlsPair } from "../../shared/runtime/tls.ts";
 import { machineNames } from "../../shared/runtime/machine-names.ts";
 import { hostsOf, type WorkerConfig } from "../config.ts";
 import { createMetrics } from "../metrics.ts";
+import { jwtSecrets } from "../secrets.ts";
 import type { SyncState } from "../state/sync.ts";
 import type { Access } from "./access.ts";
 import type { Circuits } from "./circuits.ts";
@@ -45,7 +46,7 @@ export function openOwnApi(parts: Parts, deps: OwnApiDeps): OwnApi {
 
 function open(parts: Parts, deps: OwnApiDeps): ApiServer {
   const { config, bus, sharing, lane, log, clock, nodeId, newId } = parts;
-  const { proxy_worker: own, secrets } = config;
+  const { proxy_worker: own } = config;
   const { access, room, tls, refresh } = deps;
   const { table, usage } = deps.circuits;
   const state = () => ({ ...deps.sync(), circuits: table.size, events: bus.healthy() });
@@ -57,7 +58,14 @@ function open(parts: Parts, deps: OwnApiDeps): ApiServer {
     sharing,
     served: room.served,
     log,
-    setup: { ...access, table, jwtSecret: secrets.jwt_secret, everybody: own.tcp_auth === "none", refresh, newId },
+    setup: {
+      ...access,
+      table,
+      jwtSecrets: jwtSecrets(config),
+      everybody: own.tcp_auth === "none",
+      refresh,
+      newId,
+    },
     state,
     clock,
     blocked,

@@ -47,7 +47,7 @@ export interface Contact {
   /** Whether an answer shows another worker than the one that this node has registered. An older coordinator shows less. */
   isAnother(answer: Registered): boolean;
   /** Rejects with object-not-found when this node must register again. */
-  heartbeat(said: Omit<Heartbeat, "node_id" | "slots">): Promise<Registered>;
+  heartbeat(said: Omit<Heartbeat, "node_id" | "jwt_keys" | "slots">): Promise<Registered>;
   /** All circuits, or what has changed since what is known. Rejects before the first registration. */
   circuits(have: Revision | null): Promise<WorkerCircuits>;
   /** Registers no more from now on. */
@@ -110,7 +110,9 @@ export function createContact(deps: ContactDeps): Contact {
     isAnother,
     async heartbeat(said) {
       const id = registered();
-      const answer = await call(() => coordinator.heartbeat(id, { ...said, node_id: nodeId }));
+      const answer = await call(() =>
+        coordinator.heartbeat(id, { ...said, node_id: nodeId, jwt_keys: registration.jwt_keys ?? null }),
+      );
       if (!isAnother(answer)) state.isContradicted = false;
       told(answer);
       state.latest = answer.revision ?? null;

@@ -126,7 +126,7 @@ function refused(error: unknown): never {
   if (error.status === 401 || error.status === 403) {
     throw new Failure(
       "appproxy/worker-registration-error",
-      `the coordinator refuses this worker (${error.status}); does secrets.api_secret differ?`,
+      `the coordinator refuses this worker (${error.status}); does secrets.api_secret, or this worker's secrets.worker_secret, differ?`,
     );
   }
   throw new Failure("appproxy/coordinator-connection-error", { msg: error.message, cause: error });

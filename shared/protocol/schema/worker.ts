@@ -23,7 +23,18 @@ export type AppFilter = Static<typeof AppFilter>;
 const NODE_ID = "^[A-Za-z0-9._:-]+$";
 export const NodeId = Type.String({ minLength: 1, maxLength: 128, pattern: NODE_ID });
 
-/** Body of `PUT /api/worker`. `node_id` and `supersedes` are ours; the original's workers do not send them. */
+/** In registrations and heartbeats, of each node. */
+const JwtKeys = Type.Optional(
+  nullable(
+    Type.Array(Type.String({ pattern: "^[0-9a-f]{8}$" }), {
+      maxItems: 32,
+      description:
+        "Ids of the secrets with which this node verifies tokens: a token is signed with one that all nodes know.",
+    }),
+  ),
+);
+
+/** Body of `PUT /api/worker`. `node_id`, `supersedes` and `jwt_keys` are ours; the original's workers do not send them. */
 export const WorkerRegistration = Type.Object(
   {
     authority: Type.String({ minLength: 1, maxLength: 255 }),
@@ -43,6 +54,7 @@ export const WorkerRegistration = Type.Object(
     app_filters: Type.Optional(Type.Array(AppFilter)),
     traefik_last_used_marker_path: Type.Optional(nullable(Type.String())),
     node_id: Type.Optional(nullable(NodeId)),
+    jwt_keys: JwtKeys,
     supersedes: Type.Optional(
       nullable(
         Type.String({
@@ -86,6 +98,7 @@ const Digest = Type.Integer({
 export const Heartbeat = Type.Object(
   {
     node_id: Type.Optional(nullable(NodeId)),
+    jwt_keys: JwtKeys,
     revision: Type.Optional(nullable(Type.Integer({ minimum: 0 }))),
     digest: Type.Optional(nullable(Digest)),
     usage_delayed: Type.Optional(

@@ -211,7 +211,7 @@ test.each([
 
 /** A node's heartbeat. */
 function says(usageDelayed: boolean): void {
-  const said = { revision: 1, agrees: true, usageDelayed, routeReports: null };
+  const said = { revision: 1, agrees: true, usageDelayed, routeReports: null, jwtKeys: null };
   write(database, (tx) => renewLease(tx, { workerId: WORKER, nodeId: "n1" }, said, NOW + 100 * TIMEOUT * 1000), {
     now,
   });

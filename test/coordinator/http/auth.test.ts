@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { SignJWT, UnsecuredJWT } from "jose";
 import { hostsOf } from "../../../coordinator/config.ts";
 import { createAuthenticator } from "../../../coordinator/http/auth.ts";
+import { workerSecret } from "../../../shared/protocol/worker-secret.ts";
 import { API_KEY as SECRET, coordinatorConfig, JWT_KEY as JWT_SECRET, refused } from "../../support/values.ts";
 
 function authenticator(section = "") {
@@ -197,5 +198,70 @@ describe("without a secret, in both ways to do without", () => {
     expect(await named("rebound.example:10200", 'advertised_addr = "Rebound.example:443"')).toBeUndefined();
     expect(await named("rebound.example:10200", 'manager_cidrs = ["10.0.0.0/8"]', "10.0.0.1")).toBeUndefined();
     expect(await from({ Host: "rebound.example", "X-BackendAI-Token": SECRET })).toBeUndefined();
+  });
+});
+
+describe("while secrets rotate", () => {
+  const [OLDER, OLDEST, ROOT, OLDER_ROOT] = ["an-older-api-key-012345", "the-oldest-api-key-0123", "a-root-of-workers-0123456789", "an-older-root-0123456789-ab"]; // prettier-ignore
+  const env = (more: Record<string, string>) =>
+    Object.fromEntries(Object.entries(more).map(([key, value]) => [`APP_PROXY_COORDINATOR__SECRETS__${key}`, value]));
+  const made = (more: Record<string, string>) => {
+    const { values } = coordinatorConfig("", env(more));
+    return createAuthenticator(values, hostsOf(values, ["the-machine"]));
+  };
+  const rotating = made({
+    PREVIOUS_API_SECRETS: `${OLDER},${OLDEST}`,
+    WORKER_SECRET: ROOT,
+    PREVIOUS_WORKER_SECRETS: OLDER_ROOT,
+  });
+  const token = (secret: string) => new Headers({ "X-BackendAI-Token": secret });
+
+  test.each([SECRET, OLDER, OLDEST])("the api_secret and those before it let in: %s", async (secret) => {
+    expect(await rotating.api(token(secret))).toBeUndefined();
+    expect(await rotating.worker(token(secret))).toBeNull();
+    expect(await rotating.manager(token(secret), "203.0.113.7")).toBeUndefined();
+    const signed = await jwt({ exp: NOW + 60 }, secret);
+    expect(await rotating.api(new Headers({ Authorization: `Bearer ${signed}` }))).toBeUndefined();
+  });
+
+  test("a JWT that is over is that, whichever secret has signed it", async () => {
+    for (const secret of [SECRET, OLDEST]) {
+      const Authorization = `Bearer ${await jwt({ exp: NOW - 60 }, secret)}`;
+      expect(await refused(() => rotating.api(new Headers({ Authorization })))).toEqual(WRONG_JWT);
+    }
+  });
+
+  test.each([ROOT, OLDER_ROOT])(
+    "a worker's own secret speaks for it, and opens workers' calls alone: of %s",
+    async (root) => {
+      const secret = workerSecret(root, "w-1");
+      for (const given of [secret, `Bearer ${secret}`, `BackendAI ${secret}`]) {
+        expect(await rotating.worker(token(given))).toBe("w-1");
+        const msg = "X-BackendAI-Token is a worker's own secret, which opens workers' calls alone";
+        for (const call of [() => rotating.api(token(given)), () => rotating.manager(token(given), "127.0.0.1")])
+          expect(await refused(call)).toEqual({ kind: "auth-failed", msg });
+      }
+    },
+  );
+
+  test.each([
+    ["one made of another root", workerSecret("another-root-0123456789", "w-1")],
+    ["one whose name was changed", workerSecret(ROOT, "w-1").replace(/\.[^.]+\./, ".dy0y.")],
+    ["the root itself", ROOT],
+    ["one made of the api_secret", workerSecret(SECRET, "w-1")],
+  ])("nobody is let in by %s", async (_what, given) => {
+    for (const call of [() => rotating.worker(token(given)), () => rotating.api(token(given))])
+      expect(await refused(call)).toEqual(WRONG_TOKEN);
+  });
+
+  test("without a root no worker has a secret of its own", async () => {
+    for (const given of [workerSecret("", "w-1"), workerSecret(SECRET, "w-1")])
+      expect(await refused(() => usual.worker(token(given)))).toEqual(WRONG_TOKEN);
+    expect(await usual.worker(token(SECRET))).toBeNull();
+  });
+
+  test("a worker's JWT is nobody's", async () => {
+    const Authorization = `Bearer ${await jwt({ exp: NOW + 60 }, workerSecret(ROOT, "w-1"))}`;
+    expect(await refused(() => rotating.worker(new Headers({ Authorization })))).toEqual(WRONG_JWT);
   });
 });

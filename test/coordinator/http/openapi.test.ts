@@ -30,6 +30,8 @@ const operations = Object.entries(snapshot.paths).flatMap(([path, methods]) =>
   })),
 );
 const PUBLIC = ["GET /", "GET /status", "GET /health", "GET /health/livez", "GET /health/readyz", "GET /metrics", "GET /v2/proxy/auth", "POST /v2/proxy/auth", "GET /v2/proxy/{token}/{session_id}/add", "GET /v2/proxy/{token}/{session_id}/delete"]; // prettier-ignore
+/** What a worker's own secret opens. */
+const WORKERS = ["PUT /api/worker", "PATCH /api/worker/{worker_id}", "DELETE /api/worker/{worker_id}", "GET /api/worker/{worker_id}/circuits", "POST /api/worker/{worker_id}/service-workers", "POST /api/circuit/{circuit_id}/refused"]; // prettier-ignore
 
 let cluster: Cluster;
 beforeAll(async () => {
@@ -89,7 +91,8 @@ describe.each(operations)("$name", ({ name, method, path, operation }) => {
     expect(operation.tags).toHaveLength(1);
     expect(Object.keys(operation.responses ?? {})).toContain("200");
     const schemes = (operation.security ?? []).flatMap((one) => Object.keys(one));
-    expect(schemes).toEqual(PUBLIC.includes(name) ? [] : ["token", "jwt"]);
+    const own = WORKERS.includes(name) ? ["worker"] : [];
+    expect(schemes).toEqual(PUBLIC.includes(name) ? [] : [...own, "token", "jwt"]);
     if (!PUBLIC.includes(name)) expect(Object.keys(operation.responses ?? {})).toContain("401");
   });
 

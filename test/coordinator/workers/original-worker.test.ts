@@ -28,7 +28,7 @@ const REGISTRATION: WorkerRegistration = {
   authority: "w1", frontend_mode: "port", protocol: "http", hostname: "worker.example", tls_listen: false, tls_advertised: false,
   api_port: 5050, port_range: [30_000, 30_009], accepted_traffics: ["interactive"], filtered_apps_only: false,
 };
-const SILENT = { revision: null, agrees: null, usageDelayed: false, routeReports: null };
+const SILENT = { revision: null, agrees: null, usageDelayed: false, routeReports: null, jwtKeys: null };
 
 test("its lease may run out before it counts as lost: nobody waits for words that it does not know", () => {
   write(database, (tx) => upsertWorker(tx, REGISTRATION, WORKER, 1000));

@@ -312,3 +312,48 @@ test("64 calls at once each get their own answer", async () => {
   const pages = await Promise.all(all.map((app) => client().listCircuits({ query: { app } })));
   expect(pages.map(({ next }) => next)).toEqual(all);
 });
+
+describe("several secrets", () => {
+  const several = () => client({ secret: ["first-secret-0123", "second-secret-0123", "third-secret-01234"] });
+  const sent = () => asked.splice(0).map(({ headers }) => headers.get("x-backendai-token")?.split("-")[0]);
+  const told = async (one: Client<typeof operations>) => [(await one.whereabouts({})).api_version, ...sent()];
+  const takes = (...good: string[]) => {
+    answer = ({ headers }) =>
+      good.includes(headers.get("x-backendai-token")?.split("-")[0] ?? "")
+        ? Response.json(GOOD)
+        : Response.json({ type: "https://api.backend.ai/probs/auth-failed", title: "no" }, { status: 401 });
+  };
+
+  test("are tried in turn until one is taken, which comes first from then on", async () => {
+    const one = several();
+    takes("third");
+    expect(await told(one)).toEqual([GOOD.api_version, "first", "second", "third"]);
+    expect(await told(one)).toEqual([GOOD.api_version, "third"]);
+    // The coordinator has another one by now.
+    takes("first");
+    expect(await told(one)).toEqual([GOOD.api_version, "third", "first"]);
+    expect(await told(one)).toEqual([GOOD.api_version, "first"]);
+  });
+
+  test("of which none is taken fail as the first did, and go out once each", async () => {
+    const one = several();
+    takes();
+    expect((await failure(one.whereabouts({}))).status).toBe(401);
+    expect(sent()).toEqual(["first", "second", "third"]);
+  });
+
+  test.each([403, 404, 409, 500])("are not tried when the answer is %d: the secret was taken", async (status) => {
+    answer = () => Response.json({ type: "https://api.backend.ai/probs/x", title: "no" }, { status });
+    expect((await failure(several().whereabouts({}))).status).toBe(status);
+    expect(sent()).toEqual(["first"]);
+  });
+
+  test("send the body again", async () => {
+    const body = { deployment_id: ID };
+    takes("second");
+    await several()
+      .deleteEndpoints({ body: { endpoints: [body] } })
+      .catch(() => undefined); // the answer is another call's
+    expect(asked.map((one) => one.body)).toEqual([JSON.stringify({ endpoints: [body] }), JSON.stringify({ endpoints: [body] })]); // prettier-ignore
+  });
+});

@@ -4,7 +4,8 @@ import { availableParallelism } from "node:os";
 import { addressMatcher } from "../../../shared/http/addresses.ts";
 import { secretFaults } from "../../../shared/config/common.ts";
 import { loadCoordinatorConfig } from "../../../coordinator/config.ts";
-import { loadWorkerConfig, processCount, processFaults } from "../../../worker/config.ts";
+import { workerSecret } from "../../../shared/protocol/worker-secret.ts";
+import { loadWorkerConfig, processCount, processFaults, workerWarnings } from "../../../worker/config.ts";
 import {
   API_KEY,
   configError,
@@ -44,7 +45,7 @@ describe("faults", () => {
     expect(configError(() => loadWorkerConfig("w.toml", toml, {})).faults).toEqual([
       { key: "redis.password", message: "[secret] was given; wanted text" },
       { key: "secrets.api_secret", message: "[secret] was given; wanted a secret of at least 16 characters" },
-      { key: "permit_hash.previous_secrets", message: "[secret] was given; wanted a list of secrets" },
+      { key: "permit_hash.previous_secrets", message: "[secret] was given; wanted a list of at most 8 secrets" },
       expect.objectContaining({ key: "secrets.jwt_secret" }),
       expect.objectContaining({ key: "permit_hash.secret" }),
     ]);
@@ -254,12 +255,90 @@ describe("secrets", () => {
   });
 
   test("are described, never shown", () => {
-    const wanted = "wanted at least 16 random characters, such as `openssl rand -hex 32` prints";
+    const wanted = "wanted at least 16 random characters, such as `bun run keys` prints";
     expect(secretFaults({ a: "", b: "hunter2", c: "some_api_secret_", d: API_KEY, e: API_KEY })).toEqual([
       { key: "a", message: `is missing; ${wanted}` },
       { key: "b", message: `is only 7 long; ${wanted}` },
       { key: "c", message: `is a well-known sample value; ${wanted}` },
       { key: "e", message: "is the same as d; wanted a secret of its own" },
     ]);
+  });
+
+  const OLD = "an-old-secret-0123456789-d";
+  const toml = (secrets: string) => `[secrets]\n${secrets}\n`;
+  const given = `api_secret = "${API_KEY}"\njwt_secret = "${JWT_KEY}"`;
+  const coordinator = (more: string) => () => loadCoordinatorConfig("c.toml", toml(`${given}\n${more}`), {});
+  const worker = (secrets: string) => () =>
+    loadWorkerConfig("w.toml", `${toml(secrets)}[permit_hash]\nsecret = "${PERMIT_KEY}"\n[proxy_worker]\nauthority = "w-1"`, {}); // prettier-ignore
+
+  test.each(["api", "jwt", "worker"])("before the present ones are judged too: previous_%s_secrets", (kind) => {
+    const key = `previous_${kind}_secrets`;
+    for (const weak of ["short", "some_api_secret_", "", PERMIT_KEY.slice(0, 15)])
+      expect(faultyKeys(coordinator(`${key} = ["${OLD}", "${weak}"]`))).toEqual([`secrets.${key}`]);
+    // Who has one of them could do what the other one is for.
+    const [own, other] = kind === "api" ? [API_KEY, JWT_KEY] : [JWT_KEY, API_KEY];
+    expect(configError(coordinator(`${key} = ["${other}"]`)).faults).toEqual([
+      { key: `secrets.${key}`, message: `is the same as secrets.${kind === "api" ? "jwt" : "api"}_secret; wanted a secret of its own` },
+    ]); // prettier-ignore
+    // That the present one is still among them does no harm.
+    if (kind !== "worker") expect(coordinator(`${key} = ["${own}", "${OLD}"]`)().ignored).toEqual([]);
+    const nine = JSON.stringify(Array.from({ length: 9 }, (_, at) => `${OLD}${at}`));
+    expect(configError(coordinator(`${key} = ${nine}`)).faults).toEqual([
+      { key: `secrets.${key}`, message: "[secret] was given; wanted a list of at most 8 secrets" },
+    ]);
+    expect(coordinator(`${key} = ["${OLD}"]`)().ignored).toEqual([]);
+  });
+
+  test("of two uses that were the same before are told", () => {
+    const both = `previous_api_secrets = ["${OLD}"]\nprevious_jwt_secrets = ["${OLD}"]`;
+    expect(configError(coordinator(both)).faults).toEqual([
+      { key: "secrets.previous_jwt_secrets", message: "is the same as secrets.previous_api_secrets; wanted a secret of its own" },
+    ]); // prettier-ignore
+  });
+
+  test("of a worker's own kind stand in the place of the api_secret", () => {
+    const own = workerSecret(OLD, "w-1");
+    const jwt = `jwt_secret = "${JWT_KEY}"`;
+    expect(worker(`${jwt}\nworker_secret = "${own}"`)().values.secrets).toMatchObject({
+      api_secret: "",
+      worker_secret: own,
+    });
+    expect(faultyKeys(worker(jwt))).toEqual(["secrets.api_secret"]);
+    expect(workerWarnings(worker(`${jwt}\nworker_secret = "${own}"`)().values)).toEqual([]);
+    expect(workerWarnings(worker(`${given}\nworker_secret = "${own}"`)().values)).toEqual([
+      "secrets.api_secret: the worker has a worker_secret too; without the api_secret it could not act as the Manager",
+    ]);
+    expect(worker(`${given}\nworker_secret = "${own}"\nprevious_worker_secrets = ["${own}"]`)().ignored).toEqual([]);
+    expect(faultyKeys(worker(`${jwt}\napi_secret = "short"\nworker_secret = "${own}"`))).toEqual([
+      "secrets.api_secret",
+    ]);
+  });
+
+  test("of another worker, or of none, are told of with what makes the right one", () => {
+    const jwt = `jwt_secret = "${JWT_KEY}"`;
+    const wanted = "wanted what `bun run keys --worker w-1` prints";
+    const [others, text] = [workerSecret(OLD, "w-2"), "any-text-0123456789"];
+    expect(configError(worker(`${jwt}\nworker_secret = "${others}"`)).faults).toEqual([
+      { key: "secrets.worker_secret", message: `is that of the worker "w-2"; ${wanted}` },
+    ]);
+    expect(configError(worker(`${jwt}\nworker_secret = "${text}"`)).faults).toEqual([
+      { key: "secrets.worker_secret", message: `is no worker's own secret; ${wanted}` },
+    ]);
+    const before = configError(worker(`${given}\nprevious_worker_secrets = ["${others}"]`)).faults;
+    expect(before).toEqual([
+      { key: "secrets.previous_worker_secrets", message: `is that of the worker "w-2"; ${wanted}` },
+    ]);
+  });
+
+  test("that a worker has are no root of all workers'", () => {
+    const message = `is the own secret of the worker "w-1"; wanted the one that workers' secrets are made of`;
+    const own = workerSecret(OLD, "w-1");
+    expect(configError(coordinator(`worker_secret = "${own}"`)).faults).toEqual([
+      { key: "secrets.worker_secret", message },
+    ]);
+    expect(configError(coordinator(`previous_worker_secrets = ["${own}"]`)).faults).toEqual([
+      { key: "secrets.previous_worker_secrets", message },
+    ]);
+    expect(faultyKeys(coordinator(`worker_secret = "${API_KEY}"`))).toEqual(["secrets.worker_secret"]);
   });
 });

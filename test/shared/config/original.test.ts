@@ -28,7 +28,11 @@ describe("a file of the original", () => {
       unused_circuit_collection_timeout: 3600,
       metric_access_allowed_hosts: ["127.0.0.1/32"],
     });
-    expect(secrets).toEqual({ api_secret: "8sNf2KxQe7TgVw0rYpLc5HjZb3MdAu9i", jwt_secret: "tR6yBq1WoEz4XkPn8GvJs0CfDm7HaUl2" }); // prettier-ignore
+    expect(secrets).toEqual({
+      api_secret: "8sNf2KxQe7TgVw0rYpLc5HjZb3MdAu9i", previous_api_secrets: [],
+      jwt_secret: "tR6yBq1WoEz4XkPn8GvJs0CfDm7HaUl2", previous_jwt_secrets: [],
+      worker_secret: "", previous_worker_secrets: [],
+    }); // prettier-ignore
     expect([logging.level, debug.enabled]).toEqual(["info", false]);
   });
 

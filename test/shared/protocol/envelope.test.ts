@@ -79,7 +79,7 @@ describe("read back", () => {
 
 describe("not believed", () => {
   const text = codec.encode(created);
-  const notSigned = "is not signed with our api_secret";
+  const notSigned = "is not signed with our secret";
   const changed = (change: Partial<Envelope>) => JSON.stringify({ ...opened(text), ...change });
 
   test.each([
@@ -170,5 +170,109 @@ describe("from the original", () => {
         ? JSON.stringify({ name: created.name, source: "s", payload: JSON.stringify(circuits) })
         : unsigned(created.name, circuits, metadata);
     expect(trusting.decode(text)?.requestId).toBe(expected);
+  });
+});
+
+describe("signed with several secrets", () => {
+  const ring = (...secrets: string[]) => createCodec({ of: () => secrets, own: null }, false);
+  const [A, B, C] = ["secret-a-0123456789", "secret-b-0123456789", "secret-c-0123456789"];
+  const both = ring(A, B);
+
+  test("each of them is enough, in any place, and no other", () => {
+    for (const reader of [both, ring(B), ring(A), ring(C, B), ring(C, A), createCodec(A, false)])
+      expect(reader.decode(both.encode(created))).toMatchObject({ payload: circuits });
+    expect(() => ring(C).decode(both.encode(created))).toThrow("is not signed with our secret");
+  });
+
+  test("the last field is what an earlier version looks at: over all before it, with the first secret", () => {
+    const { name, payload } = opened(both.encode(created));
+    const [, before = "", mac] = /^(.*),"mac":"([0-9a-f]{64})"\}$/.exec(payload) ?? [];
+    expect(mac).toBe(new Bun.CryptoHasher("sha256", A).update(`${name}\n${before}}`).digest("hex"));
+    expect(JSON.parse(payload)).toEqual({ ...circuits, macs: [expect.stringMatching(/^[0-9a-f]{64}$/)], mac });
+  });
+
+  test("with one secret there is one signature", () => {
+    expect(opened(ring(A).encode(created)).payload).toBe(opened(createCodec(A, false).encode(created)).payload);
+  });
+
+  test("sixteen are read", () => {
+    const many = Array.from({ length: 18 }, (_, at) => `secret-number-${at}-0123456789`);
+    expect(ring(many.at(-1) ?? "").decode(ring(...many).encode(created))).toMatchObject({ payload: circuits });
+  });
+
+  test.each([
+    ["a changed payload", (payload: string) => payload.replace('"revision":4', '"revision":5')],
+    ["signatures of another event", (payload: string) => payload.replace('"w1"', '"w2"')],
+    ["a signature that is none", (payload: string) => payload.replace(/[0-9a-f]{64}/g, "0".repeat(64))],
+  ])("not believed: %s", (_what, change) => {
+    const { payload, ...rest } = opened(both.encode(created));
+    const forged = JSON.stringify({ ...rest, payload: change(payload) });
+    for (const reader of [both, ring(B)]) expect(() => reader.decode(forged)).toThrow("is not signed with our secret");
+  });
+});
+
+describe("where each worker has a secret of its own", () => {
+  const secretOf = (authority: string) => `the-secret-of-${authority}-0123456789`;
+  const API = "an-api-secret-0123456789";
+  const coordinator = createCodec({ of: (authority) => [API, secretOf(authority)], own: null }, false);
+  const worker = (authority: string) => createCodec({ of: () => [secretOf(authority)], own: authority }, false);
+  const about = (authority: string): AppProxyEvent => ({
+    ...common,
+    name: "appproxy_worker_circuit_added_event",
+    source: "appproxy-worker",
+    payload: { ...circuits, target_worker_authority: authority },
+  });
+
+  test("each hears the coordinator, and the coordinator each", () => {
+    for (const name of ["w1", "w2"]) {
+      expect(worker(name).decode(coordinator.encode(about(name)))).toMatchObject({ payload: { target_worker_authority: name } }); // prettier-ignore
+      expect(coordinator.decode(worker(name).encode(about(name)))).toMatchObject({ payload: { target_worker_authority: name } }); // prettier-ignore
+    }
+  });
+
+  test("of events about others nothing is said: their secrets are not known here", () => {
+    expect(worker("w2").decode(coordinator.encode(about("w1")))).toBeNull();
+    expect(() => worker("w1").decode(unsigned("appproxy_circuit_removed_event", circuits))).toThrow("is not signed with our secret"); // prettier-ignore
+  });
+
+  test("a worker can't sign for another, to nobody", () => {
+    // What a taken worker can make: any text, signed with its own secret.
+    const forger = createCodec({ of: () => [secretOf("w1")], own: null }, false);
+    for (const reader of [coordinator, worker("w2")])
+      expect(() => reader.decode(forger.encode(about("w2")))).toThrow("is not signed with our secret");
+  });
+
+  test("nor by a payload that says twice, or in two spellings, whom it is about", () => {
+    const payload = JSON.stringify(circuits);
+    for (const twice of [
+      payload.replace(
+        '"target_worker_authority":"w1"',
+        '"target_worker_authority":"w1","target_worker_authority":"w2"',
+      ),
+      payload.replace(
+        '"target_worker_authority":"w1"',
+        '"target_worker_authority":"w1","target-worker-authority":"w2"',
+      ),
+      payload.replace(
+        '"target_worker_authority":"w1"',
+        '"target-worker-authority":"w2","target_worker_authority":"w1"',
+      ),
+    ]) {
+      const name = "appproxy_worker_circuit_added_event";
+      const mac = new Bun.CryptoHasher("sha256", secretOf("w1")).update(`${name}\n${twice}`).digest("hex");
+      const forged = JSON.stringify({
+        name,
+        source: "x",
+        payload: `${twice.slice(0, -1)},"mac":"${mac}"}`,
+        metadata: "{}",
+      });
+      let heard: string | undefined;
+      try {
+        heard = coordinator.decode(forged)?.payload.target_worker_authority;
+      } catch {
+        heard = undefined; // refused
+      }
+      expect(heard).not.toBe("w2");
+    }
   });
 });
