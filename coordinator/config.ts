@@ -2,20 +2,20 @@
 import {
   allowedHosts,
   cidrs,
-  coreRedisSection,
   debugSection,
   eventsSection,
   impliedTls,
   loggingSection,
   otelSection,
-  redisSection,
   secretsSection,
   secretStoppers,
   tlsFaults,
   tlsKeys,
   type NamedSecrets,
+  warningsOf,
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
+import { coreRedisSection, redisFaults, redisSection, redisWarnings } from "../shared/config/redis.ts";
 import { KERNEL_CIDRS } from "../shared/http/kernel.ts";
 import { ownHosts, type OwnHosts } from "../shared/http/own-hosts.ts";
 import { authorityOf } from "../shared/protocol/worker-secret.ts";
@@ -130,10 +130,18 @@ export function loadCoordinatorConfig(
     check: (config) => [
       ...secretStoppers(namedSecrets(config), config.debug.enabled),
       ...rootFaults(config),
+      ...redisFaults("redis", config.redis),
+      ...redisFaults("core_redis", config.core_redis),
       ...tlsFaults("proxy_coordinator", config.proxy_coordinator),
       ...traefikFaults(config),
     ],
   });
+}
+
+/** What is told at start and by `--check`, and stops nothing. */
+export function coordinatorWarnings(config: CoordinatorConfig): string[] {
+  const { redis, core_redis: core } = config;
+  return [...warningsOf(config), ...redisWarnings("redis", redis), ...redisWarnings("core_redis", core)];
 }
 
 /** What callers on this machine, whose names are `machine`, may call the coordinator. */

@@ -6,14 +6,20 @@ import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { createCodec, HEARD_BY_COORDINATORS } from "../shared/protocol/envelope.ts";
 import { checkedText, helpText, readConfigFile } from "../shared/config/file.ts";
-import { secretFaults, warningsOf } from "../shared/config/common.ts";
+import { secretFaults } from "../shared/config/common.ts";
 import { type Address, hostPort } from "../shared/values.ts";
 import { createLog } from "../shared/runtime/log.ts";
 import { announce, announcedAddress, DISCOVERY_DB } from "../shared/compat/discovery.ts";
 import { redisMessengers } from "../shared/redis/messengers.ts";
 import { connectRedis, type RedisSettings } from "../shared/redis/redis.ts";
 import { shutdownOnSignal, surviveStrayErrors } from "../shared/runtime/process.ts";
-import { COORDINATOR_ENV, COORDINATOR_FILE, loadCoordinatorConfig, namedSecrets } from "./config.ts";
+import {
+  COORDINATOR_ENV,
+  COORDINATOR_FILE,
+  coordinatorWarnings,
+  loadCoordinatorConfig,
+  namedSecrets,
+} from "./config.ts";
 import { startCoordinator } from "./coordinator.ts";
 import { openDb } from "./store/open.ts";
 import type { Deps } from "./deps.ts";
@@ -25,7 +31,7 @@ export async function runCoordinator(fitted: (real: Deps) => Deps = (real) => re
   const file = readConfigFile(COORDINATOR_FILE, process.argv.slice(2));
   if (file === null) return void process.stdout.write(helpText("coordinator", COORDINATOR_FILE, COORDINATOR_ENV));
   const { values: config, ignored } = loadCoordinatorConfig(file.source, file.toml, process.env);
-  if (file.check) return void process.stdout.write(checkedText(file.source, ignored, warningsOf(config)));
+  if (file.check) return void process.stdout.write(checkedText(file.source, ignored, coordinatorWarnings(config)));
 
   const log = createLog("coordinator", config.logging.level);
   surviveStrayErrors(log);
@@ -42,7 +48,7 @@ export async function runCoordinator(fitted: (real: Deps) => Deps = (real) => re
   );
   for (const fault of secretFaults(namedSecrets(config)))
     log.warn(fault, "WEAK SECRET accepted because debug.enabled is true");
-  for (const warning of warningsOf(config)) log.warn(warning);
+  for (const warning of coordinatorWarnings(config)) log.warn(warning);
   if (config.proxy_coordinator.allow_unauthorized_configure_request)
     log.warn("POST /v2/conf is taken from anywhere without a token");
   if (config.db.type !== "sqlite") log.warn({ path: config.db.path }, "db.type is not supported: SQLite is used");

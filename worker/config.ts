@@ -9,7 +9,6 @@ import {
   impliedTls,
   loggingSection,
   otelSection,
-  redisSection,
   secretsSection,
   secretStoppers,
   tlsFaults,
@@ -18,6 +17,7 @@ import {
   warningsOf,
 } from "../shared/config/common.ts";
 import * as f from "../shared/config/fields.ts";
+import { redisFaults, redisSection, redisWarnings } from "../shared/config/redis.ts";
 import { loadConfig, type Fault, type Loaded, type Values } from "../shared/config/load.ts";
 import { KERNEL_CIDRS } from "../shared/http/kernel.ts";
 import { ownHosts, type OwnHosts } from "../shared/http/own-hosts.ts";
@@ -263,6 +263,7 @@ export function loadWorkerConfig(
     check: (config) => [
       ...secretStoppers(namedSecrets(config), config.debug.enabled),
       ...ownSecretFaults(config),
+      ...redisFaults("redis", config.redis),
       ...tlsFaults("proxy_worker", config.proxy_worker),
       ...frontendFaults(config),
       ...familyFaults(config),
@@ -282,7 +283,7 @@ export function workerWarnings(config: WorkerConfig): string[] {
       : [
           "secrets.api_secret: the worker has a worker_secret too; without the api_secret it could not act as the Manager",
         ];
-  return [...warningsOf(config), ...needless];
+  return [...warningsOf(config), ...redisWarnings("redis", config.redis), ...needless];
 }
 
 /** What the configuration asks of this version that it can't do; the original's other workers still can. */

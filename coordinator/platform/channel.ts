@@ -24,5 +24,5 @@ export function createPlatformChannel(config: CoordinatorConfig, log: Log): Plat
 /** Where the platform's events are. */
 export function platformRedis({ core_redis: core, redis }: CoordinatorConfig): RedisSettings {
   const { addr, sentinel } = core;
-  return addr === null && sentinel === null ? redis : { ...core, addr: addr ?? redis.addr };
+  return addr === null && sentinel === null ? redis : { ...core, addr: addr ?? redis.addr, section: "core_redis" };
 }

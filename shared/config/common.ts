@@ -6,20 +6,6 @@ import { sameSecret, weakness } from "../runtime/secrets.ts";
 import * as f from "./fields.ts";
 import type { Fault } from "./load.ts";
 
-export const redisSection = {
-  addr: f.address("127.0.0.1:6379", "Redis by address"),
-  sentinel: f.optionalAddresses("Redis by Sentinel; takes precedence over `addr`"),
-  service_name: f.text("mymaster", "Name of the master that Sentinel watches"),
-  password: { ...f.text("", "Password of Redis and of Sentinel"), secret: true },
-};
-
-/** Of the platform's own Redis, where it is another one. Without `addr` and `sentinel` it is the one of `[redis]`. */
-export const coreRedisSection = {
-  ...redisSection,
-  addr: f.optionalAddress("The platform's Redis, whose events tell of sessions that end; default: that of `[redis]`"),
-  sentinel: f.optionalAddresses("The same by Sentinel; takes precedence over `addr`"),
-};
-
 export const secretsSection = {
   api_secret: f.secret("Shared by Manager, coordinator and workers; authenticates API calls and signs events"),
   previous_api_secrets: f.previousSecrets("Those before it, which still count, for rotation"),

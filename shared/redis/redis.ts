@@ -2,29 +2,39 @@
  * Connections to Redis by address or by Sentinel. Every connection reconnects for ever, to the master, and never queues
  * without bound. What is sent over them is not known here.
  */
+import type { ConnectionOptions } from "node:tls";
 import { Redis, SentinelConnector, type RedisOptions } from "ioredis";
 import type { Address } from "../values.ts";
 import { reason } from "../failure.ts";
 import type { Log } from "../runtime/log.ts";
+import { keyToBlame, tlsFault, tlsOf, type TlsSettings } from "./tls.ts";
 
-export interface RedisSettings {
+export interface RedisSettings extends TlsSettings {
   addr: Address;
   sentinel: Address[] | null;
   service_name: string;
+  username?: string;
   password: string;
+  sentinel_username?: string;
+  sentinel_password?: string;
+  /** Of the configuration, for the log; `[redis]` unless it says another. */
+  section?: string;
 }
 
 /** Opens a connection; `role` names it in the log. Commands fail at once while it is down. */
 export function connectRedis(settings: RedisSettings, db: number, role: string, log: Log): Redis {
-  const redis = new LastingRedis(redisOptions(settings, db));
+  const tls = tlsOf(settings);
+  const redis = new LastingRedis(redisOptions(settings, db, tls));
   let down = false;
   /** Why one was of no use: without it a wrong `service_name` looks like Sentinels that are away. */
-  let sentinel: string | undefined;
-  redis.on("sentinelError", (error: Error) => (sentinel = error.message));
+  let sentinel: Error | undefined;
+  redis.on("sentinelError", (error: Error) => (sentinel = error));
   redis.on("error", (error: Error) => {
     // One line per outage: ioredis reports every attempt.
-    if (!down) log.warn({ role, reason: error.message || error.name, sentinel }, "Redis is away");
+    if (!down) tell(error, sentinel);
     down = true;
+    // With a SELECT that is refused it would go on in another database.
+    if (isRefusedSelect(error)) redis.disconnect(true);
   });
   redis.on("ready", () => {
     if (down) log.info({ role }, "Redis is back");
@@ -32,6 +42,20 @@ export function connectRedis(settings: RedisSettings, db: number, role: string, 
     sentinel = undefined;
   });
   watch(redis, role, log);
+
+  function tell(error: Error, ofSentinel: Error | undefined): void {
+    const line = (cause: Error) => {
+      const key = keyToBlame(cause, settings.section ?? "redis", tls !== null);
+      const sentinel = ofSentinel === undefined ? undefined : `${ofSentinel.message}${cause === ofSentinel ? "" : ` (${cause.message})`}`; // prettier-ignore
+      log.warn({ role, reason: error.message || error.name, sentinel, key }, "Redis is away");
+    };
+    const asked = settings.sentinel?.[0];
+    // Of TLS with a Sentinel ioredis says only that there is no connection: it is looked at by itself.
+    if (tls === null || asked === undefined || ofSentinel?.message.includes("Connection is closed") !== true)
+      return line(ofSentinel ?? error);
+    void tlsFault(asked, tls).then((fault) => line(fault ?? ofSentinel));
+  }
+
   return redis;
 }
 
@@ -87,7 +111,7 @@ class PatientSentinels extends SentinelConnector {
     this.#choose();
     const last = { isMade: false };
     const stream = await super.connect(report);
-    stream.once("connect", () => (last.isMade = true));
+    stream.once(this.options.tls ? "secureConnect" : "connect", () => (last.isMade = true));
     this.#last = last;
     return stream;
   }
@@ -154,12 +178,18 @@ async function askRole(redis: Redis): Promise<boolean> {
 
 type Options = Omit<RedisOptions, "replyMapping">;
 
-function redisOptions(settings: RedisSettings, db: number): Options {
+function isRefusedSelect(error: Error & { command?: { name?: unknown } }): boolean {
+  return error.message.startsWith("NOPERM") && error.command?.name === "select";
+}
+
+function redisOptions(settings: RedisSettings, db: number, tls: ConnectionOptions | null): Options {
   const longest = settings.sentinel === null ? RETRY_MS.address : RETRY_MS.sentinel;
   const options: Options = {
     db,
     enableOfflineQueue: false,
     autoResubscribe: false,
+    // An ACL user need not have a right to it.
+    disableClientInfo: true,
     maxRetriesPerRequest: 0,
     connectTimeout: 5000,
     commandTimeout: COMMAND_TIMEOUT_MS,
@@ -168,11 +198,13 @@ function redisOptions(settings: RedisSettings, db: number): Options {
     // A master that was made a replica says so at the next write; behind the address, or by Sentinel, is another one.
     reconnectOnError: (error) => error.message.startsWith("READONLY"),
   };
-  if (settings.password !== "") options.password = options.sentinelPassword = settings.password;
+  Object.assign(options, credentials(settings));
+  if (tls !== null) options.tls = tls;
   if (settings.sentinel === null) return Object.assign(options, settings.addr);
   return Object.assign(options, {
     Connector: PatientSentinels,
     sentinels: settings.sentinel,
+    ...(tls === null ? {} : { enableTLSForSentinelMode: true, sentinelTLS: tls }),
     name: settings.service_name,
     // The address of a master whose machine is gone answers nothing, not even no: 2 s bear one lost packet.
     connectTimeout: 2000,
@@ -186,4 +218,15 @@ function redisOptions(settings: RedisSettings, db: number): Options {
     // and its own connections write unhandled errors to stderr. PING, ROLE and READONLY find what it would.
     failoverDetector: false,
   });
+}
+
+/** Empty ones are left out: a server that wants none would complain. */
+function credentials({ username = "", password, sentinel_username, sentinel_password = "" }: RedisSettings): Options {
+  const given = {
+    username,
+    password,
+    sentinelUsername: sentinel_username ?? "",
+    sentinelPassword: sentinel_password === "" ? password : sentinel_password,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== ""));
 }

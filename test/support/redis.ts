@@ -16,7 +16,8 @@ export interface RedisServer {
   signal(name: NodeJS.Signals): void;
 }
 
-export async function startRedis(): Promise<RedisServer> {
+/** `more`: further arguments of redis-server. */
+export async function startRedis(more: readonly string[] = []): Promise<RedisServer> {
   const directory = mkdtempSync(join(tmpdir(), "app-proxy-redis-"));
   let port = await freePort();
   let child: Outside | null = null;
@@ -35,6 +36,7 @@ export async function startRedis(): Promise<RedisServer> {
       directory,
       "--appendonly",
       "no",
+      ...more,
     ];
     child = startOutside(["redis-server", ...args]);
     const started = child;
@@ -82,7 +84,8 @@ async function answersPing(port: number): Promise<boolean> {
       port,
       socket: {
         open: (self) => void self.write("PING\r\n"),
-        data: (_self, data) => resolve(data.toString().startsWith("+PONG")),
+        // With users of its own it wants to know who asks.
+        data: (_self, data) => resolve(/^(\+PONG|-NOAUTH)/.test(data.toString())),
         close: () => resolve(false),
         error: () => resolve(false),
       },

@@ -17,6 +17,8 @@ const FROM_ONE_ADDRESS = {
 
 export interface ClusterSettings {
   redisPort?: number | undefined;
+  /** More of `[redis]` in each file. */
+  redis?: { coordinator: Section; worker: Section } | undefined;
   /** The platform's own Redis, where it is another one. */
   coreRedisPort?: number | undefined;
   coordinator?: Section | undefined;
@@ -31,11 +33,11 @@ export interface ClusterSettings {
 
 export function coordinatorToml(
   dbPath: string,
-  { redisPort, coreRedisPort: core, coordinator, secrets, events }: ClusterSettings,
+  { redisPort, redis, coreRedisPort: core, coordinator, secrets, events }: ClusterSettings,
 ): string {
   return stringify({
     db: { path: dbPath },
-    ...redis(redisPort),
+    ...redisAt(redisPort, redis?.coordinator),
     ...(core === undefined ? {} : { core_redis: { addr: `127.0.0.1:${core}` } }),
     proxy_coordinator: {
       bind_addr: "127.0.0.1:0",
@@ -53,10 +55,10 @@ export function workerToml(
   endpoint: string,
   portLow: number,
   ports: number,
-  { redisPort, worker, permit, events, sections }: ClusterSettings,
+  { redisPort, redis, worker, permit, events, sections }: ClusterSettings,
 ): string {
   return stringify({
-    ...redis(redisPort),
+    ...redisAt(redisPort, redis?.worker),
     proxy_worker: {
       authority: "worker-1",
       coordinator_endpoint: endpoint,
@@ -81,6 +83,6 @@ function section(value: unknown): Section {
   return isRecord(value) ? value : {};
 }
 
-function redis(port: number | undefined): Section {
-  return port === undefined ? {} : { redis: { addr: `127.0.0.1:${port}` } };
+function redisAt(port: number | undefined, more: Section = {}): Section {
+  return port === undefined ? {} : { redis: { addr: `127.0.0.1:${port}`, ...more } };
 }

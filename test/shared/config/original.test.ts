@@ -58,7 +58,9 @@ describe("a file of the original", () => {
     const read = (core: string) => platformRedis(coordinatorConfig(`${own}\n${core}`).values);
     expect(read("")).toMatchObject({ addr: at("own.example", 6379), sentinel: null, password: "eG5tXa9vCk2zRw7N" });
     expect(read('[core_redis]\naddr = { host = "core.example", port = 6380 }')).toEqual({
-      addr: at("core.example", 6380), sentinel: null, service_name: "mymaster", password: "",
+      addr: at("core.example", 6380), sentinel: null, service_name: "mymaster", section: "core_redis",
+      username: "", password: "", sentinel_username: "", sentinel_password: "",
+      tls: false, use_tls: false, tls_ca: null, tls_server_name: null, tls_cert: null, tls_privkey: null, tls_skip_verify: false,
     }); // prettier-ignore
     expect(read('[core-redis]\nsentinel = "s1:26379,s2:26379"\nservice-name = "core"\npassword = "p"')).toMatchObject({
       sentinel: [at("s1", 26379), at("s2", 26379)],
