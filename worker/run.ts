@@ -32,7 +32,7 @@ import { createLane, lanePlace, ownLine, type Lane } from "./lanes/lane.ts";
 import { ephemeralWarning } from "./listeners/linux-ephemeral.ts";
 import { findLanes } from "./listeners/lanes.ts";
 import { findSibling, type Sibling } from "./listeners/sibling.ts";
-import { eventKeys } from "./secrets.ts";
+import { eventKeys } from "./compose/secrets.ts";
 import { startWorker, type WorkerDeps } from "./worker.ts";
 
 /** Reads the arguments and starts; `fitted` may put other parts in the place of the real ones. Rejects when it can't start. */

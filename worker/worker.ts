@@ -16,7 +16,7 @@ import { processFaults, unservedFaults, type WorkerConfig } from "./config.ts";
 import { idleTime } from "./drain.ts";
 import { ephemeralWarning } from "./listeners/linux-ephemeral.ts";
 import { takeOver } from "./listeners/takeover.ts";
-import { callSecrets } from "./secrets.ts";
+import { callSecrets } from "./compose/secrets.ts";
 import { createCoordinatorClient, type CoordinatorClient } from "./state/coordinator-client.ts";
 import type { SyncState } from "./state/sync.ts";
 

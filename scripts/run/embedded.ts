@@ -15,7 +15,7 @@ import { memoryMessengers, redisMessengers, type Messengers } from "../../shared
 import type { Shutdown } from "../../shared/runtime/process.ts";
 import { loadWorkerConfig, type WorkerConfig } from "../../worker/config.ts";
 import { ENGINES } from "../../worker/compose/engines.ts";
-import { eventKeys as workerKeys } from "../../worker/secrets.ts";
+import { eventKeys as workerKeys } from "../../worker/compose/secrets.ts";
 import { startWorker, type Worker } from "../../worker/worker.ts";
 
 /** Texts of the two configuration files, and the environment that overrides them. */

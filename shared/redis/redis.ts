@@ -31,7 +31,7 @@ export function connectRedis(settings: RedisSettings, db: number, role: string, 
   redis.on("sentinelError", (error: Error) => (sentinel = error));
   redis.on("error", (error: Error) => {
     // One line per outage: ioredis reports every attempt.
-    if (!down) tell(error, sentinel);
+    if (!down) void tell(error, sentinel);
     down = true;
     // With a SELECT that is refused it would go on in another database.
     if (isRefusedSelect(error)) redis.disconnect(true);
@@ -43,17 +43,20 @@ export function connectRedis(settings: RedisSettings, db: number, role: string, 
   });
   watch(redis, role, log);
 
-  function tell(error: Error, ofSentinel: Error | undefined): void {
-    const line = (cause: Error) => {
-      const key = keyToBlame(cause, settings.section ?? "redis", tls !== null);
-      const sentinel = ofSentinel === undefined ? undefined : `${ofSentinel.message}${cause === ofSentinel ? "" : ` (${cause.message})`}`; // prettier-ignore
-      log.warn({ role, reason: error.message || error.name, sentinel, key }, "Redis is away");
-    };
+  /** Of TLS with a Sentinel ioredis says only that there is no connection: that is looked at by itself. Never rejects. */
+  async function tell(error: Error, sentinel: Error | undefined): Promise<void> {
     const asked = settings.sentinel?.[0];
-    // Of TLS with a Sentinel ioredis says only that there is no connection: it is looked at by itself.
-    if (tls === null || asked === undefined || ofSentinel?.message.includes("Connection is closed") !== true)
-      return line(ofSentinel ?? error);
-    void tlsFault(asked, tls).then((fault) => line(fault ?? ofSentinel));
+    const isSilent = tls !== null && asked !== undefined && sentinel?.message.includes("Connection is closed") === true;
+    const fault = isSilent ? await tlsFault(asked, tls) : null;
+    log.warn(
+      {
+        role,
+        reason: error.message || error.name,
+        sentinel: fault === null ? sentinel?.message : `${sentinel?.message} (${fault.message})`,
+        key: keyToBlame(fault ?? sentinel ?? error, settings.section ?? "redis", tls !== null),
+      },
+      "Redis is away",
+    );
   }
 
   return redis;

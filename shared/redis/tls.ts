@@ -42,8 +42,8 @@ export function tlsFault({ host, port }: Address, tls: ConnectionOptions): Promi
 }
 
 /** Which key an operator should look at when a connection fails with this; undefined where that can't be said. */
-export function keyToBlame(error: Error, section: string, isTls: boolean): string | undefined {
-  const text = `${(error as { code?: unknown }).code ?? ""} ${error.message}`;
+export function keyToBlame(error: NodeJS.ErrnoException, section: string, isTls: boolean): string | undefined {
+  const text = `${error.code ?? ""} ${error.message}`;
   const key = CAUSES.find(({ pattern, when }) => pattern.test(text) && (when === undefined || when === isTls))?.key;
   return key?.replaceAll("$", section);
 }

@@ -14,7 +14,7 @@ import { createTcpAllowlist, type TcpAllowlist } from "../access/tcp-allowlist.t
 import { Homes } from "../circuits/homes.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 import type { Proxies } from "../http/client-address.ts";
-import { jwtSecrets } from "../secrets.ts";
+import { jwtSecrets } from "./secrets.ts";
 import { apiAddress, circuitOrigins } from "../urls.ts";
 import type { Parts } from "./parts.ts";
 

@@ -7,7 +7,7 @@ import { createRefusals } from "../health/gone-kernels.ts";
 import { reportRoutes } from "../health/http-checks.ts";
 import { probeTcp } from "../net/probe-tcp.ts";
 import type { Targets } from "../net/targets.ts";
-import { jwtSecrets } from "../secrets.ts";
+import { jwtSecrets } from "./secrets.ts";
 import type { CoordinatorClient } from "../state/coordinator-client.ts";
 import { createSnapshots, snapshotPath, type Snapshots } from "../state/snapshot.ts";
 import { createSync, type Sync } from "../state/sync.ts";

@@ -5,7 +5,7 @@ import type { TlsPair } from "../../shared/runtime/tls.ts";
 import { machineNames } from "../../shared/runtime/machine-names.ts";
 import { hostsOf, type WorkerConfig } from "../config.ts";
 import { createMetrics } from "../metrics.ts";
-import { jwtSecrets } from "../secrets.ts";
+import { jwtSecrets } from "./secrets.ts";
 import type { SyncState } from "../state/sync.ts";
 import type { Access } from "./access.ts";
 import type { Circuits } from "./circuits.ts";

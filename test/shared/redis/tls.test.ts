@@ -59,7 +59,7 @@ async function complaint(settings: Partial<RedisSettings>): Promise<[key: unknow
   expect(JSON.stringify(lines)).not.toContain(PASSWORD);
   expect(await answers(redis)()).toBe(false);
   redis.disconnect();
-  return [line["key"], `${String(line["reason"])} ${String(line["sentinel"] ?? "")}`];
+  return [line["key"], JSON.stringify([line["reason"], line["sentinel"]])];
 }
 
 describe("by address", () => {
