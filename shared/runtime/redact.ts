@@ -46,7 +46,7 @@ export function safeMessage(text: string): string {
 const HIDDEN = "…";
 
 /** Without any of these there is nothing to hide. */
-const SUSPICIOUS = /[?#&;%=@\\]|eyJ|v3\.|proxy|Unexpected identifier/i;
+const SUSPICIOUS = /[?#&;%=@\\]|eyJ|v3\.|worker1\.|proxy|Unexpected identifier/i;
 const UNSEEN = /[\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]/gu;
 
 /** Percent signs may be escaped themselves, any number of times: `%3F`, `%253F`. */
@@ -62,8 +62,8 @@ const NAME = /^[\w.~%[\]$-]{1,30}$/;
 const SECRET =
   /^["'([{]*(?:\w{0,20}token|auth|permit_key|api_?key|\w{0,20}secret|passw(?:or)?d|sig|signature|code|t)$/i;
 
-/** A JWT or one of our tickets, whole or cut, or a permit. All but the last begin with `{"` in Base64. */
-const TOKEN = /eyJ[\w-]{6}|v3\.[\w-]{40}/;
+/** A JWT or one of our tickets, whole or cut (they begin with `{"` in Base64), a permit, or a worker's own secret. */
+const TOKEN = /eyJ[\w-]{6}|v3\.[\w-]{40}|worker1\.[\w-]{1,1020}\.[\w-]{43}/;
 const UUID = /^[0-9a-f-]{32,36}$/i;
 
 function safeValue(value: unknown): unknown {

@@ -1,11 +1,15 @@
 /** Refused requests that follow from what the document says of a call: who may make it, its body, its path's parameters. */
 import { SignJWT } from "jose";
+import { workerSecret } from "../../../shared/protocol/worker-secret.ts";
 import { API_SECRET } from "../../support/manager.ts";
 import type { Documented } from "./document.ts";
 import { expectProblem, NOBODY, type AnyPlan, type Example } from "./plan.ts";
 import type { Given } from "./stage.ts";
 
-/** The limits of the coordinators that the examples are for. */
+/** Of what the coordinators that the examples are for make workers' own secrets. */
+export const OF_WORKERS = "the-root-of-workers-0123456789";
+
+/** Their limits. */
 export const LIMITS = { max_body_bytes: 2048, max_bulk_body_bytes: 8192 };
 
 /** `plan` is the call's: its good request is made bad in one thing. */
@@ -13,6 +17,7 @@ export function impliedBy(call: Documented, { good }: AnyPlan): Example[] {
   const usual = { place: "usual", ask: good } as const;
   return [
     ...(call.guard === "public" ? [] : strangers(call).map((one): Example => ({ ...usual, ...one, status: 401 }))),
+    ...(call.guard !== "public" && call.refusals.includes(403) ? [anotherWorker(good)] : []),
     ...(call.hasBody ? badBodies(call, good) : []),
     ...(call.refusals.includes(413) ? tooLong(call, good) : []),
     ...(call.guard === "public" ? [] : badParams(call, good)),
@@ -53,6 +58,19 @@ function strangers({
     { what: "a JWT without exp", headers: () => bearer((jwt) => jwt), says: says(badJwt) },
     { what: "a JWT that has expired", headers: () => bearer((jwt) => jwt.setExpirationTime(1)), says: says(badJwt) },
   ]; // prettier-ignore
+}
+
+/** A worker's own secret opens workers' calls, about that worker alone. */
+function anotherWorker(good: Good): Example {
+  return {
+    place: "usual",
+    status: 403,
+    what: "another worker's own secret",
+    ask: good,
+    headers: () => ({ "X-BackendAI-Token": workerSecret(OF_WORKERS, "taken") }),
+    says: (answer) =>
+      expectProblem(answer, "generic-forbidden", /^authority: the secret is that of "taken", and this is "[\w-]+"$/),
+  };
 }
 
 async function bearer(change: (jwt: SignJWT) => SignJWT): Promise<Record<string, string>> {

@@ -5,7 +5,7 @@ import { holdLock } from "../../support/lock.ts";
 import { startLoneCoordinator } from "../../support/lone-coordinator.ts";
 import { startRedis } from "../../support/redis.ts";
 import { until } from "../../support/until.ts";
-import { LIMITS } from "./implied.ts";
+import { LIMITS, OF_WORKERS } from "./implied.ts";
 import type { Place } from "./plan.ts";
 import { Stage } from "./stage.ts";
 
@@ -27,7 +27,8 @@ export async function startUsual(
   const redis = await startRedis();
   // The other workers that tests register send no heartbeats.
   const patient = { worker_heartbeat_timeout: 3600, ...coordinator };
-  const cluster = await startCluster({ redisPort: redis.port, ports, coordinator: patient });
+  const secrets = { worker_secret: OF_WORKERS };
+  const cluster = await startCluster({ redisPort: redis.port, ports, coordinator: patient, secrets });
   const { workerApi } = cluster;
   // Until both hear events a creation would wait for the next heartbeat.
   await until(async () => (await fetch(`${cluster.coordinator.baseUrl}/health/readyz`)).ok);

@@ -1,5 +1,6 @@
 /** What of a URL stands in a log, however it is spelt, and which characters do. */
 import { describe, expect, test } from "bun:test";
+import { workerSecret } from "../../../shared/protocol/worker-secret.ts";
 import { escapeControls, escapeUnseen, redactText, redactUrl, safeMessage, safeRecord } from "../../../shared/runtime/redact.ts"; // prettier-ignore
 
 const TOKEN = "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d";
@@ -93,6 +94,8 @@ describe("tokens in paths are not logged", () => {
     [`/lab/${JWT.slice(0, 12)}`, "/lab/…"],
     [`/lab/t1.${JWT.split(".")[0]}.abc`, "/lab/…"],
     [`/lab/v3.${"aB-_".repeat(12)}`, "/lab/…"],
+    [`/lab/${workerSecret("the-root-of-workers-0123456789", "gpu-1")}/x`, "/lab/…/x"],
+    [`/lab/${workerSecret("the-root-of-workers-0123456789", "w".repeat(255))}`, "/lab/…"],
     [`/lab/%25252525252565/x`, "/lab/…/x"],
   ])("%s is logged as %s", (url, logged) => {
     expect([redactUrl(url), redactText(url)]).toEqual([logged, logged]);
@@ -112,6 +115,7 @@ test.each([
   "no kernel serves this app; trying again",
   "wanted redis://[:password@]host:port",
   "wanted 1 to 128 characters of [A-Za-z0-9._:-]",
+  "the worker worker1.gpu.example.com is lost",
   "E20007: Unsupported authorization method (none: wanted `Bearer TOKEN`)",
   "    at #run (/srv/proxy/shared/runtime/later.ts:49:26)",
   "Is the computer able to access the url?",
