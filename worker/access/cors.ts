@@ -1,5 +1,5 @@
 /**
- * CORS for answers of apps (dataplane H13): the app's own headers win. Without them a model service may be read from anywhere,
+ * CORS and CORP for answers of apps (dataplane H13): the app's own headers win. Without them a model service may be read from anywhere,
  * since its credential is a header; and a circuit that lists origins may be called by their pages with the person's cookies.
  */
 import type { Answer } from "../../shared/http/page.ts";
@@ -53,6 +53,17 @@ export function corsLines(entry: Entry, head: RequestHead, listed: Listed): Line
   return entry.origins.size === 0 && !listed.forAll ? NONE : VARIES;
 }
 
+/**
+ * The lines to add to an answer that has no Cross-Origin-Resource-Policy: only the circuit's own pages may load it. A browser's
+ * cache is a site's, so another app's page of the same site would load from it what we keep from that page (origin.ts). For
+ * browsers that say who asks, where that is so; and not where pages of other origins may call.
+ */
+export function policyLines({ circuit, origins }: Entry, head: RequestHead, listed: Listed): Lines {
+  const hasPermits = circuit.app_mode === "interactive" && !circuit.open_to_public;
+  const isOpen = !hasPermits || origins.size > 0 || listed.forAll;
+  return isOpen || head.header("sec-fetch-site") === null ? NONE : OWN_PAGES;
+}
+
 /** An answer of ours, readable by who may call the circuit with credentials: for them `*` does not count. */
 export function readable(answer: Answer, origin: string): Answer {
   const others = answer.headers.filter(([name]) => name.toLowerCase() !== "access-control-allow-origin");
@@ -65,6 +76,7 @@ const DEFAULT_PORTS: Record<string, number | undefined> = { "http:": 80, "https:
 
 const NONE: Lines = [];
 const ANYBODY: Lines = [["Access-Control-Allow-Origin", "*"]];
+const OWN_PAGES: Lines = [["Cross-Origin-Resource-Policy", "same-origin"]];
 const VARIES: Lines = [["Vary", "Origin"]];
 
 function withCredentials(origin: string): Lines {

@@ -1,8 +1,9 @@
 /**
- * Where a request comes from (security 5): a cookie is sent along by any site that links here, so what changes things must
- * come from the circuit's own pages. Called by authorize.ts.
+ * Where a request comes from (security 5): a cookie is sent along by any page of the same site, such as another app's, so what
+ * changes things, or is read into a page, must come from the circuit's own pages. Called by authorize.ts.
  */
 import { Failure } from "../../shared/failure.ts";
+import { originOf } from "../../shared/http/home.ts";
 import type { Client } from "../http/client-address.ts";
 import type { RequestHead } from "../seam/engine.ts";
 
@@ -15,27 +16,22 @@ export interface Own {
 }
 
 /**
- * Throws for what another site's page asks. `Sec-Fetch-Site` decides where a browser sends it: no page can set it, and it tells
- * a page with `Referrer-Policy: no-referrer`, whose forms have `Origin: null`, from a stranger. Measured with Chromium 156:
- * it is there on https and on loopback, stays after a reload, and is lost (same-site or cross-site) with the first redirect
- * over another origin; never on a WebSocket's handshake, nor on plain http elsewhere. There Origin decides.
+ * Throws for what another origin's page asks, unless a person goes to the app by it. `Sec-Fetch-Site` decides where a browser
+ * sends it: no page can set it, and it tells a page with `Referrer-Policy: no-referrer`, whose forms have `Origin: null`, from a
+ * stranger. Measured with Chromium 156: it is there on https and on loopback, stays after a reload, and is lost (same-site or
+ * cross-site) with the first redirect over another origin; never on a WebSocket's handshake, nor on plain http elsewhere. There
+ * Origin decides.
  */
 export function checkOrigin(head: RequestHead, client: Client, own: () => Own): void {
-  if (SAFE.has(head.method) && !asksForUpgrade(head)) return;
+  const isSafe = SAFE.has(head.method) && !asksForUpgrade(head);
+  if (isSafe && !isPartOfPage(head)) return;
   const site = head.header("sec-fetch-site");
   if (site === "same-origin" || site === "none") return;
-  const origin = head.header("origin");
+  const origin = isSafe ? loaderOf(head) : head.header("origin");
   if (site === null && (origin === null || isOf(origin, client))) return;
   const { origin: wanted, lists } = own();
   if (origin !== null && ((site === null && origin === wanted) || lists(origin))) return;
-  throw new Failure("generic-forbidden", {
-    msg: "Origin: wanted the circuit's own",
-    page: "other-site",
-    cause: new Error(
-      `got ${shown(origin)}${site === null ? "" : ` with Sec-Fetch-Site: ${shown(site)}`}, ` +
-        `wanted ${client.proto}://${client.host}${sameAs(wanted, client) ? "" : ` or ${wanted}`}`,
-    ),
-  });
+  throw refused(origin, site, client, wanted);
 }
 
 // --- internal ---
@@ -49,6 +45,21 @@ function asksForUpgrade(head: RequestHead): boolean {
 }
 
 /**
+ * Whether a page loads it into itself, where browsers say so: images, scripts, style sheets, fetches. A page of the same site gets
+ * the permit along with these, and reads what no CORS keeps it from: another app's scripts run in it, its style sheets apply.
+ * What a person goes to is a navigation, in a frame too.
+ */
+function isPartOfPage(head: RequestHead): boolean {
+  const mode = head.header("sec-fetch-mode");
+  return mode !== null && mode !== "navigate";
+}
+
+/** The origin of such a page. Images, scripts and the like are asked for without Origin. */
+function loaderOf(head: RequestHead): string | null {
+  return originOf(head.header("origin"), head.header("referer"));
+}
+
+/**
  * Where TLS is known of, a page without it is another one: whoever sits in the line can write it. Where it is not, it may
  * end before us, unsaid.
  */
@@ -58,6 +69,17 @@ function isOf(origin: string, { proto, host }: Client): boolean {
   if (theirs.protocol !== "https:" && (theirs.protocol !== "http:" || proto === "https")) return false;
   // URL drops a default port; the Host header may name it.
   return URL.canParse(`${theirs.protocol}//${host}`) && new URL(`${theirs.protocol}//${host}`).host === theirs.host;
+}
+
+function refused(origin: string | null, site: string | null, client: Client, wanted: string): Failure {
+  return new Failure("generic-forbidden", {
+    msg: "Origin: wanted the circuit's own",
+    page: "other-site",
+    cause: new Error(
+      `got ${shown(origin)}${site === null ? "" : ` with Sec-Fetch-Site: ${shown(site)}`}, ` +
+        `wanted ${client.proto}://${client.host}${sameAs(wanted, client) ? "" : ` or ${wanted}`}`,
+    ),
+  });
 }
 
 function sameAs(wanted: string, { proto, host }: Client): boolean {

@@ -14,7 +14,7 @@ import { admit, checkAddress, type AdmitSettings } from "../access/authorize.ts"
 import type { SingleUse } from "../access/single-use.ts";
 import { isOurs } from "../access/bearer.ts";
 import { clientOf, hasNoPort, withPort, type Client, type Proxies } from "../http/client-address.ts";
-import { corsLines, readable, type Listed } from "../access/cors.ts";
+import { corsLines, policyLines, readable, type Listed } from "../access/cors.ts";
 import type { Capabilities } from "../seam/capabilities.ts";
 import type { AnswerLines, Core, Decision, Forward, HeaderEdits, RequestHead } from "../seam/engine.ts";
 import { bringsTicket, enter, isEnter } from "../access/enter.ts";
@@ -165,7 +165,7 @@ function clientAt(head: RequestHead, entry: Entry, { proxies, origin }: Deps): C
 /** Who was let in goes on to a kernel. */
 function onward(entry: Entry, head: RequestHead, familiar: Familiar, add: [string, string][], deps: Deps): Decided {
   const { circuit } = entry;
-  const { usage, listed, serviceWorkers, room } = deps;
+  const { usage, serviceWorkers, room } = deps;
   // Service Workers: only the browser itself can set this header, for the script that is about to be registered.
   const registers = head.header("service-worker") === "script";
   if (registers && circuit.service_workers === "blocked")
@@ -181,7 +181,7 @@ function onward(entry: Entry, head: RequestHead, familiar: Familiar, add: [strin
     circuit: entry,
     attempt,
     edits: editsFor(entry, head, familiar, hop, deps),
-    answerEdits: answerEditsFor(entry, familiar, add, corsLines(entry, head, listed)),
+    answerEdits: answerEditsFor(entry, head, familiar, add, deps),
     repeatable: isRepeatable(head),
     mayTrail: MAY_TRAIL[circuit.frontend_mode],
     answered: registers ? (status) => serviceWorkers.fetched(circuit, status) : undefined,
@@ -211,14 +211,17 @@ function editsFor(
 }
 
 function answerEditsFor(
-  { circuit }: Entry,
+  entry: Entry,
+  head: RequestHead,
   familiar: Familiar,
   add: Lines,
-  cors: Lines,
+  { listed }: Deps,
 ): Forward<Entry>["answerEdits"] {
   const { answer } = familiar;
+  const cors = corsLines(entry, head, listed);
   if (answer !== null && answer.add === add && answer.cors === cors) return answer.edits;
-  const wishes = { add, cors, rules: ANSWER_RULES[circuit.frontend_mode], host: familiar.client.host };
+  const policy = policyLines(entry, head, listed);
+  const wishes = { add, cors, policy, rules: ANSWER_RULES[entry.circuit.frontend_mode], host: familiar.client.host };
   const edits = (lines: AnswerLines) => answerEdits(lines, wishes);
   familiar.answer = { add, cors, edits };
   return edits;

@@ -13,6 +13,8 @@ export interface AnswerWishes {
   add: readonly [name: string, value: string][];
   /** Added where the answer has no Access-Control-Allow-Origin of the app's. */
   cors: readonly [name: string, value: string][];
+  /** Added where the answer has no Cross-Origin-Resource-Policy of the app's. */
+  policy: readonly [name: string, value: string][];
   rules: AnswerRules;
   /** The circuit's host, as the client names it. */
   host: string;
@@ -20,20 +22,23 @@ export interface AnswerWishes {
 
 type Edits = { remove: string[]; set: [string, string][]; add: [string, string][] };
 
-export function answerEdits(answer: AnswerLines, { add, cors, rules, host }: AnswerWishes): HeaderEdits {
+export function answerEdits(answer: AnswerLines, { add, cors, policy, rules, host }: AnswerWishes): HeaderEdits {
   const edits: Edits = { remove: [], set: [], add: [] };
   const ends = endsHere(answer.get("connection"));
   let hasCookies = false;
   let hasCors = false;
+  let hasPolicy = false;
   for (const name of answer.keys()) {
     if (ends(name)) edits.remove.push(name);
     else if (name === "set-cookie") hasCookies = true;
     else if (name === "access-control-allow-origin") hasCors = true;
+    else if (name === "cross-origin-resource-policy") hasPolicy = true;
     else if (rules.has(name)) keepWithin(name, answer.get(name) ?? "", rules, host, edits);
   }
   if (hasCookies) guardCookies(answer.getSetCookie(), edits);
   edits.add.push(...add);
   if (!hasCors) edits.add.push(...cors);
+  if (!hasPolicy) edits.add.push(...policy);
   return edits;
 }
 

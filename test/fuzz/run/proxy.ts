@@ -53,7 +53,8 @@ function decide(head: RequestHead, attempt: () => Attempt): Decision<null> {
     circuit: null,
     attempt: attempt(),
     edits: requestEdits(head, by, { app: "", authorization: true, hop: null, trailers: true, tunnels: true }),
-    answerEdits: (answer) => answerEdits(answer, { add: [], cors: [], rules: new Map(), host: head.authority }),
+    answerEdits: (answer) =>
+      answerEdits(answer, { add: [], cors: [], policy: [], rules: new Map(), host: head.authority }),
     repeatable: isRepeatable(head),
     mayTrail,
     answered: undefined,

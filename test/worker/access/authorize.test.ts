@@ -179,7 +179,8 @@ describe("the original's permit", () => {
 describe("a permit older than a 48th of its life, a quarter of an hour", () => {
   test("is renewed with the same person, circuit and a whole life", () => {
     const [[name, line] = ["", ""], ...more] = enter([cookie(permit(LIFETIME / 48))]);
-    const value = /^appproxy_permit_c1c1c1c1=(\S+); Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax$/.exec(line)?.[1];
+    const value =
+      /^appproxy_permit_c1c1c1c1=(\S+); Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax$/.exec(line)?.[1];
     expect([name, more]).toEqual(["Set-Cookie", []]);
     expect(permits.read(value ?? "", USER, CIRCUIT)).toMatchObject({
       uid: USER,
@@ -230,6 +231,31 @@ describe("a request from another site", () => {
 
   test.each(["GET", "HEAD", "OPTIONS"])("may still %s", (method) => {
     expect(enter([good, ["Origin", "http://evil.example"]], { method })).toEqual([]);
+  });
+
+  // Chromium 156: only some of a page's requests have an Origin, and none has to have a Referer.
+  const FROM: [string, string][][] = [[], [["Origin", "http://evil.example"]], [["Origin", "null"]], [["Referer", "http://evil.example/"]]]; // prettier-ignore
+  test.each(["cors", "no-cors", "same-origin"])("loads nothing into its page with mode %s", async (mode) => {
+    for (const site of ["same-site", "cross-site"])
+      for (const from of FROM)
+        for (const method of ["GET", "HEAD", "OPTIONS"])
+          expect(await refusal([good, ["Sec-Fetch-Site", site], ["Sec-Fetch-Mode", mode], ...from], { method })).toEqual(CROSS_SITE); // prettier-ignore
+  });
+
+  test.each(["same-site", "cross-site"])("leads a person to the app: %s", (site) => {
+    for (const from of FROM)
+      for (const dest of ["document", "iframe"])
+        expect(enter([good, ["Sec-Fetch-Site", site], ["Sec-Fetch-Mode", "navigate"], ["Sec-Fetch-Dest", dest], ...from])).toEqual([]); // prettier-ignore
+  });
+
+  test.each([
+    ["same-origin", []],
+    ["none", []],
+    ["same-site", [["Origin", LISTED]]],
+    ["cross-site", [["Referer", `${LISTED}/`]]],
+  ] as [string, [string, string][]][])("loads into a page where it is %s with %p", (site, from) => {
+    for (const mode of ["cors", "no-cors"])
+      expect(enter([good, ["Sec-Fetch-Site", site], ["Sec-Fetch-Mode", mode], ...from])).toEqual([]);
   });
 
   test("is told so only when its permit is good", async () => {

@@ -1,6 +1,7 @@
 /** Whose pages may call a circuit with the person's cookies. */
 import { describe, expect, test } from "bun:test";
-import { corsLines, createListed } from "../../../worker/access/cors.ts";
+import { corsLines, createListed, policyLines } from "../../../worker/access/cors.ts";
+import type { Circuit } from "../../../shared/protocol/schema/circuit.ts";
 import type { Entry } from "../../../worker/circuits/table.ts";
 import { circuit, entry, head, newTable, USER } from "../../support/values.ts";
 
@@ -37,6 +38,21 @@ function varying() {
 test("answers vary with Origin where some origin may read them, and not elsewhere", () => {
   const { lines, bare } = varying();
   expect([lines([PORTAL]), lines([]), bare]).toEqual([[["Vary", "Origin"]], [], [["Vary", "Origin"]]]);
+});
+
+describe("answers of an app", () => {
+  const POLICY: [string, string][] = [["Cross-Origin-Resource-Policy", "same-origin"]];
+  const policy = (over: Partial<Circuit>, everywhere: string[] = [], headers: [string, string][] = [["Sec-Fetch-Site", "same-origin"]]) =>
+    policyLines(entry(over), head({ headers }), createListed({ table: newTable(), everywhere, domain: null, origin: () => A })); // prettier-ignore
+
+  test("are for its own pages alone", () => {
+    expect(policy({})).toEqual(POLICY);
+  });
+
+  test("are for anybody's where no permit is asked for, where other pages may call it, and for programs", () => {
+    const open = [policy({ open_to_public: true }), policy({ app_mode: "inference" }), policy({ allowed_origins: B })];
+    expect([...open, policy({}, [PORTAL]), policy({}, [], [])]).toEqual([[], [], [], [], []]);
+  });
 });
 
 describe("a circuit's list", () => {

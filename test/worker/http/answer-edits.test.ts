@@ -9,7 +9,7 @@ const CORS: [string, string] = ["Access-Control-Allow-Origin", "*"];
 
 /** The lines that the client gets of these. */
 function passed(lines: [string, string][], over: Partial<AnswerWishes> = {}): [string, string][] {
-  const wishes = { add: [], cors: [], rules: ANSWER_RULES.wildcard, host: "app.example", ...over };
+  const wishes = { add: [], cors: [], policy: [], rules: ANSWER_RULES.wildcard, host: "app.example", ...over };
   const headers = new Headers();
   for (const [name, value] of lines) headers.append(name, value);
   return edited(headers, answerEdits(headers, wishes));
@@ -17,7 +17,7 @@ function passed(lines: [string, string][], over: Partial<AnswerWishes> = {}): [s
 
 test("an answer that needs no change gets none", () => {
   const headers = new Headers([["Content-Type", "a/b"], ["Set-Cookie", "a=1"], ["Set-Cookie", "b=2; Path=/"]]); // prettier-ignore
-  const wishes = { add: [], cors: [], rules: ANSWER_RULES.port, host: "app.example" };
+  const wishes = { add: [], cors: [], policy: [], rules: ANSWER_RULES.port, host: "app.example" };
   expect(answerEdits(headers, wishes)).toEqual({ remove: [], set: [], add: [] });
 });
 
@@ -52,6 +52,19 @@ describe("cookies", () => {
 
   test("that pass as they are stay beside the worker's", () => {
     expect(passed([["Set-Cookie", "a=1"]], { add: [PERMIT] })).toEqual([["set-cookie", "a=1"], PERMIT]);
+  });
+});
+
+describe("the policy of who may load it comes", () => {
+  const POLICY: [string, string] = ["Cross-Origin-Resource-Policy", "same-origin"];
+
+  test("where the app says nothing of it", () => {
+    expect(passed([["Access-Control-Allow-Origin", "*"]], { cors: [CORS], policy: [POLICY] })).toEqual([["access-control-allow-origin", "*"], POLICY]); // prettier-ignore
+  });
+
+  test("not where it does", () => {
+    const own: [string, string] = ["cross-origin-resource-policy", "cross-origin"];
+    expect(passed([own], { policy: [POLICY] })).toEqual([own]);
   });
 });
 
