@@ -136,7 +136,7 @@ describe("the setup link", () => {
       expect([headers.get("cache-control"), headers.get("referrer-policy")]).toEqual(["no-store", "no-referrer"]);
     }
     expect(entered.headers.getSetCookie()[0]).toMatch(
-      /^appproxy_permit_[0-9a-f]{8}=v3\.[A-Za-z0-9_-]{48}; Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax$/,
+      /^appproxy_permit_[0-9a-f]{8}=v3\.[A-Za-z0-9_-]{48}; Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax; Priority=High$/,
     );
   });
 });

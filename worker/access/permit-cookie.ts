@@ -79,10 +79,14 @@ export function cookieValues(header: string | null, name: string): string[] {
 /**
  * One that comes into frames is partitioned (CHIPS): it is kept for each platform that shows the app, so that browsers which
  * block third-party cookies take it and no other site's pages send it along.
+ *
+ * Chromium keeps 180 cookies of a site and lets those of lower priority go first: hundreds of an app's push out no permit, unless
+ * its script gives them the same priority. Other browsers do not know the attribute.
  */
 function setCookie(name: string, value: string, { secure, sameSite }: CookieRules, maxAge: number): HeaderLine {
   const reach = sameSite === "none" ? "SameSite=None; Secure; Partitioned" : `SameSite=Lax${secure ? "; Secure" : ""}`;
-  return ["Set-Cookie", `${name}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; ${reach}`];
+  const priority = maxAge === 0 ? "" : "; Priority=High";
+  return ["Set-Cookie", `${name}=${value}; Path=/; Max-Age=${maxAge}; HttpOnly; ${reach}${priority}`];
 }
 
 function unquoted(value: string): string {

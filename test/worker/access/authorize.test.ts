@@ -180,7 +180,7 @@ describe("a permit older than a 48th of its life, a quarter of an hour", () => {
   test("is renewed with the same person, circuit and a whole life", () => {
     const [[name, line] = ["", ""], ...more] = enter([cookie(permit(LIFETIME / 48))]);
     const value =
-      /^appproxy_permit_c1c1c1c1=(\S+); Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax$/.exec(line)?.[1];
+      /^appproxy_permit_c1c1c1c1=(\S+); Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax; Priority=High$/.exec(line)?.[1];
     expect([name, more]).toEqual(["Set-Cookie", []]);
     expect(permits.read(value ?? "", USER, CIRCUIT)).toMatchObject({
       uid: USER,
@@ -205,7 +205,7 @@ describe("a permit older than a 48th of its life, a quarter of an hour", () => {
     const headers: [string, string][] = [["Cookie", `__Host-appproxy_permit_c1c1c1c1=${permit(LIFETIME / 48)}`]];
     const [[, line] = ["", ""]] = enter(headers, {}, {}, settings({ secure: true }));
     expect(line).toMatch(
-      /^__Host-appproxy_permit_c1c1c1c1=\S+; Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax; Secure$/,
+      /^__Host-appproxy_permit_c1c1c1c1=\S+; Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax; Secure; Priority=High$/,
     );
   });
 });

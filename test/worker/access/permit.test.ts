@@ -216,9 +216,9 @@ describe("the cookie", () => {
   const issued = authority().issue(USER, CIRCUIT, NOW, 60);
 
   test.each<[string, Partial<PermitRules>, string]>([
-    ["over http", {}, `appproxy_permit_c1c1c1c1=${issued}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax`],
-    ["under TLS, for nothing else", { secure: true }, `__Host-appproxy_permit_c1c1c1c1=${issued}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure`], // prettier-ignore
-    ["for frames, kept apart for each site that shows it", { secure: true, sameSite: "none" }, `__Host-appproxy_permit_c1c1c1c1=${issued}; Path=/; Max-Age=60; HttpOnly; SameSite=None; Secure; Partitioned`], // prettier-ignore
+    ["over http", {}, `appproxy_permit_c1c1c1c1=${issued}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Priority=High`],
+    ["under TLS, for nothing else", { secure: true }, `__Host-appproxy_permit_c1c1c1c1=${issued}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure; Priority=High`], // prettier-ignore
+    ["for frames, kept apart for each site that shows it", { secure: true, sameSite: "none" }, `__Host-appproxy_permit_c1c1c1c1=${issued}; Path=/; Max-Age=60; HttpOnly; SameSite=None; Secure; Partitioned; Priority=High`], // prettier-ignore
   ])("is for the whole host, for no script and for no other site: %s", (_, over, line) => {
     expect(permitLine(USER, CIRCUIT, rules(over))).toEqual(["Set-Cookie", line]);
   });
@@ -228,7 +228,7 @@ describe("the cookie", () => {
     expect(legacyLines("", rules({ acceptLegacy: true }))).toEqual([]);
     const value = legacyPermit(SECRET, USER, "sha256");
     expect(legacyLines(USER, rules({ acceptLegacy: true }))).toEqual([
-      ["Set-Cookie", `appproxy_permit=${value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax`],
+      ["Set-Cookie", `appproxy_permit=${value}; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Priority=High`],
     ]);
   });
 
