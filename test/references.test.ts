@@ -2,7 +2,7 @@
  * Rules that code, tests and documents cite by name and number, such as `consistency 8` or `dataplane R1–R3`: each is
  * written down, and names the tests that hold it. A reference in another form is a fault too, as nobody would find it.
  */
-import { expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { LINES } from "./contract/shapes.ts";
@@ -71,6 +71,33 @@ test("sections are cited of standards only", () => {
   expect(files.filter((file) => read(file).replaceAll(section, "").includes("§"))).toEqual([]);
 });
 
+describe("SECURITY.md", () => {
+  const text = read("SECURITY.md");
+  const quoted = [...text.matchAll(/`([^`\n]+)`/g)].map(([, one]) => String(one));
+
+  test("names tests that are there, for whoever may attack", () => {
+    const tests = quoted.filter((one) => one.startsWith("test/"));
+    expect(tests.filter((file) => !existsSync(join(ROOT, file)))).toEqual([]);
+    const rows = rowsBelow(text, "| who |");
+    expect(rows.filter((cells) => !/`security \d+`/.test(cells[2] ?? "") || !cells[3]?.includes("`test/"))).toEqual([]);
+    expect(rows.length).toBeGreaterThan(6);
+  });
+
+  test("names keys as they are, and their ports", () => {
+    const defaults = new Map(rowsBelow(read("README.md"), "| key |").map(([key = "", value = ""]) => [key.replaceAll("`", ""), value])); // prettier-ignore
+    const sections = new Set([...defaults.keys()].map((key) => key.split(".", 1)[0]));
+    const keys = quoted.filter((one) => /^[a-z_]+(\.[a-z_]+)+$/.test(one) && sections.has(one.split(".", 1)[0]));
+    expect(keys.filter((key) => !defaults.has(key) && ![...defaults.keys()].some((one) => one.startsWith(`${key}.`)))).toEqual([]); // prettier-ignore
+    const ports = rowsBelow(text, "| from |").flatMap(([, , port = ""]) => [
+      ...port.matchAll(/(\d+(?:–\d+)?) `([\w.]+)`/g),
+    ]);
+    const wrong = ports.filter(
+      ([, port = "", key = ""]) => !port.split("–").every((one) => defaults.get(key)?.includes(one)),
+    );
+    expect([ports.length > 8, wrong.map(([whole]) => whole)]).toEqual([true, []]);
+  });
+});
+
 test.each([
   ["(consistency 8).", ["consistency 8"]],
   ["dataplane H4–H6, security 2", ["dataplane H4", "dataplane H5", "dataplane H6", "security 2"]],
@@ -87,6 +114,16 @@ test.each([
 });
 
 // --- internal ---
+
+/** The cells of all tables whose heads begin so. */
+function rowsBelow(document: string, head: string): string[][] {
+  return document
+    .split(`\n${head}`)
+    .slice(1)
+    .flatMap((table) => (table.split("\n\n")[0] ?? "").split("\n").slice(2))
+    .filter((row) => row.startsWith("|"))
+    .map((row) => row.split(" | ").map((cell) => cell.replaceAll(/^\|\s*|\s*\|$/g, "").trim()));
+}
 
 /** Rules are headings of the form in which they are cited, so that their anchors are stable. */
 function rulesOf(name: Name, document: string): Rule[] {
