@@ -85,6 +85,12 @@ export const workerTable = {
       "Pages of these origins may call every app with the person's cookies: name only what may act as the person",
       (entry) => originOf(entry) === entry,
     ),
+    frame_ancestors: f.texts(
+      [],
+      "a list of origins such as https://web.example.com",
+      "Pages of these origins alone may show apps in frames, beside the app's own pages and those that may call it (`allowed_origins`). Default: what each app says",
+      (entry) => originOf(entry) === entry,
+    ),
     announce_addr: f.optionalAddress(
       "Where the platform's Prometheus finds `/metrics`; default: `api_bind_addr`, or the advertised one when that is every address",
     ),

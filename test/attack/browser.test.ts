@@ -108,6 +108,21 @@ describe.each(SHAPES)("over $scheme, by $frontend, with the engine $engine:", (s
   });
 });
 
+describe.each(["sockets", "serve"] as const)("where frames are for the platform, with the engine %s:", (engine) => {
+  test("a page shows its own app in one, and not another", async () => {
+    const more = { frame_ancestors: ["https://web.example"] };
+    const scene = await setScene(browser, { frontend: "port", scheme: "http", engine, more });
+    const page = await scene.hostilePage();
+    await run(page, FRAME, scene.a.origin);
+    const shown = () => page.frames().map((frame) => frame.url());
+    expect(shown()).toEqual([`${scene.a.origin}/`, `${scene.a.origin}/`]);
+    await run(page, FRAME, scene.b.origin);
+    await until(() => shown().includes("chrome-error://chromewebdata/"));
+    expect(shown()).not.toContain(`${scene.b.origin}/`);
+    await scene.stop();
+  });
+});
+
 /** No page can be trusted there, as whoever sits in the line can write any: so browsers do not say how they ask. */
 describe.each(["sockets", "serve"] as const)("over http at a name, by port, with the engine %s:", (engine) => {
   let scene: Scene;

@@ -5,6 +5,7 @@ import type { AdmitSettings } from "../access/authorize.ts";
 import { createBearers } from "../access/bearer.ts";
 import { createListed, type Listed } from "../access/cors.ts";
 import { createFamilies, type Families } from "../access/families.ts";
+import { createFrames, type Frames } from "../access/frames.ts";
 import { createFirstUses, type FirstUses } from "../access/first-use.ts";
 import { LookLinks } from "../access/look-link.ts";
 import { createPermitJar } from "../access/permit-jar.ts";
@@ -24,6 +25,8 @@ export interface Access {
   origin: (entry: Entry) => string;
   /** Whose pages may call a circuit with credentials. */
   listed: Listed;
+  /** Whose pages may show its app in a frame. */
+  frames: Frames;
   proxies: Proxies;
   homes: Homes;
   allowlist: TcpAllowlist;
@@ -66,6 +69,7 @@ export function createAccess({ config, live, log, now }: Parts, deps: AccessDeps
     },
     origin,
     listed,
+    frames: createFrames(own.frame_ancestors, own.allowed_origins),
     proxies: { trusted: addressMatcher(own.trusted_proxies), secure },
     homes: new Homes(own.home_url),
     allowlist: createTcpAllowlist(live, log, now),

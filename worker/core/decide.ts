@@ -14,6 +14,7 @@ import { admit, checkAddress, type AdmitSettings } from "../access/authorize.ts"
 import type { SingleUse } from "../access/single-use.ts";
 import { isOurs } from "../access/bearer.ts";
 import { clientOf, hasNoPort, withPort, type Client, type Proxies } from "../http/client-address.ts";
+import type { Frames } from "../access/frames.ts";
 import { corsLines, policyLines, readable, type Listed } from "../access/cors.ts";
 import type { Capabilities } from "../seam/capabilities.ts";
 import type { AnswerLines, Core, Decision, Forward, HeaderEdits, RequestHead } from "../seam/engine.ts";
@@ -52,6 +53,8 @@ export interface DecideDeps {
   origin: (entry: Entry) => string;
   /** Whose pages may call a circuit with credentials. */
   listed: Listed;
+  /** Whose pages may show its app in a frame. */
+  frames: Frames;
   /** Told of every refusal: some come from how a proxy in front is set up. */
   advise: (failure: Failure, head: RequestHead) => void;
   /** The wildcard domain with its leading dot. */
@@ -215,13 +218,19 @@ function answerEditsFor(
   head: RequestHead,
   familiar: Familiar,
   add: Lines,
-  { listed }: Deps,
+  { listed, frames }: Deps,
 ): Forward<Entry>["answerEdits"] {
   const { answer } = familiar;
   const cors = corsLines(entry, head, listed);
   if (answer !== null && answer.add === add && answer.cors === cors) return answer.edits;
   const policy = policyLines(entry, head, listed);
-  const wishes = { add, cors, policy, rules: ANSWER_RULES[entry.circuit.frontend_mode], host: familiar.client.host };
+  const wishes = {
+    add: [...add, ...frames(entry)],
+    cors,
+    policy,
+    rules: ANSWER_RULES[entry.circuit.frontend_mode],
+    host: familiar.client.host,
+  };
   const edits = (lines: AnswerLines) => answerEdits(lines, wishes);
   familiar.answer = { add, cors, edits };
   return edits;

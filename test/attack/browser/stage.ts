@@ -13,6 +13,8 @@ export interface Shape {
   scheme: "http" | "https";
   /** Another name of 127.0.0.1 for ports: of loopback's browsers believe that nobody listens in. */
   host?: string;
+  /** Of the worker's configuration. */
+  more?: Record<string, unknown>;
 }
 
 /** On loopback browsers say how they ask (Sec-Fetch-*), as they do over https. */
@@ -146,8 +148,11 @@ export const isIn = async (scene: Scene, page: Page): Promise<[status: number | 
 /** A domain that browsers resolve to loopback by themselves. */
 const BY_NAME = { frontend_mode: "wildcard", wildcard_domain: { domain: ".apps.localhost", bind_addr: "127.0.0.1:0" } };
 
-async function sectionOf({ frontend, engine, scheme, host }: Shape, files: object): Promise<Record<string, unknown>> {
-  const own = { engine, ...(frontend === "port" ? {} : BY_NAME), ...(scheme === "http" ? {} : files) };
+async function sectionOf(
+  { frontend, engine, scheme, host, more }: Shape,
+  files: object,
+): Promise<Record<string, unknown>> {
+  const own = { engine, ...more, ...(frontend === "port" ? {} : BY_NAME), ...(scheme === "http" ? {} : files) };
   if (host === undefined) return own;
   const api = await freePort();
   return {
