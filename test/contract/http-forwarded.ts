@@ -103,6 +103,7 @@ const FORGED: Pairs = [
   ["X-Forwarded-Proto", "https"],
   ["X-Forwarded-Host", "evil.example"],
   ["X-Forwarded-Port", "1"],
+  ["X-Forwarded-User", "admin"],
   ["Forwarded", "for=203.0.113.7"],
 ];
 

@@ -28,7 +28,7 @@ export function clientOf(head: Said, { trusted, secure }: Proxies): Client {
   const peer = plainAddress(head.peer);
   const host = head.authority;
   const proto = head.tls || secure ? "https" : "http";
-  if (!trusted(peer)) return { proto, host, address: peer, chain: [peer] };
+  if (!trusted(peer)) return { proto, host, address: peer, chain: [peer], isTrusted: false };
   const before = readableChain(head.header("x-forwarded-for") ?? "");
   const told = PROTOS.get(first(head.header("x-forwarded-proto")).toLowerCase()) ?? proto;
   return {
@@ -37,6 +37,7 @@ export function clientOf(head: Said, { trusted, secure }: Proxies): Client {
     chain: [...before, peer],
     proto: told,
     host: forwardedHost(head, host, told),
+    isTrusted: true,
   };
 }
 

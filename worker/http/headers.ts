@@ -32,6 +32,9 @@ const WAY = new Set<string>([
   HOP,
 ]);
 
+/** Such as X-Forwarded-Prefix or -User: apps take them for the word of a proxy, which a client is not. */
+const FORWARDED = /^x-forwarded(-|$)/;
+
 /** CGI and WSGI read `_` as `-`: names that would pass for these are nobody's. */
 const FOLDED = /^(x-forwarded(-|$)|forwarded$|x-rstudio-|sec-)/;
 
@@ -61,6 +64,8 @@ export interface ForwardedBy {
   proto: string;
   /** One host, perhaps with its port, as `isHost` has it: it goes into header lines as it is. */
   host: string;
+  /** Who wrote the head is a proxy that is believed: what else it says of the way is the app's to read. */
+  isTrusted: boolean;
 }
 
 /** What the edits of a request depend on beside its head. */
@@ -85,7 +90,7 @@ export function requestEdits(head: RequestHead, by: ForwardedBy, wishes: Request
   const set = forwardedHeaders(by);
   for (const name of head.names()) {
     const lower = name.toLowerCase();
-    if (isOurs(lower) || dropped?.has(lower) === true) remove.push(lower);
+    if (isNobodys(lower, by, set) || dropped?.has(lower) === true) remove.push(lower);
     else if (lower === "authorization" && !authorization) remove.push(lower);
     else if (isMadeAnew(lower, head, tunnels)) remove.push(lower);
   }
@@ -137,9 +142,19 @@ export function guardSetCookie(line: string): string | null {
 
 const NOTHING: HeaderEdits["add"] = [];
 
+/** Whoever wrote it, no app is to read it as it came. */
+function isNobodys(lower: string, by: ForwardedBy, set: HeaderEdits["set"]): boolean {
+  return isOurs(lower) || isInvented(lower, by, set);
+}
+
 /** Hop-by-hop, or a word on the way that is ours to give: never passed as it came. */
 function isOurs(lower: string): boolean {
   return isHopByHop(lower) || WAY.has(lower) || (lower.includes("_") && isDisguised(lower));
+}
+
+/** A word on the way of a client that nobody vouches for. Those that are said anew are replaced where they stand. */
+function isInvented(lower: string, { isTrusted }: ForwardedBy, set: HeaderEdits["set"]): boolean {
+  return !isTrusted && FORWARDED.test(lower) && !set.some(([name]) => name.toLowerCase() === lower);
 }
 
 function isMadeAnew(lower: string, { upgrade }: RequestHead, tunnels: boolean): boolean {

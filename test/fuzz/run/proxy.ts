@@ -47,7 +47,7 @@ export function startProxy(app: { port: number }): Proxy {
 function decide(head: RequestHead, attempt: () => Attempt): Decision<null> {
   const failure = failureOf(head);
   if (failure !== null) return { kind: "refuse", failure, circuit: null };
-  const by = { chain: [head.peer], proto: "http", host: head.authority };
+  const by = { chain: [head.peer], proto: "http", host: head.authority, isTrusted: false };
   return {
     kind: "forward",
     circuit: null,

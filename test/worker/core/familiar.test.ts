@@ -3,7 +3,13 @@ import { expect, test } from "bun:test";
 import { Familiars } from "../../../worker/core/familiar.ts";
 import { circuit, entry, head, type HeadWish } from "../../support/values.ts";
 
-const CLIENT = { address: "203.0.113.7", chain: ["203.0.113.7"], proto: "http", host: "apps.example:10205" };
+const CLIENT = {
+  address: "203.0.113.7",
+  chain: ["203.0.113.7"],
+  proto: "http",
+  host: "apps.example:10205",
+  isTrusted: false,
+};
 const LINES = {};
 
 /** How often the client is read in the course of these requests. */

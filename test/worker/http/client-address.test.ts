@@ -27,6 +27,7 @@ describe("a peer that is not trusted", () => {
       chain: ["203.0.113.7"],
       proto: "http",
       host: "apps.example",
+      isTrusted: false,
     });
   });
 
@@ -67,6 +68,7 @@ describe("behind a trusted proxy", () => {
       chain: ["203.0.113.7", BALANCER],
       proto: "https",
       host: "public.example:8443",
+      isTrusted: true,
     });
   });
 
@@ -154,6 +156,7 @@ describe("behind a trusted proxy", () => {
       chain: [BALANCER],
       proto: "https",
       host: "apps.example",
+      isTrusted: true,
     });
   });
 });

@@ -10,7 +10,7 @@ import {
 import { edited } from "../../../worker/protocols/http1/edited.ts";
 import { head, type HeadWish } from "../../support/values.ts";
 
-const BY: ForwardedBy = { chain: ["203.0.113.7"], proto: "http", host: "apps.example:10205" };
+const BY: ForwardedBy = { chain: ["203.0.113.7"], proto: "http", host: "apps.example:10205", isTrusted: false };
 const REBUILT: [string, string][] = [
   ["X-Forwarded-For", "203.0.113.7"],
   ["X-Forwarded-Proto", "http"],
@@ -130,6 +130,12 @@ describe("towards the app", () => {
     "X-Forwarded-Protocol",
     "X-Url-Scheme",
     "Front-End-Https",
+    // Where a program is mounted (werkzeug, Spring), and whom a proxy has let in (oauth2-proxy).
+    "X-Forwarded-Prefix",
+    "X-Forwarded-User",
+    "x-forwarded-access-token",
+    "X-Forwarded-Server",
+    "X-Forwarded",
     // httpoxy: CGI gives it to programs as HTTP_PROXY.
     "Proxy",
     // WSGI and CGI read `_` as `-` (werkzeug and gunicorn: HTTP_X_FORWARDED_FOR for both spellings).
@@ -150,6 +156,15 @@ describe("towards the app", () => {
         ["X_Own_Name", "1"],
       ]),
     ).toEqual([["X_Own_Name", "1"]]);
+  });
+
+  test("a proxy that is trusted may say more of the way than is said anew", () => {
+    const said: [string, string][] = [
+      ["X-Forwarded-Prefix", "/here"],
+      ["X-Forwarded-User", "me"],
+    ];
+    const of = (isTrusted: boolean) => requestHeaders({ headers: said }, { ...BY, isTrusted }, "jupyter", true);
+    expect([of(true), of(false)]).toEqual([[...said, ...REBUILT], REBUILT]);
   });
 
   test("the handshake of a WebSocket is made anew, its subprotocols pass", () => {
