@@ -20,9 +20,9 @@ export function isHost(host: string): boolean {
 }
 
 /**
- * A target as RFC 9112 §3.2 has it, or with bytes above 127, which are the app's to judge. With a Host that is no URL's, Bun
+ * A target as RFC 9112 §3.2 has it, without a fragment, or with bytes above 127, which are the app's to judge. With a Host that is no URL's, Bun
  * hands over what came, and a character that is cut to one byte on its way to an app could be the end of a line.
  */
 export function isTarget(target: string): boolean {
-  return /^[\x21-\x7e\x80-\xff]+$/.test(target);
+  return /^[\x21\x22\x24-\x7e\x80-\xff]+$/.test(target);
 }

@@ -75,7 +75,7 @@ function serve<C>(request: Request, server: Server, via: ListenOptions, core: Co
   const head = new BunHead(request, server, via);
   const client = new ServedClient(request, server, via.limits);
   const over = enter(head);
-  if (typeof over !== "function") return turnedAway(core.failed(crowdedFailure(over), head, null), client);
+  if (typeof over !== "function") return closing(core.failed(crowdedFailure(over), head, null), client);
   const served = { request, server, head, client };
   const decided = core.decide(head);
   if (!(decided instanceof Promise)) return act(untilOver(decided, over), served, core);
@@ -112,8 +112,8 @@ function untilOver<C>(decision: Decision<C>, over: () => void): Decision<C> {
   return decision;
 }
 
-/** Its connection is one too many. */
-function turnedAway(answer: Answer, client: ServedClient): Response {
+/** The last answer of its connection. */
+function closing(answer: Answer, client: ServedClient): Response {
   const response = toResponse(answer, client);
   response.headers.set("Connection", "close");
   return response;
@@ -150,8 +150,11 @@ interface Served {
 function carryOut<C>(decision: Decision<C>, served: Served, core: Core<C>): Answering {
   const { request, head, client } = served;
   switch (decision.kind) {
-    case "refuse":
-      return toResponse(core.failed(decision.failure, head, decision.circuit), client);
+    case "refuse": {
+      const answer = core.failed(decision.failure, head, decision.circuit);
+      // Bun takes what follows for a tunnel's, and would keep the connection for ever without a word.
+      return head.method === "CONNECT" ? closing(answer, client) : toResponse(answer, client);
+    }
     case "answer":
       return toResponse(decision.answer, client);
     case "forward": {
