@@ -60,6 +60,41 @@ export function httpEndings(shape: Shape, stage: () => Stage): void {
     },
   );
 
+  line(
+    "H9",
+    "passes no request for whole whose chunks lack their last empty line",
+    async () => {
+      const whole: Body[] = [];
+      const upstream = app(async ({ wire, body }) => {
+        const said = await body();
+        if (said.complete) whole.push(said);
+        await wire.send(answer(200));
+      });
+      const to = await stage().open({ upstream: upstream.port });
+      const client = await begin(to, "/", { method: "POST", headers: [["Transfer-Encoding", "chunked"]] });
+      await client.send("0\r\n");
+      client.finish();
+      await client.end();
+      await ask(to, "/");
+      expect(whole.map(({ framing }) => framing)).toEqual(["none"]);
+    },
+    { deviation: "a body in chunks is whole without its last empty line" },
+  );
+
+  line(
+    "H9",
+    "asks nobody over a connection on which bytes of no answer came with the last one",
+    async () => {
+      const upstream = app(({ wire }) =>
+        wire.send("HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+      );
+      const to = await stage().open({ upstream: upstream.port });
+      for (let at = 0; at < 3; at++) expect((await ask(to, "/")).head.status).toBe(304);
+      expect(upstream.wires.length).toBe(3);
+    },
+    { deviation: "a connection to an app is used again though bytes of no answer came with the last one" },
+  );
+
   line("H9", "answers 502 for an app that dies in the head, or resets", async () => {
     for (const how of ["dies in the head", "resets at once"] as const) {
       const to = await stage().open({ upstream: MISBEHAVIOURS[how]().port });

@@ -122,6 +122,17 @@ export function httpHeaders(shape: Shape, stage: () => Stage): void {
     },
   );
 
+  line(
+    "H4",
+    "takes the space before a colon out of an answer",
+    async () => {
+      const upstream = answering("HTTP/1.1 200 OK\r\nX-A : 1\r\nContent-Length: 0\r\n\r\n");
+      const { head } = await ask(await stage().open({ upstream: upstream.port }), "/");
+      expect([head.status, head.get("x-a")]).toEqual([200, "1"]);
+    },
+    { deviation: "a space before a colon in an answer becomes 502" },
+  );
+
   line("H4", "keeps the app's Date and Server", async () => {
     const own: Pairs = [
       ["Date", "Mon, 01 Jan 2024 00:00:00 GMT"],

@@ -6,6 +6,13 @@ import { linesOf } from "./line.ts";
 import type { Shape } from "./shapes.ts";
 import type { Opened, Stage } from "./stage.ts";
 
+/** Whole messages that RFC 9112 wants to be taken, and what the app is to get. `HOST` stands for the circuit's. */
+const TAKEN = [
+  ["an empty line before a request", "\r\nGET / HTTP/1.1\r\nHost: HOST\r\n\r\n", "GET / HTTP/1.1", "an empty line before a request is answered with 400"],
+  ["a higher minor version", "GET / HTTP/1.2\r\nHost: HOST\r\n\r\n", "GET / HTTP/1.1", "HTTP/1.2 to HTTP/1.9 are answered with 505"],
+  ["a space before a chunk's extension", "POST / HTTP/1.1\r\nHost: HOST\r\nTransfer-Encoding: chunked\r\n\r\n2 ;a\r\nok\r\n0\r\n\r\n", "POST / HTTP/1.1", "a space before a chunk's extension is answered with 400"],
+] as const; // prettier-ignore
+
 export function httpRequests(shape: Shape, stage: () => Stage): void {
   const line = linesOf(shape);
 
@@ -33,6 +40,30 @@ export function httpRequests(shape: Shape, stage: () => Stage): void {
       },
       { deviation },
     );
+
+  for (const [what, bytes, first, deviation] of TAKEN)
+    line(
+      "H1",
+      `takes ${what}`,
+      async () => {
+        const to = await stage().open({ upstream: echo().port, public: true });
+        const client = await dial(to.port);
+        await client.send(bytes.replace("HOST", to.host));
+        const head = await finalHead(client);
+        expect([head.status, told(await client.body(head)).line]).toEqual([200, first]);
+      },
+      { deviation },
+    );
+
+  line(
+    "H7",
+    "passes OPTIONS *",
+    async () => {
+      const to = await stage().open({ upstream: echo().port });
+      expect(told((await ask(to, "*", { method: "OPTIONS" })).body).line).toBe("OPTIONS * HTTP/1.1");
+    },
+    { deviation: "`OPTIONS *` is answered with 400" },
+  );
 
   line("H8", "keeps the headers of HEAD, 204 and 304, which have no body", async () => {
     const about = 'ETag: "e"\r\nX-Kept: 1\r\nContent-Type: text/plain\r\n';

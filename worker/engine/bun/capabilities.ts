@@ -18,6 +18,21 @@ export const BUN_CAPABILITIES = {
       reason: "`fetch` adds them",
       fact: "GET without either → User-Agent: Bun/1.4.4, Accept: */*; they can be set but not left out",
     },
+    "an empty line before a request is answered with 400": {
+      line: "H1",
+      reason: "`Bun.serve` takes it for a request line",
+      fact: "\\r\\nGET / HTTP/1.1 → 400 (RFC 9112 §2.2: it should be passed over)",
+    },
+    "HTTP/1.2 to HTTP/1.9 are answered with 505": {
+      line: "H1",
+      reason: "`Bun.serve` knows 1.0 and 1.1",
+      fact: "HTTP/1.2 → 505, as all that is no version (RFC 9110 §2.5: as 1.1)",
+    },
+    "a space before a chunk's extension is answered with 400": {
+      line: "H1",
+      reason: "`Bun.serve` reads chunks",
+      fact: "`5 ;a` → 400; extensions of any length, also with DEL, are passed over",
+    },
     "a method that Bun does not know is answered with a closed connection": {
       line: "H1",
       reason: "`Bun.serve` knows a list of methods",
@@ -68,6 +83,11 @@ export const BUN_CAPABILITIES = {
       reason: "`Request.url` and `fetch` parse it",
       fact: "//a → /a; é as one byte → %EF%BF%BD",
     },
+    "`OPTIONS *` is answered with 400": {
+      line: "H7",
+      reason: "`Bun.serve` wants a path",
+      fact: "OPTIONS * → 400; in absolute form without a path → OPTIONS /",
+    },
     "an answer to HEAD without `Content-Length` gets `Content-Length: 0`": {
       line: "H8",
       reason: "`Bun.serve` adds it",
@@ -78,10 +98,25 @@ export const BUN_CAPABILITIES = {
       reason: "`fetch` does not tell",
       fact: "no Content-Length, not chunked, RST in mid-body → the body ends as if it were complete",
     },
+    "a body in chunks is whole without its last empty line": {
+      line: "H9",
+      reason: "`Bun.serve` takes the last chunk's size for the end",
+      fact: "`0\\r\\n` and FIN → the app gets the request; what follows on a connection is read as trailers, never as a request",
+    },
+    "a connection to an app is used again though bytes of no answer came with the last one": {
+      line: "H9",
+      reason: "`fetch` drops them",
+      fact: "304 and a body, or chunks and a second answer, in one packet → dropped, the connection is kept; what comes while it is idle closes it",
+    },
     "a GET or HEAD on a reused connection that the app resets may be sent again": {
       line: "H10",
       reason: "`fetch` repeats it by itself",
       fact: "an app that resets upon the second request of a connection gets it again on a new one",
+    },
+    "a space before a colon in an answer becomes 502": {
+      line: "H4",
+      reason: "`fetch` refuses it",
+      fact: "`X-A : 1` → Malformed_HTTP_Response (RFC 9112 §5.1: to be taken out)",
     },
     "an answer's head is completed with its first body byte": {
       line: "H11",
