@@ -19,6 +19,8 @@ export interface Reply {
   isLast?: boolean;
   /** What follows is no HTTP. */
   isSwitch?: boolean;
+  /** More bytes, when something has happened. Other answers of the connection do not wait for them. */
+  late?: { bytes: string; when: Promise<void> };
 }
 
 export class AppWire {
@@ -104,6 +106,8 @@ function reply(socket: Bun.Socket<AppWire>, said: Reply | null): void {
   socket.data.isSpent ||= said.isLast === true;
   if (said.isSwitch === true) socket.data.raw = "";
   socket.data.answering = socket.data.answering.then(() => send(socket, said));
+  const { late } = said;
+  void late?.when.then(() => socket.data.isOpen && socket.write(Buffer.from(late.bytes, "latin1")));
 }
 
 async function send(socket: Bun.Socket<AppWire>, { bytes, cuts, ending }: Reply): Promise<void> {

@@ -1,0 +1,155 @@
+/** Chunks: sizes, extensions, line ends, last chunks and trailers (RFC 9112 §7.1). */
+import { also, broken, deviating, HIDDEN, passed, PIPELINED, post, refused, type RequestRow } from "../row.ts";
+
+const CHUNKED = "Transfer-Encoding: chunked\r\n";
+const chunked = (behind: string) => post(CHUNKED, behind);
+
+/** What stands behind the head, and is no chunked body: another reader may see another end of it. */
+const WRONG: [name: string, behind: string][] = [
+  ["a plus sign before a size", "+5\r\nhello\r\n0\r\n\r\n"],
+  ["a minus sign before a size", "-5\r\nhello\r\n0\r\n\r\n"],
+  ["a size with the prefix 0x", "0x5\r\nhello\r\n0\r\n\r\n"],
+  ["a space before a size", " 5\r\nhello\r\n0\r\n\r\n"],
+  ["a tab before a size", "\t5\r\nhello\r\n0\r\n\r\n"],
+  ["a space behind a size", "5 \r\nhello\r\n0\r\n\r\n"],
+  ["a size of no digit", "\r\nhello\r\n0\r\n\r\n"],
+  ["a size of another letter", "g\r\nhello\r\n0\r\n\r\n"],
+  ["a size with a letter behind it", "5h\r\nhello\r\n0\r\n\r\n"],
+  ["a size with a comma", "5,\r\nhello\r\n0\r\n\r\n"],
+  ["a size with a point", "5.0\r\nhello\r\n0\r\n\r\n"],
+  ["a size with an underscore", "0_5\r\nhello\r\n0\r\n\r\n"],
+  ["a size with a NUL", "5\0\r\nhello\r\n0\r\n\r\n"],
+  ["a fullwidth digit for a size", "\xef\xbc\x95\r\nhello\r\n0\r\n\r\n"],
+  ["a size of 2^64 and five", "10000000000000005\r\nhello\r\n0\r\n\r\n"],
+  ["a size of 2^63", "8000000000000000\r\nhello\r\n0\r\n\r\n"],
+  ["a size that is nought in 64 bits", "10000000000000000\r\n\r\n"],
+  ["a size line that ends with LF", "5\nhello\r\n0\r\n\r\n"],
+  ["a size line that ends with CR", "5\rhello\r\n0\r\n\r\n"],
+  ["a size line that ends with CR CR LF", "5\r\r\nhello\r\n0\r\n\r\n"],
+  ["a size line that ends with LF CR", "5\n\rhello\r\n0\r\n\r\n"],
+  ["a bare LF in an extension, behind which another reader sees a last chunk", `5;\nhello\r\n0\r\n\r\n${HIDDEN}`],
+  ["a bare CR in an extension", "5;a\rb\r\nhello\r\n0\r\n\r\n"],
+  ["a NUL in an extension", "5;a\0b\r\nhello\r\n0\r\n\r\n"],
+  ["an extension without its semicolon", "5 a=b\r\nhello\r\n0\r\n\r\n"],
+  ["data that ends with LF", "5\r\nhello\n0\r\n\r\n"],
+  ["data that ends with CR", "5\r\nhello\r0\r\n\r\n"],
+  ["data without an end", "5\r\nhello0\r\n\r\n"],
+  ["data that is longer than its size", "4\r\nhello\r\n0\r\n\r\n"],
+  ["data that is shorter than its size", "6\r\nhello\r\n0\r\n\r\n"],
+  ["data with a space before its end", "5\r\nhello \r\n0\r\n\r\n"],
+  ["two line ends behind data", "5\r\nhello\r\n\r\n0\r\n\r\n"],
+  ["a last chunk that ends with LF", "5\r\nhello\r\n0\n\r\n"],
+  ["a last chunk with the prefix 0x", "5\r\nhello\r\n0x0\r\n\r\n"],
+  ["a last chunk with a minus sign", "5\r\nhello\r\n-0\r\n\r\n"],
+  ["trailers that end with LF", "5\r\nhello\r\n0\r\nX-A: 1\n\r\n"],
+  ["trailers with a bare CR", "5\r\nhello\r\n0\r\nX-A: 1\rX-B: 2\r\n\r\n"],
+  ["a trailer with a space before its colon", "5\r\nhello\r\n0\r\nX-A : 1\r\n\r\n"],
+  ["a trailer on a folded line", "5\r\nhello\r\n0\r\nX-A: 1\r\n folded\r\n\r\n"],
+  ["a trailer without a colon", "5\r\nhello\r\n0\r\ngarbage\r\n\r\n"],
+  ["a trailer with a NUL", "5\r\nhello\r\n0\r\nX-A: \0\r\n\r\n"],
+  ["a request for a trailer", `5\r\nhello\r\n0\r\n${HIDDEN}`],
+];
+
+const NO_TRAILERS = "a request with trailers is answered with 400";
+
+/** Fields that count in a head alone: none of them may reach an app as one, nor as a trailer (RFC 9110 §6.5.1). */
+const FORBIDDEN = [
+  "Content-Length: 5",
+  "Transfer-Encoding: chunked",
+  "Host: other.example",
+  "Authorization: Bearer stolen",
+  "Cookie: appproxy_permit_x=1",
+  "X-Forwarded-For: 1.2.3.4",
+  "X_Forwarded_For: 1.2.3.4",
+  "Forwarded: for=1.2.3.4",
+  "Connection: close",
+  "Content-Type: text/html",
+  "Expect: 100-continue",
+  "X-AppProxy-Hop: 9",
+  "Proxy-Authorization: Basic x",
+  "Upgrade: websocket",
+  "Set-Cookie: a=b",
+];
+
+export const CHUNKS: RequestRow[] = [
+  ...WRONG.map(([name, behind]): RequestRow => ({
+    name: `chunks: ${name}`,
+    rfc: "RFC 9112 §7.1",
+    bytes: chunked(behind),
+    outcome: broken(),
+  })),
+  ...FORBIDDEN.map((line): RequestRow => ({
+    name: `a trailer ${line}`,
+    rfc: "RFC 9110 §6.5.1",
+    bytes: chunked(`5\r\nhello\r\n0\r\n${line}\r\n\r\n`),
+    outcome: passed("POST /a hello"),
+    serve: deviating(NO_TRAILERS, broken()),
+    trailers: [],
+  })),
+  {
+    name: "chunks: a trailer of the app's own",
+    rfc: "RFC 9112 §7.1.2",
+    bytes: chunked("5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"),
+    outcome: passed("POST /a hello"),
+    serve: deviating(NO_TRAILERS, broken()),
+    trailers: ["x-sum"],
+  },
+  {
+    name: "chunks: an extension of 8 KiB",
+    rfc: "RFC 9112 §7.1.1: a limit is the receiver's",
+    bytes: chunked(`5;${"e".repeat(8192)}\r\nhello\r\n0\r\n\r\n`),
+    outcome: broken(),
+    serve: also("another limit", passed("POST /a hello")),
+  },
+  {
+    name: "chunks: DEL in an extension",
+    rfc: "RFC 9112 §7.1.1",
+    bytes: chunked("5;a\x7f\r\nhello\r\n0\r\n\r\n"),
+    outcome: broken(),
+    serve: also("extensions are passed over, and its line ends with CRLF", passed("POST /a hello")),
+  },
+  {
+    name: "chunks: sizes with zeros before them",
+    rfc: "RFC 9112 §7.1: 1*HEXDIG",
+    bytes: chunked("00005\r\nhello\r\n000\r\n\r\n"),
+    outcome: passed("POST /a hello"),
+  },
+  {
+    name: "chunks: sizes in both cases",
+    rfc: "RFC 9112 §7.1",
+    bytes: chunked("A\r\nhellohello\r\na\r\nhellohello\r\n0\r\n\r\n"),
+    outcome: passed("POST /a hellohellohellohello"),
+  },
+  {
+    name: "chunks: extensions say nothing",
+    rfc: "RFC 9112 §7.1.1",
+    bytes: chunked('5;a=b;c="d;e"\r\nhello\r\n0;last\r\n\r\n'),
+    outcome: passed("POST /a hello"),
+  },
+  {
+    name: "chunks: spaces before an extension",
+    rfc: "RFC 9112 §7.1.1: BWS",
+    bytes: chunked("5 ;a\r\nhello\r\n0\r\n\r\n"),
+    outcome: passed("POST /a hello"),
+    serve: deviating("a space before a chunk's extension is answered with 400", broken()),
+  },
+  {
+    name: "chunks: none but the last one",
+    rfc: "RFC 9112 §7.1",
+    bytes: chunked("0\r\n\r\n"),
+    outcome: passed("POST /a"),
+  },
+  {
+    name: "chunks: a last chunk in the data",
+    rfc: "RFC 9112 §7.1",
+    bytes: chunked("5\r\n0\r\n\r\n\r\n0\r\n\r\n"),
+    outcome: passed("POST /a 0\r\n\r\n"),
+  },
+  {
+    name: "chunks: a second body behind the last chunk is no message",
+    rfc: "RFC 9112 §2.2",
+    bytes: chunked("0\r\n\r\n0\r\n\r\n"),
+    outcome: { statuses: [200, 400], upstream: ["POST /a"], goesOn: false },
+    serve: deviating(PIPELINED, refused()),
+  },
+];
