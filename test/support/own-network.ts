@@ -9,10 +9,21 @@ const BUFFERS = { tcp_rmem: "4096 131072 524288", tcp_wmem: "4096 16384 262144" 
 
 /** The command that runs `command` so. Throws where no network can be made. */
 export function inOwnNetwork(command: readonly string[]): string[] {
-  const why = whyNoOwnNetwork();
-  if (why !== null) throw new Error(why);
   const settings = Object.entries(BUFFERS).map(([name, value]) => `echo "${value}" > /proc/sys/net/ipv4/${name}`);
-  return [...unshare(), "sh", "-c", ["ip link set lo up", ...settings, 'exec "$@"'].join(" && "), "sh", ...command];
+  return alone([], settings, command);
+}
+
+/**
+ * The command that runs `command` in a network whose every address is this machine's own, and where names are asked of the
+ * servers in the file `resolvers` (resolv.conf(5)). Whatever a program dials there, it reaches who listens on all addresses.
+ */
+export function inOwnInternet(command: readonly string[], resolvers: string): string[] {
+  const settings = [
+    "ip route add local 0.0.0.0/0 dev lo",
+    "ip -6 route add local ::/0 dev lo",
+    `mount --bind '${resolvers}' /etc/resolv.conf`,
+  ];
+  return alone(["--mount"], settings, command);
 }
 
 /** Null where it can be made. */
@@ -24,6 +35,13 @@ export function whyNoOwnNetwork(): string | null {
 }
 
 // --- internal ---
+
+function alone(more: readonly string[], settings: readonly string[], command: readonly string[]): string[] {
+  const why = whyNoOwnNetwork();
+  if (why !== null) throw new Error(why);
+  const script = ["ip link set lo up", ...settings, 'exec "$@"'].join(" && ");
+  return [...unshare(), ...more, "sh", "-c", script, "sh", ...command];
+}
 
 /** Others than root are root of a user namespace of their own (user_namespaces(7)), where the system allows it. */
 function unshare(): string[] {
