@@ -1,11 +1,14 @@
-/** The two kinds of cases with their lanes and how they are made smaller: used by main.ts and fuzz.test.ts. */
+/** The kinds of cases with their lanes and how they are made smaller: used by main.ts and fuzz.test.ts. */
 import { makeRow, pipelined, settled, type Row } from "./make/answers.ts";
 import { makeStream, type Stream } from "./make/streams.ts";
 import { differences } from "./peers/differ.ts";
 import type { Peer } from "./peers/peers.ts";
 import { AnswerLane } from "./run/answers.ts";
 import { playedAlone, run, type Lane, type Result } from "./run/lanes.ts";
+import { endedWhereOdd, judgeServed } from "./run/served-answers.ts";
+import { ServedStreamLane } from "./run/served-streams.ts";
 import { StreamLane } from "./run/streams.ts";
+import { bunEngine } from "../../worker/engine/bun/engine.ts";
 import { shrink, smallerCuts, type ShrinkLimits } from "./shrink.ts";
 
 export interface Kind<T> {
@@ -39,6 +42,24 @@ export const answerKind: Kind<Row> = {
     for (const [at, script] of scripts.entries())
       for (const { bytes, cuts } of smallerCuts(script))
         yield pipelined({ scripts: scripts.with(at, settled({ ...script, bytes, cuts: [...cuts] })), isPipelined });
+  },
+};
+
+/** The same streams, through the engine on `Bun.serve`. */
+export const servedStreamKind: Kind<Stream> = {
+  ...streamKind(null),
+  open: (stuckMs) => new ServedStreamLane(stuckMs),
+  // What was written as a message is known of the whole stream alone.
+  smaller: () => [],
+};
+
+/** The same rows of answers. It takes no second request before the first is answered. */
+export const servedAnswerKind: Kind<Row> = {
+  ...answerKind,
+  make: (seed, number) => served(makeRow(seed, number)),
+  open: (stuckMs) => new AnswerLane(stuckMs, bunEngine, judgeServed),
+  *smaller(row) {
+    for (const one of answerKind.smaller(row)) yield served(one);
   },
 };
 
@@ -91,6 +112,10 @@ export function report<T>({ name }: Kind<T>, seed: number, { number, faults, sma
 } // prettier-ignore
 
 // --- internal ---
+
+function served({ scripts }: Row): Row {
+  return { scripts: scripts.map(endedWhereOdd), isPipelined: false };
+}
 
 /** Of valid streams, every tenth is compared: the others accept them. */
 const VALID_COMPARED = 10;

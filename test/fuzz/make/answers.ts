@@ -5,6 +5,8 @@ import { scarred } from "./mutate.ts";
 import { cutsOf } from "./streams.ts";
 
 export interface Script {
+  /** Stands in the body, before anything is wrong with it. */
+  token: string;
   method: string;
   version: "HTTP/1.0" | "HTTP/1.1";
   /** Of the request; "" for none. Sent behind the head when the app has begun to answer, where `isEarly`. */
@@ -83,6 +85,7 @@ function makeScript(random: Random, token: string): Script {
   const body = method === "POST" && random.chance(0.7) ? "asked in a body ".repeat(random.between(1, 4)) : "";
   const bytes = bytesOf(random, token);
   return settled({
+    token,
     method,
     version: random.chance(0.15) ? "HTTP/1.0" : "HTTP/1.1",
     body,

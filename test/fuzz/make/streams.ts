@@ -11,6 +11,8 @@ export interface Stream {
   /** FIN follows the last byte at once. */
   ends: boolean;
   isMutated: boolean;
+  /** Of each message that was written: method and target, as they stand in its first line. What else looks like one is bait. */
+  openings: string[];
 }
 
 /** Behind most streams: it shows that the connection has gone on, and ends it. */
@@ -23,14 +25,20 @@ export function makeStream(seed: number, number: number): Stream {
   const isMutated = random.chance(0.75);
   const bad = isMutated ? random.between(0, count - 1) : -1;
   let bytes = "";
+  const openings: string[] = [];
   for (let at = 0; at < count; at++) {
     const draft = validRequest(random, `s${number}/${at}`);
-    bytes += at === bad || (isMutated && random.chance(0.1)) ? mutated(draft, random) : written(draft);
+    const text = at === bad || (isMutated && random.chance(0.1)) ? mutated(draft, random) : written(draft);
+    bytes += text;
+    openings.push(openingOf(text));
   }
   // An app may still switch a connection that offers it, and none can be half-closed then.
   const ends = random.chance(0.1) && !/upgrade/i.test(bytes);
-  if (!ends) bytes += LAST;
-  return { bytes, cuts: cutsOf(bytes, random), ends, isMutated };
+  if (!ends) {
+    bytes += LAST;
+    openings.push(openingOf(LAST));
+  }
+  return { bytes, cuts: cutsOf(bytes, random), ends, isMutated, openings };
 }
 
 /** Some places, rather around line ends; sometimes each byte of a stretch. */
@@ -46,4 +54,11 @@ export function cutsOf(bytes: string, random: Random): number[] {
     for (let at = from; at < Math.min(from + 60, bytes.length); at++) cuts.add(at);
   }
   return [...cuts].filter((at) => at > 0 && at < bytes.length).toSorted((a, b) => a - b);
+}
+
+// --- internal ---
+
+function openingOf(text: string): string {
+  const [line = ""] = /[^\r\n]+/.exec(text) ?? [];
+  return line.split(" ", 2).join(" ");
 }

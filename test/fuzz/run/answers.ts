@@ -7,26 +7,40 @@ import { trailing } from "../model/fields.ts";
 import type { Request } from "../model/requests.ts";
 import type { Row, Script } from "../make/answers.ts";
 import { startApp, type App, type Reply } from "./app.ts";
+import { socketsEngine } from "../../../worker/engine/sockets/engine.ts";
+import type { Engine } from "../../../worker/seam/engine.ts";
 import { startProxy, type Proxy } from "./proxy.ts";
 import { quoted } from "./streams.ts";
 import { connect, turn, type End, type FuzzWire } from "./wires.ts";
+
+/** What a client got of an answer. */
+export interface Got {
+  read: Read;
+  text: string;
+  ended: End | null;
+}
+
+/** Gives what is wrong with it, a line each. */
+export type Judge = (script: Script, got: Got) => string[];
 
 export class AnswerLane {
   readonly #app: App;
   readonly #proxy: Proxy;
   readonly #stuckMs: number;
+  readonly #judge: Judge;
   #scripts: readonly Script[] = [];
   /** The app has begun to answer. */
   #begun = Promise.withResolvers<void>();
 
   /** `stuckMs`: how long nothing may come. */
-  constructor(stuckMs: number) {
+  constructor(stuckMs: number, engine: Engine = socketsEngine, judge: Judge = judgeStrictly) {
     this.#stuckMs = stuckMs;
+    this.#judge = judge;
     this.#app = startApp(
       (request) => this.#replyTo(request),
       (line) => this.#earlyReplyTo(line),
     );
-    this.#proxy = startProxy(this.#app);
+    this.#proxy = startProxy(this.#app, engine);
   }
 
   /** Gives what is wrong, a line each. */
@@ -74,7 +88,9 @@ export class AnswerLane {
     const script = this.#scripts[at];
     if (script === undefined) return false;
     const got = await answerOf(wire, script, this.#stuckMs);
-    faults.push(...judge(script, got).map((fault) => `answer ${at} (${script.method} ${script.version}): ${fault}`));
+    faults.push(
+      ...this.#judge(script, got).map((fault) => `answer ${at} (${script.method} ${script.version}): ${fault}`),
+    );
     const answer = got.read.kind === "answer" && got.read.answer.isWhole ? got.read.answer : null;
     wire.text = answer === null ? "" : wire.text.slice(answer.end);
     // An app's FIN behind its answer has been noticed by then.
@@ -117,7 +133,8 @@ export class AnswerLane {
     const left = this.#proxy.attempts();
     const faults = left === 0 ? [] : [`${left} requests are still under way`];
     for (const wire of this.#app.wires) {
-      if (wire.isMisused) faults.push("a request followed an answer whose connection could not be trusted any more");
+      if (wire.isMisused && this.#judge === judgeStrictly)
+        faults.push("a request followed an answer whose connection could not be trusted any more");
       wire.isMisused = false;
       if (!wire.isOpen) this.#app.wires.delete(wire);
     }
@@ -131,12 +148,6 @@ export class AnswerLane {
 function isLast({ bytes, method }: Script): boolean {
   const said = readAnswer(bytes, 0, method, false);
   return said.kind !== "answer" || !said.answer.isWhole || !said.answer.goesOn || said.answer.end < bytes.length;
-}
-
-interface Got {
-  read: Read;
-  text: string;
-  ended: End | null;
 }
 
 /** One answer, as far as it comes. */
@@ -164,7 +175,7 @@ function headOf({ method, version, body, isEarly }: Script, at: number): string 
   return `${method} /${at}${isEarly ? "/early" : ""} ${version}\r\nHost: me\r\nConnection: keep-alive\r\n${length}\r\n`;
 }
 
-function judge(script: Script, got: Got): string[] {
+function judgeStrictly(script: Script, got: Got): string[] {
   if (got.ended === "stuck") return [`nothing came behind ${quoted(got.text)}`];
   const said = readAnswer(script.bytes, 0, script.method, script.ending === "fin");
   const { read, text } = got;

@@ -1,5 +1,5 @@
 /**
- * The proxy under test: a listener of the engine on raw sockets, whose core lets everybody in and leads to one app. What the
+ * The proxy under test: a listener of an engine, whose core lets everybody in and leads to one app. What the
  * worker's core decides of a message alone (worker/core/decide.ts), and what it changes, is the same here.
  */
 import { isRepeatable } from "../../../worker/upstreams/attempts.ts";
@@ -9,7 +9,7 @@ import { isHost, isTarget } from "../../../shared/http/target.ts";
 import { socketsEngine } from "../../../worker/engine/sockets/engine.ts";
 import { answerEdits } from "../../../worker/http/answer-edits.ts";
 import { mayTrail, requestEdits } from "../../../worker/http/headers.ts";
-import type { Attempt, Core, Decision, Keeper, Kept, RequestHead } from "../../../worker/seam/engine.ts";
+import type { Attempt, Core, Decision, Engine, Keeper, Kept, RequestHead } from "../../../worker/seam/engine.ts";
 import { judged } from "../../../worker/net/targets.ts";
 
 export interface Proxy {
@@ -19,19 +19,19 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-export function startProxy(app: { port: number }): Proxy {
+export function startProxy(app: { port: number }, engine: Engine = socketsEngine): Proxy {
   const kept: Kept[] = [];
   const route: Keeper = { removed: false, kept };
   const open = new Set<Attempt>();
   const core: Core<null> = {
-    decide: (head) => decide(head, () => attemptOver(route, app.port, open)),
+    decide: (head) => decide(head, engine, () => attemptOver(route, app.port, open)),
     failed: ({ httpStatus }) => ({ status: httpStatus, headers: [], body: "" }),
     upstreamFault: (fault) => new Failure("appproxy/container-connection-refused", fault.message),
     admit: () => null,
     unanswered: () => undefined,
   };
   const frontend = { mode: "port", port: 80 } as const;
-  const listener = socketsEngine.listen({ ...ALONE, frontend }, core);
+  const listener = engine.listen({ ...ALONE, frontend }, core);
   return {
     port: listener.port,
     attempts: () => open.size,
@@ -44,7 +44,7 @@ export function startProxy(app: { port: number }): Proxy {
 
 // --- internal ---
 
-function decide(head: RequestHead, attempt: () => Attempt): Decision<null> {
+function decide(head: RequestHead, { capabilities }: Engine, attempt: () => Attempt): Decision<null> {
   const failure = failureOf(head);
   if (failure !== null) return { kind: "refuse", failure, circuit: null };
   const by = { chain: [head.peer], proto: "http", host: head.authority, isTrusted: false };
@@ -52,7 +52,13 @@ function decide(head: RequestHead, attempt: () => Attempt): Decision<null> {
     kind: "forward",
     circuit: null,
     attempt: attempt(),
-    edits: requestEdits(head, by, { app: "", authorization: true, hop: null, trailers: true, tunnels: true }),
+    edits: requestEdits(head, by, {
+      app: "",
+      authorization: true,
+      hop: null,
+      trailers: capabilities.trailers,
+      tunnels: capabilities.tunnels,
+    }),
     answerEdits: (answer) =>
       answerEdits(answer, { add: [], cors: [], policy: [], rules: new Map(), host: head.authority }),
     repeatable: isRepeatable(head),

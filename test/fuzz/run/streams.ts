@@ -108,17 +108,8 @@ export async function ask(to: { port: number } | { unix: string }, stream: Strea
   return { ended: await wire.end(stuckMs), text: wire.text };
 } // prettier-ignore
 
-export function quoted(text: string): string {
-  return text.length > 300 ? `${JSON.stringify(text.slice(0, 300))} and ${text.length - 300} bytes more` : JSON.stringify(text);
-} // prettier-ignore
-
-// --- internal ---
-
-/** No other bytes of an app begin so. */
-const SWITCHED = "HTTP/1.1 101 ";
-
 /** Names the request that it answers; now and then in pieces, or as the last answer of its connection. */
-function replyTo(request: Request): Reply {
+export function replyTo(request: Request): Reply {
   const saw = fingerprint(request);
   const protocol = protocolOf(request);
   const bare = `${SWITCHED}Switching\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`;
@@ -131,6 +122,15 @@ function replyTo(request: Request): Reply {
   const cuts = kind % 3 === 0 ? [9, head.length - 3, head.length + 1].filter((at) => at < bytes.length) : [];
   return { bytes, cuts, ending: isLast ? "fin" : "keep", isLast };
 }
+
+export function quoted(text: string): string {
+  return text.length > 300 ? `${JSON.stringify(text.slice(0, 300))} and ${text.length - 300} bytes more` : JSON.stringify(text);
+} // prettier-ignore
+
+// --- internal ---
+
+/** No other bytes of an app begin so. */
+const SWITCHED = "HTTP/1.1 101 ";
 
 /** Exactly the accepted messages, whole, in order. */
 function judgeApp(asked: readonly Request[], { requests }: Verdict): string[] {

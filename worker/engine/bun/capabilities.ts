@@ -100,7 +100,7 @@ export const BUN_CAPABILITIES = {
     },
     "a body in chunks is whole without its last empty line": {
       line: "H9",
-      reason: "`Bun.serve` takes the last chunk's size for the end",
+      reason: "`Bun.serve` and `fetch` take the last chunk's size for the end",
       fact: "`0\\r\\n` and FIN → the app gets the request; what follows on a connection is read as trailers, never as a request",
     },
     "a connection to an app is used again though bytes of no answer came with the last one": {
