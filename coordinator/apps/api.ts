@@ -31,6 +31,7 @@ export function proxyRoutes(proxy: ProxyService, baseUrl: () => string): Route[]
         summary: "Open an app",
         description: "JSON with `Accept: application/json`, else 302 to the worker.",
         failures: [400, 401, 404, 409, 429, 503],
+        redirects: true,
         keepsRequestId: true,
       },
       async ({ query, request, requestId }) => {
@@ -44,7 +45,8 @@ export function proxyRoutes(proxy: ProxyService, baseUrl: () => string): Route[]
         access: "public",
         summary: "Open an app",
         description: "JSON, or 302 to the worker when `Accept` lists text/html.",
-        failures: [400, 401, 404, 409, 413, 429, 503],
+        failures: [400, 401, 404, 409, 429, 503],
+        redirects: true,
         keepsRequestId: true,
       },
       async ({ body, request, requestId }) => {

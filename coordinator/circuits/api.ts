@@ -44,7 +44,7 @@ export function circuitRoutes(circuits: CircuitService, own: Pick<Ownership, "ci
         summary: "Kernels refuse (workers)",
         description:
           "Of a worker that was asked to look. Ends the routes that are still as the worker knows them: an interactive app closes, a model service goes on without them.",
-        failures: [400, 401, 403, 404, 413],
+        failures: [400, 401, 403, 404],
       },
       async ({ params, body, caller }) => {
         await own.circuit(caller, params.circuit_id);
@@ -57,7 +57,7 @@ export function circuitRoutes(circuits: CircuitService, own: Pick<Ownership, "ci
         access: "api",
         summary: "Delete circuits",
         description: "Those that are gone already count as deleted.",
-        failures: [400, 401, 413],
+        failures: [400, 401],
         keepsRequestId: true,
         withoutBody: "allowed",
       },

@@ -33,7 +33,7 @@ function routesOfMany({ endpoints, routes }: EndpointServices, log: Log): Route[
         summary: "Create or update many",
         description:
           "Answers in the order of the request. An entry that failed says why; without a circuit its `url` is null.",
-        failures: [400, 401, 413],
+        failures: [400, 401],
         keepsRequestId: true,
       },
       async ({ body, requestId }) => {
@@ -54,7 +54,7 @@ function routesOfMany({ endpoints, routes }: EndpointServices, log: Log): Route[
         access: "api",
         summary: "Delete many",
         description: "Those that are gone already count as deleted.",
-        failures: [400, 401, 413],
+        failures: [400, 401],
         keepsRequestId: true,
       },
       async ({ body, requestId }) => {
@@ -69,7 +69,7 @@ function routesOfMany({ endpoints, routes }: EndpointServices, log: Log): Route[
         access: "api",
         summary: "Replace the routes of many",
         description: "`[]` means no traffic.",
-        failures: [400, 401, 413],
+        failures: [400, 401],
         keepsRequestId: true,
       },
       async ({ body, requestId }) => ({
@@ -82,7 +82,7 @@ function routesOfMany({ endpoints, routes }: EndpointServices, log: Log): Route[
         access: "api",
         summary: "Add routes to many",
         description: "A route id that is there already stays as it is.",
-        failures: [400, 401, 413],
+        failures: [400, 401],
         keepsRequestId: true,
       },
       async ({ body, requestId }) => ({
@@ -91,7 +91,7 @@ function routesOfMany({ endpoints, routes }: EndpointServices, log: Log): Route[
     ),
     route(
       operations.unregisterRoutes,
-      { access: "api", summary: "Take routes from many", failures: [400, 401, 413], keepsRequestId: true },
+      { access: "api", summary: "Take routes from many", failures: [400, 401], keepsRequestId: true },
       async ({ body, requestId }) => ({
         endpoints: await routes.unregister(items.validateUnregistrations(renamed(body)), requestId),
       }),
@@ -108,7 +108,7 @@ function routesOfOne({ endpoints, tokens }: EndpointServices): Route[] {
         summary: "Create or update an endpoint",
         description:
           "The same call again gives the same URL; `open_to_public` and `health_check` are brought up to date.",
-        failures: [400, 401, 409, 413, 503],
+        failures: [400, 401, 409, 503],
         keepsRequestId: true,
       },
       async ({ params, body, requestId }) => {
@@ -138,7 +138,7 @@ function routesOfOne({ endpoints, tokens }: EndpointServices): Route[] {
         access: "api",
         summary: "Set how kernels are probed",
         description: "`null`: not at all.",
-        failures: [400, 401, 404, 413],
+        failures: [400, 401, 404],
         keepsRequestId: true,
       },
       async ({ params, body, requestId }) => {
@@ -153,7 +153,7 @@ function routesOfOne({ endpoints, tokens }: EndpointServices): Route[] {
         summary: "Make a token for clients",
         description: "For `Authorization: Bearer`. It lives until `exp`, at most ten years.",
         onlyReads: true,
-        failures: [400, 401, 404, 413],
+        failures: [400, 401, 404],
       },
       async ({ params, body }) => ({ token: await tokens.mint(params.endpoint_id.toLowerCase(), body) }),
     ),

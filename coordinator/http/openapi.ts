@@ -28,6 +28,12 @@ const CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self
 /** For the `detail` of a call whose body may be left out: Elysia documents every body as required. */
 export const BODY_IS_OPTIONAL = { "x-body-is-optional": true };
 
+/** For the `detail` of a call for people's browsers: its failures may be pages. */
+export const IS_FOR_PEOPLE = { "x-is-for-people": true };
+
+/** For the `detail` of a call that may send its caller on instead of answering. */
+export const MAY_REDIRECT = { "x-may-redirect": true };
+
 /** The routes under /swagger, for an app that has the routes of `described`. */
 export function swaggerRoutes(described: readonly AnyElysia[]) {
   let made: Promise<unknown> | null = null;
@@ -84,7 +90,10 @@ const DOCUMENT = {
   info: {
     title: "Backend.AI App Proxy — coordinator",
     version: VERSION,
-    description: "Makes circuits: routes from a user-facing port or subdomain to one app of a compute session.",
+    description:
+      "Makes circuits: routes from a user-facing port or subdomain to one app of a compute session. Besides what each call " +
+      "names: 404 for a path and 405 for a method that is not there, 431 for a head of more than 16 KiB or 198 lines, and " +
+      "500, whose `X-Error-Id` is in the log, all but 431 as problem documents.",
   },
   tags: [
     { name: "Manager", description: "Calls of the platform's Manager" },
@@ -117,19 +126,36 @@ const DOCUMENT = {
   },
 };
 
-/** OpenAPI wants a description for every answer; an example belongs to its schema, where the plugin has put it too. */
+const MARKS = [BODY_IS_OPTIONAL, IS_FOR_PEOPLE, MAY_REDIRECT].flatMap(Object.keys);
+const FOUND = { headers: { Location: { schema: { type: "string", format: "uri" } } } };
+const ANY_PAGE = { schema: { type: "string" } };
+
+/**
+ * OpenAPI wants a description for every answer; an example belongs to its schema, where the plugin has put it too. Of content
+ * types the plugin knows one for all answers.
+ */
 function describeAnswers(paths: Record<string, unknown>): void {
   for (const operation of Object.values(paths).filter(isRecord).flatMap(Object.values)) {
     if (!isRecord(operation) || !isRecord(operation["responses"])) continue;
+    const { responses } = operation;
     if (operation["x-body-is-optional"] === true && isRecord(operation["requestBody"]))
       operation["requestBody"]["required"] = false;
-    delete operation["x-body-is-optional"];
-    for (const [status, answer] of Object.entries(operation["responses"])) {
+    if (operation["x-may-redirect"] === true) responses["302"] = { ...FOUND };
+    const isForPeople = operation["x-is-for-people"] === true;
+    for (const mark of MARKS) delete operation[mark];
+    for (const [status, answer] of Object.entries(responses)) {
       if (!isRecord(answer)) continue;
       answer["description"] = STATUS_CODES[status] ?? "OK";
       delete answer["example"];
+      const content = isRecord(answer["content"]) ? answer["content"]["application/json"] : undefined;
+      if (isProblem(content))
+        answer["content"] = { "application/problem+json": content, ...(isForPeople ? { "text/html": ANY_PAGE } : {}) };
     }
   }
+}
+
+function isProblem(content: unknown): boolean {
+  return isRecord(content) && isRecord(content["schema"]) && content["schema"]["$ref"] === "#/components/schemas/Problem"; // prettier-ignore
 }
 
 const OTHER_TYPES = new Set(["multipart/form-data", "text/plain"]);

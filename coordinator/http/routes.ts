@@ -13,7 +13,8 @@ import type { Operation, Parameter } from "../../shared/protocol/operations.ts";
 import type { Access, AccessPlugin } from "./access.ts";
 import { RawBody } from "./body.ts";
 import { documented, models, nameOf } from "./models.ts";
-import { BODY_IS_OPTIONAL } from "./openapi.ts";
+import { isForPeople } from "./cors.ts";
+import { BODY_IS_OPTIONAL, IS_FOR_PEOPLE, MAY_REDIRECT } from "./openapi.ts";
 import { peerOf, type PeerSource } from "./peer.ts";
 import { requestIdentity } from "./request-id.ts";
 
@@ -40,10 +41,12 @@ export interface About {
   access: Access;
   summary: string;
   description?: string;
-  /** The failures that may be answered; all are problem documents. */
-  failures?: readonly (400 | 401 | 403 | 404 | 409 | 413 | 421 | 429 | 503)[];
+  /** The failures that may be answered, besides those that follow from its method (`hookOf`); all are problem documents. */
+  failures?: readonly (400 | 401 | 403 | 404 | 409 | 421 | 429 | 503)[];
   /** Other statuses with which the good answer comes. */
   also?: readonly number[];
+  /** It may send its caller on (302) instead. */
+  redirects?: true;
   /** It only reads, though its method is not GET. */
   onlyReads?: true;
   /** The request id is recorded with what the call does. */
@@ -111,9 +114,10 @@ function callOf({ params, query, body, request, server, caller = null, set }: Co
 
 function hookOf({ method, path, query, body, answer }: Operation, about: About, tag: string) {
   const { access, summary, description, also = [], withoutBody } = about;
-  // What writes may find the database locked by another process for longer than it waits.
-  const own = about.failures ?? [];
-  const failures = method === "GET" || about.onlyReads === true ? own : [...new Set([...own, 503 as const])];
+  // A body is read whether it is wanted or not, but for GET. What writes may find the database locked by another process for
+  // longer than it waits.
+  const own = [...(about.failures ?? []), ...(method === "GET" ? [] : [413 as const])];
+  const failures = new Set(method === "GET" || about.onlyReads === true ? own : [...own, 503 as const]);
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => String(name));
   const isOptional = withoutBody === "allowed" || withoutBody === "an empty one";
   return {
@@ -123,12 +127,14 @@ function hookOf({ method, path, query, body, answer }: Operation, about: About, 
     ...(query === undefined ? {} : { query, asked: query }),
     ...(body === undefined ? {} : { body: nameOf(body) ?? body }),
     ...(withoutBody === undefined || withoutBody === "allowed" ? {} : { transform: missing(withoutBody) }),
-    response: documented(answer, failures, also),
+    response: documented(answer, [...failures].toSorted(), also),
     detail: {
       tags: [tag],
       summary,
       ...(description === undefined ? {} : { description }),
       ...(isOptional ? BODY_IS_OPTIONAL : {}),
+      ...(isForPeople(path) ? IS_FOR_PEOPLE : {}),
+      ...(about.redirects === true ? MAY_REDIRECT : {}),
     },
   };
 }

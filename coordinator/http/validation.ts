@@ -102,20 +102,25 @@ function text(schema: Record<string, unknown>): string {
   return length === "" ? "text" : `text of length${length.replace(" of", "")}`;
 }
 
-/** An object where a union has one branch for objects is judged by that branch: "an object or null" would tell nothing. */
+/**
+ * What is in an object where a union has one branch for objects is judged by that branch, and in a list likewise: "an object or
+ * null" would tell nothing.
+ */
 function* inside(errors: Iterable<SchemaError>): Iterable<SchemaError> {
   for (const error of errors) {
-    const branches = isRecord(error.schema) && isRecord(error.value) ? error.schema["anyOf"] : undefined;
-    const objects = Array.isArray(branches) ? branches.flatMap((one: unknown, at) => (isObject(one) ? [at] : [])) : [];
-    const [only, ...others] = objects;
-    const nested = only === undefined || others.length > 0 ? undefined : error.errors?.[only];
-    if (nested === undefined) yield error;
+    const { schema, value } = error;
+    const type = Array.isArray(value) ? "array" : isRecord(value) ? "object" : null;
+    const branches = type !== null && isRecord(schema) ? schema["anyOf"] : undefined;
+    const fitting = Array.isArray(branches) ? branches.flatMap((one: unknown, at) => (isOf(one, type) ? [at] : [])) : []; // prettier-ignore
+    const [only, ...others] = fitting;
+    const nested = only === undefined || others.length > 0 ? [] : [...(error.errors?.[only] ?? [])];
+    if (nested.every(({ path }) => path === error.path)) yield error;
     else yield* inside(nested);
   }
 }
 
-function isObject(schema: unknown): boolean {
-  return isRecord(schema) && schema["type"] === "object";
+function isOf(schema: unknown, type: string | null): boolean {
+  return isRecord(schema) && schema["type"] === type;
 }
 
 /** What was given, in words; lists and objects are only named, because a secret may be anywhere in them. */

@@ -12,6 +12,10 @@ import { route, type Route } from "../http/routes.ts";
 import type { Metrics, Watched } from "./metrics.ts";
 
 const tags = ["Status"];
+const FAILED = {
+  description: "Failed",
+  content: { "application/json": { schema: { $ref: "#/components/schemas/Problem" } } },
+};
 
 export interface Readiness {
   ready: boolean;
@@ -121,9 +125,9 @@ export function metricsRoutes(access: AccessPlugin, metrics: Metrics) {
           summary: "Figures for Prometheus",
           description: "Only for the addresses in `metric_access_allowed_hosts`.",
           responses: {
-            200: { description: "OK" },
-            403: { description: "Forbidden" },
-            421: { description: "Misdirected Request" },
+            200: { description: "OK", content: { "text/plain": { schema: { type: "string" as const } } } },
+            403: FAILED,
+            421: FAILED,
           },
         },
       },

@@ -12,7 +12,7 @@ export function confRoutes(conf: ConfService): Route[] {
         summary: "Announce a kernel",
         description:
           "Gives a token with which a person may open circuits to it for ten minutes. `X-Backend-Request-ID` is kept with the token. Without a secret only programs may call, with `application/json` and from where `manager_cidrs` says.",
-        failures: [400, 401, 413, 421],
+        failures: [400, 401, 421],
         keepsRequestId: true,
       },
       async ({ body, requestId }) => ({ token: await conf.configure(body, requestId) }),

@@ -14,7 +14,7 @@ export function workerRoutes(workers: WorkerService, own: Ownership): Route[] {
         summary: "Register a worker",
         description:
           "Keyed by `authority`; the same worker keeps its id and its circuits. 409: a living node of that authority says otherwise, and this one does not take its place (`supersedes`).",
-        failures: [400, 401, 403, 409, 413],
+        failures: [400, 401, 403, 409],
         withoutBody: "a fault",
       },
       ({ body, peer, caller }) => {
@@ -34,7 +34,7 @@ export function workerRoutes(workers: WorkerService, own: Ownership): Route[] {
         access: "worker",
         summary: "Heartbeat",
         description: "Every 10 s. 404 means: register again. With `slots: false` the answer does not list the slots.",
-        failures: [400, 401, 403, 404, 413],
+        failures: [400, 401, 403, 404],
         // The original's workers send none.
         withoutBody: "an empty one",
       },
@@ -79,7 +79,7 @@ export function workerRoutes(workers: WorkerService, own: Ownership): Route[] {
         summary: "Set slots aside",
         description:
           "Apps have had a service worker's script fetched there: these slots go to no other user, who would meet it.",
-        failures: [400, 401, 403, 404, 413],
+        failures: [400, 401, 403, 404],
       },
       async ({ params, body, caller }) => {
         await own.worker(caller, params.worker_id);

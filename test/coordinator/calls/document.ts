@@ -13,7 +13,7 @@ export interface Documented {
   method: string;
   path: string;
   guard: Guard;
-  /** The status codes that it may answer with, besides 200. */
+  /** The status codes with which it may refuse. */
   refusals: number[];
   /** The names of its path's parameters. */
   params: string[];
@@ -51,7 +51,7 @@ function read(
     method,
     path,
     guard: security.length === 0 ? "public" : security.some((one) => Object.keys(one).length === 0) ? "manager" : "api",
-    refusals: Object.keys(responses).map(Number).filter((status) => status !== 200), // prettier-ignore
+    refusals: Object.keys(responses).map(Number).filter((status) => status >= 400), // prettier-ignore
     params: named("path"),
     query: named("query"),
     hasBody: requestBody !== undefined,

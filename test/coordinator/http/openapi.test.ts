@@ -10,7 +10,7 @@ interface Operation {
   summary?: string;
   tags?: string[];
   security?: Record<string, unknown>[];
-  responses?: Record<string, unknown>;
+  responses?: Record<string, { content?: Record<string, unknown> }>;
   requestBody?: { content: Record<string, { schema: { $ref?: string } }> };
 }
 
@@ -42,6 +42,12 @@ afterAll(() => cluster.stop());
 test("the served document is the committed snapshot", async () => {
   expect(await currentOpenApi()).toEqual(snapshot);
   expect(await (await fetch(`${cluster.coordinator.baseUrl}/swagger/json`)).json()).toEqual(snapshot);
+});
+
+test("an app is opened by an answer or by a redirect, and figures are text", () => {
+  const answersOf = (path: string, method: string) => snapshot.paths[path]?.[method]?.responses ?? {};
+  for (const method of ["get", "post"]) expect(Object.keys(answersOf("/v2/proxy/auth", method))).toContain("302");
+  expect(Object.keys(answersOf("/metrics", "get")["200"]?.content ?? {})).toEqual(["text/plain"]);
 });
 
 test("all calls of this version are in it", () => {
@@ -99,6 +105,15 @@ describe.each(operations)("$name", ({ name, method, path, operation }) => {
   test("names 503 where it writes: the database may be another process's for a while", () => {
     const writes = (method !== "GET" && !path.endsWith("/token")) || /^GET \/v2\/proxy\/(auth|.*\/delete)$/.test(name);
     if (writes) expect(Object.keys(operation.responses ?? {})).toContain("503");
+  });
+
+  test("says what its failures come as: problem documents, and pages where people come", () => {
+    const failures = Object.entries(operation.responses ?? {}).filter(([status]) => Number(status) >= 400);
+    const types = new Set(failures.map(([, { content = {} }]) => Object.keys(content).join()));
+    // A health answer tells the same whichever its status is.
+    types.delete("application/json");
+    const wanted = path.startsWith("/v2/proxy/") ? "application/problem+json,text/html" : "application/problem+json";
+    expect([...types].filter((one) => one !== wanted)).toEqual([]);
   });
 
   test("has an example for its body", () => {

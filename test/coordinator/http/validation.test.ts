@@ -87,6 +87,12 @@ describe("a fault", () => {
     ]);
   });
 
+  test("in a list that may be null is told of that entry, and of the whole list only where that is wrong", () => {
+    const schema = Type.Object({ ports: nullable(Type.Array(PortNumber, { minItems: 2, maxItems: 2 })) });
+    expect(texts(schema, { ports: ["x", 1] })).toEqual(['ports.0: wanted an integer from 1 to 65535, got "x"']);
+    expect(texts(schema, { ports: [1] })).toEqual(["ports: wanted a list from 2 to 2 or null, got a list of 1"]);
+  });
+
   test("of a missing field got nothing", () => {
     expect(texts(ConfRequest, {})).toEqual([
       "kernel_host: wanted text of length from 1 to 255, got nothing",
