@@ -7,14 +7,14 @@ import type { Stored, StoredCircuit, StoredWorker } from "./database.ts";
 import * as endpoints from "./endpoints.ts";
 import { label, type App, type Service } from "./model.ts";
 import { nodesOf, type Stage } from "./stage.ts";
+import { listingFaults, slotFaults } from "./tables.ts";
 import * as tenants from "./tenants.ts";
 import { haunt } from "./ghosts.ts";
 import { accepts } from "./visits.ts";
 
 /** Checks everything; what is broken goes into the timeline. In the end (`isLast`) nothing is unknown any more. */
 export async function checkInvariants(stage: Stage, stored: Stored, isLast: boolean): Promise<void> {
-  checkSlots(stage, stored);
-  checkListing(stage, stored);
+  checkTables(stage, stored);
   const owned = new Set<string>();
   for (const app of stage.apps) checkApp(stage, app, stored, owned, isLast);
   for (const service of stage.services) checkService(stage, service, stored, owned, isLast);
@@ -30,32 +30,10 @@ export async function checkInvariants(stage: Stage, stored: Stored, isLast: bool
 
 // --- internal ---
 
-/** No two circuits share a slot; what is not used is free. */
-function checkSlots({ timeline, cluster }: Stage, { workers, circuits }: Stored): void {
-  for (const worker of workers) {
-    const mine = circuits.filter(({ workerId }) => workerId === worker.id);
-    const slots = mine.map(({ port, subdomain }) => port ?? subdomain);
-    if (new Set(slots).size < slots.length)
-      timeline.broken(`circuits of ${worker.authority} share a slot: ${slots.join()}`);
-    if (worker.authority === "B" && cluster.profile.shape === "wildcard") continue;
-    const [low, high] = cluster.ports;
-    const wanted = Array.from({ length: high - low + 1 }, (_, at) => low + at);
-    const found = [...slots.map(Number), ...worker.freePorts].toSorted((a, b) => a - b);
-    if (found.join() !== wanted.join())
-      timeline.broken(
-        `ports of ${worker.authority}: used ${slots.join()}, free ${worker.freePorts.join()}, wanted ${low}-${high} once each`,
-      );
-  }
-}
-
-/** Where circuits are listed to lead to is where they lead to. */
-function checkListing({ timeline }: Stage, { circuits }: Stored): void {
-  for (const { id, routes, listed } of circuits) {
-    const wanted = new Set(routes.map((one) => `${one.session_id} ${one.kernel_host} ${one.kernel_port}`));
-    const found = new Set(listed.map(({ session, host, port }) => `${session} ${host} ${port}`));
-    if (wanted.symmetricDifference(found).size > 0)
-      timeline.broken(`circuit ${id} leads to ${[...wanted].join()}, and is listed for ${[...found].join()}`);
-  }
+/** Of the database by itself. */
+function checkTables({ timeline, cluster }: Stage, stored: Stored): void {
+  const rangeOf = ({ authority }: StoredWorker) => authority === "B" && cluster.profile.shape === "wildcard" ? null : cluster.ports; // prettier-ignore
+  for (const fault of [...slotFaults(stored, rangeOf), ...listingFaults(stored)]) timeline.broken(fault);
 }
 
 function checkApp({ timeline }: Stage, app: App, stored: Stored, owned: Set<string>, isLast: boolean): void {

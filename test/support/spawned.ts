@@ -84,6 +84,8 @@ export interface SpawnedCluster {
   coordinator: Service;
   worker: Service;
   ports: [low: number, high: number];
+  /** The coordinator's SQLite file. */
+  database: string;
   startCoordinator(): Promise<void>;
   startWorker(): Promise<void>;
   stop(): Promise<void>;
@@ -98,9 +100,10 @@ export async function spawnCluster(
   const low = await freeRange(count);
   const port = await freePort();
   const files = { coordinator: join(directory, "coordinator.toml"), worker: join(directory, "worker.toml") };
+  const database = join(directory, "db.sqlite3");
   writeFileSync(
     files.coordinator,
-    coordinatorToml(join(directory, "db.sqlite3"), {
+    coordinatorToml(database, {
       ...settings,
       coordinator: { bind_addr: `127.0.0.1:${port}`, ...settings.coordinator },
     }),
@@ -112,6 +115,7 @@ export async function spawnCluster(
   const cluster = {
     manager: new Manager(`http://127.0.0.1:${port}`),
     ports: [low, low + count - 1] as [number, number],
+    database,
     async startCoordinator() {
       cluster.coordinator = spawnService("coordinator/main.ts", ["--config", files.coordinator], at);
       await cluster.coordinator.said("coordinator is up");
