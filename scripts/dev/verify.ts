@@ -39,6 +39,8 @@ const PROGRAMS: Record<string, string> = {
   ip: "iproute2",
   // For the smoke of the benchmarks.
   wrk: "wrk",
+  // Holds connections open, for test/attack/slow.test.ts.
+  slowhttptest: "slowhttptest",
   // Programs that a worker carries.
   rclone: "rclone",
   javac: "default-jdk-headless",
