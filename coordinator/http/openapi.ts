@@ -78,8 +78,10 @@ export async function openApiDocument(described: readonly AnyElysia[]): Promise<
   for (const plugin of described) app.use(plugin);
   const answer = await app.handle(new Request("http://localhost/json"));
   const document = tidy(await answer.json());
-  if (isRecord(document) && isRecord(document["paths"])) describeAnswers(document["paths"]);
-  return document;
+  if (!isRecord(document) || !isRecord(document["paths"])) throw new Error("the plugin made no document");
+  describeAnswers(document["paths"]);
+  // Schemas are those of TypeBox, which are JSON Schema's: 3.0, as the plugin says, has no `const`, no `null` and no tuples.
+  return { ...document, openapi: "3.1.0" };
 }
 
 // --- internal ---
@@ -141,6 +143,8 @@ function describeAnswers(paths: Record<string, unknown>): void {
     if (operation["x-body-is-optional"] === true && isRecord(operation["requestBody"]))
       operation["requestBody"]["required"] = false;
     if (operation["x-may-redirect"] === true) responses["302"] = { ...FOUND };
+    // All that may be in a query is more than a head may have.
+    if (hasQuery(operation)) responses["431"] = {};
     const isForPeople = operation["x-is-for-people"] === true;
     for (const mark of MARKS) delete operation[mark];
     for (const [status, answer] of Object.entries(responses)) {
@@ -154,6 +158,10 @@ function describeAnswers(paths: Record<string, unknown>): void {
   }
 }
 
+function hasQuery({ parameters }: Record<string, unknown>): boolean {
+  return Array.isArray(parameters) && parameters.some((one: unknown) => isRecord(one) && one["in"] === "query");
+}
+
 function isProblem(content: unknown): boolean {
   return isRecord(content) && isRecord(content["schema"]) && content["schema"]["$ref"] === "#/components/schemas/Problem"; // prettier-ignore
 }
@@ -162,11 +170,16 @@ const OTHER_TYPES = new Set(["multipart/form-data", "text/plain"]);
 
 /**
  * The plugin documents three content types for everything; the API speaks JSON alone. Elysia marks schemas of answers
- * with `$id` and, once it has compiled them, as closed: neither is part of the contract.
+ * with `$id` and, once it has compiled them, as closed: neither is part of the contract. A tuple is written as JSON Schema has it
+ * since its version of 2020.
  */
 function tidy(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(tidy);
   if (!isRecord(value)) return value;
+  if (Array.isArray(value["items"])) {
+    const { items, additionalItems: _others, ...rest } = value;
+    return { ...rest, prefixItems: tidy(items), items: false };
+  }
   const json = Object.hasOwn(value, "application/json");
   return Object.fromEntries(
     Object.entries(value)

@@ -22,9 +22,10 @@ export function faultsIn(value: unknown, schema: Schema, schemas: Record<string,
   if (typeof value === "string")
     return [...bounds(`${at}'s length`, value.length, own["minLength"], own["maxLength"]), ...textFaults(at, value, own)]; // prettier-ignore
   if (Array.isArray(value)) {
-    const items = own["items"];
+    const { items, prefixItems: first = [] } = own as { items?: unknown; prefixItems?: Schema[] };
     const inner = (one: unknown, index: number) => {
-      const schemaOf = Array.isArray(items) ? (items as Schema[])[index] : items;
+      const schemaOf = first[index] ?? items;
+      if (schemaOf === false) return [`${at} is too long`];
       return isRecord(schemaOf) ? faultsIn(one, schemaOf, schemas, `${at}.${index}`) : [];
     };
     return [...bounds(`${at}'s length`, value.length, own["minItems"], own["maxItems"]), ...value.flatMap(inner)];
@@ -45,7 +46,7 @@ export function resolved(schema: Schema, schemas: Record<string, Schema>): Schem
 
 /** Those without a meaning for a check stand last. */
 const KNOWN = new Set(
-  "$ref anyOf const type properties required items additionalItems additionalProperties minimum maximum minLength maxLength minItems maxItems pattern format description example default".split(
+  "$ref anyOf const type properties required items prefixItems additionalProperties minimum maximum minLength maxLength minItems maxItems pattern format description example default".split(
     " ",
   ),
 );

@@ -1,4 +1,5 @@
 /** Refused requests that follow from what the document says of a call: who may make it, its body, its path's parameters. */
+import { expect } from "bun:test";
 import { SignJWT } from "jose";
 import { workerSecret } from "../../../shared/protocol/worker-secret.ts";
 import { API_SECRET } from "../../support/manager.ts";
@@ -20,6 +21,7 @@ export function impliedBy(call: Documented, { good }: AnyPlan): Example[] {
     ...(call.guard !== "public" && call.refusals.includes(403) ? [anotherWorker(good)] : []),
     ...(call.hasBody ? badBodies(call, good) : []),
     ...(call.refusals.includes(413) ? tooLong(call, good) : []),
+    ...(call.refusals.includes(431) ? [tooLongHead(good)] : []),
     ...(call.guard === "public" ? [] : badParams(call, good)),
     ...(call.writes ? [whileLocked(good)] : []),
   ];
@@ -28,6 +30,8 @@ export function impliedBy(call: Documented, { good }: AnyPlan): Example[] {
 // --- internal ---
 
 type Good = AnyPlan["good"];
+/** As tests are run; a coordinator by itself reads 16 KiB. Bytes. */
+const LONGEST_HEAD = 65_536;
 const { max_body_bytes: SMALL, max_bulk_body_bytes: LARGE } = LIMITS;
 
 /** Whoever does not prove the api_secret learns nothing of the rest. */
@@ -109,6 +113,20 @@ function tooLong({ guard }: Documented, good: Good): Example[] {
     long("a body over the large limit", LARGE + 1, LARGE),
     ...(guard === "public" ? [] : [long("a body over the small limit with another secret", SMALL + 1, SMALL, { "X-BackendAI-Token": "x" })]), // prettier-ignore
   ];
+}
+
+/** Nobody knows whose it is: there is no problem document. */
+function tooLongHead(good: Good): Example {
+  return {
+    place: "usual",
+    status: 431,
+    what: "a query that is longer than a head may be",
+    async ask(stage) {
+      const given = await good(stage);
+      return { ...given, query: { ...given.query, more: "x".repeat(LONGEST_HEAD) } };
+    },
+    says: (answer) => expect(answer.headers.get("content-type")).toBeNull(),
+  };
 }
 
 /** What waits for the database's lock is told so in time. */
