@@ -25,6 +25,8 @@ export interface Site {
 
 const OURS = "worker-1";
 const PORTS = 300;
+/** Whatever is asked for, nothing but this machine is connected to. */
+const LOOPBACK = ["127.0.0.0/8", "::1/128"];
 
 export async function startSite(): Promise<Site> {
   const redis = await startRedis();
@@ -32,7 +34,8 @@ export async function startSite(): Promise<Site> {
     redisPort: redis.port,
     ports: PORTS,
     // Registered workers send no heartbeats; nobody waits long for one that acknowledges nothing.
-    coordinator: { worker_heartbeat_timeout: 3600, circuit_ack_timeout: 1 },
+    coordinator: { worker_heartbeat_timeout: 3600, circuit_ack_timeout: 1, kernel_host_cidrs: LOOPBACK },
+    worker: { kernel_host_cidrs: LOOPBACK },
   });
   const { manager, coordinator, worker, database } = cluster;
   const stage = new Stage(manager);
