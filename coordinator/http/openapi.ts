@@ -170,8 +170,8 @@ const OTHER_TYPES = new Set(["multipart/form-data", "text/plain"]);
 
 /**
  * The plugin documents three content types for everything; the API speaks JSON alone. Elysia marks schemas of answers
- * with `$id` and, once it has compiled them, as closed: neither is part of the contract. A tuple is written as JSON Schema has it
- * since its version of 2020.
+ * with `$id` and, once it has compiled them, as closed: neither is part of the contract. What has a default may be left out. A
+ * tuple is written as JSON Schema has it since its version of 2020.
  */
 function tidy(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(tidy);
@@ -181,6 +181,9 @@ function tidy(value: unknown): unknown {
     return { ...rest, prefixItems: tidy(items), items: false };
   }
   const json = Object.hasOwn(value, "application/json");
+  const { properties, required } = value;
+  if (isRecord(properties) && Array.isArray(required) && required.some((name) => hasDefault(properties[name])))
+    return tidy({ ...value, required: required.filter((name) => !hasDefault(properties[name])) });
   return Object.fromEntries(
     Object.entries(value)
       .filter(
@@ -189,4 +192,8 @@ function tidy(value: unknown): unknown {
       )
       .map(([key, inner]) => [key, tidy(inner)]),
   );
+}
+
+function hasDefault(schema: unknown): boolean {
+  return isRecord(schema) && "default" in schema;
 }

@@ -17,7 +17,10 @@ interface Operation {
 interface Document {
   openapi: string;
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, { example?: unknown }>; securitySchemes: Record<string, unknown> };
+  components: {
+    schemas: Record<string, { example?: unknown; required?: string[] }>;
+    securitySchemes: Record<string, unknown>;
+  };
 }
 
 const snapshot = JSON.parse(readFileSync(join(ROOT, "test/fixtures/openapi.json"), "utf8")) as Document;
@@ -48,6 +51,12 @@ test("schemas are those of OpenAPI 3.1: earlier ones have no constants, no null 
   const text = JSON.stringify(snapshot);
   expect([snapshot.openapi, text.includes('"const"'), text.includes('"type":"null"')]).toEqual(["3.1.0", true, true]);
   expect([text.includes('"prefixItems":['), text.includes('"items":['), text.includes("additionalItems")]).toEqual([true, false, false]); // prettier-ignore
+});
+
+test("what has a default may be left out", () => {
+  const { required = [] } = snapshot.components.schemas["WorkerRegistration"] ?? {};
+  expect(required).toContain("hostname");
+  for (const name of ["tls_listen", "tls_advertised", "filtered_apps_only"]) expect(required).not.toContain(name);
 });
 
 test("an app is opened by an answer or by a redirect, and figures are text", () => {
