@@ -52,8 +52,7 @@ function placesIn(schema: Schema, value: unknown, schemas: Record<string, Schema
   if (properties === undefined || (path.length > 0 && !isRecord(value))) return [here];
   const fields = Object.entries(properties).flatMap(([name, one]) => {
     const inner = isRecord(value) ? value[name] : undefined;
-    // What has a default may be left out, whatever the document says.
-    return placesIn(one, inner, schemas, [...path, name], required.includes(name) && !("default" in one));
+    return placesIn(one, inner, schemas, [...path, name], required.includes(name));
   });
   return [here, ...fields];
 } // prettier-ignore

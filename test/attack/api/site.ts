@@ -14,8 +14,10 @@ import { send } from "./send.ts";
 
 export interface Site {
   stage: Stage;
-  /** Makes all of them at once; gives what was wrong with the answers, with the requests that got them. */
-  tryAll(attempts: readonly Attempt[], promised: Promised): Promise<string[]>;
+  /** Of the coordinator. */
+  url: string;
+  /** Makes all of them at once, at this service; gives what was wrong with the answers, with the requests that got them. */
+  tryAll(at: "coordinator" | "worker", attempts: readonly Attempt[], promised: Promised): Promise<string[]>;
   /** Deletes all circuits, and ends the workers that are none. */
   clear(): Promise<void>;
   /** What is out of order, when nothing is under way. */
@@ -39,15 +41,20 @@ export async function startSite(): Promise<Site> {
   });
   const { manager, coordinator, worker, database } = cluster;
   const stage = new Stage(manager);
-  const port = Number(new URL(manager.baseUrl).port);
   const ourWorker = async () => (await stage.client.listWorkers({})).workers.find((one) => one.authority === OURS);
-  const api = `http://127.0.0.1:${(await ourWorker())?.api_port ?? 0}`;
+  const ports = {
+    coordinator: Number(new URL(manager.baseUrl).port),
+    worker: (await ourWorker())?.api_port ?? 0,
+  };
+  const api = `http://127.0.0.1:${ports.worker}`;
   await until(async () => (await fetch(`${manager.baseUrl}/health/readyz`)).ok);
   await until(async () => (await healthOf(api))["status"] === "ok");
 
   return {
     stage,
-    async tryAll(attempts, promised) {
+    url: manager.baseUrl,
+    async tryAll(at, attempts, promised) {
+      const port = ports[at];
       const found = await Promise.all(
         attempts.map(async (attempt) => {
           const bytes = bytesOf(attempt, `127.0.0.1:${port}`);

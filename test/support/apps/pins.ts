@@ -20,6 +20,8 @@ export const PINS = {
   panel: { from: "pypi" },
   // What many apps of Python stand on, with the WebSockets that it takes by itself.
   uvicorn: { from: "pypi" },
+  // Makes requests from an OpenAPI document.
+  schemathesis: { from: "pypi" },
   // Autobahn's tests of WebSockets.
   wstest: { from: "debian 11" },
 } as const satisfies Record<string, Pin>;
