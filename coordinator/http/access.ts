@@ -34,7 +34,10 @@ interface Call {
   caller?: string | null;
 }
 
-/** `access` names who may call; `asked` is the schema of the query, whose texts become values of its types. */
+/**
+ * `access` names who may call; `asked` is the schema of the query, whose texts become values of its types; `withoutBody` is what a
+ * call without a body means. A route names them in this order: nothing is told to a stranger.
+ */
 export function accessPlugin(authenticator: Authenticator) {
   return new Elysia({ name: "access" }).macro({
     access: (access: Access) => ({
@@ -56,6 +59,15 @@ export function accessPlugin(authenticator: Authenticator) {
       transform: (context: unknown) => {
         const call = context as Call;
         call.query = readQuery(schema, call.query);
+      },
+    }),
+    // Before the schema is looked at: its defaults would make an object of nothing.
+    withoutBody: (means: "an empty one" | "a fault") => ({
+      transform: (context: unknown) => {
+        const call = context as Call;
+        if (call.body !== undefined) return;
+        if (means === "a fault") throw new Failure("invalid-api-params", "body: wanted an object, got nothing");
+        call.body = {};
       },
     }),
   });

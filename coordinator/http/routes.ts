@@ -5,13 +5,11 @@
 import type { Static, TOptional, TSchema } from "@sinclair/typebox";
 import { Type } from "@sinclair/typebox";
 import { Elysia } from "elysia";
-import { Failure } from "../../shared/failure.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import { RequestIdHeader } from "../../shared/protocol/schema/api.ts";
 import { Uuid } from "../../shared/protocol/schema/basics.ts";
 import type { Operation, Parameter } from "../../shared/protocol/operations.ts";
 import type { Access, AccessPlugin } from "./access.ts";
-import { RawBody } from "./body.ts";
 import { documented, models, nameOf } from "./models.ts";
 import { isForPeople } from "./cors.ts";
 import { BODY_IS_OPTIONAL, IS_FOR_PEOPLE, MAY_REDIRECT } from "./openapi.ts";
@@ -126,7 +124,7 @@ function hookOf({ method, path, query, body, answer }: Operation, about: About, 
     ...(names.length === 0 ? {} : { params: Type.Object(Object.fromEntries(names.map((name) => [name, Uuid]))) }),
     ...(query === undefined ? {} : { query, asked: query }),
     ...(body === undefined ? {} : { body: nameOf(body) ?? body }),
-    ...(withoutBody === undefined || withoutBody === "allowed" ? {} : { transform: missing(withoutBody) }),
+    ...(withoutBody === undefined || withoutBody === "allowed" ? {} : { withoutBody }),
     response: documented(answer, [...failures].toSorted(), also),
     detail: {
       tags: [tag],
@@ -136,15 +134,5 @@ function hookOf({ method, path, query, body, answer }: Operation, about: About, 
       ...(isForPeople(path) ? IS_FOR_PEOPLE : {}),
       ...(about.redirects === true ? MAY_REDIRECT : {}),
     },
-  };
-}
-
-/** Before the schema is looked at: its defaults would make an object of nothing. */
-function missing(means: "an empty one" | "a fault") {
-  return (context: { body: unknown }) => {
-    const { body } = context;
-    if (body !== undefined && !(body instanceof RawBody && body.text.trim() === "")) return;
-    if (means === "a fault") throw new Failure("invalid-api-params", "body: wanted an object, got nothing");
-    context.body = {};
   };
 }

@@ -53,11 +53,13 @@ function strangers({
     query: Object.fromEntries(query.map((name) => [name, "[]"])),
     ...(hasBody ? { body: "{" } : {}),
   };
+  const nothing = { ...spoilt, body: undefined };
   // On this machine a Manager needs no secret, but a wrong one is refused.
   const without = { what: "no secret", headers: () => ({}), says: says(noSecret) };
   return [
     ...(guard === "manager" ? [] : [without, { ...without, what: "no secret and all else wrong", ask: () => spoilt }]),
     { what: "another secret", headers: () => ({ "X-BackendAI-Token": "another-secret-0123456789" }), says: says(wrong) },
+    { what: "another secret and no body", ask: () => nothing, headers: () => ({ "X-BackendAI-Token": "x" }), says: says(wrong) },
     { what: "another secret and all else wrong", ask: () => spoilt, headers: () => ({ "X-BackendAI-Token": "x" }), says: says(wrong) },
     { what: "a JWT without exp", headers: () => bearer((jwt) => jwt), says: says(badJwt) },
     { what: "a JWT that has expired", headers: () => bearer((jwt) => jwt.setExpirationTime(1)), says: says(badJwt) },
