@@ -25,6 +25,8 @@ export interface Attempt {
   wrong: string | null;
   /** What no answer may have. */
   secrets: string[];
+  /** What no refusal may repeat: it might have been a token or a key. */
+  hidden: string[];
 }
 
 /** What a call is given: its path's parameters, its query, its body. */
@@ -52,7 +54,13 @@ export function goodAttempt(method: string, path: string, given: Given, secret: 
     isBroken: false,
     wrong: null,
     secrets: [secret],
+    hidden: hiddenIn(given),
   };
+}
+
+/** Notes a value of a field, if it is one of those that are hidden (`coordinator/http/validation.ts`). */
+export function hide({ hidden }: Pick<Attempt, "hidden">, field: string, value: unknown): void {
+  if (HIDDEN.test(field) && typeof value === "string" && value.length >= TELLING) hidden.push(value);
 }
 
 /** Sets a header in the place of those of its name; undefined takes them away. */
@@ -93,6 +101,20 @@ export function replacedAt(value: unknown, path: readonly (string | number)[], b
 }
 
 // --- internal ---
+
+const HIDDEN = /(token|access_key)$/;
+/** Shorter texts may stand in an answer for another reason. */
+const TELLING = 20;
+
+function hiddenIn(value: unknown): string[] {
+  const found = { hidden: [] as string[] };
+  if (isRecord(value))
+    for (const [name, inner] of Object.entries(value)) {
+      hide(found, name, inner);
+      found.hidden.push(...hiddenIn(inner));
+    }
+  return found.hidden;
+}
 
 /** A little below what is counted there. */
 const MAX_HEAD = 16_000;

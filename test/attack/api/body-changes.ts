@@ -1,7 +1,7 @@
 /** What can be odd about a body: the value of one field, or its text. */
 import type { Random } from "../../faults/random.ts";
 import { isRecord } from "../../../shared/values.ts";
-import { replacedAt, type Attempt } from "./attempt.ts";
+import { hide, replacedAt, type Attempt } from "./attempt.ts";
 import { jsonText, nested, Verbatim, withMembers } from "./json.ts";
 import { faultsIn, resolved, type Schema } from "./schema.ts";
 import { fittingValue, oddValue } from "./values.ts";
@@ -28,6 +28,7 @@ export function bodyChange(attempt: Attempt, asked: Asked, random: Random): void
   attempt.what.push(`${place.path.join(".") || "body"} is ${value === undefined ? "missing" : jsonText(value).slice(0, 60)}`); // prettier-ignore
   attempt.body = Buffer.from(jsonText(replacedAt(given.body, place.path, value)));
   // Of a body that is wrong as a whole, what it lacks is named.
+  hide(attempt, String(place.path.at(-1)), value);
   if (isWrong(place, value, schemas))
     attempt.wrong = String(place.path.findLast((one) => typeof one === "string") ?? "");
 }

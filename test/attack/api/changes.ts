@@ -3,7 +3,7 @@ import { gzipSync } from "node:zlib";
 import type { Guard } from "../../coordinator/calls/document.ts";
 import type { Random } from "../../faults/random.ts";
 import { isRecord } from "../../../shared/values.ts";
-import { setHeader, type Attempt, type Given } from "./attempt.ts";
+import { hide, setHeader, type Attempt, type Given } from "./attempt.ts";
 import type { Promised } from "./document.ts";
 import { credentials } from "./credentials.ts";
 import { bodyChange } from "./body-changes.ts";
@@ -63,6 +63,7 @@ function queryValue(attempt: Attempt, { promised, schemas }: Asked, random: Rand
     return;
   }
   attempt.query = [...others, [name, text.toWellFormed()]];
+  hide(attempt, name, text);
   if (isWrongText(text, schema, schemas)) attempt.wrong = name;
 }
 
@@ -99,6 +100,7 @@ function pathValue(attempt: Attempt, { path, params, given }: Asked, random: Ran
   ]); // prettier-ignore
   attempt.what.push(`${name} in the path is ${value.slice(0, 40)}`);
   attempt.path = path.replaceAll(/\{(\w+)\}/g, (_whole, one: string) => one === name ? value : encodeURIComponent(String(given[one]))); // prettier-ignore
+  hide(attempt, name, value);
   const isUuid = /^[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}$/i.test(value);
   if (!isUuid) attempt.wrong = name;
   // Dots are taken out of a path before anybody looks, and some of these are other calls' names.

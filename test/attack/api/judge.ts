@@ -27,6 +27,7 @@ export function faultsOf(attempt: Attempt, answered: Answered | null, promised: 
     ...(isOwn ? ownFaults(answered, promised, schemas, attempt.method) : elsewhereFaults(answered, attempt)),
     ...(attempt.isStranger && isOwn ? strangerFaults(status) : []),
     ...attempt.secrets.filter((secret) => tells(answered, secret)).map((secret) => `the answer has ${secret.slice(0, 40)}`),
+    ...(status < 400 ? [] : attempt.hidden.filter((value) => tells(answered, value)).map((value) => `the refusal has ${value.slice(0, 40)}`)),
     ...(attempt.wrong !== null && isOwn && !attempt.isStranger ? acceptanceFaults(attempt.wrong, answered, problem) : []),
   ];
 } // prettier-ignore
