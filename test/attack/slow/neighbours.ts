@@ -12,26 +12,27 @@ const PACE_MS = 20;
 
 /** One with fresh connections, one with a kept one, one with a WebSocket. */
 export function httpNeighbours(to: Opened): Steady {
-  const kept = keptClient(to, "GET");
-  const socket = keptClient(to, "WebSocket");
-  return steadily(3, async (client) => {
+  const [kept, socket] = [new KeptClient(to, "GET"), new KeptClient(to, "WebSocket")];
+  const work = async (client: number) => {
     await Bun.sleep(PACE_MS);
-    return client === 0 ? askAnew(to) : (client === 1 ? kept : socket)();
-  });
+    return client === 0 ? askAnew(to) : (client === 1 ? kept : socket).ask();
+  };
+  return leaving([kept, socket], steadily(3, work));
 }
 
 /** Two of them: with fresh connections, and with one that is kept. */
 export function tcpNeighbours(to: Opened): Steady {
-  const kept = keptClient(to, "TCP");
-  return steadily(2, async (client) => {
+  const kept = new KeptClient(to, "TCP");
+  const work = async (client: number) => {
     await Bun.sleep(PACE_MS);
-    if (client === 0) return kept();
+    if (client === 0) return kept.ask();
     const fresh = await Client.open(to.port, ADDRESS);
     if (fresh === null) return "a fresh connection was refused";
     const failure = await echoed(fresh);
     fresh.leave();
     return failure;
-  });
+  };
+  return leaving([kept], steadily(2, work));
 }
 
 // --- internal ---
@@ -49,29 +50,61 @@ async function askAnew(to: Opened): Promise<string | null> {
   return /^HTTP\/1\.1 200 [^]*served/.test(client.said) ? null : `a request got ${JSON.stringify(client.said.slice(0, 80))}`; // prettier-ignore
 }
 
-/** Uses one connection, which is never closed. */
-function keptClient(to: Opened, how: "GET" | "WebSocket" | "TCP"): () => Promise<string | null> {
-  let client: Client | null = null;
+/** The same; in the end their connections go too. */
+function leaving(kept: readonly KeptClient[], steady: Steady): Steady {
+  const stop = async () => {
+    await steady.stop();
+    for (const one of kept) one.leave();
+  };
+  return { ...steady, stop };
+}
+
+/** Uses one connection, which nobody may close. */
+class KeptClient {
+  readonly #to: Opened;
+  readonly #how: "GET" | "WebSocket" | "TCP";
+  #client: Client | null = null;
   /** Of a whole answer. */
-  let size = how === "WebSocket" ? HELLO.length - MASK : 0;
-  return async () => {
-    if (client === null) {
-      client = await Client.open(to.port, ADDRESS);
-      if (client === null) return `a connection for ${how} was refused`;
-      if (how === "WebSocket") {
-        const handshaken = client;
-        handshaken.send(headOf(to, handshake()));
-        const refused = await waited(handshaken, () => handshaken.said.includes("\r\n\r\n"));
-        if (refused !== null || !handshaken.said.startsWith("HTTP/1.1 101 ")) return refused ?? `a handshake got ${handshaken.said.slice(0, 80)}`; // prettier-ignore
+  #size: number;
+
+  constructor(to: Opened, how: "GET" | "WebSocket" | "TCP") {
+    this.#to = to;
+    this.#how = how;
+    this.#size = how === "WebSocket" ? HELLO.length - MASK : 0;
+  }
+
+  /** What went wrong; null for nothing. */
+  async ask(): Promise<string | null> {
+    if (this.#client === null) {
+      this.#client = await Client.open(this.#to.port, ADDRESS);
+      if (this.#client === null) return `a connection for ${this.#how} was refused`;
+      if (this.#how === "WebSocket") {
+        const refused = await this.#handshake(this.#client);
+        if (refused !== null) return refused;
       }
     }
-    if (how === "TCP") return echoed(client);
-    const [answer, before] = [client, client.received];
-    answer.send(how === "GET" ? headOf(to, []) : HELLO);
-    const failure = await waited(answer, () => (size === 0 ? answer.said.endsWith("served") : answer.received >= before + size)); // prettier-ignore
-    size ||= answer.received;
+    const client = this.#client;
+    if (this.#how === "TCP") return echoed(client);
+    const before = client.received;
+    client.send(this.#how === "GET" ? headOf(this.#to, []) : HELLO);
+    const isAnswered = () => this.#size === 0 ? client.said.endsWith("served") : client.received >= before + this.#size; // prettier-ignore
+    const failure = await waited(client, isAnswered);
+    this.#size ||= client.received;
     return failure;
-  };
+  }
+
+  leave(): void {
+    this.#client?.leave();
+  }
+
+  // --- internal ---
+
+  async #handshake(client: Client): Promise<string | null> {
+    client.send(headOf(this.#to, handshake()));
+    const failure = await waited(client, () => client.said.includes("\r\n\r\n"));
+    const isOpen = client.said.startsWith("HTTP/1.1 101 ");
+    return failure ?? (isOpen ? null : `a handshake got ${client.said.slice(0, 80)}`);
+  }
 }
 
 /** A frame with a mask, and how long that is. */

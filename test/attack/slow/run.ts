@@ -128,15 +128,15 @@ async function usedToIt({ neighbours, stage }: Site): Promise<void> {
   const some = neighbours();
   await until(() => some.done() >= 50, owed(30_000), "some answers");
   await some.stop();
-  await until(async () => (await connectionsOf(stage)) <= 3, owed(20_000), "their connections to end");
+  await until(async () => (await connectionsOf(stage)) === 0, owed(20_000), "their connections to end");
 }
 
 async function leftovers({ stage, neighbours }: Site, before: { files: number; memory: number }): Promise<string[]> {
-  const tried = async (holds: () => boolean | Promise<boolean>, what: () => string) => until(holds, owed(20_000)).then(() => [], () => [what()]); // prettier-ignore
+  const tried = async (holds: () => boolean | Promise<boolean>, what: () => string) => until(holds, owed(10_000)).then(() => [], () => [what()]); // prettier-ignore
   const files = await tried(() => stage.fds() <= before.files + FILES, () => `${stage.fds() - before.files} files are left`); // prettier-ignore
   let connections = 0;
   const counted = await tried(
-    async () => (connections = await connectionsOf(stage)) <= 3,
+    async () => (connections = await connectionsOf(stage)) === 0,
     () => `${connections} connections are counted`,
   );
   // One that serves nothing collects nothing.
@@ -153,7 +153,6 @@ async function leftovers({ stage, neighbours }: Site, before: { files: number; m
   ];
 }
 
-/** Those of neighbours who keep theirs may still be there. */
 async function connectionsOf(stage: Stage): Promise<number> {
   const text = await (await fetch(`http://127.0.0.1:${stage.apiPort()}/metrics`)).text();
   return Number(/^appproxy_worker_connections (\d+)$/m.exec(text)?.[1] ?? Number.NaN);
