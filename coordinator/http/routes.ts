@@ -39,7 +39,7 @@ export interface About {
   access: Access;
   summary: string;
   description?: string;
-  /** The failures that may be answered, besides those that follow from its method (`hookOf`); all are problem documents. */
+  /** The failures that may be answered, besides those that follow from its method (`failuresOf`); all are problem documents. */
   failures?: readonly (400 | 401 | 403 | 404 | 409 | 421 | 429 | 503)[];
   /** Other statuses with which the good answer comes. */
   also?: readonly number[];
@@ -111,13 +111,8 @@ function callOf({ params, query, body, request, server, caller = null, set }: Co
 }
 
 function hookOf({ method, path, query, body, answer }: Operation, about: About, tag: string) {
-  const { access, summary, description, also = [], withoutBody } = about;
-  // A body is read whether it is wanted or not, but for GET. What writes may find the database locked by another process for
-  // longer than it waits.
-  const own = [...(about.failures ?? []), ...(method === "GET" ? [] : [413 as const])];
-  const failures = new Set(method === "GET" || about.onlyReads === true ? own : [...own, 503 as const]);
+  const { access, also = [], withoutBody } = about;
   const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => String(name));
-  const isOptional = withoutBody === "allowed" || withoutBody === "an empty one";
   return {
     access,
     ...(about.keepsRequestId === true ? { headers: RequestIdHeader } : {}),
@@ -125,14 +120,25 @@ function hookOf({ method, path, query, body, answer }: Operation, about: About, 
     ...(query === undefined ? {} : { query, asked: query }),
     ...(body === undefined ? {} : { body: nameOf(body) ?? body }),
     ...(withoutBody === undefined || withoutBody === "allowed" ? {} : { withoutBody }),
-    response: documented(answer, [...failures].toSorted(), also),
-    detail: {
-      tags: [tag],
-      summary,
-      ...(description === undefined ? {} : { description }),
-      ...(isOptional ? BODY_IS_OPTIONAL : {}),
-      ...(isForPeople(path) ? IS_FOR_PEOPLE : {}),
-      ...(about.redirects === true ? MAY_REDIRECT : {}),
-    },
+    response: documented(answer, failuresOf(method, about), also),
+    detail: detailOf(path, about, tag),
+  };
+}
+
+/** A body is read whether it is wanted or not, but for GET. What writes may find the database locked by another process for longer than it waits. */
+function failuresOf(method: string, { failures = [], onlyReads }: About): number[] {
+  const implied = method === "GET" ? [] : onlyReads === true ? [413] : [413, 503];
+  return [...new Set([...failures, ...implied])].toSorted((one, other) => one - other);
+}
+
+function detailOf(path: string, { summary, description, withoutBody, redirects }: About, tag: string) {
+  const isOptional = withoutBody === "allowed" || withoutBody === "an empty one";
+  return {
+    tags: [tag],
+    summary,
+    ...(description === undefined ? {} : { description }),
+    ...(isOptional ? BODY_IS_OPTIONAL : {}),
+    ...(isForPeople(path) ? IS_FOR_PEOPLE : {}),
+    ...(redirects === true ? MAY_REDIRECT : {}),
   };
 }

@@ -29,8 +29,7 @@ export function bodyChange(attempt: Attempt, asked: Asked, random: Random): void
   attempt.body = Buffer.from(jsonText(replacedAt(given.body, place.path, value)));
   // Of a body that is wrong as a whole, what it lacks is named.
   hide(attempt, String(place.path.at(-1)), value);
-  if (isWrong(place, value, schemas))
-    attempt.wrong = String(place.path.findLast((one) => typeof one === "string") ?? "");
+  if (isWrong(place, value, schemas)) attempt.wrong = place.path.findLast((one) => typeof one === "string") ?? "";
 }
 
 // --- internal ---

@@ -46,6 +46,11 @@ function problemIn({ header, body }: Answered): Problem | null {
   return header("content-type")?.startsWith("application/problem+json") === true && body !== "" ? (JSON.parse(body) as Problem) : null; // prettier-ignore
 }
 
+function msgOf(problem: Problem | null): string {
+  const msg = problem?.["msg"];
+  return typeof msg === "string" ? msg : "";
+}
+
 function kindOf(problem: Problem): FailureKind | null {
   const name = String(problem["type"]).replace(PREFIX, "");
   return Object.hasOwn(FAILURES, name) ? (name as FailureKind) : null;
@@ -68,7 +73,7 @@ function problemFaults(status: number, problem: Problem, { header }: Answered): 
     ...(FAILURES[kind].status === status ? [] : [`${kind} came with ${status}`]),
     ...(problem["error_code"] === errorCode ? [] : [`${kind} came with the code ${String(problem["error_code"])}`]),
     ...(header("cache-control") === "no-store" ? [] : [`${kind} may be stored`]),
-    ...(status === 400 && String(problem["msg"] ?? "") === "" ? [`${kind} does not say what was wrong`] : []),
+    ...(status === 400 && msgOf(problem) === "" ? [`${kind} does not say what was wrong`] : []),
   ];
 }
 
@@ -96,7 +101,7 @@ function strangerFaults(status: number): string[] {
 /** What the document does not allow is refused, with the name of what was wrong; of many entries, that entry is. */
 function acceptanceFaults(field: string, { status, body }: Answered, problem: Problem | null): string[] {
   if (status === 413) return [];
-  const said = status === 200 ? entryErrorsIn(body) : status === 400 ? String(problem?.["msg"] ?? "") : null;
+  const said = status === 200 ? entryErrorsIn(body) : status === 400 ? msgOf(problem) : null;
   if (status === 400 && problem === null) return []; // a page for people
   if (said === null) return [`${field} is wrong, and the status ${status}`];
   return said.includes(field) || said.startsWith("body: ") ? [] : [`${field} is wrong, and told was: ${said || "nothing"}`]; // prettier-ignore

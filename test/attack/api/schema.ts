@@ -54,7 +54,7 @@ const KNOWN = new Set(
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const FORMATS: Record<string, (text: string) => boolean> = {
   uuid: (text) => UUID.test(text),
-  uri: URL.canParse,
+  uri: (text) => URL.canParse(text),
   "date-time": (text) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d/.test(text) && !Number.isNaN(Date.parse(text)),
 };
 

@@ -23,7 +23,7 @@ export async function send(
     if (head === null) return null;
     const { bytes: body, complete } = await wire.body(head, method);
     const text = head.pairs.map((pair) => pair.join(": ")).join("\n");
-    return { status: head.status, header: head.get, head: `${head.line}\n${text}`, body: body.toString("utf8"), isWhole: complete }; // prettier-ignore
+    return { status: head.status, header: (name) => head.get(name), head: `${head.line}\n${text}`, body: body.toString("utf8"), isWhole: complete }; // prettier-ignore
   } finally {
     wire.close();
   }

@@ -54,8 +54,8 @@ const passed = ({ size }: Target) => Bun.sleep(size.seconds * 1000);
 /** A limit is kept within half a second on a machine that has the time. Milliseconds. */
 const late = (seconds: number) => owed(seconds * 1000 + 3000);
 
-function request({ headers }: Opened, method: string, path: string, more: readonly [string, string][] = []): string {
-  return `${method} ${path} HTTP/1.1\r\n${[...headers(), ...more].map((line) => `${line.join(": ")}\r\n`).join("")}\r\n`;
+function request(to: Opened, method: string, path: string, more: readonly [string, string][] = []): string {
+  return `${method} ${path} HTTP/1.1\r\n${[...to.headers(), ...more].map((line) => `${line.join(": ")}\r\n`).join("")}\r\n`;
 }
 
 async function from(target: Target, address: string, count: number): Promise<Client[]> {
