@@ -94,19 +94,19 @@ describe.skipIf(!isThere)(
           ...SCHEMATHESIS,
         });
         expect([unanswered(found), unanswered(found).length === 0 ? "" : output]).toEqual([[], ""]);
-        expect(requests).toBeGreaterThan(500);
+        expect(requests).toBeGreaterThan(50);
         expect(await site.disorder()).toEqual([]);
       },
       INSTALL_MS + LIMIT_MS,
     );
-
-    test("what is found and has no answer is a fault", () => {
-      const found = [
-        { check: "ServerError", operation: "POST /v2/conf" },
-        { check: "AcceptedNegativeData", operation: "POST /v2/endpoints/bulk" },
-        { check: "AcceptedNegativeData", operation: "POST /v2/conf" },
-      ];
-      expect(unanswered(found)).toEqual([0, 2].map((at) => found[at] as (typeof found)[number]));
-    });
   },
 );
+
+test("what Schemathesis finds and has no answer is a fault", () => {
+  const found = [
+    { check: "ServerError", operation: "POST /v2/conf" },
+    { check: "AcceptedNegativeData", operation: "POST /v2/endpoints/bulk" },
+    { check: "AcceptedNegativeData", operation: "POST /v2/conf" },
+  ];
+  expect(unanswered(found)).toEqual(found.filter((_one, at) => at !== 1));
+});

@@ -60,7 +60,7 @@ export function goodAttempt(method: string, path: string, given: Given, secret: 
 
 /** Notes a value of a field, if it is one of those that are hidden (`coordinator/http/validation.ts`). */
 export function hide({ hidden }: Pick<Attempt, "hidden">, field: string, value: unknown): void {
-  if (HIDDEN.test(field) && typeof value === "string" && value.length >= TELLING) hidden.push(value);
+  if (HIDDEN.test(field) && typeof value === "string" && value.length >= TELLING) hidden.push(value.slice(0, SHOWN));
 }
 
 /** Sets a header in the place of those of its name; undefined takes them away. */
@@ -105,6 +105,8 @@ export function replacedAt(value: unknown, path: readonly (string | number)[], b
 const HIDDEN = /(token|access_key)$/;
 /** Shorter texts may stand in an answer for another reason. */
 const TELLING = 20;
+/** A refusal shows the beginning of a long value. */
+const SHOWN = 60;
 
 function hiddenIn(value: unknown): string[] {
   const found = { hidden: [] as string[] };
