@@ -10,6 +10,8 @@ export interface AttackedApp extends Upstream {
   taken(): number;
   /** Requests for ranges. */
   ranges(): number;
+  /** Ends the connections that wait for another request: those of a worker that keeps them for later. */
+  endIdle(): void;
 }
 
 /** More than the buffers of a connection hold in a network with small ones. Bytes. */
@@ -18,9 +20,12 @@ export const BIG = 2 * 1024 * 1024;
 /** `GET /big` is answered with as much, `/` with a word, an upgrade with frames without end; of a POST the app wants all. */
 export function httpApp(): AttackedApp {
   let [taken, ranges] = [0, 0];
+  const idle = new Set<Wire>();
   const upstream = listen(async (wire) => {
     for (;;) {
+      idle.add(wire);
       const text = await wire.readThrough("\r\n\r\n").catch(() => null);
+      idle.delete(wire);
       if (text === null) return wire.close();
       const head = parseHead(text.slice(0, -4));
       if (head.get("range") !== null) ranges++;
@@ -38,7 +43,10 @@ export function httpApp(): AttackedApp {
       if (head.method !== "HEAD") await wire.send(length === BIG ? Buffer.alloc(BIG, "b") : "served");
     }
   });
-  return Object.assign(upstream, { taken: () => taken, ranges: () => ranges });
+  const endIdle = () => {
+    for (const wire of idle) wire.close();
+  };
+  return Object.assign(upstream, { taken: () => taken, ranges: () => ranges, endIdle });
 }
 
 /** `GET` is answered with a word, and so is each frame of a WebSocket. */
@@ -73,7 +81,7 @@ export function tcpApp(): AttackedApp {
     while (isAsked && !wire.closed) await wire.send(Buffer.alloc(PART, "m"));
     wire.close();
   });
-  return Object.assign(upstream, { taken: () => taken, ranges: () => 0 });
+  return Object.assign(upstream, { taken: () => taken, ranges: () => 0, endIdle: () => undefined });
 }
 
 // --- internal ---

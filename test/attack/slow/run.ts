@@ -33,7 +33,7 @@ const EACH = 2 ** 20;
 /** What is left of it when all have gone; a collector runs when it likes. Bytes. */
 const LEFT = 96 * 2 ** 20;
 /** A worker opens a file now and then. */
-const FILES = 20;
+const FILES = 8;
 /** Fewer answers would tell nothing of the neighbours. */
 const LEAST = 20;
 
@@ -131,8 +131,12 @@ async function usedToIt({ neighbours, stage }: Site): Promise<void> {
   await until(async () => (await connectionsOf(stage)) === 0, owed(20_000), "their connections to end");
 }
 
-async function leftovers({ stage, neighbours }: Site, before: { files: number; memory: number }): Promise<string[]> {
+async function leftovers(
+  { stage, app, neighbours }: Site,
+  before: { files: number; memory: number },
+): Promise<string[]> {
   const tried = async (holds: () => boolean | Promise<boolean>, what: () => string) => until(holds, owed(10_000)).then(() => [], () => [what()]); // prettier-ignore
+  app.endIdle();
   const files = await tried(() => stage.fds() <= before.files + FILES, () => `${stage.fds() - before.files} files are left`); // prettier-ignore
   let connections = 0;
   const counted = await tried(
