@@ -43,7 +43,7 @@ function isReadOtherwise(script: Script): boolean {
   const lines = bytes.slice(0, bytes.indexOf("\r\n\r\n")).split("\r\n").flatMap((line) => /^content-length:(.*)$/i.exec(line)?.[1]?.trim() ?? []); // prettier-ignore
   if (lines.length > 1 && new Set(lines).size === 1) return true;
   if (isWhole(bytes, script)) return false;
-  const lasts = [...bytes.matchAll(/\r\n0+[^\r\n]*\r\n/g)].map(({ index, 0: line }) => bytes.slice(0, index + line.length));
+  const lasts = [...bytes.matchAll(/(?<=\r\n)0+[^\r\n]*\r\n/g)].map(({ index, 0: line }) => bytes.slice(0, index + line.length));
   return [bytes.replace(/^HTTP\/1\.1[ \t]+/, "HTTP/1.1 "), ...lasts.map((one) => `${one}\r\n`)].some((like) => isWhole(like, script));
 } // prettier-ignore
 

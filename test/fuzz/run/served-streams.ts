@@ -96,10 +96,11 @@ export class ServedStreamLane {
 /** Of some ten streams. */
 const MOST_LATE = 50;
 
-/** By its method and the mark in its target: Bun writes targets anew. */
+/** By its method and the mark in its target: Bun writes targets anew, with slashes for backslashes and without an authority. */
 function nameOf(opening: string): string {
   const [method = "", target = ""] = opening.split(" ");
-  return `${method} ${/s\d+\/\d+|bait|last/.exec(target)?.[0] ?? ""}`;
+  const path = target.replace(/^https?:\/\/[^/?]*/i, "").replaceAll("\\", "/");
+  return `${method} ${/s\d+\/\d+|bait|last/.exec(path)?.[0] ?? ""}`;
 }
 
 /** What the app got against what it may get. */
