@@ -48,7 +48,7 @@ export function createRoom({ config, lane, log }: Parts): WorkerRoom {
       crowding,
     }),
     served: new ServedFiles({ limit: files.limit, crowding, log }),
-    messages: new UnfinishedMessages({ limit: own.limits.unfinished_messages, log }),
+    messages: new UnfinishedMessages({ limit: shareOf(own.limits.unfinished_messages, lane), log }),
     crowding,
     ofCircuit: room.ofCircuit,
     ofHolder: room.ofHolder,

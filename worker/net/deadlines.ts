@@ -27,6 +27,11 @@ export class Deadlines {
     this.#all.delete(one);
   }
 
+  /** How many there are. */
+  get size(): number {
+    return this.#all.size;
+  }
+
   // --- internal ---
 
   #sweep(): void {

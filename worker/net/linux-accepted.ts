@@ -33,10 +33,15 @@ export function connectionKey(port: number, peer: string, peerPort: number): str
   return `${port} ${Buffer.from(bytes).toString("hex")} ${peerPort}`;
 }
 
-/** The descriptors of the connections to these ports, by `connectionKey`. Three microseconds for each file that is open. */
-export function acceptedAt(ports: ReadonlySet<number>): Map<string, number> {
+/**
+ * The descriptors of the connections to these ports, by `connectionKey`; null when they can't be told just now. Three microseconds
+ * for each file that is open.
+ */
+export function acceptedAt(ports: ReadonlySet<number>): Map<string, number> | null {
   const found = new Map<string, number>();
-  for (const fd of ownDescriptors()) {
+  const descriptors = ownDescriptors();
+  if (descriptors === null) return null;
+  for (const fd of descriptors) {
     const port = portOf("getsockname", fd);
     if (!ports.has(port)) continue;
     const peerPort = portOf("getpeername", fd);
@@ -82,11 +87,12 @@ function addressIn(): string {
 
 const MAPPED = `${"00".repeat(10)}ffff`;
 
-function ownDescriptors(): number[] {
+function ownDescriptors(): number[] | null {
+  if (libc() === null) return [];
   try {
-    return libc() === null ? [] : readdirSync("/proc/self/fd").map(Number);
+    return readdirSync("/proc/self/fd").map(Number);
   } catch {
-    return []; // no files are told here, or none is left to ask with
+    return null; // no file is left to ask with
   }
 }
 

@@ -76,7 +76,11 @@ export class UnfinishedMessages {
   /** The app has sent a part of a message. What apps send is known at once, and comes as fast as it can be read. */
   grew(one: Unfinished): void {
     this.#grown += one.growth();
-    if (this.#grown >= this.#settings.limit * PART) this.#reckon(performance.now());
+    if (this.#grown < this.#settings.limit * PART) return;
+    this.#grown = 0;
+    let ofApps = 0;
+    for (const { joining } of this.#all) ofApps += joining.ofApp();
+    if (ofApps > this.#settings.limit) this.#shed();
   }
 
   // --- internal ---
@@ -106,12 +110,7 @@ export class UnfinishedMessages {
     this.#reckonedAt = now;
     this.#grown = 0;
     this.#find();
-    let ofApps = 0;
-    for (const one of this.#all) {
-      one.reckon();
-      ofApps += one.joining.ofApp();
-    }
-    if (ofApps > this.#settings.limit) this.#shed();
+    for (const one of this.#all) one.reckon();
   }
 
   #held(): number {
@@ -125,6 +124,7 @@ export class UnfinishedMessages {
     const fresh = [...this.#all].filter(({ fd }) => fd === null);
     if (fresh.length === 0) return;
     const found = acceptedAt(new Set(fresh.map(({ joining }) => joining.port)));
+    if (found === null) return;
     for (const one of fresh) one.fd = found.get(one.key) ?? NOT_FOUND;
   }
 

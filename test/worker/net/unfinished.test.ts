@@ -80,7 +80,7 @@ describe.if(process.platform === "linux")("of an accepted connection Linux tells
   test.each(["127.0.0.1", "0.0.0.0", "::"])("its descriptor and how much was read of it, at %s", async (host) => {
     const { client, server, port } = await accepted(host);
     const peerPort = server.remotePort ?? 0;
-    const fd = acceptedAt(new Set([port])).get(connectionKey(port, server.remoteAddress ?? "", peerPort)) ?? -1;
+    const fd = acceptedAt(new Set([port]))?.get(connectionKey(port, server.remoteAddress ?? "", peerPort)) ?? -1;
     expect(bytesRead(fd, peerPort)).toBe(0);
     client.write(Buffer.alloc(1000));
     // What nobody has read yet does not count.
@@ -89,6 +89,6 @@ describe.if(process.platform === "linux")("of an accepted connection Linux tells
     server.resume();
     await until(() => bytesRead(fd, peerPort) === 1000);
     expect(bytesRead(fd, peerPort + 1)).toBeNull();
-    expect(acceptedAt(new Set([1])).size).toBe(0);
+    expect(acceptedAt(new Set([1]))?.size).toBe(0);
   });
 });

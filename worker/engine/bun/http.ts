@@ -228,7 +228,7 @@ export function answerBody(
     controller.enqueue(bytes);
   };
   const over = () => {
-    patience.end();
+    patience.rests();
     attempt.release();
   };
   return new ReadableStream<Uint8Array>(
@@ -295,21 +295,13 @@ function metered(body: ReadableStream<Uint8Array>, moved: () => void, patience: 
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        try {
-          const { done, value } = await next();
-          if (!done) {
-            moved();
-            return controller.enqueue(value);
-          }
-        } catch (error) {
-          patience.end();
-          throw error;
-        }
-        patience.end();
-        controller.close();
+        const { done, value } = await next();
+        if (done) return controller.close();
+        moved();
+        controller.enqueue(value);
       },
       cancel(why) {
-        patience.end();
+        patience.rests();
         return reader.cancel(why);
       },
     },

@@ -37,7 +37,7 @@ export class Patience implements Limited {
   readonly #ms: number;
   readonly #late: () => void;
 
-  /** `late` is called when it was waited for longer than so many milliseconds. Must not throw. `end` follows. */
+  /** `late` is called when it was waited for longer than so many milliseconds. Must not throw. */
   constructor(ms: number, late: () => void) {
     this.#ms = ms;
     this.#late = late;
@@ -47,19 +47,18 @@ export class Patience implements Limited {
   /** It is the client's turn. */
   waits(): void {
     this.deadline = performance.now() + this.#ms;
+    // Only while it waits: Bun tells nobody of a body that it never asked for.
+    deadlines.add(this);
   }
 
-  /** It is not. */
+  /** It is not, or there is nothing more to wait for. */
   rests(): void {
     this.deadline = Infinity;
+    deadlines.delete(this);
   }
 
   late(): void {
-    this.end();
+    this.rests();
     this.#late();
-  }
-
-  end(): void {
-    deadlines.delete(this);
   }
 }
