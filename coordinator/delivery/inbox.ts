@@ -73,7 +73,11 @@ async function aboutItself<E extends Said>(event: E, database: Deps["database"],
   const { target_worker_authority: authority, circuits } = event.payload;
   try {
     const own = await database.read((q) =>
-      circuits.filter(({ worker }) => getWorker(q, worker)?.authority === authority),
+      circuits.filter(({ id, worker }) => {
+        // It may name itself beside a circuit of another's. One that is gone is nobody's.
+        const holder = getCircuit(q, id)?.workerId ?? worker;
+        return holder === worker && getWorker(q, worker)?.authority === authority;
+      }),
     );
     if (own.length < circuits.length)
       log.warn({ worker: authority, circuits: circuits.length - own.length }, "a worker speaks of others' circuits");

@@ -114,7 +114,7 @@ describe("by events", () => {
   const genuine = createCodec({ of: () => [secretOf(OTHER)], own: null }, false);
 
   /** Somebody opens an app, and waits for the other worker to say that it serves it. */
-  async function opening(): Promise<{ circuit: Circuit; answer: Promise<number>; isOver: () => boolean }> {
+  async function opening() {
     const { token, sessionId } = await site.manager.conf(newKernel());
     let over = false;
     const answer = site.manager.auth(token, sessionId).then((opened) => {
@@ -124,7 +124,8 @@ describe("by events", () => {
     const circuit = await until(
       async () => (await operator.listCircuits({ query: { session_id: sessionId } })).circuits[0],
     );
-    return { circuit, answer, isOver: () => over };
+    const again = async () => (await site.manager.auth(token, sessionId)).status;
+    return { circuit, answer, again, isOver: () => over };
   }
 
   const said = (name: "added" | "refused", authority: string, circuit: Circuit): AppProxyEvent => {
@@ -149,6 +150,16 @@ describe("by events", () => {
     expect((await operator.getWorker({ worker_id: id(OTHER) })).blocked_slots).toBe(0);
     await site.publish(genuine.encode(said("added", OTHER, first.circuit)));
     expect(await first.answer).toBe(200);
+  });
+
+  test("it takes no other worker's word away, with another's circuit as its own", async () => {
+    const one = await opening();
+    await site.publish(genuine.encode(said("added", OTHER, one.circuit)));
+    // Before the first word is noted.
+    await site.publish(forger.encode(said("added", TAKEN, { ...one.circuit, worker: id(TAKEN) })));
+    expect(await one.answer).toBe(200);
+    // Nobody is asked whether it is served: that is known.
+    expect(await one.again()).toBe(200);
   });
 
   test("it reports no kernels of another's circuits", async () => {
