@@ -40,7 +40,7 @@ export async function enter(
 ): Promise<Answer> {
   const quiet = unseen(head.method, (name) => head.header(name));
   if (quiet !== null) return { status: quiet.status, headers: quietHeaders(entry, head, settings), body: "" };
-  if (head.method !== "GET") throw methodNotAllowed(["GET", "HEAD"], `${head.method} ${ENTER_PATH}: wanted GET`);
+  if (head.method !== "GET") throw methodNotAllowed(["GET", "HEAD"], `${ENTER_PATH}: wanted GET`);
   const { circuit } = entry;
   const ticket = readTicket(head, circuit.id, settings);
   const isYoung = ticket !== null && ticket.exp * 1000 > settings.now();

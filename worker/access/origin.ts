@@ -30,6 +30,9 @@ export function checkOrigin(head: RequestHead, client: Client, own: () => Own): 
   const origin = isSafe ? loaderOf(head) : head.header("origin");
   if (site === null && (origin === null || isOf(origin, client))) return;
   const { origin: wanted, lists } = own();
+  // Its own image or script may come by way of another origin, which costs it its Sec-Fetch-Site; nobody else has its Referer.
+  if (isSafe && head.header("origin") === null && origin !== null && (isOf(origin, client) || origin === wanted))
+    return;
   if (origin !== null && ((site === null && origin === wanted) || lists(origin))) return;
   throw refused(origin, site, client, wanted);
 }
@@ -51,12 +54,15 @@ function asksForUpgrade(head: RequestHead): boolean {
  */
 function isPartOfPage(head: RequestHead): boolean {
   const mode = head.header("sec-fetch-mode");
-  return mode !== null && mode !== "navigate";
+  // Of a frame, as Chromium 76 to 79 said.
+  return mode !== null && mode !== "navigate" && mode !== "nested-navigate";
 }
 
 /** The origin of such a page. Images, scripts and the like are asked for without Origin. */
 function loaderOf(head: RequestHead): string | null {
-  return originOf(head.header("origin"), head.header("referer"));
+  const origin = head.header("origin");
+  // A page without an origin (`null`) is not the one that its frame is in.
+  return originOf(origin, origin === null ? head.header("referer") : null);
 }
 
 /**

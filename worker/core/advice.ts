@@ -20,7 +20,7 @@ const CURES: Cure[] = [
     advice:
       "requests come through a proxy that is not trusted, so its X-Forwarded-… headers do not count; name it there",
     fits: ({ kind }, head, { trusted }) =>
-      (kind === "generic-forbidden" || kind === "client-ip-not-allowed") &&
+      (isOfOrigin(kind, head) || kind === "client-ip-not-allowed") &&
       FORWARDED.some((name) => head.header(name) !== null) &&
       !trusted(plainAddress(head.peer)),
   },
@@ -52,9 +52,14 @@ const CURES: Cure[] = [
       "a page of the circuit's own may have been refused: a proxy in front replaces the Host header; let it pass on the " +
       "browser's (nginx: proxy_set_header Host $http_host), or send X-Forwarded-Host",
     fits: ({ kind }, head, { trusted }) =>
-      kind === "generic-forbidden" && trusted(plainAddress(head.peer)) && head.header("x-forwarded-host") === null,
+      isOfOrigin(kind, head) && trusted(plainAddress(head.peer)) && head.header("x-forwarded-host") === null,
   },
 ];
+
+/** What a browser's own word has decided (Sec-Fetch-Site) is no proxy's doing. */
+function isOfOrigin(kind: Failure["kind"], head: RequestHead): boolean {
+  return kind === "generic-forbidden" && head.header("sec-fetch-site") === null;
+}
 
 const FORWARDED = ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "forwarded"];
 

@@ -234,7 +234,7 @@ describe("a request from another site", () => {
   });
 
   // Chromium 156: only some of a page's requests have an Origin, and none has to have a Referer.
-  const FROM: [string, string][][] = [[], [["Origin", "http://evil.example"]], [["Origin", "null"]], [["Referer", "http://evil.example/"]]]; // prettier-ignore
+  const FROM: [string, string][][] = [[], [["Origin", "http://evil.example"]], [["Origin", "null"]], [["Referer", "http://evil.example/"]], [["Origin", "null"], ["Referer", `${LISTED}/`]]]; // prettier-ignore
   test.each(["cors", "no-cors", "same-origin"])("loads nothing into its page with mode %s", async (mode) => {
     for (const site of ["same-site", "cross-site"])
       for (const from of FROM)
@@ -244,8 +244,8 @@ describe("a request from another site", () => {
 
   test.each(["same-site", "cross-site"])("leads a person to the app: %s", (site) => {
     for (const from of FROM)
-      for (const dest of ["document", "iframe"])
-        expect(enter([good, ["Sec-Fetch-Site", site], ["Sec-Fetch-Mode", "navigate"], ["Sec-Fetch-Dest", dest], ...from])).toEqual([]); // prettier-ignore
+      for (const [mode, dest] of [["navigate", "document"], ["navigate", "iframe"], ["nested-navigate", "iframe"]] as const) // prettier-ignore
+        expect(enter([good, ["Sec-Fetch-Site", site], ["Sec-Fetch-Mode", mode], ["Sec-Fetch-Dest", dest], ...from])).toEqual([]); // prettier-ignore
   });
 
   test.each([
@@ -253,6 +253,9 @@ describe("a request from another site", () => {
     ["none", []],
     ["same-site", [["Origin", LISTED]]],
     ["cross-site", [["Referer", `${LISTED}/`]]],
+    // Its own, by way of another origin.
+    ["cross-site", [["Referer", "http://apps.example:10205/page"]]],
+    ["same-site", [["Referer", "https://apps.example:10205/"]]],
   ] as [string, [string, string][]][])("loads into a page where it is %s with %p", (site, from) => {
     for (const mode of ["cors", "no-cors"])
       expect(enter([good, ["Sec-Fetch-Site", site], ["Sec-Fetch-Mode", mode], ...from])).toEqual([]);
