@@ -4,7 +4,7 @@
  */
 import type { Entry } from "../circuits/table.ts";
 
-/** The lines to add to each answer of a circuit's app, beside a policy of its own: browsers hold to all of them. */
+/** The lines to add to answers of a circuit's app (answer-edits.ts), beside a policy of its own: browsers hold to all policies. */
 export type Frames = (entry: Entry) => [name: string, value: string][];
 
 /** `configured`: the origins of `proxy_worker.frame_ancestors`; `everywhere`: those whose pages may call every app. */

@@ -126,7 +126,8 @@ function walk(head: RequestHead, entry: Entry | null, deps: Deps, hold: Hold | n
     throw methodNotAllowed(PROXIED, `${head.method} is not proxied`);
   // RFC 9112 §3.2: a request without one Host, or with an unreadable one, is answered with 400.
   if (!isHost(head.authority)) throw new Failure("generic-bad-request", "Host: wanted one host");
-  if (!isTarget(head.target)) throw new Failure("generic-bad-request", "Request target: wanted printable ASCII");
+  if (!isTarget(head.target))
+    throw new Failure("generic-bad-request", "Request target: wanted printable ASCII without a fragment");
   if (entry === null) throw unresolved(head, domain, isReady());
   const familiar = deps.familiars.of(head, entry, () => clientAt(head, entry, deps));
   const { client } = familiar;
@@ -225,9 +226,10 @@ function answerEditsFor(
   if (answer !== null && answer.add === add && answer.cors === cors) return answer.edits;
   const policy = policyLines(entry, head, listed);
   const wishes = {
-    add: [...add, ...frames(entry)],
+    add,
     cors,
     policy,
+    frames: frames(entry),
     rules: ANSWER_RULES[entry.circuit.frontend_mode],
     host: familiar.client.host,
   };

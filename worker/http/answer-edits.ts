@@ -15,6 +15,8 @@ export interface AnswerWishes {
   cors: readonly [name: string, value: string][];
   /** Added where the answer has no Cross-Origin-Resource-Policy of the app's. */
   policy: readonly [name: string, value: string][];
+  /** Added where the app does not forbid frames by X-Frame-Options: of a policy that speaks of frames, browsers hear that alone (CSP 3). */
+  frames: readonly [name: string, value: string][];
   rules: AnswerRules;
   /** The circuit's host, as the client names it. */
   host: string;
@@ -22,27 +24,36 @@ export interface AnswerWishes {
 
 type Edits = { remove: string[]; set: [string, string][]; add: [string, string][] };
 
-export function answerEdits(answer: AnswerLines, { add, cors, policy, rules, host }: AnswerWishes): HeaderEdits {
+export function answerEdits(
+  answer: AnswerLines,
+  { add, cors, policy, frames, rules, host }: AnswerWishes,
+): HeaderEdits {
   const edits: Edits = { remove: [], set: [], add: [] };
   const ends = endsHere(answer.get("connection"));
   let hasCookies = false;
   let hasCors = false;
   let hasPolicy = false;
+  let forbidsFrames = false;
   for (const name of answer.keys()) {
     if (ends(name)) edits.remove.push(name);
     else if (name === "set-cookie") hasCookies = true;
     else if (name === "access-control-allow-origin") hasCors = true;
     else if (name === "cross-origin-resource-policy") hasPolicy = true;
+    else if (name === "x-frame-options") forbidsFrames = FORBIDS_FRAMES.test(answer.get(name) ?? "");
     else if (rules.has(name)) keepWithin(name, answer.get(name) ?? "", rules, host, edits);
   }
   if (hasCookies) guardCookies(answer.getSetCookie(), edits);
   edits.add.push(...add);
   if (!hasCors) edits.add.push(...cors);
   if (!hasPolicy) edits.add.push(...policy);
+  if (!forbidsFrames) edits.add.push(...frames);
   return edits;
 }
 
 // --- internal ---
+
+/** Anything else is none to browsers. */
+const FORBIDS_FRAMES = /\b(deny|sameorigin)\b/i;
 
 /** What of a header stays within the circuit. */
 function keepWithin(name: string, value: string, rules: AnswerRules, host: string, edits: Edits): void {

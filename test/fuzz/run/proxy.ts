@@ -60,7 +60,7 @@ function decide(head: RequestHead, { capabilities }: Engine, attempt: () => Atte
       tunnels: capabilities.tunnels,
     }),
     answerEdits: (answer) =>
-      answerEdits(answer, { add: [], cors: [], policy: [], rules: new Map(), host: head.authority }),
+      answerEdits(answer, { add: [], cors: [], policy: [], frames: [], rules: new Map(), host: head.authority }),
     repeatable: isRepeatable(head),
     mayTrail,
     answered: undefined,

@@ -9,7 +9,15 @@ const CORS: [string, string] = ["Access-Control-Allow-Origin", "*"];
 
 /** The lines that the client gets of these. */
 function passed(lines: [string, string][], over: Partial<AnswerWishes> = {}): [string, string][] {
-  const wishes = { add: [], cors: [], policy: [], rules: ANSWER_RULES.wildcard, host: "app.example", ...over };
+  const wishes = {
+    add: [],
+    cors: [],
+    policy: [],
+    frames: [],
+    rules: ANSWER_RULES.wildcard,
+    host: "app.example",
+    ...over,
+  };
   const headers = new Headers();
   for (const [name, value] of lines) headers.append(name, value);
   return edited(headers, answerEdits(headers, wishes));
@@ -17,7 +25,7 @@ function passed(lines: [string, string][], over: Partial<AnswerWishes> = {}): [s
 
 test("an answer that needs no change gets none", () => {
   const headers = new Headers([["Content-Type", "a/b"], ["Set-Cookie", "a=1"], ["Set-Cookie", "b=2; Path=/"]]); // prettier-ignore
-  const wishes = { add: [], cors: [], policy: [], rules: ANSWER_RULES.port, host: "app.example" };
+  const wishes = { add: [], cors: [], policy: [], frames: [], rules: ANSWER_RULES.port, host: "app.example" };
   expect(answerEdits(headers, wishes)).toEqual({ remove: [], set: [], add: [] });
 });
 
@@ -60,6 +68,16 @@ describe("the policy of who may load it comes", () => {
 
   test("where the app says nothing of it", () => {
     expect(passed([["Access-Control-Allow-Origin", "*"]], { cors: [CORS], policy: [POLICY] })).toEqual([["access-control-allow-origin", "*"], POLICY]); // prettier-ignore
+  });
+
+  test.each([
+    ["DENY", false],
+    ["sameorigin", false],
+    ["ALLOW-FROM https://a.example", true],
+  ])("and that of frames not where the app forbids them: %s", (value, isAdded) => {
+    const frames: [string, string] = ["Content-Security-Policy", "frame-ancestors 'self'"];
+    const own: [string, string] = ["x-frame-options", value];
+    expect(passed([own], { frames: [frames] })).toEqual(isAdded ? [own, frames] : [own]);
   });
 
   test("not where it does", () => {
