@@ -131,5 +131,6 @@ export function shown(field: string, value: unknown): string {
     return Array.isArray(value) ? `a list of ${value.length}` : "an object";
   // JSON has no word for a number that is too large.
   const json = typeof value === "number" ? String(value) : JSON.stringify(value);
-  return json.length > 80 ? `${json.slice(0, 80)}…` : json;
+  // Closed again, so that what follows in the message is not taken for a part of it.
+  return json.length > 80 ? `${json.slice(0, 80).replace(/\\+$/, "")}…${json.startsWith('"') ? '"' : ""}` : json;
 }

@@ -116,7 +116,7 @@ describe("a fault", () => {
 
   test("shows a long value by its beginning", () => {
     const [fault] = faults(Type.Object({ a: Type.Integer() }), { a: "x".repeat(500) });
-    expect(fault?.got).toBe(`"${"x".repeat(79)}…`);
+    expect(fault?.got).toBe(`"${"x".repeat(79)}…"`);
   });
 
   test.each([

@@ -74,6 +74,7 @@ test("secrets of the URL are hidden; a connection is told as one", () => {
 test.each([
   ['port: wanted an integer, got "hidden"; app: wanted text, got 5', 'port: wanted an integer, got "…"; app: wanted text, got 5'],
   ['body: wanted an object, got "a \\" hidden', 'body: wanted an object, got "…"'],
+  ['kernel_host: wanted a host, got "hidden…"; port: wanted an integer, got "hidden"', 'kernel_host: wanted a host, got "…"; port: wanted an integer, got "…"'],
   ['kernel_host: wanted a private address, got "8.8.8.8"', 'kernel_host: wanted a private address, got "8.8.8.8"'],
   ['wanted addresses, got "2001:db8::/32"', 'wanted addresses, got "2001:db8::/32"'],
   [`wanted a UUID, got "${"ab12".repeat(8)}"`, 'wanted a UUID, got "…"'],
