@@ -3,7 +3,7 @@
  * stay the same, in all files, and a worker's own follow those that they are made of. Only plain lines can be edited; what comes
  * out is read again and compared, so that nothing else is ever written.
  */
-import { writeFileSync } from "node:fs";
+import { chmodSync, chownSync, realpathSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { parse } from "smol-toml";
 import { StartError } from "../../../shared/runtime/process.ts";
 import { newSecret } from "../../../shared/runtime/secrets.ts";
@@ -36,9 +36,18 @@ export function finish(files: readonly File[]): File[] {
   return files.map((file) => edited(file, secretsIn(file).map(({ key, value }) => ({ key, value, previous: [] })))); // prettier-ignore
 }
 
-/** Writes all, each in its place, so that owner and rights stay. */
+/** Writes all, or throws and changes none: each beside the old one, with its owner and rights, and then in its place. */
 export function writeAll(files: readonly File[]): void {
-  for (const { path, text } of files) writeFileSync(path, text);
+  const written = files.map(({ path, text }) => {
+    const old = realpathSync(path);
+    const { mode, uid, gid } = statSync(old);
+    const fresh = `${old}.new`;
+    writeFileSync(fresh, text, { mode: 0o600, flush: true });
+    chownSync(fresh, uid, gid);
+    chmodSync(fresh, mode & 0o777);
+    return { old, fresh };
+  });
+  for (const { old, fresh } of written) renameSync(fresh, old);
 }
 
 // --- internal ---
