@@ -190,7 +190,11 @@ async function readClaims(token: string | null, { jwtSecrets }: SetupDeps): Prom
 /** For the log: what an operator can do about it. */
 function hint(error: unknown): unknown {
   const forged = error instanceof errors.JWSSignatureVerificationFailed;
-  return forged ? new Error("its signature is wrong: does secrets.jwt_secret differ from the coordinator's?") : error;
+  return forged
+    ? new Error(
+        "its signature is wrong: is secrets.jwt_secret neither the coordinator's nor what `bun run keys --worker` prints of it?",
+      )
+    : error;
 }
 
 /** The circuit; when it is unknown here, another node may have acknowledged it first. */

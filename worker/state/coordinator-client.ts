@@ -93,7 +93,8 @@ export function createCoordinatorClient(
     },
     async reportRefused(id, report) {
       await client.reportRefused({ circuit_id: id, body: report }).catch((error: unknown) => {
-        if (!(error instanceof CallFailed) || error.status !== 404) refused(error);
+        // It has ended, or is another worker's by now.
+        if (!(error instanceof CallFailed) || (error.status !== 404 && error.status !== 403)) refused(error);
       });
     },
     noteServiceWorkers: (id, told) =>
