@@ -19,6 +19,7 @@ import { coordinatorToml, workerToml } from "../../support/toml.ts";
 import { until } from "../../support/until.ts";
 import { redisCall } from "./redis.ts";
 import type { Secrets } from "./secrets.ts";
+import { workerSecret } from "../../../shared/protocol/worker-secret.ts";
 
 /** Where the one that is trusted to tell other addresses comes from. */
 export const PROXIES = "127.8.0.0/16";
@@ -195,12 +196,24 @@ export class Services {
     return service;
   }
 
+  /** A worker's own secret is made of one of its coordinator's, and of its name. */
+  #valueFor(key: string, file: Record<string, unknown>): string {
+    const root = this.secret(key);
+    const { proxy_worker: worker } = file;
+    if (!key.endsWith("worker_secret") && !key.endsWith("worker_secrets")) return root;
+    if (!isRecord(worker)) return root;
+    const own = workerSecret(root, String(worker["authority"]));
+    // Its name stands before what is secret of it.
+    this.secrets.real(`${key} of a worker's own`, own.slice(own.lastIndexOf(".") + 1));
+    return own;
+  }
+
   #withSecrets(toml: string, prefix: string): string {
     const file: Record<string, unknown> = parse(toml);
     for (const { key, env, field } of SECRET_KEYS) {
       if (!env.startsWith(`${prefix}__`)) continue;
       const [section = "", name = ""] = key.split(".");
-      const value = this.secret(key);
+      const value = this.#valueFor(key, file);
       file[section] = { ...(isRecord(file[section]) ? file[section] : {}), [name]: Array.isArray(field.fallback) ? [value] : value }; // prettier-ignore
     }
     return stringify({ ...file, logging: { level: "trace" } });
