@@ -32,9 +32,11 @@ describe.each(["usual", "empty", "deaf", "full"] satisfies Place[])("at a coordi
   }, 60_000);
   afterAll(() => started.stop());
 
+  // 431 is Bun's own word, before anything of ours has seen the request.
   const examples = table
     .filter(({ name }) => BROWSERS_CALL.includes(name))
-    .flatMap(({ name, refusals }) => refusals.filter((one) => one.place === place).map((one) => ({ ...one, name })));
+    .flatMap(({ name, refusals }) => refusals.map((one) => ({ ...one, name })))
+    .filter((one) => one.place === place && one.status !== 431);
 
   test.each(examples)("$name with $what has its page, and $status for programs", async (example) => {
     const { name, ask, headers, says, status, what } = example;
