@@ -92,6 +92,21 @@ describe.each(["serve", "sockets"] as const)("engine %s", (engine) => {
     }, 60_000);
   });
 
+  test("a kept connection that is used again and again goes at no look of Bun's", async () => {
+    const upstream = answering(answer(200, [], "served"));
+    const to = await stage.open({ upstream: upstream.port });
+    const client = await dial(to.port);
+    // Bun looks every four seconds.
+    let asked = 0;
+    for (const end = performance.now() + 9000; performance.now() < end; asked++) {
+      await client.send(requestHead(to, "/"));
+      await client.wait(() => client.text().split("served").length > asked + 1, "an answer");
+      await Bun.sleep(20);
+    }
+    expect([asked > 20, client.ended]).toEqual([true, null]);
+    client.reset();
+  }, 60_000);
+
   describe("a reader", () => {
     test("that takes nothing of a long answer loses its connection, and the app is told", async () => {
       const upstream = app(({ wire }) => wire.send(answer(200, [], Buffer.alloc(96 * MIB))).catch(() => undefined));

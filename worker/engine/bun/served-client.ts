@@ -7,6 +7,8 @@ import type { ConnectionLimits } from "../../seam/engine.ts";
 
 /** What `Bun.serve` takes. Seconds. */
 const MOST_SECONDS = 255;
+/** It looks so often (uSockets' sweep), and closes at the last look before the time is over: asked for less, a kept connection goes at once. Seconds. */
+const SWEEP_SECONDS = 4;
 
 /** Who has sent a request. */
 export class ServedClient {
@@ -27,7 +29,8 @@ export class ServedClient {
 
   /** Its whole answer is Bun's: what the client does not take of it ends with its connection. The next request is not concerned. */
   hasAnswer(): void {
-    this.#server.timeout(this.#request, Math.min(MOST_SECONDS, Math.ceil(this.limits.readerMs / 1000)));
+    const seconds = Math.ceil(this.limits.readerMs / 1000) + SWEEP_SECONDS;
+    this.#server.timeout(this.#request, Math.min(MOST_SECONDS, seconds));
   }
 }
 
