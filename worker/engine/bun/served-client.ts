@@ -44,7 +44,6 @@ export class Patience implements Limited {
   constructor(ms: number, late: () => void) {
     this.#ms = ms;
     this.#late = late;
-    deadlines.add(this);
   }
 
   /** It is the client's turn. */
