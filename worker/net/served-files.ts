@@ -40,7 +40,7 @@ export class ServedFiles {
   #timer: ReturnType<typeof setTimeout> | null = null;
   /** Where the next look for quiet connections begins. */
   #next = 0;
-  /** Since when no look has found a file left, performance.now() milliseconds; null where one has. */
+  /** Since when no look has found a file left, or ended a connection: performance.now() milliseconds; null where one has. */
   #exhaustedSince: number | null = null;
   #isTold = false;
 
@@ -87,9 +87,10 @@ export class ServedFiles {
     const open = openFiles();
     if (open === null) return false;
     const isExhausted = open >= limit;
-    this.#tell(isExhausted, now);
     const most = limit - FREE;
-    if (open > most) this.#end(open - most + (isExhausted ? Math.floor(limit * MORE) : 0));
+    const ended = open > most ? this.#end(open - most + (isExhausted ? Math.floor(limit * MORE) : 0)) : 0;
+    // While some make way it is a flood that passes, however long a busy machine takes.
+    this.#tell(isExhausted && ended === 0, now);
     return open > most;
   }
 
@@ -102,7 +103,8 @@ export class ServedFiles {
     log.error({ limit }, "no file is left: nothing can be accepted or connected to (EMFILE)");
   }
 
-  #end(count: number): void {
+  /** Gives how many it has ended. */
+  #end(count: number): number {
     const { limit, crowding } = this.#deps;
     const start = this.#next;
     const end = Math.min(start + PART, limit);
@@ -115,5 +117,6 @@ export class ServedFiles {
       crowding.closeIdle({ full: "worker", limit });
       endConnection(fd);
     }
+    return idle.length;
   }
 }
