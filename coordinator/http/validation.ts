@@ -123,6 +123,9 @@ function isOf(schema: unknown, type: string | null): boolean {
   return isRecord(schema) && schema["type"] === type;
 }
 
+/** So many characters of what was given are shown. */
+const SHOWN = 80;
+
 /** What was given, in words; lists and objects are only named, because a secret may be anywhere in them. */
 export function shown(field: string, value: unknown): string {
   if (value === undefined) return "nothing";
@@ -131,6 +134,9 @@ export function shown(field: string, value: unknown): string {
     return Array.isArray(value) ? `a list of ${value.length}` : "an object";
   // JSON has no word for a number that is too large.
   const json = typeof value === "number" ? String(value) : JSON.stringify(value);
-  // Closed again, so that what follows in the message is not taken for a part of it.
-  return json.length > 80 ? `${json.slice(0, 80).replace(/\\+$/, "")}…${json.startsWith('"') ? '"' : ""}` : json;
+  if (json.length <= SHOWN) return json;
+  // Closed again, and without a half escape, so that what follows in the message is not taken for a part of it.
+  let end = SHOWN;
+  while (json[end - 1] === "\\") end--;
+  return `${json.slice(0, end)}…${json.startsWith('"') ? '"' : ""}`;
 }
