@@ -27,14 +27,12 @@ export function checkOrigin(head: RequestHead, client: Client, own: () => Own): 
   if (isSafe && !isPartOfPage(head)) return;
   const site = head.header("sec-fetch-site");
   if (site === "same-origin" || site === "none") return;
-  const origin = isSafe ? loaderOf(head) : head.header("origin");
-  if (site === null && (origin === null || isOf(origin, client))) return;
-  const { origin: wanted, lists } = own();
+  const told = head.header("origin");
+  const origin = isSafe ? loaderOf(head) : told;
+  if (origin === null && site === null) return;
   // Its own image or script may come by way of another origin, which costs it its Sec-Fetch-Site; nobody else has its Referer.
-  if (isSafe && head.header("origin") === null && origin !== null && (isOf(origin, client) || origin === wanted))
-    return;
-  if (origin !== null && ((site === null && origin === wanted) || lists(origin))) return;
-  throw refused(origin, site, client, wanted);
+  const mayBeOwn = site === null || (isSafe && told === null);
+  if (!isWelcome(origin, mayBeOwn, client, own)) throw refused(origin, site, client, own().origin);
 }
 
 // --- internal ---
@@ -56,6 +54,14 @@ function isPartOfPage(head: RequestHead): boolean {
   const mode = head.header("sec-fetch-mode");
   // Of a frame, as Chromium 76 to 79 said.
   return mode !== null && mode !== "navigate" && mode !== "nested-navigate";
+}
+
+/** Whether pages of this origin may come: the circuit's own, where that is what decides, and listed ones. */
+function isWelcome(origin: string | null, mayBeOwn: boolean, client: Client, own: () => Own): boolean {
+  if (origin === null) return false;
+  if (mayBeOwn && isOf(origin, client)) return true;
+  const { origin: wanted, lists } = own();
+  return (mayBeOwn && origin === wanted) || lists(origin);
 }
 
 /** The origin of such a page. Images, scripts and the like are asked for without Origin. */
