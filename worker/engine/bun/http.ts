@@ -233,7 +233,7 @@ export function answerBody(
   };
   return new ReadableStream<Uint8Array>(
     {
-      start: (controller) => endWith(attempt, controller, client),
+      start: (controller) => endWith(attempt, controller, () => client.cut(), over),
       async pull(controller) {
         patience.rests();
         if (held !== null) {
@@ -264,20 +264,21 @@ export function answerBody(
 }
 
 /**
- * Ends the answer when its route goes. A client that does not read would never ask for more, and Bun closes its connection by a
- * time limit only.
+ * Ends the answer when its route goes. `cut` is for a client that does not read: it would never ask for more, and Bun closes its
+ * connection by a time limit only.
  */
 function endWith(
   attempt: Attempt,
   controller: ReadableStreamDefaultController<Uint8Array>,
-  client: ServedClient,
+  cut: () => void,
+  over: () => void,
 ): void {
   const { stop } = attempt;
   attempt.stop = () => {
-    client.cut();
+    cut();
     stop();
     controller.error(new UpstreamFault("revoked", "its route is gone"));
-    attempt.release();
+    over();
   };
 }
 
