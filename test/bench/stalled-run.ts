@@ -3,7 +3,7 @@
  * OPTIONS` in a network of its own, where OPTIONS is JSON. Prints what the proxy took and kept, as JSON. Started by `runStalled`.
  */
 import { readdirSync } from "node:fs";
-import { inOwnNetwork } from "../support/own-network.ts";
+import { foundInOwnNetwork } from "../support/own-network.ts";
 import { until } from "../support/until.ts";
 import { beside } from "./cores.ts";
 import { costOf, resetPeak } from "./cost.ts";
@@ -60,16 +60,7 @@ const WARM_UP = 3000;
 
 /** Runs it in a network of its own; `ms` is its limit. */
 export async function runStalled(options: RunOptions, ms: number): Promise<RunFigures> {
-  const child = Bun.spawn(inOwnNetwork([process.execPath, import.meta.path, JSON.stringify(options)]), {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: ms,
-  });
-  const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  const code = await child.exited;
-  if (code !== 0) throw new Error(`${options.proxy} ended with ${code} (limit ${ms} ms): ${err.slice(-2000)}`);
-  return JSON.parse(out) as RunFigures;
+  return (await foundInOwnNetwork(import.meta.path, options, ms, options.proxy)) as RunFigures;
 }
 
 if (import.meta.main) {

@@ -26,6 +26,23 @@ export function inOwnInternet(command: readonly string[], resolvers: string): st
   return alone(["--mount"], settings, command);
 }
 
+/**
+ * Runs a program of ours in such a network; it is told `options` as JSON, and writes what it found as JSON. Rejects when it fails, or
+ * takes longer than `ms`; `name` is for the message.
+ */
+export async function foundInOwnNetwork(program: string, options: unknown, ms: number, name: string): Promise<unknown> {
+  const child = Bun.spawn(inOwnNetwork([process.execPath, program, JSON.stringify(options)]), {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: ms,
+  });
+  const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  const code = await child.exited;
+  if (code !== 0) throw new Error(`${name} ended with ${code} (limit ${ms} ms): ${err.slice(-3000)}`);
+  return JSON.parse(out);
+}
+
 /** Null where it can be made. */
 export function whyNoOwnNetwork(): string | null {
   const missing = ["unshare", "ip"].filter((program) => Bun.which(program) === null);

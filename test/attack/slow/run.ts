@@ -7,7 +7,7 @@ import { startStage, type Opened, type Stage } from "../../contract/stage.ts";
 import type { Shape } from "../../contract/shapes.ts";
 import { stopUpstreams } from "../../contract/upstreams.ts";
 import { closeWires } from "../../contract/wire.ts";
-import { inOwnNetwork } from "../../support/own-network.ts";
+import { foundInOwnNetwork } from "../../support/own-network.ts";
 import { owed } from "../../support/owed.ts";
 import type { Steady } from "../../support/steady.ts";
 import { until } from "../../support/until.ts";
@@ -39,16 +39,7 @@ const LEAST = 20;
 
 /** Runs them; `ms` is the limit. */
 export async function runAttacks(options: RunOptions, ms: number): Promise<Report> {
-  const child = Bun.spawn(inOwnNetwork([process.execPath, import.meta.path, JSON.stringify(options)]), {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: ms,
-  });
-  const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  const code = await child.exited;
-  if (code !== 0) throw new Error(`${options.engine} ended with ${code} (limit ${ms} ms): ${err.slice(-3000)}`);
-  return JSON.parse(out) as Report;
+  return (await foundInOwnNetwork(import.meta.path, options, ms, options.engine)) as Report;
 }
 
 if (import.meta.main) {
