@@ -9,7 +9,7 @@ import { Redis } from "ioredis";
 import { createRedisLive, LIVE_DB } from "../../shared/live/redis.ts";
 import type { LiveData } from "../../shared/live/live.ts";
 import { silentLog } from "../../shared/runtime/log.ts";
-import { connectRedis, type RedisSettings } from "../../shared/redis/redis.ts";
+import { connectRedis } from "../../shared/redis/redis.ts";
 import { startApp, type App } from "../support/app.ts";
 import { SERVER_NAME, startTlsRedis, type TlsRedis } from "../support/redis-tls.ts";
 import { ROOT, spawnCluster, type SpawnedCluster } from "../support/spawned.ts";
@@ -120,7 +120,7 @@ describe("of what is not theirs", () => {
 
 // --- internal ---
 
-function section(who: keyof typeof PASSWORDS): Record<string, unknown> {
+function section(who: keyof typeof PASSWORDS) {
   const tls = { tls: true, tls_ca: redis.authority.ca, tls_server_name: SERVER_NAME };
   return { ...tls, username: `app-proxy-${who}`, password: PASSWORDS[who] };
 }
@@ -134,7 +134,7 @@ async function read(key: string): Promise<string | null> {
 
 async function withLive(who: keyof typeof PASSWORDS, work: (live: LiveData) => Promise<void>): Promise<void> {
   const settings = { addr: { host: "127.0.0.1", port: redis.port }, sentinel: null, service_name: "", ...section(who) };
-  const live = createRedisLive(connectRedis(settings as unknown as RedisSettings, LIVE_DB, "tester", silentLog()));
+  const live = createRedisLive(connectRedis(settings, LIVE_DB, "tester", silentLog()));
   try {
     await until(() => live.healthy());
     await work(live);

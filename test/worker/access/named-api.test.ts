@@ -29,8 +29,11 @@ async function seenWith(name: string, addresses: readonly string[]): Promise<See
   return JSON.parse(text) as Seen;
 }
 
-test.skipIf(whyNoOwnNetwork() !== null)(
-  "a name of both families lets in both addresses",
+const missing = whyNoOwnNetwork();
+const skipped = missing === null ? "" : ` (skipped: ${missing})`;
+
+test.skipIf(missing !== null)(
+  `a name of both families lets in both addresses${skipped}`,
   async () => {
     const { first, ...seen } = await seenWith("both.example", ["127.0.0.1", "::1"]);
     expect(["127.0.0.1", "::1"]).toContain(first[0] ?? "");
@@ -39,8 +42,8 @@ test.skipIf(whyNoOwnNetwork() !== null)(
   180_000,
 );
 
-test.skipIf(whyNoOwnNetwork() !== null)(
-  "a name of one family lets in one address, and says which",
+test.skipIf(missing !== null)(
+  `a name of one family lets in one address, and says which${skipped}`,
   async () => {
     const seen = await seenWith("six.example", ["::1"]);
     expect(seen).toEqual({ first: ["::1"], before: 1, second: null, after: 1 });
