@@ -1,5 +1,5 @@
 /**
- * `bun run verify`: installs what the tests need, then runs check, all tests and some trials of the fault harness. Debian
+ * `bun run verify`: installs what the tests need, then runs check, all tests but those of `APART`, which it names, and some trials of the fault harness. Debian
  * packages with apt-get where that is allowed; elsewhere it says what is missing and how to get it. It says how far it
  * is; at the end come failures, and on the last line the counts of tests and trials.
  */
