@@ -54,18 +54,16 @@ export function number(fallback: number, [low, high]: Span, unit: string, descri
 
 /** A whole number in a range; `unit` goes into the message ("circuits"). */
 export function wholeNumber(fallback: number, [low, high]: Span, unit: string, description: string): Field<number> {
-  return field(`a whole number of ${unit} from ${low} to ${high}`, description, fallback, (raw) => {
-    const value = asNumber(raw);
-    return typeof value === "number" && Number.isInteger(value) && value >= low && value <= high ? value : undefined;
-  });
+  return field(`a whole number of ${unit} from ${low} to ${high}`, description, fallback, (raw) =>
+    wholeIn(raw, [low, high]),
+  );
 }
 
 /** A whole number in a range, or `"auto"`. */
 export function countOrAuto(fallback: number, [low, high]: Span, description: string): Field<number | "auto"> {
   return field<number | "auto">(`a whole number from ${low} to ${high}, or "auto"`, description, fallback, (raw) => {
     if (typeof raw === "string" && raw.trim().toLowerCase() === "auto") return "auto";
-    const value = asNumber(raw);
-    return typeof value === "number" && Number.isInteger(value) && value >= low && value <= high ? value : undefined;
+    return wholeIn(raw, [low, high]);
   });
 }
 
@@ -171,6 +169,11 @@ export function optionalDomain(description: string): Field<string | null> {
 }
 
 // --- internal ---
+
+function wholeIn(raw: unknown, [low, high]: Span): number | undefined {
+  const value = asNumber(raw);
+  return typeof value === "number" && Number.isInteger(value) && value >= low && value <= high ? value : undefined;
+}
 
 function field<T>(wanted: string, description: string, fallback: T, parse: (raw: unknown) => T | undefined): Field<T> {
   return { wanted, description, fallback, parse, secret: false };
