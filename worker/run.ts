@@ -24,8 +24,8 @@ import {
   WORKER_ENV,
   WORKER_FILE,
   workerWarnings,
-  type WorkerConfig,
 } from "./config.ts";
+import type { WorkerConfig } from "./config/table.ts";
 import { ENGINES } from "./compose/engines.ts";
 import { INODES_FD, LaneInodes } from "./lanes/inodes.ts";
 import { createLane, lanePlace, ownLine, type Lane } from "./lanes/lane.ts";

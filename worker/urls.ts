@@ -2,7 +2,7 @@
 import { originAt } from "../shared/http/host.ts";
 import type { Circuit } from "../shared/protocol/schema/circuit.ts";
 import type { Address } from "../shared/values.ts";
-import type { WorkerConfig } from "./config.ts";
+import type { WorkerConfig } from "./config/table.ts";
 
 /**
  * Scheme, host and port of a circuit, without a slash at the end: where a browser can go, unless an older coordinator has given

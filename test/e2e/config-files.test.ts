@@ -10,7 +10,8 @@ import { parse } from "smol-toml";
 import { COORDINATOR_ENV, coordinatorTable } from "../../coordinator/config.ts";
 import { isRecord } from "../../shared/values.ts";
 import { keysOf } from "../../shared/config/load.ts";
-import { WORKER_ENV, workerTable } from "../../worker/config.ts";
+import { WORKER_ENV } from "../../worker/config.ts";
+import { workerTable } from "../../worker/config/table.ts";
 import { startApp, type App } from "../support/app.ts";
 import {
   installed,

@@ -2,7 +2,7 @@
 import type { WorkerRegistration } from "../../shared/protocol/schema/worker.ts";
 import type { Homes } from "../circuits/homes.ts";
 import { secretId } from "../../shared/runtime/secrets.ts";
-import type { WorkerConfig } from "../config.ts";
+import type { WorkerConfig } from "../config/table.ts";
 import { createRefusals } from "../health/gone-kernels.ts";
 import { reportRoutes } from "../health/http-checks.ts";
 import { probeTcp } from "../net/probe-tcp.ts";

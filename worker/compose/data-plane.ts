@@ -14,7 +14,7 @@ import { createLate } from "../listeners/late.ts";
 import { accepts } from "../net/probe-tcp.ts";
 import { shareOf } from "../lanes/lane.ts";
 import type { ConnectionLimits, Core, ListenOptions } from "../seam/engine.ts";
-import type { WorkerConfig } from "../config.ts";
+import type { WorkerConfig } from "../config/table.ts";
 import { bindPort } from "../urls.ts";
 import type { Access } from "./access.ts";
 import type { Circuits } from "./circuits.ts";

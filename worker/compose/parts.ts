@@ -2,7 +2,7 @@
 import type { Bus } from "../../shared/bus/bus.ts";
 import type { LiveData } from "../../shared/live/live.ts";
 import type { Log } from "../../shared/runtime/log.ts";
-import type { WorkerConfig } from "../config.ts";
+import type { WorkerConfig } from "../config/table.ts";
 import type { Lane } from "../lanes/lane.ts";
 import type { Sibling } from "../listeners/sibling.ts";
 import type { Engine } from "../seam/engine.ts";

@@ -1,7 +1,7 @@
 /** How many connections the worker has room for: by its configuration, and by how many files the process may have open. */
 import { addressMatcher } from "../../shared/http/addresses.ts";
 import { ConfigError } from "../../shared/config/load.ts";
-import type { WorkerConfig } from "../config.ts";
+import type { WorkerConfig } from "../config/table.ts";
 import { Connections } from "../net/connections.ts";
 import { Crowding } from "../net/crowding.ts";
 import { fileLimit, shareOut, type FileShare } from "../net/file-limit.ts";

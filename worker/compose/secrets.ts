@@ -1,6 +1,6 @@
 /** Which secrets count at a worker: its own, where it has some, the platform's, and those before them. The first of each list signs. */
 import type { EventKeys } from "../../shared/protocol/envelope.ts";
-import type { WorkerConfig } from "../config.ts";
+import type { WorkerConfig } from "../config/table.ts";
 
 type Secrets = Pick<WorkerConfig, "secrets" | "proxy_worker">;
 

@@ -3,7 +3,7 @@ import { addressMatcher } from "../../shared/http/addresses.ts";
 import { createListeners, hears, leadsTo } from "../../shared/runtime/listeners.ts";
 import { createResolver } from "../../shared/runtime/resolve.ts";
 import type { Address } from "../../shared/values.ts";
-import type { WorkerConfig } from "../config.ts";
+import type { WorkerConfig } from "../config/table.ts";
 import type { Frontends } from "../listeners/frontends.ts";
 import { createTargets, type Targets } from "../net/targets.ts";
 

@@ -4,7 +4,8 @@ import { hostname } from "node:os";
 import { hostPort } from "../../../shared/values.ts";
 import { keysOf } from "../../../shared/config/load.ts";
 import { COORDINATOR_ENV, coordinatorTable } from "../../../coordinator/config.ts";
-import { loadWorkerConfig, WORKER_ENV, workerTable } from "../../../worker/config.ts";
+import { loadWorkerConfig, WORKER_ENV } from "../../../worker/config.ts";
+import { workerTable } from "../../../worker/config/table.ts";
 import {
   API_KEY,
   configError,
