@@ -67,8 +67,8 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   if (seemsUnseen(header) && deps.table.byId(claims.circuit)?.circuit.protocol === "http") return nothing(204);
   const person = personOf(request, peer, deps.proxies);
   const use = await useOf(claims, person.id, deps);
-  // A used token makes nobody fetch: it could be sent a thousand times.
-  const entry = use.kind === "first" ? await lookUp(claims.circuit, deps) : deps.table.byId(claims.circuit);
+  // A used link makes this node fetch for its own client alone: it may have been used at a node that heard of the circuit first.
+  const entry = use.kind === "another" ? deps.table.byId(claims.circuit) : await lookUp(claims.circuit, deps);
   if (entry === undefined) throw use.kind === "another" ? alreadyUsed(claims.home) : ended(claims.home);
   const { circuit } = entry;
   if (use.kind !== "another" && claims.home !== undefined) deps.homes.opened(circuit, claims.home);
@@ -197,7 +197,7 @@ function hint(error: unknown): unknown {
     : error;
 }
 
-/** The circuit; when it is unknown here, another node may have acknowledged it first. */
+/** The circuit; when it is unknown here, another node may have acknowledged it first. All who wait share one fetch a second. */
 async function lookUp(id: string, { table, refresh }: SetupDeps): Promise<Entry | undefined> {
   const known = table.byId(id);
   if (known !== undefined) return known;
