@@ -6,6 +6,7 @@
 import type { Opened, Stage } from "../../contract/stage.ts";
 import { handshake } from "../../contract/websocket-peer.ts";
 import { owed } from "../../support/owed.ts";
+import { until } from "../../support/until.ts";
 import { BIG, type AttackedApp } from "./apps.ts";
 import { openMany, type Client } from "./client.ts";
 import { slowhttptest, type Mode } from "./slowhttptest.ts";
@@ -168,11 +169,15 @@ async function stalled(target: Target, address: string, asks: string): Promise<s
     client.pause();
     client.send(asks);
   }
-  await passed(target);
-  if (!isStrict(target)) return [];
-  // What has come by then is there, and then the reset.
+  if (!isStrict(target)) {
+    await passed(target);
+    return [];
+  }
+  const isCut = () => clients.every((client) => !client.isConnected);
+  await until(isCut, late(size.limits.reader_timeout + size.seconds), "readers that stop to be cut").catch(() => undefined); // prettier-ignore
+  // What has come by then is there, and then the reset; one that is still there gets the rest, which is told.
   for (const client of clients) client.resume();
-  return all(clients, "reset", late(size.limits.reader_timeout), ({ ended, received }) => ended === "reset" && received < BIG * 4); // prettier-ignore
+  return all(clients, "reset", owed(10_000), ({ ended, received }) => ended === "reset" && received < BIG * 4);
 }
 
 /** Those that a circuit has no room for are closed at once; the others may stay. */

@@ -1,4 +1,5 @@
 /** One connection from an address of its own (Linux has all of 127/8), of which an attack tells what comes and how it ended. */
+import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import type { End } from "../../contract/shapes.ts";
 
@@ -36,6 +37,12 @@ export class Client {
   /** What can't be sent any more is nobody's loss: how it ended is told. */
   send(bytes: string | Uint8Array): void {
     if (this.ended === null) this.#socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
+  }
+
+  /** The system's own word: one that takes nothing hears of no end. Linux has sockets that were reset in no table. */
+  get isConnected(): boolean {
+    const port = (this.#socket.localPort ?? 0).toString(16).toUpperCase().padStart(4, "0");
+    return new RegExp(`^ *\\d+: [0-9A-F]{8}:${port} \\S+ 01 `, "m").test(readFileSync("/proc/net/tcp", "latin1"));
   }
 
   /** Takes nothing from now on. */
