@@ -1,7 +1,7 @@
 /**
- * `bun run verify`: installs what the tests need, then runs check, all tests but those of `APART`, which it names, and some trials of the fault harness. Debian
- * packages with apt-get where that is allowed; elsewhere it says what is missing and how to get it. It says how far it
- * is; at the end come failures, and on the last line the counts of tests and trials.
+ * `bun run verify`: installs what the tests need, then runs check, all tests but the long ones, and some trials of the fault
+ * harness; `--long` runs the long ones. Debian packages with apt-get where that is allowed; elsewhere it says what is missing
+ * and how to get it. It says how far it is; at the end come failures, and on the last line the counts of tests and trials.
  */
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -51,41 +51,47 @@ const PROGRAMS: Record<string, string> = {
 const REPORTS = join(ROOT, "test/artefacts/verify");
 const TRIALS = 25;
 
-/** What takes four minutes for a thousand connections that wait has a command of its own. */
-const APART = ["test/soak/memory.test.ts"];
-const files = [...new Glob("test/**/*.test.ts").scanSync(ROOT)].filter((file) => !APART.includes(file)).toSorted();
-/** Processes that replace each other want the processor while their clients do: these run alone. */
+/** Minutes of traffic with each engine, and thousands of connections that wait. */
+const LONG = ["attack/slow", "soak/memory", "soak/soak"].map((name) => `test/${name}.test.ts`);
+const files = [...new Glob("test/**/*.test.ts").scanSync(ROOT)].filter((file) => !LONG.includes(file)).toSorted();
+/** Processes that replace each other want the processor while their clients do: beside these run only those that wait. */
 const ALONE = ["processes", "supervise", "upgrade"].map((name) => `test/e2e/${name}.test.ts`);
+const WAITING = ["contract/slow", "worker/net/vanished-peer"].map((name) => `test/${name}.test.ts`);
 /** The contract names numbers (5 ms, 64 MiB): two at once leave each a core. The others wait for most of their time. */
-const isMeasured = (file: string) => file.startsWith("test/contract/") && !file.endsWith("/slow.test.ts");
-/** Those that wait long begin first, so that the last ones do not wait for one of them. */
-const isLong = (file: string) =>
-  file.endsWith("/slow.test.ts") ||
-  file.endsWith("/vanished-peer.test.ts") ||
-  /^test\/(e2e|conformance|soak)\//.test(file) ||
-  /^test\/contract\/(http|websocket|routes)\.test\.ts$/.test(file);
+const isMeasured = (file: string) => file.startsWith("test/contract/") && !WAITING.includes(file);
+/** Those that take long begin first, so that the last ones do not wait for one of them. */
+const isFirst = (file: string) =>
+  /^test\/(e2e|conformance)\//.test(file) || /^test\/contract\/(http|websocket|routes)\.test\.ts$/.test(file);
 
 const began = performance.now();
+const isLong = process.argv.includes("--long");
 ensurePrograms();
 const say = (line: string) => void process.stdout.write(`${line}\n`);
 const how = { root: ROOT, reports: REPORTS, say };
-const inOrder = files.toSorted((a, b) => Number(isLong(b)) - Number(isLong(a)));
-const others = inOrder.filter((file) => !isMeasured(file) && !ALONE.includes(file));
-const outcome = together([
-  // The one waits for registries, the other for the processor.
-  ...(await Promise.all([runCheck(), ensureApps()])),
-  await runFiles({ name: "alone", files: ALONE, atOnce: 1 }, how),
-  await runFiles({ name: "contract", files: inOrder.filter(isMeasured), atOnce: 2 }, how),
-  await runFiles({ name: "together", files: others, atOnce: 3 }, how),
-  // Alone too: five seconds are five seconds.
-  runTrials(),
-]);
-say(`\nnot run here: ${APART.map((file) => `bun run test ${file}`).join(", ")}`);
+const outcome = isLong ? await runFiles({ name: "long", files: LONG, atOnce: 1 }, how) : await runAll();
+if (!isLong) say(`\nnot run here: ${LONG.join(", ")}; \`bun run verify --long\` runs them`);
 say(`ended after ${clock(performance.now() - began)}; what each file wrote is in test/artefacts/verify\n`);
 process.stdout.write(summary(outcome));
 process.exitCode = outcome.failures.length > 0 ? 1 : 0;
 
 // --- internal ---
+
+async function runAll(): Promise<Outcome> {
+  const inOrder = files.toSorted((a, b) => Number(isFirst(b)) - Number(isFirst(a)));
+  const others = inOrder.filter((file) => ![...ALONE, ...WAITING].includes(file) && !isMeasured(file));
+  return together([
+    // The one waits for registries, the other for the processor.
+    ...(await Promise.all([runCheck(), ensureApps()])),
+    ...(await Promise.all([
+      runFiles({ name: "alone", files: ALONE, atOnce: 1 }, how),
+      runFiles({ name: "waiting", files: WAITING, atOnce: 1 }, how),
+    ])),
+    await runFiles({ name: "contract", files: inOrder.filter(isMeasured), atOnce: 2 }, how),
+    await runFiles({ name: "together", files: others, atOnce: 3 }, how),
+    // Alone too: five seconds are five seconds.
+    runTrials(),
+  ]);
+}
 
 function ensurePrograms(): void {
   const missing = Object.keys(PROGRAMS).filter((program) => !isThere(program));

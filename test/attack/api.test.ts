@@ -19,8 +19,8 @@ import { WORKER_CALLS } from "./api/worker-calls.ts";
 import { isFull, seed } from "./options.ts";
 
 /** Requests for each call: in the short form, as many as there is time for, and at least so many. */
-const COUNT = isFull ? 1000 : 60;
-const LEAST_MS = isFull ? 0 : 700;
+const COUNT = isFull ? 1000 : 30;
+const LEAST_MS = isFull ? 0 : 300;
 /** So many are under way at once, of one good request: what it is about may be gone after some others. */
 const TOGETHER = 5;
 /** What a test has made for itself would take all ports in the end. */
