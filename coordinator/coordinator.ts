@@ -7,6 +7,7 @@ import { accessPlugin } from "./http/access.ts";
 import { createCommit, type Commit } from "./delivery/commit.ts";
 import { createAcknowledgements, type Acknowledgements } from "./delivery/acknowledgements.ts";
 import { createHttpApp } from "./http/app.ts";
+import { createCallers, type Callers } from "./http/callers.ts";
 import { createAuthenticator } from "./http/auth.ts";
 import { createOwnership } from "./http/own-worker.ts";
 import { plugin, type Route } from "./http/routes.ts";
@@ -66,6 +67,7 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
   const app = createApp(deps, services, { baseUrl: () => baseUrl, address: () => address });
   address = listen(app, deps);
   baseUrl = advertised(config.proxy_coordinator, address);
+  const noLonger = services.callers.listens(address.port);
 
   // Redis may be away now: events are heard as soon as it is there, and /health/readyz says so meanwhile.
   const askAll = () => void askAgain(deps, publisher, acknowledgements.pending());
@@ -89,16 +91,16 @@ export async function startCoordinator(deps: Deps): Promise<Coordinator> {
       clearInterval(asking);
       services.confirmations.stop();
       // Each may wait for the database. Calls that wait end with the acknowledgements, and new ones are not taken meanwhile.
-      await Promise.all([
-        platform.stop(),
-        periodic.stop(),
-        acknowledgements.stop(),
-        app.server === null ? null : stopServer(app.server),
-      ]);
+      await Promise.all([platform.stop(), periodic.stop(), acknowledgements.stop(), stop(app.server)]);
+      noLonger();
       await publisher.stop();
       log.info("coordinator is down");
     },
   };
+}
+
+async function stop(server: Bun.Server<unknown> | null): Promise<void> {
+  if (server !== null) await stopServer(server, () => server.pendingRequests);
 }
 
 /** What the routes and the periodic work share. */
@@ -114,6 +116,7 @@ interface Services {
   collector: Collector;
   lease: Lease;
   allowance: Allowance;
+  callers: Callers;
 }
 
 export function createServices(deps: Deps): Services {
@@ -141,6 +144,7 @@ export function createServices(deps: Deps): Services {
     collector,
     lease,
     allowance,
+    callers: createCallers(deps),
   };
 }
 
@@ -179,7 +183,7 @@ export function createApp(deps: Deps, services: Services, { address, baseUrl }: 
     ["Version 1", v1Routes(database, circuits)],
   ];
   const routes = [...features.map(([tag, served]) => plugin(access, tag, served, log)), metricsRoutes(access, metrics)];
-  const app = createHttpApp(deps, authenticator, (...call) => metrics.answered(...call));
+  const app = createHttpApp(deps, authenticator, services.callers, (...call) => metrics.answered(...call));
   for (const plugin of routes) app.use(plugin);
   app.use(swaggerRoutes(routes));
   return app;

@@ -15,7 +15,7 @@ import {
 } from "../shared/runtime/metrics.ts";
 import type { Lane } from "./lanes/lane.ts";
 import type { Connections } from "./net/connections.ts";
-import type { Crowding } from "./net/crowding.ts";
+import type { Crowding } from "../shared/net/crowding.ts";
 import type { UnfinishedMessages } from "./net/unfinished.ts";
 import type { Clock } from "./state/clock.ts";
 import { reportRoutes } from "./health/http-checks.ts";

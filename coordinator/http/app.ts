@@ -5,6 +5,7 @@ import { pathOf } from "../../shared/http/target.ts";
 import type { Deps } from "../deps.ts";
 import type { Authenticator } from "./auth.ts";
 import { readBody } from "./body.ts";
+import type { Callers } from "./callers.ts";
 import { isForPages, preflight } from "./cors.ts";
 import { answerFailure } from "./errors.ts";
 import { effectiveRequest } from "./method-override.ts";
@@ -14,6 +15,7 @@ import { inheritPeer } from "./peer.ts";
 export function createHttpApp(
   { config, log }: Deps,
   authenticator: Authenticator,
+  callers: Callers,
   answered: (method: string, route: string, status: number) => void,
 ): Elysia {
   // A Host of fewer than four characters misroutes without standardHostname: false. Elysia's default normaliser runs
@@ -30,6 +32,7 @@ export function createHttpApp(
   });
   app.onAfterResponse(({ request, route, set, responseValue }) => {
     const status = responseValue instanceof Response ? responseValue.status : Number(set.status ?? 200);
+    callers.ended(request);
     answered(request.method, route ?? "", status);
   });
   app.onRequest(({ request, set }) => {
@@ -39,10 +42,11 @@ export function createHttpApp(
     return undefined;
   });
   app.onRequest(async ({ request, server }) => {
+    callers.began(request, server);
     const meant = await effectiveRequest(request, authenticator);
     if (meant === null) return undefined;
     inheritPeer(meant, request, server);
-    return app.handle(meant);
+    return app.handle(meant).finally(() => callers.ended(request));
   });
   const isTrusted = (request: Request) =>
     authenticator.worker(request.headers).then(

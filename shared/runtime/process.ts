@@ -81,10 +81,25 @@ export function createShutdown(): Shutdown {
 /** How long an API's running calls may take to end at a stop. Milliseconds. */
 const API_STOP_MS = 5000;
 
-/** Stops an API server: running calls may end for a while, then what is left is closed. */
-export async function stopServer(server: { stop(closeActive?: boolean): Promise<void> }): Promise<void> {
-  const finished = server.stop(false);
-  await within(API_STOP_MS, finished);
+/** Whoever has just had an answer may have sent the next call already. Milliseconds. */
+const API_QUIET_MS = 200;
+
+/**
+ * Stops an API server: running calls may end for a while, then what is left is closed. `calls`: how many are under way; a browser's
+ * idle connections, for which `Bun.serve` waits, are nobody's call.
+ */
+export async function stopServer(
+  server: { stop(closeActive?: boolean): Promise<void> },
+  calls: () => number,
+): Promise<void> {
+  let isOver = false;
+  const finished = server.stop(false).then(() => void (isOver = true));
+  const quiet = async () => {
+    for (let since = performance.now(); !isOver && performance.now() - since < API_QUIET_MS; await Bun.sleep(20))
+      if (calls() > 0) since = performance.now();
+  };
+  await within(API_STOP_MS, Promise.race([finished, quiet()]));
+  isOver = true;
   await server.stop(true);
 }
 

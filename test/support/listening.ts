@@ -1,8 +1,8 @@
 /** What listeners are opened with in tests that are not about it. */
 import { silentLog } from "../../shared/runtime/log.ts";
 import { Connections } from "../../worker/net/connections.ts";
-import { Crowding } from "../../worker/net/crowding.ts";
-import { ServedFiles } from "../../worker/net/served-files.ts";
+import { Crowding } from "../../shared/net/crowding.ts";
+import { ServedFiles } from "../../shared/net/served-files.ts";
 import { UnfinishedMessages } from "../../worker/net/unfinished.ts";
 import type { ConnectionLimits, ListenOptions, Room } from "../../worker/seam/engine.ts";
 

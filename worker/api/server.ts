@@ -11,7 +11,7 @@ import { stopServer } from "../../shared/runtime/process.ts";
 import type { TlsPair } from "../../shared/runtime/tls.ts";
 import { VERSION } from "../../shared/runtime/version.ts";
 import { bindAlone, bindShared, type Bound } from "../listeners/bind-shared.ts";
-import type { ServedFiles } from "../net/served-files.ts";
+import type { ServedFiles } from "../../shared/net/served-files.ts";
 import type { LanePlace } from "../lanes/lane.ts";
 import type { Clock } from "../state/clock.ts";
 import { Succession } from "../listeners/generations.ts";
@@ -56,13 +56,16 @@ export interface ApiServer {
 /** Throws when its address can't be had. */
 export function startApi(deps: ApiDeps): ApiServer {
   const { served } = deps;
+  let calls = 0;
   const answerWith = async (request: Request, server: Server) => {
     // Null for a client that has left.
     const { address, port: peerPort } = server.requestIP(request) ?? { address: "", port: 0 };
     served.busy(peerPort);
+    calls++;
     try {
       return servers.farewell(server, await answer(request, address, deps));
     } finally {
+      calls--;
       served.idle(peerPort);
     }
   };
@@ -75,7 +78,7 @@ export function startApi(deps: ApiDeps): ApiServer {
     renew: (tls) => servers.renew(() => serve({ ...deps, port, tls }, answerWith)),
     handOver: (idleMs) => (deps.sharing === null ? Promise.resolve() : servers.handOver(idleMs)),
     async stop() {
-      await stopServer({ stop: (now) => servers.stop(now === true) });
+      await stopServer({ stop: (now) => servers.stop(now === true) }, () => calls);
       noLonger();
     },
   };

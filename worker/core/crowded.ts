@@ -1,6 +1,6 @@
 /** Whether a circuit, and those whose it is, have room for one request or connection more. Asked for HTTP, WebSockets and TCP alike. */
 import type { Entry } from "../circuits/table.ts";
-import type { Crowding, Full } from "../net/crowding.ts";
+import type { Crowding, Full } from "../../shared/net/crowding.ts";
 import type { HolderKind } from "../upstreams/holders.ts";
 
 /** What one circuit, one session and one person may have of the worker's room. */

@@ -29,7 +29,7 @@ import type { Homes } from "../circuits/homes.ts";
 import { mayTrail, requestEdits } from "../http/headers.ts";
 import { isBareManifest, manifestAnswer } from "../access/manifest.ts";
 import { pick } from "./pick.ts";
-import { crowdedFailure } from "../net/crowding.ts";
+import { crowdedFailure } from "../../shared/net/crowding.ts";
 import type { ServiceWorkerNotes } from "../circuits/service-workers.ts";
 import { fullFor, type CircuitRoom } from "./crowded.ts";
 import { admitTcp, refusedTcp, type TcpRules } from "./decide-tcp.ts";
@@ -223,18 +223,19 @@ function answerEditsFor(
 ): Forward<Entry>["answerEdits"] {
   const { answer } = familiar;
   const cors = corsLines(entry, head, listed);
-  if (answer !== null && answer.add === add && answer.cors === cors) return answer.edits;
+  const framed = frames(entry);
+  if (answer?.add === add && answer.cors === cors && answer.frames === framed) return answer.edits;
   const policy = policyLines(entry, head, listed);
   const wishes = {
     add,
     cors,
     policy,
-    frames: frames(entry),
+    frames: framed,
     rules: ANSWER_RULES[entry.circuit.frontend_mode],
     host: familiar.client.host,
   };
-  const edits = (lines: AnswerLines) => answerEdits(lines, wishes);
-  familiar.answer = { add, cors, edits };
+  const edits = (lines: AnswerLines, status: number) => answerEdits(lines, status, wishes);
+  familiar.answer = { add, cors, frames: framed, edits };
   return edits;
 }
 

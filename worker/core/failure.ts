@@ -102,7 +102,7 @@ function isCrowded({ kind }: Failure): boolean {
 /** Gives the error id under which it is in the log. */
 function tell(log: Log, failure: Failure, about: FailureContext): string | undefined {
   if (!isCrowded(failure)) return reportFailure(log, failure, about);
-  // A flood is told as a whole (worker/net/crowding.ts).
+  // A flood is told as a whole (shared/net/crowding.ts).
   log.debug({ ...about, url: redactUrl(about.url ?? ""), reason: failure.message }, "request refused");
   return about.error_id;
 }

@@ -9,7 +9,7 @@ import type { Entry } from "../circuits/table.ts";
 import type { Client } from "../http/client-address.ts";
 import type { AnswerLines, HeaderEdits, RequestHead } from "../seam/engine.ts";
 
-type AnswerEdits = (answer: AnswerLines) => HeaderEdits;
+type AnswerEdits = (answer: AnswerLines, status: number) => HeaderEdits;
 
 export class Familiar implements KnownPermit {
   readonly client: Client;
@@ -17,7 +17,7 @@ export class Familiar implements KnownPermit {
   /** Of the lines for the app. */
   edits: HeaderEdits | null = null;
   /** Of the answer's lines, where these are added to it. */
-  answer: { add: object; cors: object; edits: AnswerEdits } | null = null;
+  answer: { add: object; cors: object; frames: object; edits: AnswerEdits } | null = null;
   readonly #entry: Entry;
   /** The entry's state. */
   readonly #circuit: object;

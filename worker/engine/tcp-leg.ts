@@ -2,7 +2,7 @@
  * One of the two connections of raw TCP: what it reads is written to the other one, with back-pressure, and its end or reset
  * is passed on. Called by tcp.ts, which joins two of them.
  */
-import { askSilentPeer } from "../net/linux-tcp.ts";
+import { askSilentPeer } from "../../shared/net/linux-tcp.ts";
 import { vanishedPeers, type Watch, type Watched } from "../net/vanished.ts";
 import { giveBack } from "../net/spent.ts";
 import { strayError } from "../net/stray-error.ts";

@@ -3,7 +3,7 @@
  * which packets a socket hears. Written and attached here; what they are for is in linux-reuseport.ts and linux-place.ts.
  */
 import { ptr } from "bun:ffi";
-import { libc } from "../net/linux-libc.ts";
+import { libc } from "../../shared/net/linux-libc.ts";
 
 /** `yes` and `no` are so many instructions to leave out, 0 unless given. */
 export interface Instruction {

@@ -7,7 +7,7 @@
  * connection comes about. Another listener, which has answered, hears from the kernel that there is nobody.
  */
 import { ptr } from "bun:ffi";
-import { libc, type Libc } from "../net/linux-libc.ts";
+import { libc, type Libc } from "../../shared/net/linux-libc.ts";
 import { attach, BPF, SO, type Instruction } from "./linux-bpf.ts";
 import { isOpen, NOBODY, type OwnSocket } from "./linux-reuseport.ts";
 

@@ -7,7 +7,7 @@
  * with the rest steered away before, none in hundreds of take-overs.
  */
 import { ptr } from "bun:ffi";
-import { libc } from "../net/linux-libc.ts";
+import { libc } from "../../shared/net/linux-libc.ts";
 import { attach, BPF, SO, type Instruction } from "./linux-bpf.ts";
 import { inodeOf } from "./linux-sockets.ts";
 

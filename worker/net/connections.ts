@@ -6,7 +6,7 @@
  */
 import ipaddr from "ipaddr.js";
 import type { AddressMatcher } from "../../shared/http/addresses.ts";
-import type { Crowding, Full } from "./crowding.ts";
+import type { Crowding, Full } from "../../shared/net/crowding.ts";
 import { Link, Queue } from "./queue.ts";
 
 export interface RoomSettings {

@@ -7,8 +7,8 @@
  */
 import { ptr } from "bun:ffi";
 import ipaddr from "ipaddr.js";
-import { libc } from "./linux-libc.ts";
-import { SYN_SENT, tcpInfoOf } from "./linux-tcp.ts";
+import { libc } from "../../shared/net/linux-libc.ts";
+import { SYN_SENT, tcpInfoOf } from "../../shared/net/linux-tcp.ts";
 
 /** A socket of this process. */
 export interface NotedSocket {

@@ -7,7 +7,7 @@
  */
 import type { Log } from "../../shared/runtime/log.ts";
 import { tellSparingly } from "../../shared/runtime/sparingly.ts";
-import { acceptedAt, bytesRead, connectionKey } from "./linux-accepted.ts";
+import { acceptedAt, bytesRead, connectionKey } from "../../shared/net/linux-accepted.ts";
 
 /** One WebSocket, whose messages of both sides are joined. */
 export interface Joining {

@@ -4,7 +4,7 @@
  * Its own limit (TCP_USER_TIMEOUT) also ends those who live and have no room, such as an app that computes: seen on Linux
  * 6.18. A peer that lives acknowledges, whatever it does.
  */
-import { tcpInfo, type TcpInfo } from "./linux-tcp.ts";
+import { tcpInfo, type TcpInfo } from "../../shared/net/linux-tcp.ts";
 
 /** So long nothing was acknowledged. Milliseconds. */
 export const VANISHED_MS = 60_000;

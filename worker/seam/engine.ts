@@ -12,7 +12,7 @@ import type { Listener, Sharing } from "../listeners/types.ts";
 import type { Target } from "../net/targets.ts";
 import type { Connections } from "../net/connections.ts";
 import type { UpstreamFault } from "../net/upstream-fault.ts";
-import type { ServedFiles } from "../net/served-files.ts";
+import type { ServedFiles } from "../../shared/net/served-files.ts";
 import type { UnfinishedMessages } from "../net/unfinished.ts";
 import type { Capabilities } from "./capabilities.ts";
 
@@ -122,8 +122,8 @@ export interface Forward<C> {
   attempt: Attempt;
   /** What changes in the header lines for the app. */
   edits: HeaderEdits;
-  /** What changes in the header lines of the app's answer. The same function finds the same for the same lines. */
-  answerEdits: (answer: AnswerLines) => HeaderEdits;
+  /** What changes in the header lines of the app's answer. The same function finds the same for the same lines and status. */
+  answerEdits: (answer: AnswerLines, status: number) => HeaderEdits;
   /** It may be sent once more where its connection was perhaps being closed; else it needs one that is fresh. */
   repeatable: boolean;
   /** Whether a field of this name, in lower case, may stand in trailers, of the request or of the answer. */

@@ -59,8 +59,15 @@ function decide(head: RequestHead, { capabilities }: Engine, attempt: () => Atte
       trailers: capabilities.trailers,
       tunnels: capabilities.tunnels,
     }),
-    answerEdits: (answer) =>
-      answerEdits(answer, { add: [], cors: [], policy: [], frames: [], rules: new Map(), host: head.authority }),
+    answerEdits: (answer, status) =>
+      answerEdits(answer, status, {
+        add: [],
+        cors: [],
+        policy: [],
+        frames: [],
+        rules: new Map(),
+        host: head.authority,
+      }),
     repeatable: isRepeatable(head),
     mayTrail,
     answered: undefined,

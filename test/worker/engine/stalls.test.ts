@@ -10,7 +10,7 @@ import { closeWires } from "../../contract/wire.ts";
 import { freePort } from "../../support/ports.ts";
 import { until } from "../../support/until.ts";
 import { deadlines } from "../../../worker/net/deadlines.ts";
-import { acceptedAt } from "../../../worker/net/linux-accepted.ts";
+import { acceptedAt } from "../../../shared/net/linux-accepted.ts";
 
 const MIB = 1024 * 1024;
 /** Bun's own are looked at every four seconds. Milliseconds. */

@@ -8,7 +8,7 @@ const PERMIT: [string, string] = ["Set-Cookie", "appproxy_permit_c1c1c1c1=new"];
 const CORS: [string, string] = ["Access-Control-Allow-Origin", "*"];
 
 /** The lines that the client gets of these. */
-function passed(lines: [string, string][], over: Partial<AnswerWishes> = {}): [string, string][] {
+function passed(lines: [string, string][], over: Partial<AnswerWishes> = {}, status = 200): [string, string][] {
   const wishes = {
     add: [],
     cors: [],
@@ -20,13 +20,13 @@ function passed(lines: [string, string][], over: Partial<AnswerWishes> = {}): [s
   };
   const headers = new Headers();
   for (const [name, value] of lines) headers.append(name, value);
-  return edited(headers, answerEdits(headers, wishes));
+  return edited(headers, answerEdits(headers, status, wishes));
 }
 
 test("an answer that needs no change gets none", () => {
   const headers = new Headers([["Content-Type", "a/b"], ["Set-Cookie", "a=1"], ["Set-Cookie", "b=2; Path=/"]]); // prettier-ignore
   const wishes = { add: [], cors: [], policy: [], frames: [], rules: ANSWER_RULES.port, host: "app.example" };
-  expect(answerEdits(headers, wishes)).toEqual({ remove: [], set: [], add: [] });
+  expect(answerEdits(headers, 200, wishes)).toEqual({ remove: [], set: [], add: [] });
 });
 
 test("what speaks of one connection ends at the worker, with what its Connection names", () => {
@@ -83,6 +83,21 @@ describe("the policy of who may load it comes", () => {
   test("not where it does", () => {
     const own: [string, string] = ["cross-origin-resource-policy", "cross-origin"];
     expect(passed([own], { policy: [POLICY] })).toEqual([own]);
+  });
+});
+
+describe("a 304, which takes the place of what a cache has,", () => {
+  const POLICY: [string, string] = ["Cross-Origin-Resource-Policy", "same-origin"];
+  const FRAMES: [string, string] = ["Content-Security-Policy", "frame-ancestors 'self'"];
+  const update = (lines: [string, string][]) => passed(lines, { policy: [POLICY], frames: [FRAMES], cors: [CORS] }, 304); // prettier-ignore
+
+  test("has no policy of the worker's where it has none of the app's", () => {
+    expect(update([["etag", "x"]])).toEqual([["etag", "x"], CORS]);
+  });
+
+  test("has that of frames beside the app's", () => {
+    const own: [string, string] = ["content-security-policy", "default-src 'self'"];
+    expect(update([own])).toEqual([own, CORS, FRAMES]);
   });
 });
 

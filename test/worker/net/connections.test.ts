@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { pino } from "pino";
 import { addressMatcher } from "../../../shared/http/addresses.ts";
 import { Connections, networkOf, type Place, type Spare } from "../../../worker/net/connections.ts";
-import { Crowding } from "../../../worker/net/crowding.ts";
+import { Crowding } from "../../../shared/net/crowding.ts";
 import { until } from "../../support/until.ts";
 
 interface Limits {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { atEnd } from "../../support/at-end.ts";
 import { until } from "../../support/until.ts";
-import { acceptedAt, bytesRead, connectionKey } from "../../../worker/net/linux-accepted.ts";
+import { acceptedAt, bytesRead, connectionKey } from "../../../shared/net/linux-accepted.ts";
 import { Unfinished } from "../../../worker/net/unfinished.ts";
 
 /** `fragments`: of a message of an app, which we join. */

@@ -1,6 +1,6 @@
 /** Peers that have vanished, and those that only look like it. */
 import { describe, expect, test } from "bun:test";
-import { tcpInfo } from "../../../worker/net/linux-tcp.ts";
+import { tcpInfo } from "../../../shared/net/linux-tcp.ts";
 import { stuckSince, VANISHED_MS } from "../../../worker/net/vanished.ts";
 import { listen, stopUpstreams } from "../../contract/upstreams.ts";
 import { atEnd } from "../../support/at-end.ts";

@@ -10,7 +10,7 @@ import { Faulted, forward } from "./http.ts";
 import { ServedClient } from "./served-client.ts";
 import { listenTcp } from "../tcp.ts";
 import { bridgeHandlers, bridgeWebSocket, type Bridge } from "./websocket.ts";
-import { crowdedFailure, type Full } from "../../net/crowding.ts";
+import { crowdedFailure, type Full } from "../../../shared/net/crowding.ts";
 import { bindAlone, bindShared } from "../../listeners/bind-shared.ts";
 import { Succession } from "../../listeners/generations.ts";
 import type { Listener } from "../../listeners/types.ts";

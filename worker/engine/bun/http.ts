@@ -191,7 +191,7 @@ function headersOf<C>({ status, headers }: Response, to: Forward<C>): Headers {
   if (coding !== null && coding.toLowerCase() !== "chunked")
     throw new Error(`Transfer-Encoding: wanted chunked, got ${coding}`);
   to.answered?.(status);
-  return edit(headers, to.answerEdits(headers));
+  return edit(headers, to.answerEdits(headers, status));
 }
 
 /**

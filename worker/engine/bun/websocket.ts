@@ -269,7 +269,7 @@ export async function bridgeWebSocket<C>(
     highWater: HIGH_WATER,
     connections: head.room.connections,
   });
-  const headers = edit(answer.head.headers, to.answerEdits(answer.head.headers));
+  const headers = edit(answer.head.headers, to.answerEdits(answer.head.headers, answer.head.status));
   if (answer.kind === "refused") return refusal(answer, headers, attempt, client);
   const { peer, peerPort, room } = head;
   const origin = { circuit: to.circuit, port: server.port ?? 0, peer, peerPort, room };

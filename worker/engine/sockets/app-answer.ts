@@ -106,7 +106,7 @@ export class AppAnswer<C> implements BodySink {
     const { head, to, out } = this.#asked;
     if (head.version === "1.0") return;
     this.hasContinued ||= status === 100;
-    const edits = withoutLength(to.answerEdits(lines));
+    const edits = withoutLength(to.answerEdits(lines, status));
     const text = `HTTP/1.1 ${status} ${reason}\r\n${lines.edited({ ...edits, add: [] })}\r\n`;
     if (!out.writeHead(text, null)) this.#asked.full();
   }
@@ -237,10 +237,10 @@ function framingOf(answer: AnswerHead, facts: Facts, method: string): Framing {
   return (facts.framing ??= answerFraming(answer, method));
 }
 
-function editsOf({ lines }: AnswerHead, facts: Facts, by: AnswerEdits): HeaderEdits {
+function editsOf({ lines, status }: AnswerHead, facts: Facts, by: AnswerEdits): HeaderEdits {
   if (facts.edits !== null && facts.by === by) return facts.edits;
   facts.by = by;
-  return (facts.edits = by(lines));
+  return (facts.edits = by(lines, status));
 }
 
 let saidAt = -1;

@@ -5,7 +5,7 @@
  */
 import type { Connections, Spare } from "../../net/connections.ts";
 import { dial, type Dialled } from "../../net/dial.ts";
-import { askSilentPeer } from "../../net/linux-tcp.ts";
+import { askSilentPeer } from "../../../shared/net/linux-tcp.ts";
 import { vanishedPeers, type Watch, type Watched } from "../../net/vanished.ts";
 import type { Attempt, Keeper, Kept } from "../../seam/engine.ts";
 import { deadlines, type Limited } from "../../net/deadlines.ts";

@@ -5,7 +5,7 @@
 import { BadHead, parseRequest } from "../../protocols/http1/head.ts";
 import { recentFields } from "../../protocols/http1/recent-heads.ts";
 import type { Connections, Place } from "../../net/connections.ts";
-import { askSilentPeer } from "../../net/linux-tcp.ts";
+import { askSilentPeer } from "../../../shared/net/linux-tcp.ts";
 import { vanishedPeers, type Watch, type Watched } from "../../net/vanished.ts";
 import type { ConnectionLimits, Core } from "../../seam/engine.ts";
 import type { Accepted, Listening, Open } from "./accepted.ts";

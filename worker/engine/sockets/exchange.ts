@@ -5,7 +5,7 @@
 import { STATUS_CODES } from "node:http";
 import { Failure, reason, toFailure } from "../../../shared/failure.ts";
 import type { Answer } from "../../../shared/http/page.ts";
-import { crowdedFailure, type Full } from "../../net/crowding.ts";
+import { crowdedFailure, type Full } from "../../../shared/net/crowding.ts";
 import type { Dialled } from "../../net/dial.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import { BodyReader, noBody, type BodySink } from "../../protocols/http1/body-reader.ts";
@@ -184,7 +184,7 @@ export class Exchange<C> implements AppUser, Asked<C>, BodySink {
         (name) => this.head.header(name),
       );
     this.to.answered?.(101);
-    const lines = answer.lines.edited(withoutLength(this.to.answerEdits(answer.lines)));
+    const lines = answer.lines.edited(withoutLength(this.to.answerEdits(answer.lines, 101)));
     const text = `HTTP/1.1 101 ${answer.reason}\r\n${lines}${dateLine(answer.lines)}Connection: Upgrade\r\nUpgrade: ${chosen}\r\n\r\n`;
     this.#isOver = true;
     const { waits, ...end } = this.#client.handOver();

@@ -5,10 +5,10 @@ import { dial } from "../../contract/client.ts";
 import { closeWires } from "../../contract/wire.ts";
 import { atEnd } from "../../support/at-end.ts";
 import { until } from "../../support/until.ts";
-import { Crowding } from "../../../worker/net/crowding.ts";
-import { openFiles } from "../../../worker/net/file-limit.ts";
-import { quietConnections } from "../../../worker/net/linux-accepted.ts";
-import { ServedFiles } from "../../../worker/net/served-files.ts";
+import { Crowding } from "../../../shared/net/crowding.ts";
+import { openFiles } from "../../../shared/net/file-limit.ts";
+import { quietConnections } from "../../../shared/net/linux-accepted.ts";
+import { ServedFiles } from "../../../shared/net/served-files.ts";
 
 const REQUEST = "GET / HTTP/1.1\r\nHost: me\r\n\r\n";
 
@@ -65,7 +65,7 @@ test("those that have been quiet for longest go, never one whose request is unde
   release();
   await slow.wait(() => slow.received > 0, "an answer");
   expect(slow.text()).toEndWith("answered");
-  expect(lines[0]).toMatchObject({ level: 40, full: "worker" });
+  expect(lines[0]).toMatchObject({ level: 40, files: expect.any(Number) });
 });
 
 test("nothing is ended while there are files", async () => {

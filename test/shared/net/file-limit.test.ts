@@ -1,7 +1,7 @@
 /** How many files a process may have open, and how they are shared out. */
 import { expect, test } from "bun:test";
 import { openSync, closeSync } from "node:fs";
-import { fileLimit, openFiles, shareOut } from "../../../worker/net/file-limit.ts";
+import { fileLimit, openFiles, shareOut } from "../../../shared/net/file-limit.ts";
 
 const limits = (line: string) => () =>
   `Limit                     Soft Limit           Hard Limit           Units\n${line}\n`;

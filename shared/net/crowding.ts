@@ -2,8 +2,8 @@
  * What is told of connections for which there was no room: figures, and in the log one line when it begins and one when it is
  * over. A flood would write a line with each connection otherwise.
  */
-import { Failure } from "../../shared/failure.ts";
-import type { Log } from "../../shared/runtime/log.ts";
+import { Failure } from "../failure.ts";
+import type { Log } from "../runtime/log.ts";
 
 /** What has no room for one connection more. */
 export type Full = "worker" | "address" | "circuit" | "session" | "user";

@@ -4,12 +4,12 @@
  * which no request is under way, as the kernel tells. Between two looks a flood may take all files: then nothing new is
  * accepted until the next one.
  */
-import type { Log } from "../../shared/runtime/log.ts";
+import type { Log } from "../runtime/log.ts";
 import type { Crowding } from "./crowding.ts";
 import { endConnection, quietConnections } from "./linux-accepted.ts";
 import { openFiles } from "./file-limit.ts";
 
-/** So many files stay free for what the worker itself opens. */
+/** So many files stay free for what the service itself opens. */
 const FREE = 64;
 /** Of all files, those that are freed besides where none is left: more connections wait then. */
 const MORE = 1 / 8;
@@ -114,7 +114,7 @@ export class ServedFiles {
       .toSorted((one, other) => other.quietMs - one.quietMs)
       .slice(0, count);
     for (const { fd } of idle) {
-      crowding.closeIdle({ full: "worker", limit });
+      crowding.closeIdle({ files: limit });
       endConnection(fd);
     }
     return idle.length;
