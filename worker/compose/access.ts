@@ -69,7 +69,7 @@ export function createAccess({ config, live, log, now }: Parts, deps: AccessDeps
     },
     origin,
     listed,
-    frames: createFrames(own.frame_ancestors, own.allowed_origins),
+    frames: createFrames(own.frame_ancestors, own.allowed_origins, listed),
     proxies: { trusted: addressMatcher(own.trusted_proxies), secure },
     homes: new Homes(own.home_url),
     allowlist: createTcpAllowlist(live, log, now),
