@@ -9,7 +9,8 @@ import { canonicalAddress } from "../../shared/http/addresses.ts";
 import { wantsPage } from "../../shared/http/page.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { languageOf } from "../../shared/pages/language.ts";
-import type { Entry, Table } from "../circuits/table.ts";
+import type { Entry } from "../circuits/table.ts";
+import { knownOrFetched, type Fetching } from "../circuits/unheard.ts";
 import type { Proxies } from "../http/client-address.ts";
 import { checkAddress, type AdmitSettings } from "./authorize.ts";
 import { PRIVATE_HEADERS } from "./enter.ts";
@@ -22,16 +23,13 @@ import { personOf, type Person } from "./person.ts";
 import { letsInUntil, type TcpAllowlist } from "./tcp-allowlist.ts";
 import { seemsUnseen, unseen, UNSEEN_HEADERS } from "./unseen.ts";
 
-export interface SecondLookDeps {
-  table: Table;
+export interface SecondLookDeps extends Fetching {
   firstUses: FirstUses;
   admission: Pick<AdmitSettings, "now">;
   allowlist: TcpAllowlist;
   proxies: Proxies;
   looks: LookLinks;
   origin: (entry: Entry) => string;
-  /** Fetches what this node may not know yet. */
-  refresh: () => Promise<void>;
 }
 
 /** Answers the client at `peer`. Rejects with the failure. */
@@ -44,7 +42,7 @@ export async function secondLook(request: Request, peer: string, deps: SecondLoo
   const look = deps.looks.read(query.get("t") ?? "");
   if (look === null) throw badLink("t: wanted the link of a second look");
   if (look.exp * 1000 <= deps.admission.now()) throw expired();
-  const entry = deps.table.byId(look.cid) ?? (await lookUp(look, deps));
+  const entry = await knownOrFetched(look.cid, deps);
   if (entry === undefined) throw ended();
   const person = personOf(request, peer, deps.proxies);
   const { also } = look;
@@ -54,16 +52,6 @@ export async function secondLook(request: Request, peer: string, deps: SecondLoo
 }
 
 // --- internal ---
-
-/** The circuit of a link that another node has made, which may have heard of it first. A link makes one node fetch once. */
-async function lookUp(
-  { cid, id, by }: Look,
-  { table, firstUses, refresh }: SecondLookDeps,
-): Promise<Entry | undefined> {
-  if ((await firstUses.claim(`fetch.${id}`, by)) !== null) return undefined;
-  await refresh();
-  return table.byId(cid);
-}
 
 /** Over the other family: sees the address, and sends the client back with it. Nothing is used up by that. */
 function lookThere(entry: Entry, { cid, id, by, back, exp }: Look, { address, id: who }: Person, deps: SecondLookDeps) {
@@ -83,7 +71,7 @@ function lookThere(entry: Entry, { cid, id, by, back, exp }: Look, { address, id
 /** Over the first family again: who comes from the first address has both. */
 async function lookBack(
   entry: Entry,
-  { cid, id, by, also }: Seen,
+  { id, by, also }: Seen,
   person: Person,
   header: (name: string) => string | null,
   deps: SecondLookDeps,
@@ -93,7 +81,7 @@ async function lookBack(
   for (const address of [by, also]) checkAddress(entry, address);
   const first = await deps.firstUses.claim(lookId(id), also);
   if (first !== null && !isSameClient(first, also)) throw alreadyUsed();
-  for (const address of [by, also]) await deps.allowlist.note(cid, address);
+  for (const address of [by, also]) await deps.allowlist.note(entry, address);
   const until = letsInUntil(deps.admission.now());
   const allowed = [by, also].map((address) => ({ address, until }));
   if (!wantsPage(header)) return Response.json(letInAnswer(allowed), { headers: PRIVATE_HEADERS });

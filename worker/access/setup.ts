@@ -24,17 +24,15 @@ import { openTcp, type TcpSetupDeps } from "./tcp-setup.ts";
 import { heldPermit, holdsPermit, permitUser, validPermitOf } from "./held-permit.ts";
 import { legacyLines, permitCookieName, permitLine } from "./permit-cookie.ts";
 import type { PermitClaims } from "./permit.ts";
-import type { Entry, Table } from "../circuits/table.ts";
+import type { Entry } from "../circuits/table.ts";
+import { knownOrFetched, type Fetching } from "../circuits/unheard.ts";
 import { seemsUnseen, unseen, UNSEEN_HEADERS } from "./unseen.ts";
 
-export interface SetupDeps extends TcpSetupDeps {
-  table: Table;
+export interface SetupDeps extends TcpSetupDeps, Fetching {
   admission: AdmitSettings;
   /** Of which tokens count. */
   jwtSecrets: readonly string[];
   proxies: Proxies;
-  /** Fetches what this node may not know yet. */
-  refresh: () => Promise<void>;
   homes: Homes;
 }
 
@@ -68,7 +66,7 @@ export async function setup(request: Request, peer: string, deps: SetupDeps): Pr
   const person = personOf(request, peer, deps.proxies);
   const use = await useOf(claims, person.id, deps);
   // A used link makes this node fetch for its own client alone: it may have been used at a node that heard of the circuit first.
-  const entry = use.kind === "another" ? deps.table.byId(claims.circuit) : await lookUp(claims.circuit, deps);
+  const entry = use.kind === "another" ? deps.table.byId(claims.circuit) : await knownOrFetched(claims.circuit, deps);
   if (entry === undefined) throw use.kind === "another" ? alreadyUsed(claims.home) : ended(claims.home);
   const { circuit } = entry;
   if (use.kind !== "another" && claims.home !== undefined) deps.homes.opened(circuit, claims.home);
@@ -195,14 +193,6 @@ function hint(error: unknown): unknown {
         "its signature is wrong: is secrets.jwt_secret neither the coordinator's nor what `bun run keys --worker` prints of it?",
       )
     : error;
-}
-
-/** The circuit; when it is unknown here, another node may have acknowledged it first. All who wait share one fetch a second. */
-async function lookUp(id: string, { table, refresh }: SetupDeps): Promise<Entry | undefined> {
-  const known = table.byId(id);
-  if (known !== undefined) return known;
-  await refresh();
-  return table.byId(id);
 }
 
 function nothing(status: number): Response {

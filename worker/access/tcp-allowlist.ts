@@ -9,19 +9,24 @@ import { Expiring } from "../../shared/runtime/expiring.ts";
 import type { Log } from "../../shared/runtime/log.ts";
 import { isoTime } from "../../shared/values.ts";
 
+/** An entry of the table: with it goes what is remembered here. */
+interface Known {
+  readonly circuit: { readonly id: string };
+}
+
 export interface TcpAllowlist {
   /** The address may use the circuit for 12 hours. Resolves when the other nodes know it too, or can't be told. */
-  note(circuitId: string, address: string): Promise<void>;
+  note(entry: Known, address: string): Promise<void>;
   /** True when it was let in, at this node or another. */
-  knows(circuitId: string, address: string): Promise<boolean>;
+  knows(entry: Known, address: string): Promise<boolean>;
 }
 
 export const ALLOWED_SECONDS = 12 * 3600;
-/** Addresses remembered here; the rest is in Redis. */
+/** Addresses of a circuit that are remembered here; the rest is in Redis. */
 const MAX_ADDRESSES = 100_000;
 
 export function createTcpAllowlist(live: LiveData, log: Log, now: () => number): TcpAllowlist {
-  const known = new Expiring<true>(MAX_ADDRESSES, now);
+  const known = new WeakMap<Known, Expiring<true>>();
   /** Questions to the other nodes that are under way: a hundred connections at once ask one. */
   const asking = new Map<string, Promise<boolean>>();
 
@@ -38,18 +43,22 @@ export function createTcpAllowlist(live: LiveData, log: Log, now: () => number):
   }
 
   return {
-    async note(circuitId, address) {
-      known.set(keyOf(circuitId, address), true, ALLOWED_SECONDS * 1000);
-      await live.noteAllowed(keyOf(circuitId, address), ALLOWED_SECONDS).catch((error: unknown) => {
+    async note(entry, address) {
+      const plain = canonicalAddress(address);
+      let ofCircuit = known.get(entry);
+      if (ofCircuit === undefined) known.set(entry, (ofCircuit = new Expiring(MAX_ADDRESSES, now)));
+      ofCircuit.set(plain, true, ALLOWED_SECONDS * 1000);
+      await live.noteAllowed(keyOf(entry, plain), ALLOWED_SECONDS).catch((error: unknown) => {
         log.warn(
           { reason: reason(error) },
           "live data is away: an address that passed /setup is remembered by this node only",
         );
       });
     },
-    async knows(circuitId, address) {
-      const key = keyOf(circuitId, address);
-      if (known.get(key) === true) return true;
+    async knows(entry, address) {
+      const plain = canonicalAddress(address);
+      if (known.get(entry)?.get(plain) === true) return true;
+      const key = keyOf(entry, plain);
       const asked = asking.get(key) ?? ask(key).finally(() => asking.delete(key));
       asking.set(key, asked);
       return asked;
@@ -64,6 +73,6 @@ export function letsInUntil(now: number): string {
 
 // --- internal ---
 
-function keyOf(circuitId: string, address: string): string {
-  return `${circuitId} ${canonicalAddress(address)}`;
+function keyOf({ circuit }: Known, plain: string): string {
+  return `${circuit.id} ${plain}`;
 }

@@ -46,7 +46,7 @@ export async function openTcp(entry: Entry, visit: TcpVisit, deps: TcpSetupDeps)
   const { header, person, query } = visit;
   const { circuit } = entry;
   checkAddress(entry, person.address);
-  await deps.allowlist.note(circuit.id, person.address);
+  await deps.allowlist.note(entry, person.address);
   const isOpen = deps.everybody || circuit.open_to_public;
   const other = isOpen || !visit.again ? null : await otherLetIn(visit, deps);
   const ways = isOpen || other !== null ? null : await waysOf(circuit.id, visit, deps);

@@ -63,7 +63,7 @@ function admit(arrival: Arrival, deps: TcpDeps): Admitted | Promise<Admitted> {
   if (entry === null || refused !== null) return refusedTcp(arrival, entry, refused ?? "", log);
   const { circuit } = entry;
   if (circuit.open_to_public || tcp.allowlist === null) return open(entry, arrival, deps);
-  return tcp.allowlist.knows(circuit.id, address).then((known) => {
+  return tcp.allowlist.knows(entry, address).then((known) => {
     if (!known) return refusedTcp(arrival, entry, "its address has not passed /setup for this circuit", log);
     // Meanwhile the circuit may have gone, or others have come.
     const now = table.byId(circuit.id) ?? null;

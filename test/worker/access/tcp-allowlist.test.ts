@@ -9,9 +9,10 @@ import { connectRedis } from "../../../shared/redis/redis.ts";
 import { createTcpAllowlist, ALLOWED_SECONDS, type TcpAllowlist } from "../../../worker/access/tcp-allowlist.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 import { until } from "../../support/until.ts";
-import { CIRCUIT } from "../../support/values.ts";
+import { CIRCUIT as ID } from "../../support/values.ts";
 
-const OTHER = "c1c1c1c1-0000-4000-8000-000000000002";
+const CIRCUIT = { circuit: { id: ID } };
+const OTHER = { circuit: { id: "c1c1c1c1-0000-4000-8000-000000000002" } };
 const CLIENT = "203.0.113.7";
 
 let redis: RedisServer;
@@ -55,10 +56,7 @@ describe("an address that was let in", () => {
 
   test("is good for 12 hours, here and in Redis", async () => {
     await mine.note(CIRCUIT, CLIENT);
-    expect(await client.ttl(`appproxy.knock.${CIRCUIT} ${CLIENT}`)).toBeWithin(
-      ALLOWED_SECONDS - 5,
-      ALLOWED_SECONDS + 1,
-    );
+    expect(await client.ttl(`appproxy.knock.${ID} ${CLIENT}`)).toBeWithin(ALLOWED_SECONDS - 5, ALLOWED_SECONDS + 1);
     await client.flushdb();
     now += 12 * 3600 * 1000 - 1;
     expect(await mine.knows(CIRCUIT, CLIENT)).toBe(true);
@@ -83,6 +81,14 @@ describe("an address that was let in", () => {
     await mine.note(CIRCUIT, noted);
     expect([await mine.knows(CIRCUIT, connected), await theirs.knows(CIRCUIT, connected)]).toEqual([true, true]);
     expect(await mine.knows(CIRCUIT, noted)).toBe(true);
+  });
+
+  test("is forgotten here with the circuit, and is in Redis for whoever has it again", async () => {
+    await mine.note(CIRCUIT, CLIENT);
+    const again = { circuit: { id: ID } };
+    expect(await mine.knows(again, CLIENT)).toBe(true);
+    await client.flushdb();
+    expect([await mine.knows(again, CLIENT), await mine.knows(CIRCUIT, CLIENT)]).toEqual([false, true]);
   });
 
   test("is asked of Redis once for many connections that come at once", async () => {
