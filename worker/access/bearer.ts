@@ -5,7 +5,7 @@
 import { decodeJwt, errors } from "jose";
 import { Failure } from "../../shared/failure.ts";
 import { verifyJwt, type Verifying } from "../../shared/protocol/jwt.ts";
-import { Recent } from "../../shared/runtime/recent.ts";
+import { ownText, Recent } from "../../shared/runtime/recent.ts";
 
 /** What counts of a genuine token. */
 interface Bearer {
@@ -37,7 +37,7 @@ export function createBearers(jwtSecrets: Verifying, now: () => number): Bearers
       throw invalid(why(error));
     });
     const bearer = { circuitId: String(claims["id"]).toLowerCase(), exp: claims.exp ?? 0 };
-    known.set(token, bearer);
+    known.set(ownText(token), bearer);
     return bearer;
   }
 

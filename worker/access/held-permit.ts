@@ -44,12 +44,12 @@ export function holdsPermit(circuit: Circuit, cookies: string | null, rules: Per
 /** The claims of a permit of this person that has not expired. A name may come more than once, with other paths. */
 export function validPermitOf(
   uid: string,
-  { id }: Circuit,
+  circuit: Circuit,
   cookies: string | null,
   { permits, secure, now }: PermitRules,
 ): PermitClaims | null {
-  for (const permit of cookieValues(cookies, permitCookieName(id, secure))) {
-    const claims = permits.read(permit, uid, id);
+  for (const permit of cookieValues(cookies, permitCookieName(circuit.id, secure))) {
+    const claims = permits.read(permit, uid, circuit);
     if (claims !== null && claims.exp * 1000 > now()) return claims;
   }
   return null;

@@ -6,7 +6,7 @@
  * The compatible one of the original is accepted only by configuration.
  */
 import { createHmac } from "node:crypto";
-import { Recent } from "../../shared/runtime/recent.ts";
+import { ownText, Recent } from "../../shared/runtime/recent.ts";
 import { sameSecret, secretId } from "../../shared/runtime/secrets.ts";
 import { authorityTag, readStamp, sealPermit, unsealPermit, type PermitStamp } from "./compact-permit.ts";
 import { firstOf, MAX_SEALED, readClaims, ringOf, seal, unseal, type KeyRing } from "./sealed.ts";
@@ -56,8 +56,8 @@ export class PermitAuthority {
   readonly #tag: number;
   readonly #compact: boolean;
   readonly #legacy: PermitSettings;
-  /** Genuine permits seen lately: a page makes a hundred requests with the same one. */
-  readonly #verified = new Recent<PermitClaims>(MAX_VERIFIED);
+  /** Genuine permits seen lately, which go with their circuit: a page makes a hundred requests with the same one. */
+  readonly #verified = new WeakMap<object, Recent<PermitClaims>>();
 
   constructor(settings: PermitSettings, issue: PermitIssue = { authority: "", compact: true }) {
     const secrets = [settings.secret, ...settings.previous_secrets];
@@ -79,12 +79,19 @@ export class PermitAuthority {
   }
 
   /** The claims of a genuine permit of this person and circuit, whatever its age; null for anything else. */
-  read(permit: string, uid: string, cid: string): PermitClaims | null {
-    const known = this.#verified.get(permit);
+  read(permit: string, uid: string, circuit: { readonly id: string }): PermitClaims | null {
+    const { id: cid } = circuit;
+    const known = this.#verified.get(circuit)?.get(permit);
     const claims = known ?? this.#verify(permit, uid, cid);
     if (claims?.uid !== uid || claims.cid !== cid) return null;
-    if (known === undefined) this.#verified.set(permit, claims);
+    if (known === undefined) this.#remember(permit, claims, circuit);
     return claims;
+  }
+
+  #remember(permit: string, claims: PermitClaims, circuit: object): void {
+    let verified = this.#verified.get(circuit);
+    if (verified === undefined) this.#verified.set(circuit, (verified = new Recent(MAX_VERIFIED)));
+    verified.set(ownText(permit), claims);
   }
 
   #verify(permit: string, uid: string, cid: string): PermitClaims | null {
@@ -136,8 +143,8 @@ export function issueOf(permit: string): PermitStamp | null {
 
 // --- internal ---
 
-/** More than a worker has users at a time; twice as many at most. About 400 bytes each. */
-const MAX_VERIFIED = 20_000;
+/** Of a circuit: more than it has users at a time; twice as many at most. About 400 bytes each. */
+const MAX_VERIFIED = 256;
 
 function isPermit(claims: Record<string, unknown>): claims is Record<string, unknown> & PermitClaims {
   return (

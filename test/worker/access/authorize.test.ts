@@ -182,7 +182,7 @@ describe("a permit older than a 48th of its life, a quarter of an hour", () => {
     const value =
       /^appproxy_permit_c1c1c1c1=(\S+); Path=\/; Max-Age=43200; HttpOnly; SameSite=Lax; Priority=High$/.exec(line)?.[1];
     expect([name, more]).toEqual(["Set-Cookie", []]);
-    expect(permits.read(value ?? "", USER, CIRCUIT)).toMatchObject({
+    expect(permits.read(value ?? "", USER, { id: CIRCUIT })).toMatchObject({
       uid: USER,
       cid: CIRCUIT,
       iat: NOW,
