@@ -9,6 +9,7 @@ import {
   deleteExpired,
   deleteNode,
   selectJwtKeys,
+  selectLastJwtKeys,
   selectLivingNodes,
   selectNode,
   updateSeen,
@@ -26,6 +27,7 @@ export function renewLease(
   leaseUntil: number,
 ): void {
   const { now } = tx.cause;
+  const keys = jwtKeys === null ? null : JSON.stringify(jwtKeys);
   upsertNode(tx).run({
     workerId,
     nodeId,
@@ -34,10 +36,10 @@ export function renewLease(
     agrees: agrees === null ? null : Number(agrees),
     usageDelayed: Number(usageDelayed),
     routeReports: routeReports === null ? null : JSON.stringify(routeReports),
-    jwtKeys: jwtKeys === null ? null : JSON.stringify(jwtKeys),
+    jwtKeys: keys,
     registeredAt: now,
   });
-  updateSeen(tx).run({ workerId, now });
+  updateSeen(tx).run({ workerId, now, jwtKeys: keys });
 }
 
 /** What the nodes with a live lease say of the kernels of model services. */
@@ -52,12 +54,14 @@ export function liveReports(q: Query, now: number): RouteReports[] {
 
 /**
  * With which secrets each living node of a worker verifies tokens; null where it has not said. The one that was heard last comes
- * first. Where none lives it is those that are recorded: the coordinator may have been away itself.
+ * first. Where none lives it is those that are recorded (the coordinator may have been away itself), or else what the last one
+ * had said.
  */
 export function jwtKeysOf(q: Query, workerId: string, now: number): (string[] | null)[] {
   const all = selectJwtKeys(q).all({ workerId });
   const living = all.filter(({ leaseUntil }) => leaseUntil > now);
-  return (living.length === 0 ? all : living).map(({ ids }) => ids);
+  const told = living.length === 0 ? all : living;
+  return (told.length === 0 ? selectLastJwtKeys(q).all({ workerId }) : told).map(({ ids }) => ids);
 }
 
 /** Ends a node's lease; gives how many live ones the worker has left. */

@@ -40,6 +40,8 @@ export const workers = sqliteTable(
     revision: integer("revision").notNull().default(0),
     /** Of its circuits (shared/protocol/digest.ts): kept with each change, reckoned anew at each start. */
     digest: integer("digest").notNull().default(0),
+    /** The `jwt_keys` of the node that was heard last: tokens are minted for its successors too while none is there. */
+    jwtKeys: text("jwt_keys", { mode: "json" }).$type<string[]>(),
     lastSeenAt: integer("last_seen_at").notNull(),
     createdAt: integer("created_at").notNull(),
     updatedAt: integer("updated_at").notNull(),

@@ -33,7 +33,7 @@ export const upsertNode = preparedWrite((db) =>
 export const updateSeen = preparedWrite((db) =>
   db
     .update(workers)
-    .set({ status: "ALIVE", lastSeenAt: sql`${arg("now")}` })
+    .set({ status: "ALIVE", lastSeenAt: sql`${arg("now")}`, jwtKeys: sql`${arg("jwtKeys")}` })
     .where(eq(workers.id, arg("workerId")))
     .prepare(),
 );
@@ -58,6 +58,13 @@ export const selectJwtKeys = prepared((db) =>
     .from(nodes)
     .where(eq(nodes.workerId, arg("workerId")))
     .orderBy(desc(nodes.leaseUntil))
+    .prepare(),
+);
+export const selectLastJwtKeys = prepared((db) =>
+  db
+    .select({ ids: workers.jwtKeys })
+    .from(workers)
+    .where(eq(workers.id, arg("workerId")))
     .prepare(),
 );
 export const countLiving = prepared((db) =>

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { decodeJwt, jwtVerify } from "jose";
 import { createClient } from "../../../shared/client/client.ts";
 import { operations } from "../../../shared/protocol/operations.ts";
+import { workerJwtSecret } from "../../../shared/protocol/worker-secret.ts";
+import { secretId } from "../../../shared/runtime/secrets.ts";
 import { startApp } from "../../support/app.ts";
 import { startCluster } from "../../support/cluster.ts";
 import { API_SECRET, JWT_SECRET } from "../../support/manager.ts";
@@ -149,6 +151,17 @@ describe("its end", () => {
     const exp = `${new Date().getUTCFullYear() + 1}-02-30T00:00:00Z`;
     expect((await refusal(claimsOf(exp)))[0]).toBe(400);
   });
+});
+
+test("is signed as its worker knows it also while none of the worker's nodes is there", async () => {
+  const own = workerJwtSecret(JWT_SECRET, "away");
+  const filters = { filtered_apps_only: true, app_filters: [{ key: "session.domain_name", value: "away" }] };
+  const worker = await stage.worker({ authority: "away", port_range: [30_200, 30_209], jwt_keys: [secretId(own)], ...filters }); // prettier-ignore
+  const endpoint_id = crypto.randomUUID();
+  await stage.client.syncEndpoint({ endpoint_id, body: service({}, {}, { domain_name: "away" }) });
+  await stage.client.deregisterWorker({ worker_id: worker.id, query: { node_id: "n1" } });
+  const { token } = await stage.client.mintToken({ endpoint_id, body: { user_uuid: USER, exp: AT } });
+  expect((await jwtVerify(token, new TextEncoder().encode(own))).payload["user"]).toBe(USER);
 });
 
 test("that would be too long for a worker says less", async () => {
