@@ -142,8 +142,8 @@ type State = "any" | "version" | "token" | "session";
 
 /** What follows `/v2/proxy/` where no token does, and what stands for no segment at all. */
 const IN_PLACE_OF_TOKEN = new Set(["auth", "", ".", ".."]);
-/** What may follow the token: a session, or what is called without one. All else may be a token in another place. */
-const IN_PLACE_OF_SESSION = /^([0-9a-f-]{32,36}|add|delete|\.{0,2}|…)$/i;
+/** What may follow the token where no session does. A session has a token's form: who takes one for the other must not tell it. */
+const IN_PLACE_OF_SESSION = /^(add|delete|\.{0,2}|…)$/i;
 
 /** In `/v2/proxy/TOKEN/SESSION/add` every segment may be the token until one was seen that has its form. */
 function stateAfter(plain: string, state: State): State {

@@ -84,6 +84,22 @@ test.each([
   expect([told(failure)["reason"], failure.problem().msg]).toEqual([reason, msg]);
 }); // prettier-ignore
 
+const TOKEN = `eyJhbGciOiJIUzI1NiJ9.${"ab12".repeat(9)}.${"cd34".repeat(8)}`;
+
+test.each([
+  ["proxy.example.com:10200", true],
+  ["coordinator:10200", true],
+  ["app-proxy.svc.cluster.local", true],
+  ["10.0.0.5:10200", false],
+  ["hidden", false],
+  [TOKEN, false],
+  [`${"a1".repeat(16)}x.example`, false],
+  ["a".repeat(30) + ":1", false],
+])("a Host that is none of ours, which may be missing in a list: %s is told: %p", (host, isTold) => {
+  const failure = new Failure("misdirected-request", `Host: wanted a name of this service, got "${host}"`);
+  expect(told(failure)["reason"]).toBe(`Host: wanted a name of this service, got "${isTold ? host : "…"}"`);
+});
+
 test.each([
   ["PROPFIND", "PROPFIND"],
   ["M-SEARCH", "M-SEARCH"],
