@@ -51,8 +51,8 @@ const PROGRAMS: Record<string, string> = {
 const REPORTS = join(ROOT, "test/artefacts/verify");
 const TRIALS = 25;
 
-/** Minutes of traffic with each engine, and thousands of connections that wait. */
-const LONG = ["attack/slow", "soak/memory", "soak/soak"].map((name) => `test/${name}.test.ts`);
+/** A thousand connections that wait, and three minutes more of traffic. */
+const LONG = ["soak/memory", "soak/serve"].map((name) => `test/${name}.test.ts`);
 const files = [...new Glob("test/**/*.test.ts").scanSync(ROOT)].filter((file) => !LONG.includes(file)).toSorted();
 /** Processes that replace each other want the processor while their clients do: beside these run only those that wait. */
 const ALONE = ["processes", "supervise", "upgrade"].map((name) => `test/e2e/${name}.test.ts`);

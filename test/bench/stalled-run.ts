@@ -55,6 +55,8 @@ const FULL_MS = 8000;
 const FULL_WITHIN_MS = 120_000;
 /** One that takes so much for a connection gathers without bound: no more is waited for, or the machine would have none left. */
 const EXCESS = 8 * 2 ** 20;
+/** Memory that was no less so many times, a second apart, has come to rest. */
+const QUIET_LOOKS = 5;
 /** A proxy compiles, once, what it has run often. */
 const WARM_UP = 3000;
 
@@ -110,7 +112,7 @@ async function start(proxy: Proxy, upstream: number): Promise<[peer: Peer, key: 
 async function measureStall(at: At, stall: Stall): Promise<StallFigures> {
   const { pid, to, options } = at;
   const { stalled: connections, seed } = options;
-  await churn({ ...to, churn: "requests", count: WARM_UP, seed });
+  await churn({ ...to, churn: "requests", count: Math.min(WARM_UP, 2 * options.churned.requests), seed });
   const before = await atRest(at);
   resetPeak(pid);
   const stalled = await openStalled({ ...to, connections, stall });
@@ -153,7 +155,8 @@ interface Rest {
 /** When nothing is under way, and for some seconds memory was no less. */
 async function atRest(at: At): Promise<Rest> {
   let least = look(at);
-  for (let quiet = 0; quiet < 5; quiet++) {
+  const looks = Math.min(QUIET_LOOKS, at.options.patienceMs / 1000);
+  for (let quiet = 0; quiet < looks; quiet++) {
     await nudge(at);
     const now = look(at);
     if (now.memory < least.memory - NEAR / 4) quiet = 0;

@@ -39,18 +39,24 @@ export class Conformance {
     this.#stage = stage;
   }
 
-  /** Both ways at once. What went wrong is tried again, alone. */
+  /** Both ways at once; what was seen without a worker counts for each engine's. What went wrong is tried again, alone. */
   async compare(side: Side, cases: readonly string[]): Promise<Comparison> {
-    const [direct, through] = [new Map<string, Verdict>(), new Map<string, Verdict>()];
+    const asked = `${side} ${cases.join()}`;
+    const [direct, through] = [new Map(seenDirectly.get(asked)), new Map<string, Verdict>()];
     let faults: [id: string, what: string][] = [];
     let left = cases;
     for (let attempt = 0; attempt < TRIES && left.length > 0; attempt++) {
-      const [one, other] = await Promise.all([this.#try(side, left, false), this.#try(side, left, true)]);
+      const isKnown = attempt === 0 && direct.size > 0;
+      const [one, other] = await Promise.all([
+        isKnown ? direct : this.#try(side, left, false),
+        this.#try(side, left, true),
+      ]);
       for (const [id, verdict] of one) direct.set(id, better(verdict, direct.get(id)));
       for (const [id, verdict] of other) through.set(id, better(verdict, through.get(id)));
       faults = faultsOf(framesOf(this.#stage.shape.engine) === "passed", direct, through);
       left = faults.map(([id]) => id);
     }
+    seenDirectly.set(asked, direct);
     return { direct, through, faults: faults.map(([id, what]) => `${id}: ${what}`) };
   }
 
@@ -92,6 +98,9 @@ export function better(one: Verdict, other: Verdict | undefined): Verdict {
 }
 
 // --- internal ---
+
+/** By side and cases. */
+const seenDirectly = new Map<string, Verdicts>();
 
 /** From the best on; what is in neither list is a failure. */
 const BEHAVIORS = ["OK", "INFORMATIONAL", "NON-STRICT", "UNIMPLEMENTED"];

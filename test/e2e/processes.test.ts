@@ -16,7 +16,7 @@ import { talk } from "../support/websocket.ts";
 import { atEnd } from "../support/at-end.ts";
 
 /** What is under way may finish for so long: as in upgrade.test.ts. */
-const FINISH_SECONDS = 20;
+const FINISH_SECONDS = 10;
 /** A replacement of both under load, on a machine that has much else to do. Milliseconds. */
 const LONG_MS = 240_000;
 

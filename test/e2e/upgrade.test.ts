@@ -22,7 +22,7 @@ const RELOADS = 3;
  * What is under way may finish for so long, and is cut then, which its client sees as a connection that was lost: longer than
  * a connection takes from its first byte to its last on a machine with thirty processes for each processor.
  */
-const FINISH_SECONDS = 20;
+const FINISH_SECONDS = 10;
 /** The same for the test that waits for WebSockets to be closed over all of it, three times. */
 const SPREAD_SECONDS = 8;
 

@@ -1,27 +1,4 @@
-/** Three minutes of mixed traffic with circuits that come and go: nothing wrong, nothing left open, nothing that grows. */
-import { expect, test } from "bun:test";
-import { join } from "node:path";
+/** A short soak of the engine on raw sockets, whose every byte is its own. */
+import { soaks } from "./short.ts";
 
-const MINUTES = "3";
-const LIMIT_MS = 12 * 60_000;
-
-// A process each, as `bun run soak` is: the wires and apps of one are closed when it ends.
-for (const engine of ["sockets", "serve"])
-  test.concurrent(
-    `the ${engine} engine under mixed traffic`,
-    async () => {
-      const child = Bun.spawn(
-        [process.execPath, join(import.meta.dir, "main.ts"), "--minutes", MINUTES, "--engine", engine],
-        { stdin: "ignore", stdout: "pipe", stderr: "pipe", timeout: LIMIT_MS },
-      );
-      const [out, err, code] = await Promise.all([
-        new Response(child.stdout).text(),
-        new Response(child.stderr).text(),
-        child.exited,
-      ]);
-      console.log(out);
-      const faults = out.split("\n").filter((line) => line.startsWith("FAULT "));
-      expect({ faults, err, code }).toEqual({ faults: [], err: "", code: 0 });
-    },
-    LIMIT_MS,
-  );
+soaks("sockets");
