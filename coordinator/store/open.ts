@@ -56,6 +56,8 @@ function openOnce(path: string, newId: () => string, patience: number): SqliteSt
     sqlite.run("PRAGMA journal_mode = WAL");
     sqlite.run("PRAGMA synchronous = FULL");
     sqlite.run("PRAGMA foreign_keys = ON");
+    // The variables of an app that has ended may be secrets.
+    sqlite.run("PRAGMA secure_delete = ON");
     const db = drizzle(sqlite, { schema });
     migrate(db, { migrationsFolder: MIGRATIONS });
     renewDigests(db);

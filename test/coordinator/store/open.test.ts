@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { sql } from "drizzle-orm";
 import { drizzle } from "drizzle-orm/bun-sqlite";
 import { migrate } from "drizzle-orm/bun-sqlite/migrator";
-import { insertCircuit, type NewCircuit } from "../../../coordinator/store/circuits.ts";
+import { insertCircuit, removeCircuit, type NewCircuit } from "../../../coordinator/store/circuits.ts";
 import { openDb } from "../../../coordinator/store/open.ts";
 import { BUSY_TIMEOUT_MS, type SqliteStore } from "../../../coordinator/store/sqlite.ts";
 import { upsertWorker } from "../../../coordinator/store/workers.ts";
@@ -255,6 +255,21 @@ describe("the schema", () => {
     expect(counts()).toEqual(before);
     insert({ ...slot, workerId: "w2" });
     expect(counts()).toMatchObject([{ circuits: 2, changes: 2, revision: 2 }]);
+  });
+
+  test("what was deleted is not in the file any more", () => {
+    const secret = "the-api-key-of-an-app";
+    const rows = Array.from({ length: 40 }, (_, at) =>
+      insert({ port: 10_205 + at, envs: { API_KEY: `${secret}-${at}` } }),
+    );
+    close();
+    expect(readFileSync(path, "latin1")).toContain(secret);
+    store = open();
+    write(store, (tx) => rows.forEach((row) => removeCircuit(tx, row, "deleted")));
+    // As when they are published.
+    store.db.run(sql`DELETE FROM changes`);
+    close();
+    expect(readFileSync(path, "latin1")).not.toContain("the-api");
   });
 
   test("lets any number of circuits be without a port and without a subdomain", () => {
