@@ -61,7 +61,7 @@ const WAITING = ["contract/slow", "worker/net/vanished-peer"].map((name) => `tes
 const isMeasured = (file: string) => file.startsWith("test/contract/") && !WAITING.includes(file);
 /** Those that take long begin first, so that the last ones do not wait for one of them. */
 const isFirst = (file: string) =>
-  /^test\/(e2e|conformance)\//.test(file) || /^test\/contract\/(http|websocket|routes)\.test\.ts$/.test(file);
+  /^test\/(e2e|conformance|soak)\//.test(file) || /^test\/contract\/(http|websocket|routes)\.test\.ts$/.test(file);
 
 const began = performance.now();
 const isLong = process.argv.includes("--long");
