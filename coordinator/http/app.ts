@@ -42,8 +42,9 @@ export function createHttpApp(
     return undefined;
   });
   app.onRequest(async ({ request, server }) => {
-    callers.began(request, server);
     const meant = await effectiveRequest(request, authenticator);
+    if (meant === null && hasBody(request.headers)) return undefined;
+    callers.began(request, server);
     if (meant === null) return undefined;
     inheritPeer(meant, request, server);
     return app.handle(meant).finally(() => callers.ended(request));
@@ -54,6 +55,17 @@ export function createHttpApp(
       () => false, // a stranger's body is held to the small limit, and refused later if its route wants a secret
     );
   const { max_body_bytes: small, max_bulk_body_bytes: large } = config.proxy_coordinator;
-  app.onParse(({ request }) => readBody(request, { small, large, isTrusted: () => isTrusted(request) }));
+  app.onParse(async ({ request, server }) => {
+    const body = await readBody(request, { small, large, isTrusted: () => isTrusted(request) });
+    // Before, it may make way like any other that is quiet: whose it is is not known yet.
+    callers.began(request, server);
+    return body;
+  });
   return app;
+}
+
+// --- internal ---
+
+function hasBody(headers: Headers): boolean {
+  return headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0;
 }

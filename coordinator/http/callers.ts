@@ -1,6 +1,6 @@
 /**
  * Callers' connections: each takes a file, and `Bun.serve` refuses none. Near the process's limit those that are quiet make way, so
- * that nobody takes the API from the Manager and the workers by being silent.
+ * that nobody takes the API from the Manager and the workers by being silent, before a call or in the middle of one.
  */
 import type { Log } from "../../shared/runtime/log.ts";
 import { Crowding } from "../../shared/net/crowding.ts";
@@ -13,7 +13,7 @@ export interface Connections {
 }
 
 export interface Callers {
-  /** A call has come over a connection, which is in use until `ended`. */
+  /** A call has come whole over a connection, which is in use until `ended`. More than once does no harm. */
   began(request: Request, server: Connections | null): void;
   /** More than once does no harm. */
   ended(request: Request): void;
@@ -31,7 +31,7 @@ export function createCallers({ log }: { log: Log }): Callers {
     began(request, server) {
       // A request that has taken another's place has no connection of its own.
       const port = server?.requestIP(request)?.port;
-      if (port === undefined) return;
+      if (port === undefined || under.has(request)) return;
       under.set(request, port);
       files?.busy(port);
     },

@@ -56,8 +56,9 @@ function openOnce(path: string, newId: () => string, patience: number): SqliteSt
     sqlite.run("PRAGMA journal_mode = WAL");
     sqlite.run("PRAGMA synchronous = FULL");
     sqlite.run("PRAGMA foreign_keys = ON");
-    // The variables of an app that has ended may be secrets.
+    // The variables of an app that has ended may be secrets; what is written ahead has them until it is begun anew.
     sqlite.run("PRAGMA secure_delete = ON");
+    sqlite.run("PRAGMA journal_size_limit = 0");
     const db = drizzle(sqlite, { schema });
     migrate(db, { migrationsFolder: MIGRATIONS });
     renewDigests(db);

@@ -120,6 +120,7 @@ function redactPart(part: string): string {
 function redactPath(path: string): string {
   let [behind, whole] = ["", ""];
   let state: State = "any";
+  let isProxy = false;
   const pieces = path.split(BETWEEN_SEGMENTS);
   for (const [at, piece] of pieces.entries()) {
     if (at % 2 === 1) {
@@ -129,9 +130,12 @@ function redactPath(path: string): string {
     const plain = decoded(piece);
     const isToken =
       (state === "token" && !IN_PLACE_OF_TOKEN.has(plain.toLowerCase())) ||
-      (state === "session" && !IN_PLACE_OF_SESSION.test(plain));
+      (state === "session" && !IN_PLACE_OF_SESSION.test(plain)) ||
+      (isProxy && UUID.test(plain));
     whole += isToken || mustGo(piece, plain) ? HIDDEN : redactSegment(piece, behind);
     state = stateAfter(plain.toLowerCase(), state);
+    // Whatever follows there in the form of a token may be one.
+    isProxy ||= state === "token";
     behind = piece === "" && at > 0 ? "authority" : "";
   }
   return whole;

@@ -40,7 +40,7 @@ export function reportFailure(
     ...(method === undefined ? {} : { method: METHOD.test(method) ? method : HIDDEN }),
     ...(url === undefined ? {} : { url: redactUrl(url) }),
     status,
-    reason: withoutQuotes(message, kind === "misdirected-request" ? NAME : ADDRESS),
+    reason: withoutQuotes(message, kind === "misdirected-request" ? isHostName : isAddress),
     ...(cause === undefined ? {} : { cause: reason(cause) }),
   };
   const { peer, error_id } = about;
@@ -63,15 +63,19 @@ const METHOD = /^[A-Z-]{1,20}$/;
 const QUOTED = /\bgot "((?:[^"\\]|\\[^])*)"?/g;
 /** An address or a range is told: an operator looks for it. */
 const ADDRESS = /^(?=.*[.:])[\da-f.:/[\]]{2,50}$/i;
-/** So is the name of a machine which asks for another one's: it may be missing in a list of names. No token has this form. */
-const NAME = /^(?=.*[.:])(?:[a-z\d](?:[a-z\d-]{0,30}[a-z\d])?\.){0,8}[a-z][a-z\d-]{0,24}(?::\d{1,5})?$/i;
+const isAddress = (given: string) => ADDRESS.test(given);
+/** So is a name that is none of ours: it may be missing in a list of names. Of a name alone nobody knows what it is. */
+const HOST = /^(?=.*[.:])[a-z\d_-]{1,63}(?:\.[a-z\d_-]{1,63}){0,8}\.?(?::\d{1,5})?$/i;
+/** What stands between hyphens and dots of a name has seldom more letters, or so many with digits; of a key it has. */
+const LIKE_A_KEY = /[a-z\d]{24}|(?=[a-z]*\d)[a-z\d]{16}|[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}/i;
+const isHostName = (given: string) => HOST.test(given) && !LIKE_A_KEY.test(given);
 
 /**
  * Who is refused hears what they gave in the place of something else, but that may be a secret which stands where it does not
  * belong: a token as the session, a password as the port.
  */
-function withoutQuotes(message: string, told: RegExp): string {
-  return message.replaceAll(QUOTED, (whole, given: string) => (told.test(given) ? whole : `got "${HIDDEN}"`));
+function withoutQuotes(message: string, mayBeTold: (given: string) => boolean): string {
+  return message.replaceAll(QUOTED, (whole, given: string) => (mayBeTold(given) ? whole : `got "${HIDDEN}"`));
 }
 
 /** More causes of causes than anybody nests; a circle of them ends there too. */

@@ -20,7 +20,7 @@ const SOCKETS = 12;
 const RELOADS = 3;
 /**
  * What is under way may finish for so long, and is cut then, which its client sees as a connection that was lost: longer than
- * a connection takes from its first byte to its last on a machine with thirty processes for each processor.
+ * a connection takes from its first byte to its last on a machine with ten processes for each processor.
  */
 const FINISH_SECONDS = 10;
 /** The same for the test that waits for WebSockets to be closed over all of it, three times. */

@@ -4,6 +4,7 @@
  */
 import type { Answer } from "../../shared/http/page.ts";
 import type { RequestHead } from "../seam/engine.ts";
+import { ownText, Recent } from "../../shared/runtime/recent.ts";
 import { labelOf } from "../circuits/label.ts";
 import type { Entry, Table } from "../circuits/table.ts";
 
@@ -29,12 +30,21 @@ interface ListedDeps {
 /** A slot that another person's circuit has by now is not what was listed: slots are used again. */
 export function createListed({ table, everywhere, domain, origin: originOf }: ListedDeps): Listed {
   const always = new Set(everywhere);
-  const holder = (origin: string): Entry | undefined => {
+  /** A URL is read once: each request may ask for each origin. */
+  const slots = new Recent<Slot>(MAX_SLOTS);
+  const slotOf = (origin: string): Slot => {
+    const known = slots.get(origin);
+    if (known !== undefined) return known;
     const { protocol, hostname, port } = new URL(origin);
     const label = domain === null ? null : labelOf(hostname, domain);
     // A scheme's own port is not in an origin.
-    const slot = port === "" ? DEFAULT_PORTS[protocol] : Number(port);
-    const entry = label === null ? table.byPort(slot ?? 0) : table.bySubdomain(label);
+    const slot = { label, port: (port === "" ? DEFAULT_PORTS[protocol] : Number(port)) ?? 0 };
+    slots.set(ownText(origin), slot);
+    return slot;
+  };
+  const holder = (origin: string): Entry | undefined => {
+    const { label, port } = slotOf(origin);
+    const entry = label === null ? table.byPort(port) : table.bySubdomain(label);
     return entry !== undefined && originOf(entry) === origin ? entry : undefined;
   };
   const listed = (entry: Entry, origin: string) => {
@@ -71,6 +81,15 @@ export function readable(answer: Answer, origin: string): Answer {
 }
 
 // --- internal ---
+
+/** Where an origin leads, if it is one of this worker's. */
+interface Slot {
+  label: string | null;
+  port: number;
+}
+
+/** Origins that are listed somewhere. */
+const MAX_SLOTS = 1000;
 
 const DEFAULT_PORTS: Record<string, number | undefined> = { "http:": 80, "https:": 443 };
 

@@ -12,18 +12,21 @@ export type Frames = (entry: Entry) => Lines;
 
 /**
  * `configured`: the origins of `proxy_worker.frame_ancestors`; `everywhere`: those whose pages may call every app; `listed`: whether
- * they may now. The same lines are the same object from one request to the next.
+ * they may now. A circuit's same lines are the same object from one request to the next.
  */
 export function createFrames(configured: readonly string[], everywhere: readonly string[], listed: Listed): Frames {
   if (configured.length === 0) return () => NONE;
-  let last: { value: string; lines: Lines } = { value: "", lines: NONE };
+  const told = new WeakMap<Entry, { value: string; lines: Lines }>();
   return (entry) => {
     if (entry.circuit.app_mode === "inference") return NONE;
     // Who may act as the person may show what they see.
     const callers = [...everywhere, ...entry.origins].filter((origin) => listed(entry, origin));
     const value = `frame-ancestors ${["'self'", ...new Set([...configured, ...callers])].join(" ")}`;
-    if (value !== last.value) last = { value, lines: [["Content-Security-Policy", value]] };
-    return last.lines;
+    const before = told.get(entry);
+    if (before?.value === value) return before.lines;
+    const lines: Lines = [["Content-Security-Policy", value]];
+    told.set(entry, { value, lines });
+    return lines;
   };
 }
 

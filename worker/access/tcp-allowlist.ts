@@ -23,7 +23,7 @@ export interface TcpAllowlist {
 
 export const ALLOWED_SECONDS = 12 * 3600;
 /** Addresses of a circuit that are remembered here; the rest is in Redis. */
-const MAX_ADDRESSES = 100_000;
+const MAX_ADDRESSES = 10_000;
 
 export function createTcpAllowlist(live: LiveData, log: Log, now: () => number): TcpAllowlist {
   const known = new WeakMap<Known, Expiring<true>>();

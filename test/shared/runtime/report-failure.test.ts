@@ -84,17 +84,25 @@ test.each([
   expect([told(failure)["reason"], failure.problem().msg]).toEqual([reason, msg]);
 }); // prettier-ignore
 
+const UUID = "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d";
 const TOKEN = `eyJhbGciOiJIUzI1NiJ9.${"ab12".repeat(9)}.${"cd34".repeat(8)}`;
 
 test.each([
   ["proxy.example.com:10200", true],
   ["coordinator:10200", true],
   ["app-proxy.svc.cluster.local", true],
-  ["10.0.0.5:10200", false],
+  ["backend-ai-appproxy-coordinator:10200", true],
+  ["backendai-appproxy_coordinator_1:10200", true],
+  ["appproxy-coordinator-headless-service.backend.svc:80", true],
+  ["appproxy-coordinator-5d4f8c7b9d-x2k4q.pod.local", true],
+  ["proxy.example.com.", true],
   ["hidden", false],
   [TOKEN, false],
-  [`${"a1".repeat(16)}x.example`, false],
-  ["a".repeat(30) + ":1", false],
+  [`${"a1".repeat(16)}.example`, false],
+  ["AKIAIOSFODNN7EXAMPLE.x", false],
+  ["sk-abcd1234efgh5678ijkl9012.mnop3456qrst7890.uvwx", false],
+  [`${UUID}:1`, false],
+  [`x.${UUID.toUpperCase()}.example`, false],
 ])("a Host that is none of ours, which may be missing in a list: %s is told: %p", (host, isTold) => {
   const failure = new Failure("misdirected-request", `Host: wanted a name of this service, got "${host}"`);
   expect(told(failure)["reason"]).toBe(`Host: wanted a name of this service, got "${isTold ? host : "…"}"`);

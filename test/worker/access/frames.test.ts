@@ -33,5 +33,7 @@ test("are not those at whose slot another person's app is by now", () => {
   expect(ancestors()).toEqual([PLATFORM, PORTAL, OTHER]);
   isTheirs = false;
   expect(ancestors()).toEqual([PLATFORM, PORTAL]);
-  expect(frames(app)).toBe(frames(app));
+  const lines = frames(app);
+  expect(frames(entry({ allowed_origins: PORTAL }))).not.toBe(lines);
+  expect(frames(app)).toBe(lines);
 });

@@ -65,6 +65,9 @@ test.each([["the same client", "127.0.0.1", 302], ["another one", "203.0.113.9",
   client.disconnect();
   unheard(id);
   const token = await mintSetupToken({ id: crypto.randomUUID(), circuit: id, redirect: "" }, JWT_SECRET, jti, Date.now());
+  // A stranger makes nobody fetch.
+  stage.coordinator.away = noted !== "127.0.0.1";
   const answer = await fetch(`http://127.0.0.1:${stage.apiPort()}/setup?token=${token}`, { redirect: "manual" });
+  stage.coordinator.away = false;
   expect(answer.status).toBe(status);
 }); // prettier-ignore
