@@ -10,5 +10,8 @@ const read = (file: string) => readFileSync(join(ROOT, file), "utf8");
 const { name, version, description } = JSON.parse(read("package.json")) as Product;
 const text = bomText(readLockfile(read("bun.lock")), { name, version, description }, (one) => licenceOf(ROOT, one));
 const [, , file] = process.argv;
-if (file === undefined) process.stdout.write(text);
+if (file?.startsWith("-") === true) {
+  process.stderr.write(`bun run sbom [FILE]: wanted a file's name, got ${file}\n`);
+  process.exitCode = 2;
+} else if (file === undefined) process.stdout.write(text);
 else writeFileSync(file, text);

@@ -10,9 +10,15 @@ export function readOrigins(list: string): { origins: string[]; bad: string[] } 
   };
 }
 
-/** The origin that a text names and nothing else; null for anything else, also for `*` and `null`. */
+/** The origin that a text names and nothing else; null for anything else, also for `*`, `null` and `https://*.example`. */
 export function originOf(text: string): string | null {
   if (!URL.canParse(text)) return null;
-  const { protocol, origin, href } = new URL(text);
-  return (protocol === "http:" || protocol === "https:") && href === `${origin}/` ? origin : null;
+  const { protocol, hostname, origin, href } = new URL(text);
+  const isOne = (protocol === "http:" || protocol === "https:") && href === `${origin}/`;
+  return isOne && HOST.test(hostname) ? origin : null;
 }
+
+// --- internal ---
+
+/** A URL may have more in its host: `*`, which a policy for frames would take for every name, or a comma. */
+const HOST = /^(?:[a-z\d._-]+|\[[\da-f:.]+\])$/;

@@ -1,4 +1,4 @@
-/** `bun run attack`: the suites that attack the product, one after another; ends with 1 when one of them got through. */
+/** `bun run attack`: the suites that attack the product, one after another; ends with 1 when one of them got through, with 2 for a mistake. */
 import { basename, join } from "node:path";
 import { Glob } from "bun";
 import { ROOT } from "../support/spawned.ts";
@@ -6,17 +6,27 @@ import { environment, readOptions, USAGE, type Options } from "./options.ts";
 
 const SUFFIX = ".test.ts";
 const say = (line: string) => void process.stdout.write(`${line}\n`);
-const options = readOptions(process.argv.slice(2));
-if (options.help) say(USAGE);
-else process.exitCode = await attack(options);
+const names = [...new Glob(`test/attack/*${SUFFIX}`).scanSync(ROOT)].toSorted().map((file) => basename(file, SUFFIX));
+const options = wanted();
+if (options?.help === true) say(USAGE);
+else process.exitCode = options === null ? 2 : await attack(options);
 
 // --- internal ---
 
+/** Null for a mistake, which is told. */
+function wanted(): Options | null {
+  try {
+    const read = readOptions(process.argv.slice(2));
+    const unknown = read.suites.filter((suite) => !names.includes(suite));
+    if (unknown.length === 0) return read;
+    throw new Error(`SUITE: wanted ${names.join(", ")}, got ${unknown.join(", ")}`);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return null;
+  }
+}
+
 async function attack({ suites, full, seed }: Options): Promise<number> {
-  const files = [...new Glob(`test/attack/*${SUFFIX}`).scanSync(ROOT)].toSorted();
-  const names = files.map((file) => basename(file, SUFFIX));
-  const unknown = suites.filter((suite) => !names.includes(suite));
-  if (unknown.length > 0) throw new Error(`no suite ${unknown.join(", ")}; there are ${names.join(", ")}`);
   say(`attack: ${full ? "the long form" : "the short form"}, --seed ${seed}`);
   const failed: string[] = [];
   for (const name of suites.length > 0 ? suites : names) {

@@ -188,14 +188,20 @@ export class Connections {
   }
 
   #closeIdle(place: Place, about: { full: Full; address?: string }): void {
-    this.#settings.crowding.closeIdle({ ...about, clients: this.#clients, most: this.most });
+    this.#settings.crowding.closeIdle({ ...about, ...this.#figures(about) });
     place.leave();
     place.end();
   }
 
+  /** How many there are of what is full, and may be. */
+  #figures({ full, address = "" }: { full: Full; address?: string }): { clients: number; most: number } {
+    if (full !== "address") return { clients: this.#clients, most: this.most };
+    return { clients: this.#addresses.get(address)?.clients ?? 0, most: this.#settings.ofAddress };
+  }
+
   /** The oldest of them makes way. */
   #turnAway(place: Place, full: Full, about: { address?: string }): void {
-    this.#settings.crowding.refuse(full, { ...about, clients: this.#clients, most: this.most });
+    this.#settings.crowding.refuse(full, { ...about, ...this.#figures({ ...about, full }) });
     place.full = full;
     this.#turnedAway.push(place.link);
     const oldest = this.#turnedAway.first;

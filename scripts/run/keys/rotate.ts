@@ -16,24 +16,34 @@ export interface File {
   text: string;
 }
 
-/** The files with new secrets, and the present ones as previous. Throws StartError for what can't be done; nothing is written. */
+/** The files with new secrets, and the present ones before the previous ones. Throws StartError for what can't be done; nothing is written. */
 export function rotate(files: readonly File[]): File[] {
   const found = files.flatMap((file) => secretsIn(file).map((one) => ({ ...one, file })));
   if (found.length === 0) throw new StartError(`${pathsOf(files)}: no secrets there`);
   for (const { file, key } of found)
-    if (valueAt(file, previousOf(key)) !== undefined)
-      throw new StartError(`${file.path}: ${previousOf(key)}: is there already; finish that rotation first (--finish)`);
+    if (previousIn(file, key).length >= MOST_PREVIOUS)
+      throw new StartError(`${file.path}: ${previousOf(key)}: has ${MOST_PREVIOUS} already; take those away that nobody needs (--finish)`); // prettier-ignore
   const replaced = replacements(found);
   return files.map((file) => {
     const mine = found.filter((one) => one.file === file);
-    const edits = mine.map(({ key, value }) => ({ key, value: replaced(key, value, file), previous: [value] }));
+    const edits = mine.map(({ key, value }) => ({
+      key,
+      value: replaced(key, value, file),
+      previous: [value, ...previousIn(file, key)],
+    }));
     return edited(file, edits);
   });
 }
 
-/** The files without previous secrets. */
-export function finish(files: readonly File[]): File[] {
-  return files.map((file) => edited(file, secretsIn(file).map(({ key, value }) => ({ key, value, previous: [] })))); // prettier-ignore
+/** The files without previous secrets, but those of the kept lists, such as `previous_jwt_secrets`. */
+export function finish(files: readonly File[], kept: readonly string[] = []): File[] {
+  const unknown = kept.find((list) => !KEYS.some((key) => listOf(key) === list));
+  if (unknown !== undefined)
+    throw new StartError(`--keep: ${unknown} was given; wanted ${KEYS.map(listOf).join(", ")}`);
+  return files.map((file) => {
+    const ending = secretsIn(file).filter(({ key }) => !kept.includes(listOf(key)));
+    return edited(file, ending.map(({ key, value }) => ({ key, value, previous: [] }))); // prettier-ignore
+  });
 }
 
 /** Writes all, or throws and changes none: each beside the old one, with its owner and rights, and then in its place. */
@@ -62,13 +72,13 @@ interface Edit extends Found {
   previous: string[];
 }
 
+/** Not `permit_hash.secret`: nodes do not tell which they know, and permits live for hours (docs/secrets.md). */
 const KEYS = ["secrets.api_secret", "secrets.jwt_secret", "secrets.worker_secret"];
-/** Of workers' files alone: the original's coordinator has it in its file too, where nothing reads it. */
-const WORKERS_KEY = "permit_hash.secret";
+/** As many count (shared/config/common.ts). */
+const MOST_PREVIOUS = 8;
 
 function secretsIn(file: File): Found[] {
-  const keys = valueAt(file, "proxy_worker") === undefined ? KEYS : [...KEYS, WORKERS_KEY];
-  return keys.flatMap((key) => {
+  return KEYS.flatMap((key) => {
     const value = valueAt(file, key);
     return typeof value === "string" && value !== "" ? [{ key, value }] : [];
   });
@@ -76,6 +86,15 @@ function secretsIn(file: File): Found[] {
 
 function previousOf(key: string): string {
   return key.replace(/\.(\w+)$/, ".previous_$1s");
+}
+
+function listOf(key: string): string {
+  return previousOf(key).split(".")[1] ?? "";
+}
+
+function previousIn(file: File, key: string): string[] {
+  const list = valueAt(file, previousOf(key));
+  return Array.isArray(list) ? list.map(String) : [];
 }
 
 /** What comes in the place of a secret: for equal ones the same, for a worker's own what is made of the new one. */
@@ -113,7 +132,7 @@ function edited(file: File, edits: readonly Edit[]): File {
     if (edits.some((edit) => previousOf(edit.key) === key)) return [];
     const edit = edits.find((one) => one.key === key);
     if (edit === undefined) return [line];
-    const before = edit.previous.length === 0 ? [] : [`${indent}${previousOf(key).split(".")[1]} = [${edit.previous.map((one) => JSON.stringify(one)).join(", ")}]`]; // prettier-ignore
+    const before = edit.previous.length === 0 ? [] : [`${indent}${listOf(key)} = [${edit.previous.map((one) => JSON.stringify(one)).join(", ")}]`]; // prettier-ignore
     return [`${indent}${name}${equals}${JSON.stringify(edit.value)}${rest}`, ...before];
   });
   const text = lines.join("\n");
@@ -127,7 +146,7 @@ function wanted(file: File, edits: readonly Edit[]): Record<string, unknown> {
     const [section = "", name = ""] = key.split(".");
     const table = all[section];
     if (!isRecord(table)) continue;
-    const before = previousOf(key).split(".")[1] ?? "";
+    const before = listOf(key);
     delete table[before];
     Object.assign(table, { [name]: value, ...(previous.length === 0 ? {} : { [before]: previous }) });
   }

@@ -138,10 +138,9 @@ describe("in files", () => {
       jwt_secret: workerJwtSecret(jwt, "w-2"),
       previous_jwt_secrets: [workerJwtSecret(OLD.jwt, "w-2")],
     });
-    expect(worker(w1).permit_hash).toMatchObject({
-      secret: worker(w2).permit_hash.secret,
-      previous_secrets: [OLD.permit],
-    });
+    // Whoever holds a permit is not to be refused.
+    for (const one of [w1, w2])
+      expect(worker(one).permit_hash).toMatchObject({ secret: OLD.permit, previous_secrets: [] });
     const text = readFileSync(c, "utf8");
     const [before, after] = [COORDINATOR, text].map((one) =>
       one.split("\n").filter((line) => !/secret[s]? = |-secret = /.test(line) || line.includes("not this one")),
@@ -149,18 +148,27 @@ describe("in files", () => {
     expect(after).toEqual(before);
     expect([text.includes("# the Manager's"), (statSync(c).mode & 0o777).toString(8)]).toEqual([true, "640"]);
 
-    // Not again before that is finished.
-    const again = keys("--rotate", ...paths);
-    expect([again.code, again.out]).toEqual([1, ""]);
-    expect(again.err).toContain(
-      "c.toml: secrets.previous_api_secrets: is there already; finish that rotation first (--finish)",
-    );
-    expect(readFileSync(c, "utf8")).toBe(text);
+    // Each time once more: the newest before the older ones.
+    expect(keys("--rotate", ...paths, c).code).toBe(0);
+    const twice = coordinator(c).secrets;
+    expect(twice).toMatchObject({ previous_api_secrets: [api, OLD.api], previous_worker_secrets: [root, OLD.root] });
+    expect(worker(w2).secrets.previous_jwt_secrets).toEqual([jwt, OLD.jwt].map((one) => workerJwtSecret(one, "w-2")));
 
+    expect(keys("--finish", "--keep", "previous_jwt_secrets", ...paths).code).toBe(0);
+    expect(coordinator(c).secrets).toEqual({ ...twice, previous_api_secrets: [], previous_worker_secrets: [] });
     expect(keys("--finish", ...paths).code).toBe(0);
-    expect(coordinator(c).secrets).toEqual({ ...secrets, previous_api_secrets: [], previous_jwt_secrets: [], previous_worker_secrets: [] }); // prettier-ignore
-    expect(worker(w2).secrets).toMatchObject({ worker_secret: workerSecret(root, "w-2"), previous_worker_secrets: [] });
-    expect(worker(w1).permit_hash.previous_secrets).toEqual([]);
+    expect(coordinator(c).secrets).toEqual({ ...twice, previous_api_secrets: [], previous_jwt_secrets: [], previous_worker_secrets: [] }); // prettier-ignore
+    expect(worker(w2).secrets).toMatchObject({ worker_secret: workerSecret(twice.worker_secret, "w-2"), previous_worker_secrets: [] }); // prettier-ignore
+  });
+
+  test("they rotate as often as previous ones count", () => {
+    const path = file("c.toml", COORDINATOR);
+    for (let round = 0; round < 8; round++) expect(keys("--rotate", path).code).toBe(0);
+    const before = readFileSync(path, "utf8");
+    const { code, err } = keys("--rotate", path);
+    expect([code, err]).toEqual([1, expect.stringContaining("previous_api_secrets: has 8 already")]);
+    expect(readFileSync(path, "utf8")).toBe(before);
+    expect(coordinator(path).secrets.previous_jwt_secrets.at(-1)).toBe(OLD.jwt);
   });
 
   test.each([
@@ -198,7 +206,8 @@ describe("in files", () => {
 
 test.each([
   [["--rotate"], "wanted files behind them"],
-  [["some.toml"], "wanted files behind them"],
+  [["some.toml"], "some.toml: wanted --rotate, --finish or --worker before it"],
+  [["--keep", "previous_jwt_secrets", "--rotate", "some.toml"], "wanted --finish with it"],
   [["--rotate", "--finish", "some.toml"], "wanted one of them"],
   [["--config", "some.toml"], "wanted --worker with it"],
   [["--worker", ""], "wanted a worker's authority"],

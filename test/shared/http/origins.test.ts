@@ -12,7 +12,7 @@ test.each([
   expect(readOrigins(list)).toEqual({ origins, bad: [] });
 });
 
-test.each(["*", "null", "a.example", "https://a.example/path", "https://a.example/?x", "https://me@a.example", "file:///x", "https://*.a.example/#x", "javascript:alert(1)"])(
+test.each(["*", "null", "a.example", "https://a.example/path", "https://a.example/?x", "https://me@a.example", "file:///x", "https://*.a.example/#x", "https://*", "https://*.a.example", "https://a.*.example:8443", "https://a.example;b", "https://a'.example", "javascript:alert(1)"])(
   "%p is no origin",
   (entry) => {
     expect(readOrigins(`https://a.example,${entry}`)).toEqual({ origins: ["https://a.example"], bad: [entry] });

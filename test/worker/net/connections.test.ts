@@ -179,6 +179,13 @@ test("it is told once when it begins and once when it is over, with what was don
   expect(lines.length).toBe(3);
 });
 
+test("of an address that is full, its own figures are told", () => {
+  const { enter, lines } = roomFor({ connections: 20, ofAddress: 2 });
+  for (let at = 0; at < 3; at++) enter("a").busy();
+  enter("b");
+  expect(lines).toMatchObject([{ full: "address", address: "a", clients: 2, most: 2, refused: true }]);
+});
+
 test("whatever comes, the figures are those of what is there", () => {
   const { room, enter, spare } = roomFor({ connections: 20, ofAddress: 7, files: 50 });
   const places = new Map<Place, "idle" | "busy">();
