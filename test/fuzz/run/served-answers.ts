@@ -34,8 +34,8 @@ export function endedWhereOdd(script: Script): Script {
 
 /**
  * What a reader may take: a bare LF for an end (RFC 9112 §2.2), a status line by its words (RFC 9112 §4), lengths that agree (RFC 9112 §6.3). And
- * what `fetch` does by its table of deviations: a reset in a body that ends with its connection is its end, and chunks need no
- * last empty line.
+ * what `fetch` does by its table of deviations: a reset in a body that ends with its connection is its end, chunks need no
+ * last empty line, and their extensions are passed over whatever is in them.
  */
 function isReadOtherwise(script: Script): boolean {
   const { bytes, ending } = script;
@@ -43,9 +43,16 @@ function isReadOtherwise(script: Script): boolean {
   const lines = bytes.slice(0, bytes.indexOf("\r\n\r\n")).split("\r\n").flatMap((line) => /^content-length:(.*)$/i.exec(line)?.[1]?.trim() ?? []); // prettier-ignore
   if (lines.length > 1 && new Set(lines).size === 1) return true;
   if (isWhole(bytes, script)) return false;
-  const lasts = [...bytes.matchAll(/(?<=\r\n)0+[^\r\n]*\r\n/g)].map(({ index, 0: line }) => bytes.slice(0, index + line.length));
-  return [bytes.replace(/^HTTP\/1\.1[ \t]+/, "HTTP/1.1 "), ...lasts.map((one) => `${one}\r\n`)].some((like) => isWhole(like, script));
+  const plain = bytes.replaceAll(/(?<=\r\n[\da-f]+)[ \t]*;[^\r\n]*(?=\r\n)/gi, "");
+  const ways = [bytes, plain].flatMap((one) => [one, ...endedEarly(one), one.replace(/^HTTP\/1\.1[ \t]+/, "HTTP/1.1 ")]);
+  return ways.some((like) => isWhole(like, script));
 } // prettier-ignore
+
+/** With an empty line behind each of what may be a last chunk. */
+function endedEarly(bytes: string): string[] {
+  const lasts = bytes.matchAll(/(?<=\r\n)0+[^\r\n]*\r\n/g);
+  return [...lasts].map(({ index, 0: line }) => `${bytes.slice(0, index + line.length)}\r\n`);
+}
 
 function isWhole(bytes: string, { method, ending }: Script): boolean {
   const said = readAnswer(bytes, 0, method, ending === "fin");
