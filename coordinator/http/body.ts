@@ -80,15 +80,21 @@ function tooLarge(limit: number, got: string): Failure {
   return new Failure("payload-too-large", `body: wanted at most ${limit} bytes, got ${got}`);
 }
 
+/** By layers, not by recursion: a body can be deeper than the stack. Only what holds something is kept: of a stranger's 1 MiB too. */
 function depth(value: unknown): number {
   let level = 0;
-  // By layers, not by recursion: a body can be deeper than the stack.
-  for (let layer = containers([value]); layer.length > 0 && level <= MAX_DEPTH; level++) {
-    layer = containers(layer.flatMap((one) => Object.values(one)));
+  for (let layer = isContainer(value) ? [value] : []; layer.length > 0 && level <= MAX_DEPTH; level++) {
+    const next: object[] = [];
+    for (const one of layer) keepContainers(Array.isArray(one) ? (one as unknown[]) : Object.values(one), next);
+    layer = next;
   }
   return level;
 }
 
-function containers(values: unknown[]): object[] {
-  return values.filter((one) => typeof one === "object" && one !== null);
+function keepContainers(values: readonly unknown[], kept: object[]): void {
+  for (const value of values) if (isContainer(value)) kept.push(value);
+}
+
+function isContainer(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }

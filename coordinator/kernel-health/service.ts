@@ -27,16 +27,18 @@ export interface HealthService {
 }
 
 export function createHealthService({ database, now }: Deps): HealthService {
-  /** What all living nodes say of every route, by circuit and route. */
-  function reports(q: Query): (circuitId: string, routeId: string) => RouteReport | undefined {
+  /** What the living nodes of a circuit's worker say of its routes: of another worker's circuits a node has nothing to say. */
+  function reports(q: Query): Reported {
     const known = new Map<string, RouteReport>();
-    for (const { circuit_id: circuitId, routes } of liveReports(q, now()).flat()) {
-      for (const route of routes) {
-        const key = `${circuitId} ${route[0]}`;
-        known.set(key, worse(known.get(key), route));
-      }
+    const latest = now() / 1000;
+    for (const { workerId, reports: told } of liveReports(q, now())) {
+      for (const { circuit_id: circuitId, routes } of told)
+        for (const [id, status, at, failures] of routes) {
+          const key = `${workerId} ${circuitId} ${id}`;
+          known.set(key, worse(known.get(key), [id, status, at === null ? null : Math.min(at, latest), failures]));
+        }
     }
-    return (circuitId, routeId) => known.get(`${circuitId} ${routeId}`);
+    return ({ workerId, id }, routeId) => known.get(`${workerId} ${id} ${routeId}`);
   }
 
   function endpoints(q: Query): EndpointHealth[] {
@@ -115,14 +117,13 @@ function worse(one: RouteReport | undefined, other: RouteReport): RouteReport {
   return (one[2] ?? 0) >= (other[2] ?? 0) ? one : other;
 }
 
-function routesOf(
-  row: circuits.CircuitRow,
-  reported: (circuitId: string, routeId: string) => RouteReport | undefined,
-): RouteHealth[] {
+type Reported = (circuit: Pick<circuits.CircuitRow, "workerId" | "id">, routeId: string) => RouteReport | undefined;
+
+function routesOf(row: circuits.CircuitRow, reported: Reported): RouteHealth[] {
   return row.routeInfo
     .filter((route): route is Route & { route_id: string } => route.route_id !== null)
     .map((route) => {
-      const [, status, checkedAt, failures] = reported(row.id, route.route_id) ?? [route.route_id, null, null, 0];
+      const [, status, checkedAt, failures] = reported(row, route.route_id) ?? [route.route_id, null, null, 0];
       return {
         route_id: route.route_id,
         session_id: route.session_id,

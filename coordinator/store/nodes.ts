@@ -42,14 +42,14 @@ export function renewLease(
   updateSeen(tx).run({ workerId, now, jwtKeys: keys });
 }
 
-/** What the nodes with a live lease say of the kernels of model services. */
-export function liveReports(q: Query, now: number): RouteReports[] {
+/** What the nodes with a live lease say of the kernels of model services, and of which worker each is. */
+export function liveReports(q: Query, now: number): { workerId: string; reports: RouteReports }[] {
   return readerOf(q)
-    .select({ reports: nodes.routeReports })
+    .select({ workerId: nodes.workerId, reports: nodes.routeReports })
     .from(nodes)
     .where(and(gt(nodes.leaseUntil, now), isNotNull(nodes.routeReports)))
     .all()
-    .map(({ reports }) => reports ?? []);
+    .map(({ workerId, reports }) => ({ workerId, reports: reports ?? [] }));
 }
 
 /**

@@ -13,6 +13,8 @@ import { isOpenAtAll, isOpenAtSome } from "./blocked-ports.ts";
 
 /** So long after its script was last fetched a slot is left alone, however full its worker is. Milliseconds. */
 export const SET_ASIDE_MS = 7 * 24 * 3600 * 1000;
+/** Slots of one person that are kept from others. */
+export const MOST_SET_ASIDE = 16;
 /** Names are forgotten so long after their last use: there is no end of them. Cookies live no longer in Chromium. */
 const NAMES_KEPT_MS = 400 * 24 * 3600 * 1000;
 
@@ -42,9 +44,14 @@ export function occupy(tx: Tx, slot: Slot, userId: string | null): Before {
   return { recycledAt: isRecycled ? now : null, blocksServiceWorkers: registrar !== null && registrar !== uid };
 }
 
-/** Notes that an app of this person has had a service worker's script fetched on a slot. */
+/**
+ * Notes that an app of this person has had a service worker's script fetched on a slot. Anybody can ask as a browser does: so that one
+ * person does not take all slots, those beyond `MOST_SET_ASIDE` are given back, the oldest first.
+ */
 export function noteServiceWorker(tx: Tx, slot: Slot, userId: string | null, now: number): void {
-  upsertServiceWorker(tx).run({ ...keyOf(tx, slot), uid: userId ?? NOBODY, now });
+  const uid = userId ?? NOBODY;
+  upsertServiceWorker(tx).run({ ...keyOf(tx, slot), uid, now });
+  giveBackOldest(tx).run({ uid });
 }
 
 /** Whether a slot is kept from this person. */
@@ -163,6 +170,16 @@ const upsertServiceWorker = preparedWrite((db) =>
         serviceWorkerAt: sql`excluded.service_worker_at`,
       },
     })
+    .prepare(),
+);
+const giveBackOldest = preparedWrite((db) =>
+  db
+    .update(usedSlots)
+    .set({ serviceWorkerUser: null, serviceWorkerAt: null })
+    .where(
+      sql`rowid IN (SELECT rowid FROM ${usedSlots} WHERE ${eq(usedSlots.serviceWorkerUser, arg("uid"))}
+        ORDER BY ${usedSlots.serviceWorkerAt} DESC, rowid DESC LIMIT -1 OFFSET ${sql.raw(String(MOST_SET_ASIDE))})`,
+    )
     .prepare(),
 );
 const selectOldest = (isOpen: SQL) => (db: Readable) =>

@@ -1,12 +1,12 @@
 /**
  * The files of connections that `Bun.serve` has: it tells nobody when it takes one, and refuses none. So the process's open files
  * are counted now and then, and near their limit those of its connections are ended that have been quiet for longest and over
- * which no request is under way, as the kernel tells. Between two looks a flood may take all files: then nothing new is
+ * which no request is under way, as the kernel tells; then those that go on saying something which comes to no request. Between two looks a flood may take all files: then nothing new is
  * accepted until the next one.
  */
 import type { Log } from "../runtime/log.ts";
 import type { Crowding } from "./crowding.ts";
-import { endConnection, quietConnections } from "./linux-accepted.ts";
+import { endConnection, quietConnections, type Quiet } from "./linux-accepted.ts";
 import { openFiles } from "./file-limit.ts";
 
 /** So many files stay free for what the service itself opens. */
@@ -21,6 +21,10 @@ const SCARCE = { ms: 10, times: 2 };
 /** An answer that has just ended may still be on its way from Bun to the kernel. Milliseconds. */
 const QUIET_MS = 100;
 const PORTS = 65_536;
+/** So long one may take for a whole request while files are scarce: who drips a head is never quiet. Milliseconds. */
+const WHOLE_MS = 1000;
+/** After so long without scarcity nothing of it counts any more. Milliseconds. */
+const FORGET_MS = 5000;
 /** After so long without a file it is no passing flood. Milliseconds. */
 const TOLD_MS = 2000;
 
@@ -37,6 +41,11 @@ export class ServedFiles {
   readonly #listening = new Map<number, number>();
   /** Requests and WebSockets under way, by the port of the other end: two that share one only look busy both. */
   readonly #busy = new Uint16Array(PORTS);
+  /** When the last request was over, by the same: performance.now() milliseconds. */
+  readonly #servedAt = new Float64Array(PORTS);
+  /** When one was first seen while files were scarce, by the same. */
+  readonly #seenAt = new Map<number, number>();
+  #scarceAt = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
   /** Where the next look for quiet connections begins. */
   #next = 0;
@@ -69,6 +78,7 @@ export class ServedFiles {
 
   idle(peerPort: number): void {
     this.#busy[peerPort] = (this.#busy[peerPort] ?? 1) - 1;
+    this.#servedAt[peerPort] = performance.now();
   }
 
   // --- internal ---
@@ -109,14 +119,25 @@ export class ServedFiles {
     const start = this.#next;
     const end = Math.min(start + PART, limit);
     this.#next = end < limit ? end : 0;
-    const idle = quietConnections(new Set(this.#listening.keys()), start, end)
-      .filter(({ peerPort, quietMs }) => quietMs >= QUIET_MS && this.#busy[peerPort] === 0)
-      .toSorted((one, other) => other.quietMs - one.quietMs)
-      .slice(0, count);
-    for (const { fd } of idle) {
+    const free = quietConnections(new Set(this.#listening.keys()), start, end).filter(({ peerPort }) => this.#busy[peerPort] === 0); // prettier-ignore
+    const quiet = free.filter(({ quietMs }) => quietMs >= QUIET_MS).toSorted((one, other) => other.quietMs - one.quietMs); // prettier-ignore
+    const ending = [...quiet, ...this.#dripping(free)].slice(0, count);
+    for (const { fd } of ending) {
       crowding.closeIdle({ files: limit });
       endConnection(fd);
     }
-    return idle.length;
+    return ending.length;
+  }
+
+  /** Of those that are not quiet, who has had `WHOLE_MS` for a request and has not made one; who waits longest comes first. */
+  #dripping(free: readonly Quiet[]): Quiet[] {
+    const now = performance.now();
+    if (now - this.#scarceAt > FORGET_MS) this.#seenAt.clear();
+    this.#scarceAt = now;
+    const since = ({ peerPort }: Quiet) => Math.max(this.#seenAt.get(peerPort) ?? now, this.#servedAt[peerPort] ?? 0);
+    for (const one of free) if (!this.#seenAt.has(one.peerPort)) this.#seenAt.set(one.peerPort, now);
+    return free
+      .filter((one) => one.quietMs < QUIET_MS && now - since(one) >= WHOLE_MS)
+      .toSorted((one, other) => since(one) - since(other));
   }
 }

@@ -22,6 +22,8 @@ const MS = 120_000;
 /** Longer than a look at the files takes to come. */
 const STAYS_MS = 4000;
 
+/** So often that nobody is quiet in between. Milliseconds. */
+const DRIP_MS = 50;
 /** Less than a body may take to come. */
 const ANSWER_MS = 5000;
 
@@ -67,9 +69,10 @@ async function flood(port: number, count: number, what = ""): Promise<Wire[]> {
 }
 
 test.each([
-  ["silent connections", ""],
-  ["calls without the rest of their body", "POST /v2/conf HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{"],
-])(`${2 * FILES} %s to a coordinator of ${FILES} files, some after a call`, async (_what, says) => {
+  ["silent connections", "", false],
+  ["calls without the rest of their body", "POST /v2/conf HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{", false],
+  ["calls whose head drips", "GET / HTTP/1.1\r\nX-Slow: ", true],
+])(`${2 * FILES} %s to a coordinator of ${FILES} files, some after a call`, async (_what, says, drips) => {
   const { port, service, manager } = await start();
   // It acknowledges nothing: an app's opening waits for as long as it may.
   await manager.api("PUT", "/api/worker", portRegistration("silent", { node_id: "n" }));
@@ -78,6 +81,10 @@ test.each([
   const called: Wire[] = [];
   for (const call of CALLS) called.push(...(await flood(port, 15, `${call}\r\nContent-Length: 0\r\n\r\n`)));
   const silent = await flood(port, 2 * FILES, says);
+  const drip = setInterval(() => {
+    for (const wire of silent) if (drips && wire.ended === null) void wire.send("x").catch(() => undefined);
+  }, DRIP_MS);
+  atEnd(() => clearInterval(drip));
   const began = performance.now();
   while (performance.now() - began < STAYS_MS) {
     const { status } = await fetch(`http://127.0.0.1:${port}/health/livez`, { keepalive: false, signal: AbortSignal.timeout(ANSWER_MS) });

@@ -88,7 +88,7 @@ function refused(origin: string | null, site: string | null, client: Client, wan
     msg: "Origin: wanted the circuit's own",
     page: "other-site",
     cause: new Error(
-      `got ${shown(origin)}${site === null ? "" : ` with Sec-Fetch-Site: ${shown(site)}`}, ` +
+      `got ${shown(origin)}${site === null ? "" : ` with Sec-Fetch-Site: ${SITES.includes(site) ? JSON.stringify(site) : "what is none"}`}, ` +
         `wanted ${client.proto}://${client.host}${sameAs(wanted, client) ? "" : ` or ${wanted}`}`,
     ),
   });
@@ -98,7 +98,14 @@ function sameAs(wanted: string, { proto, host }: Client): boolean {
   return wanted === `${proto}://${host}`;
 }
 
-/** For the log: a line holds no more of what a stranger sends. */
-function shown(value: string | null): string {
-  return value === null ? "none" : JSON.stringify(value.slice(0, 200));
+/** For the log: what a stranger sends may be anything, and only an origin is told. */
+function shown(origin: string | null): string {
+  if (origin === null) return "none";
+  if (origin === "null") return '"null"';
+  const [url] = URL.canParse(origin) ? [new URL(origin)] : [];
+  const isWeb = url?.protocol === "http:" || url?.protocol === "https:";
+  return isWeb ? JSON.stringify(url.origin.slice(0, 200)) : "what is no origin";
 }
+
+/** Fetch Metadata: there are no others. */
+const SITES = ["same-origin", "same-site", "cross-site", "none"];

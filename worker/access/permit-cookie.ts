@@ -67,14 +67,27 @@ export function wantsSecure(name: string): boolean {
  * a value with a `=` in quotes, and browsers send them back.
  */
 export function cookieValues(header: string | null, name: string): string[] {
-  if (header === null) return [];
-  return header.split(";").flatMap((pair) => {
-    const at = pair.indexOf("=");
-    return at !== -1 && pair.slice(0, at).trim() === name ? [unquoted(pair.slice(at + 1).trim())] : [];
-  });
+  if (header?.includes(name) !== true) return [];
+  const found: string[] = [];
+  let from = 0;
+  for (let pairs = 0; pairs < MAX_PAIRS && found.length < MAX_VALUES; pairs++) {
+    const equals = header.indexOf("=", from);
+    if (equals === -1) return found;
+    // What has no `=` is passed over with what stands before the name.
+    const begin = Math.max(from, header.lastIndexOf(";", equals) + 1);
+    const end = header.indexOf(";", equals);
+    if (header.slice(begin, equals).trim() === name)
+      found.push(unquoted(header.slice(equals + 1, end === -1 ? header.length : end).trim()));
+    if (end === -1) return found;
+    from = end + 1;
+  }
+  return found;
 }
 
 // --- internal ---
+
+/** Browsers send some hundred cookies, and few of one name (one for each path): whoever sends more makes work. */
+const [MAX_PAIRS, MAX_VALUES] = [1000, 24];
 
 /**
  * One that comes into frames is partitioned (CHIPS): it is kept for each platform that shows the app, so that browsers which

@@ -58,7 +58,7 @@ export function answerEdits(
 const UPDATE = 304;
 
 /** Anything else is none to browsers. */
-const FORBIDS_FRAMES = /\b(deny|sameorigin)\b/i;
+const FORBIDS_FRAMES = /(?:^|,)[ \t]*(?:deny|sameorigin)[ \t]*(?:,|$)/i;
 
 function mayHaveFrames(answer: AnswerLines, status: number, ends: (name: string) => boolean): boolean {
   const passed = (name: string) => (ends(name) ? null : answer.get(name));

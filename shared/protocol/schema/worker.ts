@@ -51,7 +51,7 @@ export const WorkerRegistration = Type.Object(
     wildcard_traffic_port: Type.Optional(nullable(PortNumber)),
     accepted_traffics: Type.Array(AppModeSchema, { minItems: 1 }),
     filtered_apps_only: Type.Boolean({ default: false }),
-    app_filters: Type.Optional(Type.Array(AppFilter)),
+    app_filters: Type.Optional(Type.Array(AppFilter, { maxItems: 1000 })),
     traefik_last_used_marker_path: Type.Optional(nullable(Type.String())),
     node_id: Type.Optional(nullable(NodeId)),
     jwt_keys: JwtKeys,

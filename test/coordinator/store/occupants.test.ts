@@ -3,7 +3,13 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { forgetNames, noteServiceWorker, setAside, SET_ASIDE_MS } from "../../../coordinator/store/occupants.ts";
+import {
+  forgetNames,
+  isSetAside,
+  noteServiceWorker,
+  setAside,
+  SET_ASIDE_MS,
+} from "../../../coordinator/store/occupants.ts";
 import { insertCircuit, moveCircuit, removeCircuit, toCircuit, type CircuitRow } from "../../../coordinator/store/circuits.ts"; // prettier-ignore
 import { openDb } from "../../../coordinator/store/open.ts";
 import type { SqliteStore } from "../../../coordinator/store/sqlite.ts";
@@ -139,6 +145,23 @@ describe("a port on which an app has registered a service worker", () => {
     // Its own user is told of the others, and may register.
     close(last, NOW + SET_ASIDE_MS + 3);
     expect(told(open(ALICE, { port: 20_002 }, NOW + SET_ASIDE_MS + 4))[1]).toBeUndefined();
+  });
+
+  test("is one of sixteen of a person: older ones are given back", () => {
+    const wide = portRegistration("ports", { port_range: [20_001, 20_020] });
+    write(database, (tx) => upsertWorker(tx, wide, WORKER, NOW));
+    for (let at = 0; at < 20; at++) {
+      const row = open(ALICE, { port: 20_001 + at }, NOW + at);
+      register(row, NOW + at);
+      close(row, NOW + at);
+    }
+    const kept = Array.from({ length: 20 }, (_, at) => at).filter((at) =>
+      read(database, (q) => isSetAside(q, { workerId: WORKER, port: 20_001 + at, subdomain: null }, BOB)),
+    );
+    expect(kept).toEqual(Array.from({ length: 16 }, (_, at) => at + 4));
+    // Another person's are another count.
+    register(open(BOB, { port: 20_001 }, NOW + 30), NOW + 30);
+    expect(read(database, (q) => setAside(q, BOB, NOW).get(WORKER)?.kept)).toBe(16);
   });
 
   test("of several users is nobody's", async () => {

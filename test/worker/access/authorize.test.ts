@@ -336,6 +336,8 @@ describe("a request from another site", () => {
   test.each([
     [[["Origin", "http://evil.example"]], 'got "http://evil.example", wanted http://apps.example:10205 or https://apps.example:10205'], // prettier-ignore
     [[["Origin", "null"], ["Sec-Fetch-Site", "same-site"]], 'got "null" with Sec-Fetch-Site: "same-site", wanted http://apps.example:10205 or https://apps.example:10205'], // prettier-ignore
+    [[["Origin", "a secret"], ["Sec-Fetch-Site", "a secret"]], 'got what is no origin with Sec-Fetch-Site: what is none, wanted http://apps.example:10205 or https://apps.example:10205'], // prettier-ignore
+    [[["Origin", "http://evil.example/a-secret?b"]], 'got "http://evil.example", wanted http://apps.example:10205 or https://apps.example:10205'], // prettier-ignore
     [[["Sec-Fetch-Site", "cross-site"]], 'got none with Sec-Fetch-Site: "cross-site", wanted http://apps.example:10205 or https://apps.example:10205'], // prettier-ignore
   ] as [[string, string][], string][])("with %p is refused, and the log says what was wanted", (headers, said) => {
     const error = caught(() => enter([good, ...headers], { method: "POST" }));

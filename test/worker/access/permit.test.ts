@@ -268,7 +268,14 @@ describe("the cookie", () => {
     ["a; b=1", []],
     ["a=", [""]],
     ["A=1; xa=2; a-=3", []],
+    ["a; a=1;;=;a=b=c", ["1", "b=c"]],
+    [`${"a;".repeat(1000)}a=1`, ["1"]],
+    [`${"b=1;".repeat(2000)}a=1`, []],
   ])("in %p has the values %p", (header, values) => {
     expect(cookieValues(header, "a")).toEqual(values);
+  });
+
+  test("so many times that nobody means it is looked at some times", () => {
+    expect(cookieValues("a=1;".repeat(500), "a").length).toBe(24);
   });
 });

@@ -74,6 +74,9 @@ describe("the policy of who may load it comes", () => {
     ["DENY", false],
     ["sameorigin", false],
     ["ALLOW-FROM https://a.example", true],
+    ["ALLOW-FROM https://deny.example", true],
+    ["deny-not", true],
+    ["ALLOWALL, DENY", false],
   ])("and that of frames not where the app forbids them: %s", (value, isAdded) => {
     const frames: [string, string] = ["Content-Security-Policy", "frame-ancestors 'self'"];
     const own: [string, string] = ["x-frame-options", value];
