@@ -13,7 +13,7 @@ import { isOpenAtAll, isOpenAtSome } from "./blocked-ports.ts";
 
 /** So long after its script was last fetched a slot is left alone, however full its worker is. Milliseconds. */
 export const SET_ASIDE_MS = 7 * 24 * 3600 * 1000;
-/** Slots of one person that are kept from others. */
+/** Free ports of one person that are kept from others; of open circuits there are limits of their own. */
 export const MOST_SET_ASIDE = 16;
 /** Names are forgotten so long after their last use: there is no end of them. Cookies live no longer in Chromium. */
 const NAMES_KEPT_MS = 400 * 24 * 3600 * 1000;
@@ -46,7 +46,7 @@ export function occupy(tx: Tx, slot: Slot, userId: string | null): Before {
 
 /**
  * Notes that an app of this person has had a service worker's script fetched on a slot. Anybody can ask as a browser does: so that one
- * person does not take all slots, those beyond `MOST_SET_ASIDE` are given back, the oldest first.
+ * person does not take all ports, free ones beyond `MOST_SET_ASIDE` are given back, the oldest first.
  */
 export function noteServiceWorker(tx: Tx, slot: Slot, userId: string | null, now: number): void {
   const uid = userId ?? NOBODY;
@@ -172,13 +172,15 @@ const upsertServiceWorker = preparedWrite((db) =>
     })
     .prepare(),
 );
+/** Of names there is no end: nobody can take all. */
 const giveBackOldest = preparedWrite((db) =>
   db
     .update(usedSlots)
     .set({ serviceWorkerUser: null, serviceWorkerAt: null })
     .where(
-      sql`rowid IN (SELECT rowid FROM ${usedSlots} WHERE ${eq(usedSlots.serviceWorkerUser, arg("uid"))}
-        ORDER BY ${usedSlots.serviceWorkerAt} DESC, rowid DESC LIMIT -1 OFFSET ${sql.raw(String(MOST_SET_ASIDE))})`,
+      sql`rowid IN (SELECT ${usedSlots}.rowid FROM ${usedSlots} WHERE ${eq(usedSlots.serviceWorkerUser, arg("uid"))}
+        AND EXISTS (SELECT 1 FROM ${freePorts} INNER JOIN ${workers} ON ${eq(workers.id, freePorts.workerId)} WHERE ${ofWorker})
+        ORDER BY ${usedSlots.serviceWorkerAt} DESC, ${usedSlots}.rowid DESC LIMIT -1 OFFSET ${sql.raw(String(MOST_SET_ASIDE))})`,
     )
     .prepare(),
 );

@@ -73,7 +73,8 @@ export async function startGround({ shape, protocol, apps, circuits }: GroundOpt
     },
     gone: () => gone,
     async closeAll() {
-      for (const way of ways.values()) await close(way);
+      // One whose renewal has failed is told already.
+      for (const way of ways.values()) if (!way.isGoing) await close(way);
       ways.clear();
     },
   };
