@@ -12,8 +12,11 @@ import type { Wire } from "./wire.ts";
 
 const INFERENCE = { appMode: "inference", public: true } as const;
 
-/** A client's end is heard within a turn or two of the event loop; each route takes one. */
-const DEAD_ROUTES = 24;
+/**
+ * A client's end is heard within a turn or two of the event loop, and each route takes one; but on a busy machine the client may be
+ * stopped for 10 ms between its request and its end.
+ */
+const DEAD_ROUTES = 300;
 
 /** Apps that say who they are. */
 export function named(...names: string[]): Upstream[] {
