@@ -6,15 +6,11 @@ import type { Log } from "../../shared/runtime/log.ts";
 import { Crowding } from "../../shared/net/crowding.ts";
 import { fileLimit } from "../../shared/net/file-limit.ts";
 import { ServedFiles } from "../../shared/net/served-files.ts";
-
-/** `Bun.serve`'s server, as far as it is asked here. */
-export interface Connections {
-  requestIP(request: Request): { address: string; port: number } | null;
-}
+import type { PeerSource } from "./peer.ts";
 
 export interface Callers {
   /** A call has come whole over a connection, which is in use until `ended`. More than once does no harm. */
-  began(request: Request, server: Connections | null): void;
+  began(request: Request, server: PeerSource | null): void;
   /** More than once does no harm. */
   ended(request: Request): void;
   /** The API is at this port from now on. Gives what is called when it is not any more. */

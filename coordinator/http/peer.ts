@@ -1,7 +1,7 @@
 /** Whose connection a request came on, also when another request took its place (method-override.ts). */
 
 export interface PeerSource {
-  requestIP(request: Request): { address: string } | null;
+  requestIP(request: Request): { address: string; port: number } | null;
 }
 
 /** The address of the connection's other end; null when it is not known. */

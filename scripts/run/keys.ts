@@ -53,7 +53,7 @@ await runMain(async () => {
   const paths = [...new Set(positionals.map((path) => realpathSync(path)))];
   const files = paths.map((path) => ({ path, text: readFileSync(path, "utf8") }));
   writeAll(rotates ? rotate(files) : finish(files, values.keep));
-  process.stdout.write(positionals.map((path) => `${path}: ${rotates ? "new secrets, with the ones before them" : "without the previous secrets"}\n`).join("")); // prettier-ignore
+  process.stdout.write(positionals.map((path) => `${path}: ${rotates ? "new secrets, with the ones before them" : `without the previous secrets${values.keep.length > 0 ? ` but ${values.keep.join(", ")}` : ""}`}\n`).join("")); // prettier-ignore
 });
 
 // --- internal ---

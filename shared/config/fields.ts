@@ -17,7 +17,7 @@ export interface Field<T> {
 export type Span = [low: number, high: number];
 
 /** Each is tried with every token that is not genuine, and signs every event. */
-const MOST_PREVIOUS = 8;
+export const MOST_PREVIOUS = 8;
 
 /** Text of any kind. */
 export function text(fallback: string, description: string): Field<string> {

@@ -1,4 +1,5 @@
 /** Lists of web origins (`allowed_origins`): whose pages may call a circuit with the person's cookies. */
+import { isUrlHost } from "./host.ts";
 
 /** The origins of a comma-separated list as browsers write them, and the entries that are none. */
 export function readOrigins(list: string): { origins: string[]; bad: string[] } {
@@ -15,10 +16,6 @@ export function originOf(text: string): string | null {
   if (!URL.canParse(text)) return null;
   const { protocol, hostname, origin, href } = new URL(text);
   const isOne = (protocol === "http:" || protocol === "https:") && href === `${origin}/`;
-  return isOne && HOST.test(hostname) ? origin : null;
+  // `new URL` takes more: `*`, which a policy for frames would take for every name, or a comma.
+  return isOne && isUrlHost(hostname.replace(/^\[|\]$/g, "")) ? origin : null;
 }
-
-// --- internal ---
-
-/** A URL may have more in its host: `*`, which a policy for frames would take for every name, or a comma. */
-const HOST = /^(?:[a-z\d._-]+|\[[\da-f:.]+\])$/;

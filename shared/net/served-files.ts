@@ -1,8 +1,8 @@
 /**
  * The files of connections that `Bun.serve` has: it tells nobody when it takes one, and refuses none. So the process's open files
  * are counted now and then, and near their limit those of its connections are ended that have been quiet for longest and over
- * which no request is under way, as the kernel tells; then those that go on saying something which comes to no request. Between two looks a flood may take all files: then nothing new is
- * accepted until the next one.
+ * which no request is under way, as the kernel tells; then those that go on saying something which comes to no request. Between
+ * two looks a flood may take all files: then nothing new is accepted until the next one.
  */
 import type { Log } from "../runtime/log.ts";
 import type { Crowding } from "./crowding.ts";

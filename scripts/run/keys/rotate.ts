@@ -8,6 +8,7 @@ import { parse } from "smol-toml";
 import { StartError } from "../../../shared/runtime/process.ts";
 import { newSecret } from "../../../shared/runtime/secrets.ts";
 import { authorityOf, workerJwtSecret, workerSecret } from "../../../shared/protocol/worker-secret.ts";
+import { MOST_PREVIOUS } from "../../../shared/config/fields.ts";
 import { snakeTables } from "../../../shared/config/load.ts";
 import { isRecord } from "../../../shared/values.ts";
 
@@ -74,8 +75,6 @@ interface Edit extends Found {
 
 /** Not `permit_hash.secret`: nodes do not tell which they know, and permits live for hours (docs/secrets.md). */
 const KEYS = ["secrets.api_secret", "secrets.jwt_secret", "secrets.worker_secret"];
-/** As many count (shared/config/common.ts). */
-const MOST_PREVIOUS = 8;
 
 function secretsIn(file: File): Found[] {
   return KEYS.flatMap((key) => {
