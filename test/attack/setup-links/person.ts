@@ -42,7 +42,7 @@ export function careless(): string[] {
   return [...new Set(shown)];
 }
 
-/** Opens a URL at a node; null where nobody takes the connection. */
+/** Opens a URL at a node; null where nobody takes the connection, or a port that is just being closed ends it unread. */
 export async function visit(site: Site, url: string, way: Way = {}): Promise<Answer | null> {
   const { node = site.nodes[0], from = freshAddress(), method = "GET", lines = "" } = way;
   // Not parsed: what stands in a link is sent as it is.
@@ -50,7 +50,7 @@ export async function visit(site: Site, url: string, way: Way = {}): Promise<Ans
   const host = way.host ?? authority;
   const bytes = `${method} ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n${lines}\r\n`;
   const said = await askFrom(from, Number(authority.split(":")[1]), bytes, node).catch(refused);
-  if (said === null) return null;
+  if (said === null || said === "") return null;
   const answer = await read(url, method, said);
   if (/^\/(setup|_appproxy\/)/.test(target)) kept.push(answer);
   return answer;

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Lanes, Listener, Sharing } from "../../../worker/listeners/types.ts";
 import { canSteer, openNoted } from "../../../worker/listeners/linux-reuseport.ts";
-import { listenersAt, listenersOver } from "../../../worker/listeners/linux-sockets.ts";
+import { forgetListening, listenersAt, listenersOver } from "../../../worker/listeners/linux-sockets.ts";
 import { atEnd } from "../../support/at-end.ts";
 import { openNamed } from "../../support/beside.ts";
 import { freePort } from "../../support/ports.ts";
@@ -48,6 +48,8 @@ beforeEach(async () => {
   others = new Others();
   open = [];
   foreign = new Set();
+  // The test before may have ended in this very turn of the event loop, for which the tables are kept.
+  forgetListening();
 });
 afterEach(() => Promise.all(open.map((listener) => listener.close("now"))));
 
