@@ -28,7 +28,7 @@ export function createAllowance({ session: ofSession, user: ofUser }: CircuitLim
   function limit(full: Full, open: number, most: number): void {
     if (open < most) return;
     refused[full]++;
-    const msg = `${WANTED[full]} with fewer than ${most} circuits, got one with ${open}: close apps that are not needed, or open one that is there without no_reuse`;
+    const msg = `${WANTED[full]} with fewer than ${most} circuits, got one with ${open}: close apps that are not needed, or open one that is there without no_reuse (the limit is proxy_coordinator.limits.${full}_circuits)`;
     throw new Failure("appproxy/too-many-circuits", { msg, data: { full, open, most } });
   }
 

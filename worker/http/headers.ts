@@ -35,7 +35,9 @@ const WAY = new Set<string>([
 /** Such as X-Forwarded-Prefix or -User: apps take them for the word of a proxy, which a client is not. */
 const FORWARDED = /^x-forwarded(-|$)/;
 
-/** CGI and WSGI read `_` as `-`: names that would pass for these are nobody's. */
+/** A name with another character than these: to CGI and WSGI `_` is as good as `-`, to PHP `.` too, to others any. */
+const UNUSUAL = /[^a-z0-9-]/;
+/** Names that would pass for these, so read, are nobody's. */
 const FOLDED = /^(x-forwarded(-|$)|forwarded$|x-rstudio-|sec-)/;
 
 /** Every cookie whose name starts so is ours and never reaches an app. */
@@ -118,7 +120,7 @@ export function endsHere(connection: string | null): (name: string) => boolean {
  * request comes from counts in the head alone, and a reader that joins both must not find it here.
  */
 export function mayTrail(lower: string): boolean {
-  const name = lower.replaceAll("_", "-");
+  const name = folded(lower);
   return !isHopByHop(name) && !WAY.has(name) && !FOLDED.test(name) && !HEAD_ONLY.has(name);
 }
 
@@ -149,7 +151,7 @@ function isNobodys(lower: string, by: ForwardedBy, set: HeaderEdits["set"]): boo
 
 /** Hop-by-hop, or a word on the way that is ours to give: never passed as it came. */
 function isOurs(lower: string): boolean {
-  return isHopByHop(lower) || WAY.has(lower) || (lower.includes("_") && isDisguised(lower));
+  return isHopByHop(lower) || WAY.has(lower) || (UNUSUAL.test(lower) && isDisguised(lower));
 }
 
 /** A word on the way of a client that nobody vouches for. Those that are said anew are replaced where they stand. */
@@ -170,8 +172,12 @@ function isHopByHop(lower: string): boolean {
 }
 
 function isDisguised(lower: string): boolean {
-  const name = lower.replaceAll("_", "-");
+  const name = folded(lower);
   return WAY.has(name) || isHopByHop(name) || FOLDED.test(name);
+}
+
+function folded(lower: string): string {
+  return lower.replace(/[^a-z0-9]/g, "-");
 }
 
 function connectionNamed(connection: string | null): Set<string> | null {

@@ -78,7 +78,7 @@ function expectFull({ status, body }: Answer, full: "session" | "user", most: nu
     type: "https://api.backend.ai/probs/appproxy/too-many-circuits",
     title: "Too many circuits.",
     error_code: "appproxy_create_limited",
-    msg: `${wanted} with fewer than ${most} circuits, got one with ${most}: close apps that are not needed, or open one that is there without no_reuse`,
+    msg: `${wanted} with fewer than ${most} circuits, got one with ${most}: close apps that are not needed, or open one that is there without no_reuse (the limit is proxy_coordinator.limits.${full}_circuits)`,
     data: { full, open: most, most },
   });
 }

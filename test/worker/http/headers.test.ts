@@ -149,6 +149,9 @@ describe("towards the app", () => {
     "Proxy_Authorization",
     "Sec_Fetch_Site",
     "X_RStudio_Request",
+    // PHP reads `.` so too (php_register_variable).
+    "X.Forwarded.For",
+    "X~Real~IP",
   ])("%s says where a request comes from, and is nobody's to say", (name) => {
     expect(
       passed([

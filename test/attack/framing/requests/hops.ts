@@ -23,6 +23,8 @@ const NOT_OURS: [line: string, name: string][] = [
   ["X_Forwarded_For: 1.2.3.4", "1.2.3.4"],
   ["X-Forwarded_For: 1.2.3.4", "1.2.3.4"],
   ["X_Forwarded-For: 1.2.3.4", "1.2.3.4"],
+  ["X.Forwarded.For: 1.2.3.4", "1.2.3.4"],
+  ["X!Forwarded!For: 1.2.3.4", "1.2.3.4"],
   ["X-Forwarded-Host: evil.example", "evil.example"],
   ["X_Forwarded_Host: evil.example", "evil.example"],
   ["X-Forwarded-Proto: gopher", "gopher"],
