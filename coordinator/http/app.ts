@@ -43,7 +43,7 @@ export function createHttpApp(
   });
   app.onRequest(async ({ request, server }) => {
     const meant = await effectiveRequest(request, authenticator);
-    if (meant === null && hasBody(request.headers)) return undefined;
+    if (meant === null && isRead(request)) return undefined;
     callers.began(request, server);
     if (meant === null) return undefined;
     inheritPeer(meant, request, server);
@@ -65,6 +65,11 @@ export function createHttpApp(
 }
 
 // --- internal ---
+
+/** Whether it has a body that is read before its call: of GET and HEAD none is. */
+function isRead({ method, headers }: Request): boolean {
+  return method !== "GET" && method !== "HEAD" && hasBody(headers);
+}
 
 function hasBody(headers: Headers): boolean {
   return headers.has("transfer-encoding") || Number(headers.get("content-length") ?? 0) > 0;

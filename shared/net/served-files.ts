@@ -43,8 +43,8 @@ export class ServedFiles {
   readonly #busy = new Uint16Array(PORTS);
   /** When the last request was over, by the same: performance.now() milliseconds. */
   readonly #servedAt = new Float64Array(PORTS);
-  /** When one was first seen while files were scarce, by the same. */
-  readonly #seenAt = new Map<number, number>();
+  /** When one was first seen while files were scarce, by its file. */
+  readonly #seen = new Map<number, { peerPort: number; at: number }>();
   #scarceAt = 0;
   #timer: ReturnType<typeof setTimeout> | null = null;
   /** Where the next look for quiet connections begins. */
@@ -124,6 +124,7 @@ export class ServedFiles {
     const ending = [...quiet, ...this.#dripping(free)].slice(0, count);
     for (const { fd } of ending) {
       crowding.closeIdle({ files: limit });
+      this.#seen.delete(fd);
       endConnection(fd);
     }
     return ending.length;
@@ -132,12 +133,20 @@ export class ServedFiles {
   /** Of those that are not quiet, who has had `WHOLE_MS` for a request and has not made one; who waits longest comes first. */
   #dripping(free: readonly Quiet[]): Quiet[] {
     const now = performance.now();
-    if (now - this.#scarceAt > FORGET_MS) this.#seenAt.clear();
+    if (now - this.#scarceAt > FORGET_MS) this.#seen.clear();
     this.#scarceAt = now;
-    const since = ({ peerPort }: Quiet) => Math.max(this.#seenAt.get(peerPort) ?? now, this.#servedAt[peerPort] ?? 0);
-    for (const one of free) if (!this.#seenAt.has(one.peerPort)) this.#seenAt.set(one.peerPort, now);
+    const since = ({ fd, peerPort }: Quiet) =>
+      Math.max(this.#seenSince(fd, peerPort, now), this.#servedAt[peerPort] ?? 0);
+    for (const { fd, peerPort } of free)
+      if (this.#seen.get(fd)?.peerPort !== peerPort) this.#seen.set(fd, { peerPort, at: now });
     return free
       .filter((one) => one.quietMs < QUIET_MS && now - since(one) >= WHOLE_MS)
       .toSorted((one, other) => since(one) - since(other));
+  }
+
+  /** A file may be another connection's by now, and so may a port; both are not. */
+  #seenSince(fd: number, peerPort: number, now: number): number {
+    const seen = this.#seen.get(fd);
+    return seen?.peerPort === peerPort ? seen.at : now;
   }
 }

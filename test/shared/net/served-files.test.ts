@@ -1,5 +1,7 @@
 /** Connections of `Bun.serve` that are ended because files grow scarce, and those that are not. Real servers, no flood. */
 import { expect, test } from "bun:test";
+import { closeSync, openSync } from "node:fs";
+import { connect } from "node:net";
 import { pino } from "pino";
 import { dial } from "../../contract/client.ts";
 import { closeWires } from "../../contract/wire.ts";
@@ -66,6 +68,29 @@ test("those that have been quiet for longest go, never one whose request is unde
   await slow.wait(() => slow.received > 0, "an answer");
   expect(slow.text()).toEndWith("answered");
   expect(lines[0]).toMatchObject({ level: 40, files: expect.any(Number) });
+});
+
+/** Says a little again and again until it is ended. Gives its port, and how long that took: milliseconds. */
+async function drip(port: number, localPort?: number): Promise<{ local: number; lived: number }> {
+  const socket = connect({ host: "127.0.0.1", port, ...(localPort === undefined ? {} : { localPort }) });
+  await new Promise((resolve) => socket.once("connect", resolve));
+  const [began, local] = [performance.now(), socket.localPort ?? 0];
+  const timer = setInterval(() => socket.write("x"), 20);
+  // It may be reset.
+  socket.on("error", () => undefined);
+  await new Promise((resolve) => socket.once("close", resolve));
+  clearInterval(timer);
+  return { local, lived: performance.now() - began };
+}
+
+test("each that drips has its time, also from a port that another one had", async () => {
+  const { port } = serve(64);
+  const taken = Array.from({ length: 10 }, () => openSync("/dev/null", "r"));
+  atEnd(() => taken.forEach(closeSync));
+  const first = await drip(port);
+  const second = await drip(port, first.local);
+  expect(second.local).toBe(first.local);
+  for (const { lived } of [first, second]) expect(lived).toBeGreaterThan(950);
 });
 
 test("nothing is ended while there are files", async () => {

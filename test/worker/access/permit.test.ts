@@ -13,6 +13,7 @@ import {
 } from "../../../worker/access/permit-cookie.ts";
 import { issueOf, legacyPermit, PermitAuthority } from "../../../worker/access/permit.ts";
 import vectors from "../../fixtures/permit.json" with { type: "json" };
+import { until } from "../../support/until.ts";
 import { CIRCUIT, USER } from "../../support/values.ts";
 
 const SECRET = "a-permit-secret-0123456789";
@@ -32,7 +33,7 @@ const CLAIMS = { uid: USER, cid: CIRCUIT, iat: NOW, exp: NOW + 3600 };
 const read = (from: PermitAuthority, text: string) => from.read(text, USER, { id: CIRCUIT });
 const ticket = permits.ticket({ uid: USER, cid: CIRCUIT, jti: "j-1", path: "/lab" }, NOW);
 
-test("one that is remembered keeps nothing of its request", () => {
+test("one that is remembered keeps nothing of its request", async () => {
   const circuits = Array.from({ length: 3000 }, () => ({ id: crypto.randomUUID() }));
   const rest = "x".repeat(32_000);
   const before = memory();
@@ -40,8 +41,8 @@ test("one that is remembered keeps nothing of its request", () => {
     const head = Buffer.from(`${permits.issue(USER, circuit.id, NOW, 3600)}; ${rest}`).toString("latin1");
     expect(permits.read(head.slice(0, head.indexOf(";")), USER, circuit)).not.toBeNull();
   }
-  // The heads are 96 MB.
-  expect(memory() - before).toBeLessThan(48 * 2 ** 20);
+  // The heads are 96 MB. What is free goes back to the system a while later.
+  await until(() => memory() - before < 48 * 2 ** 20, 30_000, "less than 48 MiB");
   // With a circuit goes what is remembered for it.
   expect(circuits.length).toBe(3000);
 });
