@@ -79,6 +79,11 @@ test.each([
   await manager.api("PUT", "/api/worker", portRegistration("silent", { node_id: "n" }));
   const { token, sessionId } = await manager.conf(newKernel());
   const opening = manager.auth(token, sessionId).then(({ status }) => status, String);
+  // Nobody reads the body of a GET: the call is under way all the same.
+  const other = await manager.conf(newKernel());
+  const query = `app=jupyter&protocol=http&token=${other.token}&session_id=${other.sessionId}`;
+  const byQuery = await dial(port);
+  await byQuery.send(`GET /v2/proxy/auth?${query} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}`);
   const called: Wire[] = [];
   for (const call of CALLS) called.push(...(await flood(port, 15, `${call}\r\nContent-Length: 0\r\n\r\n`)));
   const silent = await flood(port, 2 * FILES, says);
@@ -92,6 +97,8 @@ test.each([
     expect(status).toBe(200);
   }
   expect(await opening).toBe(503);
+  await byQuery.wait(() => byQuery.received > 0 || byQuery.ended !== null, "an answer");
+  expect(byQuery.text()).toStartWith("HTTP/1.1 503 ");
   expect(called.filter((wire) => !wire.text().startsWith("HTTP/1.1 ")).length).toBe(0);
   // Who has had an answer makes way as well, whatever it was; those that wait for a body are cut before that.
   if (says === "")
