@@ -7,7 +7,7 @@ import { circuitHash } from "../../shared/protocol/digest.ts";
 import type { Circuit, Route } from "../../shared/protocol/schema/circuit.ts";
 import { isoTime } from "../../shared/values.ts";
 import type { Use } from "./circuit-queries.ts";
-import { occupy, type Before } from "./occupants.ts";
+import { occupy, vacate, type Before } from "./occupants.ts";
 import { readerOf } from "./session.ts";
 import type { EndReason } from "./recorded.ts";
 import type { Query, Tx } from "./store.ts";
@@ -252,4 +252,5 @@ function takePort(tx: Tx, row: CircuitRow): void {
 function releasePort(tx: Tx, row: CircuitRow): void {
   if (row.port === null) return;
   insertFree(tx).run({ workerId: row.workerId, port: row.port, now: tx.cause.now });
+  vacate(tx, row);
 }

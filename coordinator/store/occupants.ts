@@ -51,7 +51,13 @@ export function occupy(tx: Tx, slot: Slot, userId: string | null): Before {
 export function noteServiceWorker(tx: Tx, slot: Slot, userId: string | null, now: number): void {
   const uid = userId ?? NOBODY;
   upsertServiceWorker(tx).run({ ...keyOf(tx, slot), uid, now });
-  giveBackOldest(tx).run({ uid });
+  if (slot.port !== null) giveBackOldest(tx).run({ uid });
+}
+
+/** A port is free now: perhaps one more than may be kept from others. */
+export function vacate(tx: Tx, slot: Slot): void {
+  const uid = selectUsed(tx).get(keyOf(tx, slot))?.serviceWorkerUser ?? null;
+  if (uid !== null) giveBackOldest(tx).run({ uid });
 }
 
 /** Whether a slot is kept from this person. */
@@ -178,7 +184,7 @@ const giveBackOldest = preparedWrite((db) =>
     .update(usedSlots)
     .set({ serviceWorkerUser: null, serviceWorkerAt: null })
     .where(
-      sql`rowid IN (SELECT ${usedSlots}.rowid FROM ${usedSlots} WHERE ${eq(usedSlots.serviceWorkerUser, arg("uid"))}
+      sql`rowid IN (SELECT ${usedSlots}.rowid FROM ${usedSlots} WHERE ${eq(usedSlots.serviceWorkerUser, arg("uid"))} AND ${usedSlots}.port <> 0
         AND EXISTS (SELECT 1 FROM ${freePorts} INNER JOIN ${workers} ON ${eq(workers.id, freePorts.workerId)} WHERE ${ofWorker})
         ORDER BY ${usedSlots.serviceWorkerAt} DESC, ${usedSlots}.rowid DESC LIMIT -1 OFFSET ${sql.raw(String(MOST_SET_ASIDE))})`,
     )

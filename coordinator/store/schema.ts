@@ -140,6 +140,9 @@ export const usedSlots = sqliteTable(
     index("used_slots_service_workers")
       .on(t.host, t.port)
       .where(sql`service_worker_user IS NOT NULL`),
+    index("used_slots_registrar")
+      .on(t.serviceWorkerUser, t.serviceWorkerAt)
+      .where(sql`service_worker_user IS NOT NULL AND port <> 0`),
   ],
 );
 

@@ -158,11 +158,19 @@ describe("a port on which an app has registered a service worker", () => {
     const kept = Array.from({ length: 20 }, (_, at) => at).filter((at) =>
       read(database, (q) => isSetAside(q, { workerId: WORKER, port: 20_001 + at, subdomain: null }, BOB)),
     );
-    // The last one was in use when it was noted.
-    expect(kept).toEqual(Array.from({ length: 17 }, (_, at) => at + 3));
+    expect(kept).toEqual(Array.from({ length: 16 }, (_, at) => at + 4));
     // Another person's are another count.
     register(open(BOB, { port: 20_001 }, NOW + 30), NOW + 30);
-    expect(read(database, (q) => setAside(q, BOB, NOW).get(WORKER)?.kept)).toBe(17);
+    expect(read(database, (q) => setAside(q, BOB, NOW).get(WORKER)?.kept)).toBe(16);
+  });
+
+  test("is one of sixteen also where all are free at once", () => {
+    const wide = portRegistration("ports", { port_range: [20_001, 20_030] });
+    write(database, (tx) => upsertWorker(tx, wide, WORKER, NOW));
+    const rows = Array.from({ length: 30 }, (_, at) => open(ALICE, { port: 20_001 + at }, NOW + at));
+    for (const [at, row] of rows.entries()) register(row, NOW + at);
+    for (const row of rows) close(row, NOW + 100);
+    expect(read(database, (q) => setAside(q, BOB, NOW).get(WORKER)?.kept)).toBe(16);
   });
 
   test("of several users is nobody's", async () => {

@@ -1,0 +1,1 @@
+CREATE INDEX `used_slots_registrar` ON `used_slots` (`service_worker_user`,`service_worker_at`) WHERE service_worker_user IS NOT NULL AND port <> 0;
