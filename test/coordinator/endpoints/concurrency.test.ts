@@ -32,7 +32,9 @@ describe("one endpoint", () => {
     const answers = await Promise.all(times(64, () => sync()));
     expect(new Set(answers.map(({ endpoint }) => endpoint))).toEqual(new Set(["http://worker.example:30000/"]));
     expect((await all()).map(({ endpoint_id: id }) => id)).toEqual([ID]);
-    expect(events.filter(({ name }) => name === "appproxy_circuit_created_event").length).toBe(1);
+    // A busy worker is asked again for what it was told already.
+    const told = events.flatMap((one) => (one.name === "appproxy_circuit_created_event" ? [one.payload.revision] : []));
+    expect(new Set(told).size).toBe(1);
   });
 
   test("that callers want differently settles on one of them, and none undoes the other in turn", async () => {
@@ -134,7 +136,7 @@ describe("two coordinators on one database", () => {
 describe("who waits for a silent worker at one coordinator", () => {
   beforeEach(async () => {
     await stage.stop();
-    stage = await startStage({ coordinator: { circuit_ack_timeout: 3 } });
+    stage = await startStage({ coordinator: { circuit_ack_timeout: 10 } });
   });
 
   test("hears at once that another one has deleted the endpoint, which was there", async () => {

@@ -161,7 +161,7 @@ describe("the same call again", () => {
 describe("without an acknowledgement", () => {
   test("a creation is 503 E10001 and leaves nothing: no record, no slot, and the worker is told", async () => {
     await stage.stop();
-    stage = await startStage({ coordinator: { circuit_ack_timeout: 0.5 } });
+    stage = await startStage({ coordinator: { circuit_ack_timeout: 1 } });
     const silent = await stage.worker({ authority: "w" });
     silent.answers = false;
     const failed = [503, "service-unavailable", "E10001: Proxy worker not responding"];
@@ -179,7 +179,7 @@ describe("without an acknowledgement", () => {
 
   test("a change is 503 E10001 and stays, for the next call to be answered for", async () => {
     await stage.stop();
-    stage = await startStage({ coordinator: { circuit_ack_timeout: 0.5 } });
+    stage = await startStage({ coordinator: { circuit_ack_timeout: 3 } });
     const silent = await stage.worker({ authority: "w" });
     const first = await sync(service());
     silent.answers = false;
@@ -191,7 +191,7 @@ describe("without an acknowledgement", () => {
 
   test("a change of many fails with the URL, because the endpoint is there, and says why", async () => {
     await stage.stop();
-    stage = await startStage({ coordinator: { circuit_ack_timeout: 0.5 } });
+    stage = await startStage({ coordinator: { circuit_ack_timeout: 3 } });
     const silent = await stage.worker({ authority: "w" });
     const { endpoint: url } = await sync(service());
     silent.answers = false;
@@ -203,7 +203,7 @@ describe("without an acknowledgement", () => {
 
   test("no caller is told of a circuit that was taken back while it waited too", async () => {
     await stage.stop();
-    stage = await startStage({ coordinator: { circuit_ack_timeout: 0.5 } });
+    stage = await startStage({ coordinator: { circuit_ack_timeout: 3 } });
     (await stage.worker({ authority: "w" })).answers = false;
     const first = refusal(sync(service()));
     await until(() => stage.told.length > 0);

@@ -79,7 +79,8 @@ describe("while the lock is held", () => {
   });
 
   test("a circuit that nobody acknowledges is taken back as soon as that can be written", async () => {
-    await begin(SHORT, { circuit_ack_timeout: 1 });
+    // Another process takes the lock meanwhile.
+    await begin(SHORT, { circuit_ack_timeout: 10 });
     worker.answers = false;
     const { token, sessionId } = await permission();
     const opening = stage.manager.auth(token, sessionId);

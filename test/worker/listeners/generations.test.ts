@@ -81,7 +81,7 @@ test("a stop ends them all, also those that are on their way out", async () => {
   servers.renew(() => serve("b"));
   servers.renew(() => serve("c"));
   await servers.stop(false);
-  expect(ask()).rejects.toThrow("ECONNREFUSED");
+  expect(await ask().catch(String)).toContain("ECONNREFUSED");
 });
 
 test("another process that comes just before a new server is opened gets none of its connections", async () => {

@@ -17,6 +17,8 @@ let old: Listener | null = null;
 beforeEach(async () => {
   beside = startBeside();
   port = await freePort();
+  // The test before may have ended in this very turn of the event loop, for which the tables are kept.
+  forgetListening();
 });
 
 afterEach(async () => {

@@ -152,5 +152,5 @@ test("a probe asks the address that was judged, by the name", async () => {
   const target = targets("kernel", port);
   expect(await probeHttp(target, "/", 10_000)).toBe(204);
   expect(hosts).toEqual([`kernel:${port}`]);
-  expect(probeHttp(target, "/", 10_000)).rejects.toThrow("8.8.8.8");
+  expect(await probeHttp(target, "/", 10_000).catch(String)).toContain("8.8.8.8");
 });

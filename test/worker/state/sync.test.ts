@@ -70,7 +70,7 @@ async function coordinator(): Promise<(event: AppProxyEvent) => Promise<void>> {
 async function coordinatorAt(port: number, file: string): Promise<{ database: SqliteStore; stop(): Promise<void> }> {
   const settings = {
     redisPort: redis.port,
-    coordinator: { bind_addr: `127.0.0.1:${port}`, circuit_ack_timeout: 0.5 },
+    coordinator: { bind_addr: `127.0.0.1:${port}`, circuit_ack_timeout: 3 },
   };
   const config = loadCoordinatorConfig("test", coordinatorToml(join(directory, file), settings), {}).values;
   const database = openDb(config.db.path, newId);
