@@ -114,7 +114,8 @@ function giveUp(message: string): never {
 
 /** Before the tests, whose limits are not for registries. Where it fails the tests that use them say so. */
 async function ensureApps(): Promise<Outcome> {
-  await start([process.execPath, "test/apps/main.ts", "--install", "jupyterlab", "code-server", "uvicorn", "wstest"]);
+  const apps = ["jupyterlab", "code-server", "uvicorn", "wstest", "schemathesis"];
+  await start([process.execPath, "test/apps/main.ts", "--install", ...apps]);
   return NOTHING;
 }
 

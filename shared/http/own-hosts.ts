@@ -40,12 +40,14 @@ export function isOwnHost(host: string | null, { names }: OwnHosts): boolean {
 
 /**
  * Throws misdirected-request for a foreign `Host` of a caller on this machine, or of a browser. A program elsewhere may name us
- * as it likes, also by a name that nobody has configured: somebody has listed its address.
+ * as it likes, also by a name that nobody has configured: somebody has listed its address. A page's own GET over plain http has no
+ * mark that the page could not leave out, but the language of its reader, which browsers put on everything, and programs of those
+ * that ask here (Prometheus, curl) on nothing.
  */
 export function mustNameUs({ peer, headers }: Caller, hosts: OwnHosts): void {
   const host = headers.get("host");
   if (isOwnHost(host, hosts)) return;
-  if (peer !== null && !isLoopback(peer) && browserMark(headers) === null) return;
+  if (peer !== null && !isLoopback(peer) && browserMark(headers) === null && !headers.has("accept-language")) return;
   throw new Failure(
     "misdirected-request",
     `Host: wanted an address, localhost or a name of this service (${hosts.key} lists more), got ${shown(host ?? "")}`,

@@ -60,25 +60,43 @@ export function httpTargets(shape: Shape, stage: () => Stage): void {
     ]);
   });
 
-  line("H14", "an app that asks itself through its own circuit, again and again, is cut off with 508", async () => {
-    const seen: (string | null)[] = [];
-    let to: Opened | null = null;
-    // As a proxy in an app does: it passes on what it got, to the address under which it is reached.
-    const upstream = app(async ({ wire, head }) => {
+  /** An app that asks `next`, as a proxy in an app does: it passes on what it got, to the address under which that is reached. */
+  function asking(next: () => Opened | null, seen: (string | null)[] = []) {
+    return app(async ({ wire, head }) => {
       const hop = head.get("x-appproxy-hop");
       seen.push(hop);
+      const to = next();
       if (to === null) return;
       const headers: [string, string][] = hop === null ? [] : [["X-AppProxy-Hop", hop]];
       const { head: inner }: Said = await ask(to, "/", { headers });
       await wire.send(`HTTP/1.1 ${inner.status} passed on\r\nContent-Length: 0\r\n\r\n`);
     });
-    to = await stage().open({ upstream: upstream.port });
-    const { head } = await ask(to, "/", { headers: JSON_ONLY });
-    expect(head.status).toBe(508);
-    // Nothing is seen of it until there are many; a few more passes, and it is over.
-    expect(seen.slice(0, 60)).toEqual(Array.from({ length: 60 }, () => null));
-    expect(seen.slice(-8)).toEqual(["1", "2", "3", "4", "5", "6", "7", "8"]);
-    expect(seen.length).toBeLessThan(80);
+  }
+
+  for (const kernel_host of ["127.0.0.1", "localhost"])
+    line("H14", `an app at ${kernel_host} that asks itself through its own circuit, again and again, is cut off with 508`, async () => {
+      const seen: (string | null)[] = [];
+      let to: Opened | null = null;
+      const upstream = asking(() => to, seen);
+      const circuit = { session_ids: [crypto.randomUUID()] };
+      to = await stage().open({ routes: [{ ...localRoute(upstream.port, circuit), kernel_host }], circuit });
+      const { head } = await ask(to, "/", { headers: JSON_ONLY });
+      expect(head.status).toBe(508);
+      // Nothing is seen of it until there are many; a few more passes, and it is over.
+      expect(seen.slice(0, 60)).toEqual(Array.from({ length: 60 }, () => null));
+      expect(seen.slice(-8)).toEqual(["1", "2", "3", "4", "5", "6", "7", "8"]);
+      expect(seen.length).toBeLessThan(80);
+    }); // prettier-ignore
+
+  line("H14", "two apps that ask each other, again and again, are cut off with 508", async () => {
+    const seen: (string | null)[] = [];
+    const opened: Opened[] = [];
+    const [one, other] = [asking(() => opened[1] ?? null, seen), asking(() => opened[0] ?? null, seen)];
+    for (const { port } of [one, other]) opened.push(await stage().open({ upstream: port }));
+    const [first] = opened;
+    if (first === undefined) throw new Error("no circuit");
+    expect((await ask(first, "/", { headers: JSON_ONLY })).head.status).toBe(508);
+    expect(seen.length).toBeLessThan(160);
   });
 
   line("H4", "a client's own X-AppProxy-Hop never reaches an app as it came", async () => {

@@ -2,6 +2,7 @@
 import { reason } from "../../shared/failure.ts";
 import type { Connections } from "./connections.ts";
 import { endConnecting, noteSocket, type NotedSocket } from "./linux-connecting.ts";
+import { noteDialled } from "./dialled.ts";
 import { raceTo } from "./race.ts";
 import type { Target } from "./targets.ts";
 import { UpstreamFault } from "./upstream-fault.ts";
@@ -61,6 +62,7 @@ export function dial<T>(
     const one = new Making(hostname, to.port, making);
     // What is no address is thrown at once.
     return Promise.try(() => {
+      noteDialled(hostname);
       if (one.hasTooMany) throw new UpstreamFault("late", "too many connections that it has not answered");
       const { opened, socket: noted } = noteSocket(() =>
         Bun.connect<T>({ hostname, port: to.port, data, socket, allowHalfOpen: true }),

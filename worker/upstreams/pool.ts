@@ -11,8 +11,6 @@ import { choose, type RoutePolicy, type Weighed } from "./policy.ts";
 
 /** Connects in a row that have to fail before a route is left out. */
 const FAILURES_TO_LEAVE = 3;
-/** So many routes are looked through; more have a set. */
-const FEW = 4;
 /** How long a new app may refuse connections because it is still starting. dataplane H15. */
 const START_MS = 60_000;
 
@@ -85,7 +83,6 @@ export class RoutePool {
   readonly #settings: PoolSettings;
   #upstreams: readonly Upstream[] = [];
   /** Where they are; made when it is asked for. */
-  #hosts: ReadonlySet<string> | null = null;
   /** Upstreams that get traffic. Cached: asked for with every request. */
   #used: readonly Upstream[] = [];
   /** For whom what is open counts besides. */
@@ -113,7 +110,6 @@ export class RoutePool {
       return upstream === undefined ? this.#newUpstream(route, since) : reweighed(upstream, route);
     });
     this.#upstreams = upstreams;
-    this.#hosts = null;
     this.#renew();
     const gone = [...known.values()];
     for (const upstream of gone) upstream.remove();
@@ -183,13 +179,6 @@ export class RoutePool {
   /** Everything that is open over any of its routes, those that are gone included. */
   *carried(): Iterable<Carried> {
     for (const { carried } of [...this.#upstreams, ...this.#leaving]) yield* carried;
-  }
-
-  /** Whether one of its kernels is at this address. Cheap: asked with every request. */
-  isAt(address: string): boolean {
-    if (this.#upstreams.length <= FEW) return this.#upstreams.some(({ route }) => route.kernel_host === address);
-    this.#hosts ??= new Set(this.#upstreams.map(({ route }) => route.kernel_host));
-    return this.#hosts.has(address);
   }
 
   /** How much is open, over routes that are gone too. */

@@ -30,7 +30,7 @@ describe("a foreign name", () => {
     expect(await ask(peer)).toEqual(FOREIGN);
   });
 
-  test.each(["Origin", "Referer", "Sec-Fetch-Site"])("is refused from anywhere with %s", async (name) => {
+  test.each(["Origin", "Referer", "Sec-Fetch-Site", "Accept-Language"])("is refused from anywhere with %s", async (name) => {
     expect(await ask("10.0.0.1", { [name]: "x" })).toEqual(FOREIGN);
   });
 

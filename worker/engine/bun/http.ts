@@ -6,6 +6,7 @@ import { reason } from "../../../shared/failure.ts";
 import { hostPort } from "../../../shared/values.ts";
 import { Patience, type ServedClient } from "./served-client.ts";
 import { HeadWatch, type Waiting } from "./head-watch.ts";
+import { noteDialled } from "../../net/dialled.ts";
 import { forgetAddress, oneAddress } from "../../net/one-address.ts";
 import { UpstreamFault } from "../../net/upstream-fault.ts";
 import type { Attempt, Forward, HeaderEdits } from "../../seam/engine.ts";
@@ -126,6 +127,7 @@ class Exchange implements Waiting {
   #askAt(host: string, target: string, edits: HeaderEdits): Promise<Response> {
     const { method, headers, body } = this.#request;
     this.address = host;
+    noteDialled(host);
     return fetch(`http://${hostPort({ host, port: this.port })}${target}`, {
       method,
       headers: edit(new Headers(headers), edits),

@@ -1,0 +1,17 @@
+/** Addresses to which this worker has connected lately, whatever name led there: who comes from one of them may be an app. */
+import { Recent } from "../../shared/runtime/recent.ts";
+
+/** So many are remembered, at least. A loop of requests makes connections all the time. */
+const MOST = 10_000;
+
+const lately = new Recent<true>(MOST);
+
+/** A connection to this address is being made. */
+export function noteDialled(address: string): void {
+  lately.set(address, true);
+}
+
+/** Cheap: asked with every request. */
+export function wasDialled(address: string): boolean {
+  return lately.get(address) === true;
+}
