@@ -23,6 +23,18 @@ export class Expiring<V> {
   set(key: string, value: V, ms: number): void {
     this.#kept.delete(key);
     this.#kept.set(key, { value, until: this.#now() + ms });
+    this.#forget();
+  }
+
+  /** How many are kept whose time is not over. */
+  count(): number {
+    this.#forget();
+    return this.#kept.size;
+  }
+
+  // --- internal ---
+
+  #forget(): void {
     for (const [old, { until }] of this.#kept) {
       if (until > this.#now() && this.#kept.size <= this.#most) break;
       this.#kept.delete(old);

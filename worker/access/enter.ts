@@ -45,7 +45,7 @@ export async function enter(
   const ticket = readTicket(head, circuit.id, settings);
   const isYoung = ticket !== null && ticket.exp * 1000 > settings.now();
   if (isYoung && !canKeep(circuit, head, settings)) throw needsTab(ticket, settings);
-  const fresh = isYoung && (await singleUse.consume(ticket.jti, USED_SECONDS * 1000));
+  const fresh = isYoung && (await singleUse.consume(ticket.jti, circuit.id, USED_SECONDS * 1000));
   const path = redirectPath(ticket?.path ?? "") ?? "/";
   if (fresh) return welcome(entry, head, ticket, path, settings);
   const held = heldPermit(circuit, head.header("cookie"), settings);
