@@ -5,6 +5,7 @@
 import { until } from "../support/until.ts";
 import { chunk, type Body, type Head } from "./message.ts";
 import { Wire, wireHandlers } from "./wire.ts";
+import { holdPort } from "../support/held-port.ts";
 
 /** A request as it reached the app. */
 export interface Asked {
@@ -59,6 +60,8 @@ export function listen(serve: (wire: Wire) => unknown, port = 0): Upstream {
       },
     });
   let listener = bind(port);
+  /** While nobody listens: another listener on "port 0" would get it. */
+  let release = () => {};
   const asked: Asked[] = [];
   const upstream: Upstream = {
     port: listener.port,
@@ -66,9 +69,18 @@ export function listen(serve: (wire: Wire) => unknown, port = 0): Upstream {
     asked,
     request: (at = 0) => until(() => asked[at], 30_000, `request ${at} to reach the app`),
     open: () => wires.filter((wire) => !wire.closed && wire.ended === null).length,
-    refuse: () => listener.stop(false),
-    accept: () => void (listener = bind(upstream.port)),
-    stop: () => listener.stop(true),
+    refuse() {
+      listener.stop(false);
+      release = holdPort(upstream.port);
+    },
+    accept() {
+      listener = bind(upstream.port);
+      release();
+    },
+    stop() {
+      listener.stop(true);
+      release();
+    },
   };
   listening.add(upstream);
   return upstream;

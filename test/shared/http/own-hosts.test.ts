@@ -30,9 +30,12 @@ describe("a foreign name", () => {
     expect(await ask(peer)).toEqual(FOREIGN);
   });
 
-  test.each(["Origin", "Referer", "Sec-Fetch-Site", "Accept-Language"])("is refused from anywhere with %s", async (name) => {
-    expect(await ask("10.0.0.1", { [name]: "x" })).toEqual(FOREIGN);
-  });
+  test.each(["Origin", "Referer", "Sec-Fetch-Site", "Accept-Language"])(
+    "is refused from anywhere with %s",
+    async (name) => {
+      expect(await ask("10.0.0.1", { [name]: "x" })).toEqual(FOREIGN);
+    },
+  );
 
   test("is taken from a program elsewhere, which somebody has let in by its address", () => {
     const headers = new Headers({ Host: "rebound.example:1" });
