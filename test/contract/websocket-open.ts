@@ -1,6 +1,6 @@
 /** W1, W2: the app decides about a handshake, and both sides see each other's headers. */
 import { describe, expect } from "bun:test";
-import { ask, begin, dial, finalHead } from "./client.ts";
+import { ask, begin, dial, finalHead, requestHead } from "./client.ts";
 import { FAR, farOf, farPassed } from "./http-headers.ts";
 import { linesOf, useStage } from "./line.ts";
 import { chunk, sha256 } from "./message.ts";
@@ -226,6 +226,15 @@ export function webSocketOpening(shape: Shape): void {
       expect((await ask(to, "/", { headers: without("Sec-WebSocket-Key") })).head.status).toBe(400);
       expect(upstream.asked).toHaveLength(0);
     });
+
+    line("W2", "takes an Upgrade of HTTP/1.0 for none", async () => {
+      const to = await stage().open({ upstream: echo().port });
+      const client = await dial(to.port);
+      await client.send(requestHead(to, "/", { headers: handshake() }).replace("HTTP/1.1", "HTTP/1.0"));
+      const head = await finalHead(client);
+      const names = told(await client.body(head)).pairs.map(([name]) => name.toLowerCase());
+      expect([head.status, names.filter((name) => name === "upgrade")]).toEqual([200, []]);
+    }, { deviation: "an Upgrade of HTTP/1.0 is taken" }); // prettier-ignore
 
     line("W2", "asks another route only when nothing has reached the app", async () => {
       const [dead, alive] = [echo(), webSocketApp()];

@@ -148,6 +148,11 @@ export const BUN_CAPABILITIES = {
       reason: "a ping stands behind it",
       fact: "two kernels hold some 6 MB: a reader of 100 KB/s needs 60 s to see a ping, and was cut (W6) while 60 s were the limit",
     },
+    "an Upgrade of HTTP/1.0 is taken": {
+      line: "W2",
+      reason: "`Bun.serve` does not say which version it was",
+      fact: "GET / HTTP/1.0 with a handshake → 101 (RFC 9110 §7.8: it should be passed over); who comes so is let in as others are",
+    },
     "WebSocket frames are made anew: fragments joined, never compressed": {
       line: "W3",
       reason: "two WebSocket endpoints",
