@@ -125,6 +125,8 @@ function isOf(schema: unknown, type: string | null): boolean {
 
 /** So many characters of what was given are shown. */
 const SHOWN = 80;
+/** Text in which an object or a list stands, perhaps as text once more. */
+const NESTED = /^[\s"\\]*[{[]/;
 
 /** What was given, in words; lists and objects are only named, because a secret may be anywhere in them. */
 export function shown(field: string, value: unknown): string {
@@ -132,6 +134,7 @@ export function shown(field: string, value: unknown): string {
   if (SECRET_NAME.test(field)) return "[hidden]";
   if (typeof value === "object" && value !== null)
     return Array.isArray(value) ? `a list of ${value.length}` : "an object";
+  if (typeof value === "string" && NESTED.test(value)) return `text of length ${value.length}`;
   // JSON has no word for a number that is too large.
   const json = typeof value === "number" ? String(value) : JSON.stringify(value);
   if (json.length <= SHOWN) return json;

@@ -29,6 +29,7 @@ function wanted(): Options | null {
 async function attack({ suites, full, seed }: Options): Promise<number> {
   say(`attack: ${full ? "the long form" : "the short form"}, --seed ${seed}`);
   const failed: string[] = [];
+  const start = performance.now();
   for (const name of suites.length > 0 ? suites : names) {
     const began = performance.now();
     // The same script as for all tests: it has the flags of the runtime.
@@ -40,6 +41,7 @@ async function attack({ suites, full, seed }: Options): Promise<number> {
     if ((await suite.exited) !== 0) failed.push(name);
     say(`${name}: ${failed.includes(name) ? "FAILED" : "held"}, ${Math.round((performance.now() - began) / 1000)} s`);
   }
-  say(failed.length === 0 ? "all held" : `got through: ${failed.join(", ")} (--seed ${seed})`);
+  const minutes = ((performance.now() - start) / 60_000).toFixed(1);
+  say(failed.length === 0 ? `all held, ${minutes} min` : `got through: ${failed.join(", ")} (--seed ${seed})`);
   return failed.length === 0 ? 0 : 1;
 }

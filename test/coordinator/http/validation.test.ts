@@ -155,6 +155,18 @@ describe("a secret is not shown", () => {
     },
   );
 
+  test.each([
+    JSON.stringify({ token: "a-secret" }),
+    JSON.stringify(JSON.stringify({ token: "a-secret" })),
+    ' [{"token":"a-secret"',
+  ])("in text that holds an object or a list: %s", (given) => {
+    const got = `text of length ${given.length}`;
+    expect(texts(ProxyRequest, given)[0]).toBe(`body: wanted an object, got ${got}`);
+    expect(texts(Type.Object({ envs: Type.Integer() }), { envs: given })).toEqual([
+      `envs: wanted an integer, got ${got}`,
+    ]);
+  });
+
   test("when it is missing, which is told", () => {
     expect(faults(ProxyRequest, { app: "a", protocol: "http", session_id: SESSION.id })[0]?.got).toBe("nothing");
   });
