@@ -1,4 +1,4 @@
-/** What `bun run attack` tells its suites; without it (in `verify`) they are short, with a seed that is printed. */
+/** What `bun run attack` tells its suites; without it (in `verify`) they are short, and the same each time. */
 import { parseArgs } from "node:util";
 
 export interface Options {
@@ -43,8 +43,11 @@ export function environment({ full, seed }: Pick<Options, "full" | "seed">): Rec
 /** In a suite: whether it is the long form. */
 export const isFull = process.env[FULL] === "1";
 
+/** In `verify`, which tells whether the product is as it was: to look for what nobody has seen yet is for `bun run attack`. */
+const USUAL_SEED = 1;
+
 /** In a suite: where its random choices begin. Printed, so that a failure can be had again. */
-export const seed = Number(process.env[SEED] ?? newSeed());
+export const seed = Number(process.env[SEED] ?? USUAL_SEED);
 
 function newSeed(): number {
   return Math.floor(Math.random() * 1e9);
