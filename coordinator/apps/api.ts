@@ -34,8 +34,8 @@ export function proxyRoutes(proxy: ProxyService, baseUrl: () => string): Route[]
         redirects: true,
         keepsRequestId: true,
       },
-      async ({ query, request, requestId }) => {
-        const opened = await proxy.open(query, requestId, siteOf(request.headers));
+      async ({ query, request, by }) => {
+        const opened = await proxy.open(query, by, siteOf(request.headers));
         return listsJson(request.headers.get("accept")) ? toAnswer(opened) : redirect(opened);
       },
     ),
@@ -49,8 +49,8 @@ export function proxyRoutes(proxy: ProxyService, baseUrl: () => string): Route[]
         redirects: true,
         keepsRequestId: true,
       },
-      async ({ body, request, requestId }) => {
-        const opened = await proxy.open(body, requestId, siteOf(request.headers));
+      async ({ body, request, by }) => {
+        const opened = await proxy.open(body, by, siteOf(request.headers));
         return listsHtml(request.headers.get("accept")) ? redirect(opened) : toAnswer(opened);
       },
     ),
@@ -62,8 +62,8 @@ export function proxyRoutes(proxy: ProxyService, baseUrl: () => string): Route[]
         description: "Closes the session's circuits of that app; also a success when there are none.",
         failures: [400, 401, 404, 503],
       },
-      async ({ params, query, requestId }) => {
-        await proxy.close(params.token, params.session_id, query.app, requestId);
+      async ({ params, query, by }) => {
+        await proxy.close(params.token, params.session_id, query.app, by);
         return { success: true };
       },
     ),

@@ -9,6 +9,7 @@ import type { Acknowledgements } from "../delivery/acknowledgements.ts";
 import type { Allowance } from "../circuits/allowance.ts";
 import { createCircuit } from "../circuits/create.ts";
 import { takeOverKernels, circuitsOfOthers } from "../circuits/end-routes.ts";
+import { callerLine, circuitLine } from "../delivery/circuit-line.ts";
 import type { Commit, Committed } from "../delivery/commit.ts";
 import { fits, mustFind, notResponding, type Found, type Confirmations } from "../delivery/confirm.ts";
 import { circuitsOfSession, findReusable, getCircuit } from "../store/circuit-queries.ts";
@@ -17,7 +18,7 @@ import * as circuits from "../store/circuits.ts";
 import { recycled, type ConfService } from "../tokens/service.ts";
 import { newestIssue, type TokenRow } from "../store/tokens.ts";
 import { jwtKeysOf } from "../store/nodes.ts";
-import type { Query, Tx } from "../store/store.ts";
+import type { Caller, Query, Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
 import { jwtSecretFor } from "../secrets.ts";
 import { SlotChooser } from "../placement/slot.ts";
@@ -37,11 +38,11 @@ export interface ProxyService {
    * Opens or reuses a circuit. Rejects with E10001 when no worker acknowledges it; nothing is left behind then. `from`: the
    * site that the person comes from.
    */
-  open(request: ProxyRequest, requestId: string | null, from: string | null): Promise<Opened>;
+  open(request: ProxyRequest, by: Caller, from: string | null): Promise<Opened>;
   /** Checks a spec as `open` would, without a circuit. Throws the failure. */
   check(spec: CircuitSpec): void;
   /** Closes the session's circuits of an app. Gives how many there were. */
-  close(tokenId: string, sessionId: string, app: string, requestId: string | null): Promise<number>;
+  close(tokenId: string, sessionId: string, app: string, by: Caller): Promise<number>;
 }
 
 interface Services {
@@ -63,16 +64,14 @@ export function createProxyService(
 ): ProxyService {
   const { config, database, now, newId, log } = deps;
 
-  async function open(request: ProxyRequest, ownRequestId: string | null, from: string | null): Promise<Opened> {
+  async function open(request: ProxyRequest, caller: Caller, from: string | null): Promise<Opened> {
     check(request);
     const token = await conf.redeem(request.token, request.session_id);
-    // A browser that comes with the Manager's token has no request id of its own: the Manager's is inherited.
-    const requestId = ownRequestId ?? token.originRequestId;
-    const found = await findServed(request, token, requestId);
+    const by = onBehalf(caller, token);
+    const found = await findServed(request, token, by);
     const { row, worker } = found;
-    const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
-    if (found.reuse) log.info(about, "circuit reused");
-    else log.info({ ...about, app: row.app, port: row.port, subdomain: row.subdomain }, "circuit created");
+    const about = { ...circuitLine(row, worker.authority), ...callerLine(by) };
+    log.info(about, found.reuse ? "circuit reused" : "circuit created");
     const home = config.proxy_coordinator.home_url ?? from;
     const known = await database.read((q) => jwtKeysOf(q, worker.id, now()));
     const setupToken = await mintSetupToken(
@@ -94,16 +93,16 @@ export function createProxyService(
    * The circuit, when a worker serves it. When another request changes it meanwhile it is looked up anew; what that
    * request made of it is then accepted, so that two requests never undo each other in turn.
    */
-  async function findServed(request: ProxyRequest, token: TokenRow, requestId: string | null): Promise<Found> {
+  async function findServed(request: ProxyRequest, token: TokenRow, by: Caller): Promise<Found> {
     const end = performance.now() + config.proxy_coordinator.circuit_ack_timeout * 1000;
     let before: Found | null = null;
     for (;;) {
       const last: Found | null = before;
-      const { result, settled } = await findOrGiveUp(request, token, requestId, last);
+      const { result, settled } = await findOrGiveUp(request, token, by, last);
       const found: Found = { ...result, reuse: result.reuse && last?.reuse !== false };
-      const [outcome] = await Promise.all([confirmations.wait(found, requestId), settled()]);
+      const [outcome] = await Promise.all([confirmations.wait(found, by), settled()]);
       if (outcome === "served") return found;
-      if (outcome === "refused" && performance.now() > end) await confirmations.takeBack(found.row, requestId);
+      if (outcome === "refused" && performance.now() > end) await confirmations.takeBack(found.row, by);
       if (outcome === "late" || performance.now() > end) throw notResponding();
       // Events and other requests have their turn before the next try, and the other nodes of a worker of which one refuses.
       await Bun.sleep(outcome === "refused" && last?.row.port === found.row.port ? AGAIN_MS : 0);
@@ -115,14 +114,14 @@ export function createProxyService(
   async function findOrGiveUp(
     request: ProxyRequest,
     token: TokenRow,
-    requestId: string | null,
+    by: Caller,
     before: Found | null,
   ): Promise<Committed<Found>> {
     try {
-      return await commit(requestId, (tx) => findOrCreate(tx, request, token, before));
+      return await commit(by, (tx) => findOrCreate(tx, request, token, before));
     } catch (error) {
       if (before !== null && error instanceof Failure && (await isHopeless(before.row)))
-        await confirmations.takeBack(before.row, requestId);
+        await confirmations.takeBack(before.row, by);
       throw error;
     }
   }
@@ -198,9 +197,9 @@ export function createProxyService(
   return {
     open,
     check,
-    async close(tokenId, sessionId, app, requestId) {
+    async close(tokenId, sessionId, app, caller) {
       const token = await conf.redeem(tokenId, sessionId);
-      const { result } = await commit(requestId ?? token.originRequestId, (tx) => {
+      const { result } = await commit(onBehalf(caller, token), (tx) => {
         const rows = circuitsOfSession(tx, token.sessionId, app).filter((row) => row.appMode === "interactive");
         for (const row of rows) circuits.removeCircuit(tx, row, "closed-by-user");
         return rows.length;
@@ -211,6 +210,11 @@ export function createProxyService(
 }
 
 // --- internal ---
+
+/** A browser that comes with the Manager's token has no request id of its own: the Manager's is inherited. */
+function onBehalf({ requestId, peer }: Caller, token: TokenRow): Caller {
+  return { requestId: requestId ?? token.originRequestId, peer };
+}
 
 function foundAt(q: Query, row: circuits.CircuitRow, state: Found["state"], reuse = true): Found {
   return { row, worker: mustFind(q, row.workerId), reuse, state };

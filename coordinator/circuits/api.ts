@@ -61,8 +61,8 @@ export function circuitRoutes(circuits: CircuitService, own: Pick<Ownership, "ci
         keepsRequestId: true,
         withoutBody: "allowed",
       },
-      async ({ body, request, requestId }) => {
-        await circuits.removeAll(idsOf(body?.circuit_ids ?? asked(request)), requestId);
+      async ({ body, request, by }) => {
+        await circuits.removeAll(idsOf(body?.circuit_ids ?? asked(request)), by);
         return { success: true };
       },
     ),
@@ -75,8 +75,8 @@ export function circuitRoutes(circuits: CircuitService, own: Pick<Ownership, "ci
         failures: [400, 401, 404],
         keepsRequestId: true,
       },
-      async ({ params, requestId }) => {
-        await circuits.remove(params.circuit_id, requestId);
+      async ({ params, by }) => {
+        await circuits.remove(params.circuit_id, by);
         return { success: true };
       },
     ),

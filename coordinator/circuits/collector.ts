@@ -13,6 +13,7 @@ import type { Deps } from "../deps.ts";
 import { unknownUse } from "../store/workers.ts";
 import { getCircuit, interactivePage, type Idle, type Use } from "../store/circuit-queries.ts";
 import * as store from "../store/circuits.ts";
+import { ITSELF } from "../store/store.ts";
 
 export interface Collector {
   /** Looks at all interactive circuits. Never rejects. */
@@ -90,7 +91,7 @@ export function createCollector(
         if (now() - usedAt > exactness || before === undefined) used.push({ id, lastAccess });
       } else if (!unknown.has(workerId) && isIdle(usedAt, entry)) idle.push(id);
     }
-    if (used.length > 0) await database.transaction({ requestId: null, now }, (tx) => store.noteUses(tx, used));
+    if (used.length > 0) await database.transaction({ ...ITSELF, now }, (tx) => store.noteUses(tx, used));
     if (idle.length > 0) await collect(idle);
   }
 
@@ -110,7 +111,7 @@ export function createCollector(
   }
 
   async function collect(ids: readonly string[]): Promise<void> {
-    const { result: gone } = await commit(null, (tx) => {
+    const { result: gone } = await commit(ITSELF, (tx) => {
       // Somebody may have asked for it since the page was read.
       const idle = ids.map((id) => getCircuit(tx, id)).filter((row) => row !== undefined && isOver(row.usedAt));
       for (const row of idle) if (row !== undefined) store.removeCircuit(tx, row, "collected");

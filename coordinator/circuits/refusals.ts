@@ -5,7 +5,7 @@
 import type { CircuitRefused } from "../../shared/protocol/events.ts";
 import { reason as reasonOf } from "../../shared/failure.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
-import type { Query } from "../store/store.ts";
+import { ITSELF, type Query } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
 import { addBlocked, blockedAt, replaceBlocked, saysNothingNew } from "../store/blocked-ports.ts";
 import { getWorker } from "../store/workers.ts";
@@ -33,7 +33,7 @@ export function mustLeave(q: Query, { workerId, port, userId }: CircuitRow, ever
 }
 
 export function createRefusals({ database, now, log }: Deps, acknowledgements: Acknowledgements): Refusals {
-  const cause = { requestId: null, now };
+  const cause = { ...ITSELF, now };
 
   function tellWaiters(q: Query, rows: readonly CircuitRow[]): void {
     for (const row of rows)

@@ -6,7 +6,7 @@ import type { Deps } from "../deps.ts";
 import type { Commit } from "../delivery/commit.ts";
 import { getCircuit, listCircuits, type CircuitFilter } from "../store/circuit-queries.ts";
 import { endRoutes } from "./end-routes.ts";
-import type { Query } from "../store/store.ts";
+import { type Caller, ITSELF, type Query } from "../store/store.ts";
 import * as store from "../store/circuits.ts";
 
 export interface CircuitService {
@@ -17,18 +17,18 @@ export interface CircuitService {
   statistics(id: string): Promise<CircuitStatistics>;
   /** Ends routes whose kernels refuse, unless they have changed since. Gives how many. Rejects with object-not-found. */
   refused(id: string, report: RefusedReport): Promise<number>;
-  /** Rejects with object-not-found. `requestId` is that of the deleting request; it goes into the event. */
-  remove(id: string, requestId: string | null): Promise<void>;
+  /** Rejects with object-not-found. `by` is that of the deleting request; it goes into the event. */
+  remove(id: string, by: Caller): Promise<void>;
   /** Removes those that are there. */
-  removeAll(ids: readonly string[], requestId: string | null): Promise<void>;
+  removeAll(ids: readonly string[], by: Caller): Promise<void>;
 }
 
 export function createCircuitService({ config, database, live, now }: Deps, commit: Commit): CircuitService {
   const { unused_circuit_collection_timeout: lifetime } = config.proxy_coordinator;
 
   /** Removes what is there of them. Gives how many there were. */
-  async function removeAll(ids: readonly string[], requestId: string | null): Promise<number> {
-    const { result } = await commit(requestId, (tx) => {
+  async function removeAll(ids: readonly string[], by: Caller): Promise<number> {
+    const { result } = await commit(by, (tx) => {
       const found = [...new Set(ids.map((id) => id.toLowerCase()))]
         .map((id) => getCircuit(tx, id))
         .filter((row) => row !== undefined);
@@ -40,7 +40,7 @@ export function createCircuitService({ config, database, live, now }: Deps, comm
 
   async function refused(id: string, { revision, routes }: RefusedReport): Promise<number> {
     const gone = new Set(routes.map(keyOf));
-    const { result: ended } = await commit(null, (tx) => {
+    const { result: ended } = await commit(ITSELF, (tx) => {
       const row = mustFind(tx, id);
       // A change of an app's circuit is one of its only route. A model service's table may have changed elsewhere.
       if (row.appMode === "interactive" && row.revision !== revision) return [];
@@ -78,11 +78,11 @@ export function createCircuitService({ config, database, live, now }: Deps, comm
         const page = rows.slice(0, limit);
         return { circuits: page.map(store.toCircuit), next: rows.length > limit ? (page.at(-1)?.id ?? null) : null };
       }),
-    async remove(id, requestId) {
-      if ((await removeAll([id], requestId)) === 0) throw notFound("circuit");
+    async remove(id, by) {
+      if ((await removeAll([id], by)) === 0) throw notFound("circuit");
     },
-    async removeAll(ids, requestId) {
-      await removeAll(ids, requestId);
+    async removeAll(ids, by) {
+      await removeAll(ids, by);
     },
   };
 }

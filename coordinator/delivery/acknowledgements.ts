@@ -7,6 +7,7 @@ import { Failure, reason } from "../../shared/failure.ts";
 import { Later } from "../../shared/runtime/later.ts";
 import { markAcknowledged, type CircuitRow } from "../store/circuits.ts";
 import type { Deps } from "../deps.ts";
+import { ITSELF } from "../store/store.ts";
 
 /** Which state of a circuit a worker has acknowledged. The original's workers name no revision: any. */
 export interface Acknowledged {
@@ -79,7 +80,7 @@ export function createAcknowledgements({ config, database, now, log }: Deps): Ac
   async function note(): Promise<boolean> {
     const all = new Map(unnoted);
     try {
-      await database.transaction({ requestId: null, now }, (tx) => markAcknowledged(tx, all));
+      await database.transaction({ ...ITSELF, now }, (tx) => markAcknowledged(tx, all));
       // Who has read a circuit just before the commit looks here within this turn.
       await Bun.sleep(0);
       for (const [id, noted] of all) if (unnoted.get(id) === noted) unnoted.delete(id);

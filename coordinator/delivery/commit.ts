@@ -5,9 +5,10 @@
  */
 import type { Deps } from "../deps.ts";
 import type { EndReason, Recorded } from "../store/recorded.ts";
-import type { Query, Tx } from "../store/store.ts";
+import type { Caller, Query, Tx } from "../store/store.ts";
 import { getWorker } from "../store/workers.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
+import { callerLine, circuitLine } from "./circuit-line.ts";
 import type { NodeRevisions } from "./node-revisions.ts";
 import type { Publisher } from "./publisher.ts";
 
@@ -21,7 +22,7 @@ export interface Committed<T> {
 }
 
 /** Runs `work` in a transaction on behalf of a request, and does what follows. Rejects as `Store.transaction`. */
-export type Commit = <T>(requestId: string | null, work: (tx: Tx) => T) => Promise<Committed<T>>;
+export type Commit = <T>(by: Caller, work: (tx: Tx) => T) => Promise<Committed<T>>;
 
 interface Services {
   publisher: Pick<Publisher, "wake">;
@@ -33,8 +34,8 @@ export function createCommit(
   { database, now, log }: Pick<Deps, "database" | "now" | "log">,
   { publisher, acknowledgements, nodeRevisions }: Services,
 ): Commit {
-  return async (requestId, work) => {
-    const { result, recorded, lines } = await database.transaction({ requestId, now }, (tx) => {
+  return async (by, work) => {
+    const { result, recorded, lines } = await database.transaction({ ...by, now }, (tx) => {
       const result = work(tx);
       return { result, recorded: tx.recorded, lines: linesOf(tx.recorded, tx.cause.now, authorities(tx)) };
     });
@@ -61,14 +62,11 @@ export function linesOf(
   return recorded.flatMap((one): Line[] => {
     const text = textOf(one);
     if (text === null) return [];
-    const { row, requestId } = one;
+    const { row, by } = one;
     const left = one.kind === "removed" || one.kind === "created" ? null : one.now;
     const about = {
-      circuit: row.id,
-      worker: authorityOf(left?.workerId ?? row.workerId),
-      ...(row.endpointId === null ? {} : { endpoint: row.endpointId }),
-      origin_request_id: row.originRequestId,
-      ...(requestId === null ? {} : { request_id: requestId }),
+      ...circuitLine(left ?? row, authorityOf((left ?? row).workerId)),
+      ...callerLine(by),
       ...(one.kind === "updated" ? { routes: one.now.routeInfo.length } : {}),
       ...(one.kind === "removed" && one.why === "collected"
         ? { unused_for_s: Math.round((now - row.usedAt) / 1000) }
@@ -110,7 +108,8 @@ function textOf(one: Recorded): string | null {
     case "removed":
       return ENDED[one.why];
     case "updated":
-      return one.why === null ? null : (ROUTES[one.why] ?? null);
+      if (one.why !== null) return ROUTES[one.why] ?? null;
+      return one.row.appMode === "inference" ? "endpoint changed" : "circuit changed";
     case "moved":
       return one.row.appMode === "inference"
         ? "endpoint moved, with another URL: its worker or its slot is gone, or its port can't be opened"

@@ -6,7 +6,7 @@ import { Failure, reason } from "../../shared/failure.ts";
 import { standsUnder } from "../../shared/http/host.ts";
 import { within } from "../../shared/runtime/deadline.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
-import type { Query } from "../store/store.ts";
+import type { Caller, Query } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
 import type { Commit } from "./commit.ts";
 import type { Publisher } from "./publisher.ts";
@@ -27,7 +27,7 @@ export interface Found {
 
 export interface Confirmations extends Withdrawals {
   /** Waits until a worker serves the circuit as found. One that is late is taken back, unless it served before. */
-  wait(found: Found, requestId: string | null): Promise<Confirmation>;
+  wait(found: Found, by: Caller): Promise<Confirmation>;
   /**
    * Resolves when the circuits' workers do as these rows say, a second later at the latest: who is late does so soon. Never
    * rejects.
@@ -49,7 +49,7 @@ export function createConfirmations(
 ): Confirmations {
   const withdrawals = createWithdrawals({ log }, { acknowledgements, commit });
 
-  async function wait({ row, worker, state }: Found, requestId: string | null): Promise<Confirmation> {
+  async function wait({ row, worker, state }: Found, by: Caller): Promise<Confirmation> {
     const first = beforeWaiting({
       state,
       isOriginal: worker.isOriginal,
@@ -59,9 +59,9 @@ export function createConfirmations(
     });
     if (first === "served") return "served";
     if (first === "publish and wait")
-      publisher.repeat(store.toCircuit(row), worker.authority, requestId).catch(() => publisher.wake());
+      publisher.repeat(store.toCircuit(row), worker.authority, by.requestId).catch(() => publisher.wake());
     const heard = await acknowledgements.wait(row);
-    if (heard === "late") await withdrawals.takeBack(row, requestId);
+    if (heard === "late") await withdrawals.takeBack(row, by);
     // Another coordinator may have made it, and takes it back unless the database says that it served.
     if (heard === "acknowledged" && state === "as before") await acknowledgements.noted(row.id);
     const confirmation = afterWaiting(heard, await stateNow(row));

@@ -8,6 +8,7 @@ import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import { Later } from "../../shared/runtime/later.ts";
 import { countUnpublished, notePublished, selectUnpublished, type RecordedChange } from "../store/changes.ts";
 import type { Deps } from "../deps.ts";
+import { ITSELF } from "../store/store.ts";
 
 export interface Publisher {
   /** There may be something new. */
@@ -59,7 +60,7 @@ export function createPublisher({ database, bus, log, now }: Deps): Publisher {
     const ids = unnoted;
     unnoted = [];
     try {
-      await database.transaction({ requestId: null, now }, (tx) => notePublished(tx, ids, tx.cause.now));
+      await database.transaction({ ...ITSELF, now }, (tx) => notePublished(tx, ids, tx.cause.now));
       return true;
     } catch (error) {
       // The disk may be full, or the database locked. Unnoted ones are published once more at the next start, which harms

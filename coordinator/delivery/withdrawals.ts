@@ -8,13 +8,14 @@ import { getCircuit } from "../store/circuit-queries.ts";
 import { removeCircuit, type CircuitRow } from "../store/circuits.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import type { Commit } from "./commit.ts";
+import { type Caller, ITSELF } from "../store/store.ts";
 
 export interface Withdrawals {
   /**
    * Forgets a circuit that never served, unless it was moved, changed or acknowledged meanwhile. Rejects when that can't
    * be written; it is tried again then until it can.
    */
-  takeBack(row: CircuitRow, requestId: string | null): Promise<void>;
+  takeBack(row: CircuitRow, by: Caller): Promise<void>;
   /** Does not try again what could not be taken back. */
   stop(): void;
 }
@@ -25,7 +26,7 @@ const RETRY_MS = 500;
 interface Late {
   row: CircuitRow;
   /** That which waited for it. */
-  requestId: string | null;
+  by: Caller;
 }
 
 export function createWithdrawals(
@@ -76,18 +77,18 @@ export function createWithdrawals(
   }
 
   async function withdraw(all: readonly Late[]): Promise<void> {
-    await commit(null, (tx) => {
-      for (const { row: given, requestId } of all) {
+    await commit(ITSELF, (tx) => {
+      for (const { row: given, by } of all) {
         const row = getCircuit(tx, given.id);
         if (row?.workerId !== given.workerId || row.revision !== given.revision) continue;
-        if (!acknowledgements.everServed(row)) removeCircuit(tx.onBehalfOf(requestId), row, "withdrawn");
+        if (!acknowledgements.everServed(row)) removeCircuit(tx.onBehalfOf(by), row, "withdrawn");
       }
     });
   }
 
   return {
-    takeBack(row, requestId) {
-      late.push({ row, requestId });
+    takeBack(row, by) {
+      late.push({ row, by });
       return (takingBack ??= Bun.sleep(0).then(takeAllBack));
     },
     stop() {

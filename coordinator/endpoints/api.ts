@@ -36,9 +36,9 @@ function routesOfMany({ endpoints, routes }: EndpointServices, log: Log): Route[
         failures: [400, 401],
         keepsRequestId: true,
       },
-      async ({ body, requestId }) => {
+      async ({ body, by }) => {
         const validated = items.validateEndpoints(renamed(body));
-        const outcomes = await endpoints.sync(validated, requestId);
+        const outcomes = await endpoints.sync(validated, by);
         return {
           endpoints: outcomes.map((outcome, at) => {
             const id = validated[at]?.id ?? "";
@@ -57,9 +57,9 @@ function routesOfMany({ endpoints, routes }: EndpointServices, log: Log): Route[
         failures: [400, 401],
         keepsRequestId: true,
       },
-      async ({ body, requestId }) => {
+      async ({ body, by }) => {
         const ids = items.validateDeletions(renamed(body)).map(({ id }) => id);
-        await endpoints.remove(ids, requestId);
+        await endpoints.remove(ids, by);
         return { endpoints: ids.map((id) => ({ deployment_id: id, success: true, error: null })) };
       },
     ),
@@ -72,8 +72,8 @@ function routesOfMany({ endpoints, routes }: EndpointServices, log: Log): Route[
         failures: [400, 401],
         keepsRequestId: true,
       },
-      async ({ body, requestId }) => ({
-        endpoints: await routes.replace(items.validateRoutes(renamed(body)), requestId),
+      async ({ body, by }) => ({
+        endpoints: await routes.replace(items.validateRoutes(renamed(body)), by),
       }),
     ),
     route(
@@ -85,15 +85,15 @@ function routesOfMany({ endpoints, routes }: EndpointServices, log: Log): Route[
         failures: [400, 401],
         keepsRequestId: true,
       },
-      async ({ body, requestId }) => ({
-        endpoints: await routes.register(items.validateRoutes(renamed(body)), requestId),
+      async ({ body, by }) => ({
+        endpoints: await routes.register(items.validateRoutes(renamed(body)), by),
       }),
     ),
     route(
       operations.unregisterRoutes,
       { access: "api", summary: "Take routes from many", failures: [400, 401], keepsRequestId: true },
-      async ({ body, requestId }) => ({
-        endpoints: await routes.unregister(items.validateUnregistrations(renamed(body)), requestId),
+      async ({ body, by }) => ({
+        endpoints: await routes.unregister(items.validateUnregistrations(renamed(body)), by),
       }),
     ),
   ];
@@ -111,8 +111,8 @@ function routesOfOne({ endpoints, tokens }: EndpointServices): Route[] {
         failures: [400, 401, 409, 503],
         keepsRequestId: true,
       },
-      async ({ params, body, requestId }) => {
-        const [outcome] = await endpoints.sync([{ id: params.endpoint_id.toLowerCase(), item: body }], requestId);
+      async ({ params, body, by }) => {
+        const [outcome] = await endpoints.sync([{ id: params.endpoint_id.toLowerCase(), item: body }], by);
         if (outcome === undefined || outcome instanceof Failure) throw outcome ?? new Failure("internal-server-error");
         if (outcome.failure !== undefined) throw outcome.failure;
         return { success: true, endpoint: outcome.url, health_check_enabled: outcome.healthCheckEnabled };
@@ -127,8 +127,8 @@ function routesOfOne({ endpoints, tokens }: EndpointServices): Route[] {
         failures: [400, 401],
         keepsRequestId: true,
       },
-      async ({ params, requestId }) => {
-        await endpoints.remove([params.endpoint_id.toLowerCase()], requestId);
+      async ({ params, by }) => {
+        await endpoints.remove([params.endpoint_id.toLowerCase()], by);
         return { success: true };
       },
     ),
@@ -141,8 +141,8 @@ function routesOfOne({ endpoints, tokens }: EndpointServices): Route[] {
         failures: [400, 401, 404],
         keepsRequestId: true,
       },
-      async ({ params, body, requestId }) => {
-        await endpoints.setHealthCheck(params.endpoint_id.toLowerCase(), body.health_check, requestId);
+      async ({ params, body, by }) => {
+        await endpoints.setHealthCheck(params.endpoint_id.toLowerCase(), body.health_check, by);
         return { success: true };
       },
     ),

@@ -16,17 +16,17 @@ import { takeOverKernels, isOfAnother, ownersOf } from "../circuits/end-routes.t
 import type { Confirmations } from "../delivery/confirm.ts";
 import { circuitOfEndpoint } from "../store/circuit-queries.ts";
 import * as circuits from "../store/circuits.ts";
-import type { Query } from "../store/store.ts";
+import type { Caller, Query } from "../store/store.ts";
 import type { TargetService } from "../targets/service.ts";
 import { targetOf, toRoutes, type Validated } from "./items.ts";
 
 export interface RouteService {
   /** Replaces the tables. `[]` means no traffic. */
-  replace(items: readonly Validated<RoutesItem>[], requestId: string | null): Promise<OutcomeItem[]>;
+  replace(items: readonly Validated<RoutesItem>[], by: Caller): Promise<OutcomeItem[]>;
   /** Adds what is not there yet, by route id. */
-  register(items: readonly Validated<RoutesItem>[], requestId: string | null): Promise<RegisteredItem[]>;
+  register(items: readonly Validated<RoutesItem>[], by: Caller): Promise<RegisteredItem[]>;
   /** Takes away what is there, by route id. */
-  unregister(items: readonly Validated<UnregisterItem>[], requestId: string | null): Promise<UnregisteredItem[]>;
+  unregister(items: readonly Validated<UnregisterItem>[], by: Caller): Promise<UnregisteredItem[]>;
 }
 
 /** A new table, and what the answer says of it. */
@@ -58,11 +58,11 @@ export function createRouteService({ commit, confirmations, targets }: Services)
   /** Decides every entry's new table in one transaction. */
   async function apply<Item, Extra extends object>(
     items: readonly Validated<Item>[],
-    requestId: string | null,
+    by: Caller,
     { asked, decide, nothing }: Call<Item, Extra>,
   ): Promise<(OutcomeItem & Extra)[]> {
     const changed = new Map<string, circuits.CircuitRow>();
-    const { result: outcomes, settled } = await commit(requestId, (tx) => {
+    const { result: outcomes, settled } = await commit(by, (tx) => {
       const entries = items.map((one) => read(tx, one, asked));
       const wanted = entries.flatMap((entry) => ("asked" in entry ? entry.asked : []));
       // Of two sessions that name one kernel the later entry's has it: so the same call again changes nothing.
@@ -92,24 +92,24 @@ export function createRouteService({ commit, confirmations, targets }: Services)
     targets.judge(items.flatMap((one) => ("item" in one ? one.item.routes.map(targetOf) : [])));
 
   return {
-    async replace(items, requestId) {
+    async replace(items, by) {
       const faultOf = await judge(items);
-      return apply(items, requestId, {
+      return apply(items, by, {
         asked: ({ routes }) => toRoutes(routes, faultOf),
         decide: (_item, _before, routes) => ({ routes, extra: {} }),
         nothing: {},
       });
     },
-    async register(items, requestId) {
+    async register(items, by) {
       const faultOf = await judge(items);
-      return apply(items, requestId, {
+      return apply(items, by, {
         asked: ({ routes }, before) => asKnown(toRoutes(routes, faultOf), before),
         decide: (_item, before, routes) => register(routes, before),
         nothing: { registered_route_ids: [], already_registered_route_ids: [] },
       });
     },
-    unregister: (items, requestId) =>
-      apply(items, requestId, {
+    unregister: (items, by) =>
+      apply(items, by, {
         asked: () => [],
         decide: unregister,
         nothing: { unregistered_route_ids: [], already_absent_route_ids: [] },

@@ -4,12 +4,13 @@
  */
 import { Failure, toFailure } from "../../shared/failure.ts";
 import type { EndpointRequest } from "../../shared/protocol/schema/endpoint.ts";
+import { callerLine, circuitLine } from "../delivery/circuit-line.ts";
 import type { Acknowledgements } from "../delivery/acknowledgements.ts";
 import type { Commit } from "../delivery/commit.ts";
 import { notResponding, type Confirmations, type Found } from "../delivery/confirm.ts";
 import type { Deps } from "../deps.ts";
 import { getCircuit } from "../store/circuit-queries.ts";
-import type { Tx } from "../store/store.ts";
+import type { Caller, Tx } from "../store/store.ts";
 import type { Validated } from "./items.ts";
 import { endpointUrl } from "./url.ts";
 
@@ -32,7 +33,7 @@ export interface FoundEndpoint extends Found {
 
 /** What an entry's call says of itself. `end`: until when it waits for workers, performance.now() milliseconds. */
 export interface Call {
-  requestId: string | null;
+  by: Caller;
   end: number;
 }
 
@@ -73,21 +74,21 @@ export function createFollower(
   async function takeTurn(
     one: Item,
     found: Outcome<FoundEndpoint>,
-    { requestId, end }: Call,
+    { by, end }: Call,
   ): Promise<{ done: Outcome<Synced> } | { next: Outcome<FoundEndpoint> }> {
     if (found instanceof Failure) return { done: found };
-    const outcome = await settle(found, requestId);
+    const outcome = await settle(found, by);
     if (outcome !== "superseded" && outcome !== "refused") return { done: outcome };
     if ("failure" in one) return { done: one.failure };
     // Events and other requests have their turn before the next try, and the other nodes of a worker of which one refuses.
     await Bun.sleep(outcome === "refused" ? AGAIN_MS : 0);
-    const next = await decideAnew(one, found, outcome, requestId);
+    const next = await decideAnew(one, found, outcome, by);
     // Its worker can't serve it, and there is no other place: nothing is left of it.
-    if (next instanceof Failure) await confirmations.takeBack(found.row, requestId);
+    if (next instanceof Failure) await confirmations.takeBack(found.row, by);
     // Whoever deletes has the last word: it was there, and is not made again.
     if (next === null) return { done: answerOf(found) };
     if (performance.now() <= end || isServed(next)) return { next };
-    if (outcome === "refused" && !(next instanceof Failure)) await confirmations.takeBack(next.row, requestId);
+    if (outcome === "refused" && !(next instanceof Failure)) await confirmations.takeBack(next.row, by);
     return { done: notResponding() };
   }
 
@@ -95,14 +96,14 @@ export function createFollower(
     one: Parameters<Anew>[1],
     { row }: FoundEndpoint,
     why: "superseded" | "refused",
-    requestId: string | null,
+    by: Caller,
   ): Promise<Outcome<FoundEndpoint> | null> {
     try {
-      const { result } = await commit(requestId, (tx) => anew(tx, one));
+      const { result } = await commit(by, (tx) => anew(tx, one));
       return result;
     } catch (error) {
       // Nobody waits for it any more, and its worker does not serve it.
-      if (why === "refused") await confirmations.takeBack(row, requestId);
+      if (why === "refused") await confirmations.takeBack(row, by);
       throw error;
     }
   }
@@ -111,17 +112,13 @@ export function createFollower(
     return found instanceof Failure || isSettled(found) || acknowledgements.has(found.row);
   }
 
-  async function settle(
-    found: FoundEndpoint,
-    requestId: string | null,
-  ): Promise<Outcome<Synced> | "superseded" | "refused"> {
+  async function settle(found: FoundEndpoint, by: Caller): Promise<Outcome<Synced> | "superseded" | "refused"> {
     const { row, worker, reuse, failure } = found;
-    const outcome = isSettled(found) ? "served" : await confirmations.wait(found, requestId);
+    const outcome = isSettled(found) ? "served" : await confirmations.wait(found, by);
     if (outcome === "superseded" || outcome === "refused") return outcome;
     const isLate = outcome === "late";
     if (isLate && (await database.read((q) => getCircuit(q, row.id))) === undefined) return notResponding();
-    const about = { circuit: row.id, worker: worker.authority, origin_request_id: row.originRequestId };
-    if (!reuse) log.info({ ...about, endpoint: row.endpointId, app: row.app }, "endpoint created");
+    if (!reuse) log.info({ ...circuitLine(row, worker.authority), ...callerLine(by) }, "endpoint created");
     // Late, and not taken back because it has served: it is there.
     const fault = isLate ? notResponding() : failure;
     return { ...answerOf(found), failure: fault };

@@ -11,7 +11,7 @@ import { circuitOfEndpoint } from "../store/circuit-queries.ts";
 import { createCircuit, type Purpose } from "../circuits/create.ts";
 import { mustLeave } from "../circuits/refusals.ts";
 import * as circuits from "../store/circuits.ts";
-import type { Query, Tx } from "../store/store.ts";
+import type { Caller, Query, Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
 import type { Commit } from "../delivery/commit.ts";
 import type { Observation } from "../observation.ts";
@@ -24,11 +24,11 @@ import { createFollower, type FoundEndpoint, type Outcome, type Synced } from ".
 
 export interface EndpointService {
   /** Makes each endpoint's circuit, or brings it up to date. Gives the outcomes in order; nothing is left of a failed one. */
-  sync(items: readonly Validated<EndpointRequest>[], requestId: string | null): Promise<Outcome<Synced>[]>;
+  sync(items: readonly Validated<EndpointRequest>[], by: Caller): Promise<Outcome<Synced>[]>;
   /** Removes endpoints with their circuits; those that are gone already are as good as removed. */
-  remove(ids: readonly string[], requestId: string | null): Promise<void>;
+  remove(ids: readonly string[], by: Caller): Promise<void>;
   /** Rejects with object-not-found. */
-  setHealthCheck(id: string, wish: HealthCheckSpec | null, requestId: string | null): Promise<void>;
+  setHealthCheck(id: string, wish: HealthCheckSpec | null, by: Caller): Promise<void>;
 }
 
 interface Services {
@@ -57,16 +57,13 @@ export function createEndpointService(deps: Deps, services: Services): EndpointS
       : tryOne(tx, new SlotChooser(tx, newId), { ...one, again: true }),
   );
 
-  async function sync(
-    items: readonly Validated<EndpointRequest>[],
-    requestId: string | null,
-  ): Promise<Outcome<Synced>[]> {
+  async function sync(items: readonly Validated<EndpointRequest>[], by: Caller): Promise<Outcome<Synced>[]> {
     const end = performance.now() + ackTimeout * 1000;
-    const { result: found } = await commit(requestId, (tx) => {
+    const { result: found } = await commit(by, (tx) => {
       const chooser = new SlotChooser(tx, newId);
       return items.map((one) => ("item" in one ? tryOne(tx, chooser, one) : refused(tx, one)));
     });
-    return Promise.all(items.map((one, at) => followed(one, found[at] ?? notResponding(), { requestId, end })));
+    return Promise.all(items.map((one, at) => followed(one, found[at] ?? notResponding(), { by, end })));
   }
 
   /** Nothing is written for one that fails, so that the others go on. */
@@ -135,14 +132,14 @@ export function createEndpointService(deps: Deps, services: Services): EndpointS
 
   return {
     sync,
-    async remove(ids, requestId) {
-      await commit(requestId, (tx) => {
+    async remove(ids, by) {
+      await commit(by, (tx) => {
         const rows = [...new Set(ids)].map((id) => circuitOfEndpoint(tx, id)).filter((row) => row !== undefined);
         for (const row of rows) circuits.removeCircuit(tx, row, "endpoint-removed");
       });
     },
-    async setHealthCheck(id, wish, requestId) {
-      const { result: changed } = await commit(requestId, (tx) => {
+    async setHealthCheck(id, wish, by) {
+      const { result: changed } = await commit(by, (tx) => {
         const row = circuitOfEndpoint(tx, id);
         if (row === undefined) throw notFound("circuit");
         const healthCheck = healthCheckOf(wish);

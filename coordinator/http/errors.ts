@@ -12,6 +12,7 @@ import type { Log } from "../../shared/runtime/log.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { isForPages, isForPeople } from "./cors.ts";
 import { peerOf } from "./peer.ts";
+import { knownRequestId } from "./request-id.ts";
 import { describeFaults } from "./validation.ts";
 
 /** The answer to a failed request. */
@@ -27,6 +28,7 @@ export function answerFailure(
     method: request.method,
     url: pathAndQuery(request.url),
     peer: peerOf(request, app.server) ?? undefined,
+    request_id: knownRequestId(request.headers) ?? undefined,
   });
   const answer = failureAnswer(
     failure,

@@ -15,6 +15,7 @@ import { isForPeople } from "./cors.ts";
 import { BODY_IS_OPTIONAL, IS_FOR_PEOPLE, MAY_REDIRECT } from "./openapi.ts";
 import { peerOf, type PeerSource } from "./peer.ts";
 import { requestIdentity } from "./request-id.ts";
+import type { Caller } from "../store/store.ts";
 
 type Body<S> = S extends TOptional<TSchema> ? Static<S> | undefined : S extends TSchema ? Static<S> : undefined;
 
@@ -28,8 +29,8 @@ export interface Call<O extends Operation> {
   readonly peer: string | null;
   /** The authority of the worker whose own secret the call came with; null where it had another, which speaks for all. */
   caller: string | null;
-  /** The platform's request id; null where there is none that may be kept, which the log is told of each time it is read. */
-  readonly requestId: string | null;
+  /** Who calls. A request id that may not be kept is null, which the log is told of each time this is read. */
+  readonly by: Caller;
   /** Answers with another status than 200. */
   status: (code: number) => void;
 }
@@ -103,8 +104,8 @@ function callOf({ params, query, body, request, server, caller = null, set }: Co
     get peer() {
       return peerOf(request, server);
     },
-    get requestId() {
-      return requestIdentity(request.headers, log);
+    get by() {
+      return { requestId: requestIdentity(request.headers, log), peer: peerOf(request, server) };
     },
     status: (code) => void (set.status = code),
   };

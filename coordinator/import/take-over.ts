@@ -10,7 +10,7 @@ import { circuitOfEndpoint, getCircuit } from "../store/circuit-queries.ts";
 import { fits } from "../delivery/confirm.ts";
 import { insertCircuit, removeCircuit, updateCircuit, type CircuitRow } from "../store/circuits.ts";
 import { getToken, insertToken, isOutdated } from "../store/tokens.ts";
-import type { Store, Tx } from "../store/store.ts";
+import { ITSELF, type Store, type Tx } from "../store/store.ts";
 import { lastChange, passOver } from "../store/changes.ts";
 import { allCircuits, circuitAt, recall, remember } from "../store/imported.ts";
 import { endpointUrl } from "../endpoints/url.ts";
@@ -39,7 +39,7 @@ interface Settings {
 /** Takes over what `tables` hold, and tells it line by line. Rejects as `Store.transaction`. */
 export async function takeOver(database: Store, tables: OriginalTables, settings: Settings): Promise<Line[]> {
   const lines: Line[] = [];
-  await database.transaction({ requestId: null, now: () => settings.now }, (tx) => {
+  await database.transaction({ ...ITSELF, now: () => settings.now }, (tx) => {
     const last = lastChange(tx);
     new TakeOver(tx, tables, settings, lines).run();
     // No events: the original's workers serve these circuits already, and would make each anew; ours look for themselves.

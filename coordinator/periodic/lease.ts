@@ -3,7 +3,7 @@
  * done twice; the lease saves the doubled cost and the doubled announcements. Called by periodic.ts.
  */
 import { endLease, takeLease } from "../store/leases.ts";
-import type { Store } from "../store/store.ts";
+import { ITSELF, type Store } from "../store/store.ts";
 
 export interface Lease {
   /** Takes or renews the lease; true when it is this process's. A commit only when it is due. */
@@ -28,7 +28,7 @@ export function createLease(
   /** Until then it is ours for sure, by the steady clock. */
   let mineUntil = -Infinity;
 
-  const cause = { requestId: null, now };
+  const cause = { ...ITSELF, now };
 
   /** Gives until when it is ours, by the steady clock: from the moment of the transaction, which may have waited. */
   function take(): Promise<number> {

@@ -12,6 +12,7 @@ import type { Lease } from "./lease.ts";
 import { CHECK_MS, type Observation } from "../observation.ts";
 import type { Publisher } from "../delivery/publisher.ts";
 import type { WorkerService } from "../workers/service.ts";
+import { ITSELF } from "../store/store.ts";
 
 export interface Periodic {
   stop(): Promise<void>;
@@ -77,7 +78,7 @@ export function startPeriodic(
   async function forgetOld(): Promise<void> {
     const isTime = performance.now() >= forgetAt;
     if (isTime) forgetAt = performance.now() + FORGET_MS;
-    await database.transaction({ requestId: null, now }, (tx) => {
+    await database.transaction({ ...ITSELF, now }, (tx) => {
       deleteExpired(tx, tx.cause.now);
       deleteOldChanges(tx, tx.cause.now - CHANGES_KEPT_MS);
       if (isTime) forgetNames(tx, tx.cause.now);

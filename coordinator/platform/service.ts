@@ -9,7 +9,7 @@ import { endSessions } from "../circuits/end-routes.ts";
 import type { Commit } from "../delivery/commit.ts";
 import { circuitsOfSession, holdsAnything } from "../store/circuit-queries.ts";
 import { toCircuit } from "../store/circuits.ts";
-import type { Query } from "../store/store.ts";
+import { ITSELF, type Query } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
 import { getWorker } from "../store/workers.ts";
 import { readMessage } from "./message.ts";
@@ -28,7 +28,8 @@ const MAX_WAITING = 10_000;
 const RETRY_MS = 500;
 
 export function createPlatformService({ database, bus, log }: Deps, commit: Commit): PlatformService {
-  const over = new Set<string>();
+  /** Sessions, and which request has ended each. */
+  const over = new Map<string, string | null>();
   const shrunk = new Set<string>();
   const complaints = new Set<string>();
   let timer: ReturnType<typeof setTimeout> | null = null;
@@ -40,9 +41,12 @@ export function createPlatformService({ database, bus, log }: Deps, commit: Comm
     if (stopped) return;
     const message = readMessage(text);
     if (message.kind === "ignored") return complain(message.why, message.concerns);
-    const waiting = message.kind === "session-over" ? over : shrunk;
-    if (waiting.size >= MAX_WAITING) return complain("too many at once");
-    waiting.add(message.sessionId);
+    const { sessionId, requestId } = message;
+    const isOver = message.kind === "session-over";
+    if ((isOver ? over : shrunk).size >= MAX_WAITING) return complain("too many at once");
+    // Said twice, once without its request: the one that names it counts.
+    if (isOver) over.set(sessionId, requestId ?? over.get(sessionId) ?? null);
+    else shrunk.add(sessionId);
     later(0);
   }
 
@@ -84,13 +88,22 @@ export function createPlatformService({ database, bus, log }: Deps, commit: Comm
   async function end(): Promise<void> {
     const some = [...over].slice(0, BATCH);
     // Most sessions of the platform have nothing here: looking costs no commit.
-    const known = await database.read((q) => some.filter((id) => holdsAnything(q, id)));
+    const known = await database.read((q) => some.filter(([id]) => holdsAnything(q, id)));
     if (known.length > 0) {
-      const { result } = await commit(null, (tx) => endSessions(tx, known));
-      const { ended, tokens } = result;
-      log.info({ sessions: known.length, circuits: ended.length, tokens }, "the platform has ended sessions");
+      const byRequest = Map.groupBy(known, ([, requestId]) => requestId);
+      const { result: ends } = await commit(ITSELF, (tx) =>
+        [...byRequest].map(([requestId, sessions]) =>
+          endSessions(
+            tx.onBehalfOf({ requestId, peer: null }),
+            sessions.map(([id]) => id),
+          ),
+        ),
+      );
+      const circuits = ends.reduce((sum, { ended }) => sum + ended.length, 0);
+      const tokens = ends.reduce((sum, one) => sum + one.tokens, 0);
+      log.info({ sessions: known.length, circuits, tokens }, "the platform has ended sessions");
     }
-    for (const id of some) {
+    for (const [id] of some) {
       over.delete(id);
       shrunk.delete(id);
     }

@@ -42,7 +42,7 @@ export function insertCircuit(tx: Tx, fresh: NewCircuit): CircuitRow {
   toggleDigest(tx, row);
   takePort(tx, row);
   recordChange(tx, row, "created");
-  tx.recorded.push({ kind: "created", requestId: tx.cause.requestId, row });
+  tx.recorded.push({ kind: "created", by: tx.cause, row });
   return row;
 }
 
@@ -53,7 +53,7 @@ export function removeCircuit(tx: Tx, row: CircuitRow, why: EndReason): void {
   toggleDigest(tx, row);
   deleteRow(tx).run({ id: row.id });
   releasePort(tx, row);
-  tx.recorded.push({ kind: "removed", requestId: tx.cause.requestId, row, why });
+  tx.recorded.push({ kind: "removed", by: tx.cause, row, why });
 }
 
 /**
@@ -66,7 +66,7 @@ export function moveCircuit(
   slot: Pick<NewCircuit, "workerId" | "frontendMode" | "port" | "subdomain">,
   served: boolean,
 ): CircuitRow {
-  const { requestId, now } = tx.cause;
+  const { now } = tx.cause;
   recordChange(tx, { ...row, revision: nextRevision(tx, row.workerId) }, "removed");
   toggleDigest(tx, row);
   const revision = nextRevision(tx, slot.workerId);
@@ -87,7 +87,7 @@ export function moveCircuit(
   releasePort(tx, row);
   takePort(tx, moved);
   recordChange(tx, moved, "created");
-  tx.recorded.push({ kind: "moved", requestId, row, now: moved });
+  tx.recorded.push({ kind: "moved", by: tx.cause, row, now: moved });
   return moved;
 }
 
@@ -114,7 +114,7 @@ export function updateCircuit(
   change: Partial<Content>,
   why: EndReason | "routes-set" | null = null,
 ): CircuitRow {
-  const { requestId, now } = tx.cause;
+  const { now } = tx.cause;
   const revision = nextRevision(tx, row.workerId);
   const updated: CircuitRow = { ...row, ...change, revision, updatedAt: now };
   updateContent(tx).run({
@@ -131,7 +131,7 @@ export function updateCircuit(
   toggleDigest(tx, updated);
   if (change.routeInfo !== undefined) moveRoutes(tx, row, updated);
   recordChange(tx, updated, "routes");
-  tx.recorded.push({ kind: "updated", requestId, row, now: updated, why });
+  tx.recorded.push({ kind: "updated", by: tx.cause, row, now: updated, why });
   return updated;
 }
 

@@ -1,5 +1,6 @@
 /** What a transaction has done to circuits, noted while it does it: told after its commit (delivery/commit.ts). */
 import type { CircuitRow } from "./circuits.ts";
+import type { Caller } from "./store.ts";
 
 /**
  * Why a circuit ends, or some of its routes. `withdrawn`: no worker has ever acknowledged it; `kernel-reassigned`: the
@@ -16,8 +17,8 @@ export type EndReason =
   | "session-over"
   | "replaced";
 
-/** `requestId`: the request that caused it. `row`: the circuit as it was, a created one as it is; `now`: as it is. */
-export type Recorded = { requestId: string | null; row: CircuitRow } & (
+/** `by`: who caused it. `row`: the circuit as it was, a created one as it is; `now`: as it is. */
+export type Recorded = { by: Caller; row: CircuitRow } & (
   | { kind: "created" }
   | { kind: "removed"; why: EndReason }
   | { kind: "moved"; now: CircuitRow }

@@ -1,7 +1,7 @@
 /** What stands behind a `Query` and a `Tx` with SQLite: the connection. Only the files of this folder ask for it. */
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
 import type * as schema from "./schema.ts";
-import type { Query, Tx } from "./store.ts";
+import type { Caller, Query, Tx } from "./store.ts";
 
 export type Db = BunSQLiteDatabase<typeof schema>;
 /** What of the connection writes nothing. */
@@ -19,9 +19,9 @@ export function openTx(db: Db, cause: Tx["cause"]): { tx: Tx; close: () => void 
   const given: Tx[] = [];
   const recorded: Tx["recorded"] = [];
   const make = (of: Tx["cause"]): Tx => {
-    const onBehalfOf = (requestId: string | null): Tx => {
+    const onBehalfOf = ({ requestId, peer }: Caller): Tx => {
       writerOf(fresh);
-      return make({ ...of, requestId });
+      return make({ ...of, requestId, peer });
     };
     const fresh = { cause: of, recorded, onBehalfOf } as unknown as Tx;
     readable.set(fresh, db);

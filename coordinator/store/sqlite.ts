@@ -87,7 +87,7 @@ export class SqliteStore implements Store {
     const attempt = (): boolean => {
       let hasBegun = false;
       try {
-        const stamped = { requestId: cause.requestId, now: cause.now() };
+        const stamped = { requestId: cause.requestId, peer: cause.peer, now: cause.now() };
         const begun = (tx: Tx): T => {
           hasBegun = true;
           return work(tx);

@@ -17,10 +17,19 @@ export interface Query {
   readonly [asks]: true;
 }
 
-/** What makes a transaction happen, as its caller knows it. */
-export interface Cause {
-  /** The request behind it; null when there is none. Never made up. */
+/** Who has something done. */
+export interface Caller {
+  /** The platform's id of the request; null when there is none. Never made up. */
   requestId: string | null;
+  /** The address that it came from; null when it is not known. */
+  peer: string | null;
+}
+
+/** The coordinator itself: nobody has called. */
+export const ITSELF: Caller = { requestId: null, peer: null };
+
+/** What makes a transaction happen, as its caller knows it. */
+export interface Cause extends Caller {
   /** Epoch milliseconds. Asked when the transaction begins, which may be a while after its caller wanted it. */
   now: () => number;
 }
@@ -29,11 +38,11 @@ export interface Cause {
 export interface Tx extends Query {
   readonly [writes]: true;
   /** What causes it; `now`: its one time, epoch milliseconds. */
-  readonly cause: { requestId: string | null; now: number };
+  readonly cause: Caller & { now: number };
   /** What was done to circuits so far, in order. */
   readonly recorded: Recorded[];
   /** The same transaction, for what another request has caused. */
-  onBehalfOf(requestId: string | null): Tx;
+  onBehalfOf(by: Caller): Tx;
 }
 
 export interface Store {

@@ -15,7 +15,7 @@ export function confRoutes(conf: ConfService): Route[] {
         failures: [400, 401, 421],
         keepsRequestId: true,
       },
-      async ({ body, requestId }) => ({ token: await conf.configure(body, requestId) }),
+      async ({ body, by }) => ({ token: await conf.configure(body, by) }),
     ),
   ];
 }

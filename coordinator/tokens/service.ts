@@ -1,7 +1,7 @@
 /** `POST /v2/conf`: the Manager names a kernel and gets a token with which a person may open circuits to it. */
 import { takeOverKernels, type KernelLink } from "../circuits/end-routes.ts";
 import type { Commit } from "../delivery/commit.ts";
-import type { Query } from "../store/store.ts";
+import type { Caller, Query } from "../store/store.ts";
 import { Failure } from "../../shared/failure.ts";
 import { kernelHost } from "../../shared/http/kernel.ts";
 import type { ConfRequest } from "../../shared/protocol/schema/api.ts";
@@ -14,7 +14,7 @@ export interface ConfService {
    * Stores the kernel with the Manager's request id and gives the token. Ends other sessions' ways to that kernel, and
    * resolves when their workers' nodes know of that.
    */
-  configure(request: ConfRequest, requestId: string | null): Promise<string>;
+  configure(request: ConfRequest, by: Caller): Promise<string>;
   /** The token of a session. Rejects when it is unknown, expired or of another session. */
   redeem(id: string, sessionId: string): Promise<TokenRow>;
   /**
@@ -30,7 +30,7 @@ export function createConfService(
 ): ConfService {
   const lifetime = config.proxy_coordinator.token_lifetime * 1000;
   return {
-    async configure(request, requestId) {
+    async configure(request, by) {
       const target = { host: request.kernel_host, port: request.kernel_port };
       const fault = (await targets.judge([target]))(target);
       if (fault !== null) throw new Failure("invalid-api-params", `kernel_host: ${fault}`);
@@ -48,16 +48,16 @@ export function createConfService(
         projectId: (session.project_id ?? session.group_id)?.toLowerCase() ?? null,
         accessKey: session.access_key ?? "",
         domainName: session.domain_name ?? null,
-        originRequestId: requestId,
+        originRequestId: by.requestId,
       };
       // The platform says whose kernel is at this address: whoever was there before leads into it no more.
-      const { settled } = await commit(requestId, (tx) => {
+      const { settled } = await commit(by, (tx) => {
         const createdAt = tx.cause.now;
         insertToken(tx, { id, ...known, createdAt, expiresAt: createdAt + lifetime });
         takeOverKernels(tx, [kernelOf(known)]);
       });
       await settled();
-      log.info({ session: session.id, origin_request_id: requestId }, "token issued");
+      log.info({ session: session.id, origin_request_id: by.requestId, peer: by.peer }, "token issued");
       return id;
     },
     async redeem(id, sessionId) {

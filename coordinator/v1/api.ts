@@ -19,8 +19,8 @@ export function v1Routes(database: Store, circuits: CircuitService): Route[] {
     route(
       operations.deleteCircuitV1,
       { access: "api", summary: "Delete a circuit", failures: [400, 401, 404], keepsRequestId: true },
-      async ({ params, requestId }) => {
-        await circuits.remove(params.circuit_id, requestId);
+      async ({ params, by }) => {
+        await circuits.remove(params.circuit_id, by);
         return { success: true };
       },
     ),

@@ -11,7 +11,7 @@ import type {
   WorkerRegistration,
 } from "../../shared/protocol/schema/worker.ts";
 import { noteServiceWorker } from "../store/occupants.ts";
-import type { Query, Tx } from "../store/store.ts";
+import { ITSELF, type Query, type Tx } from "../store/store.ts";
 import type { Deps } from "../deps.ts";
 import { circuitsFor } from "../store/changes-since.ts";
 import type { Revision } from "../../shared/protocol/revision.ts";
@@ -65,7 +65,7 @@ export function createWorkerService(
   const lease = timeout / 2;
   const conflicts = createConflictLog(log, now);
   const told = { home_url: config.proxy_coordinator.home_url };
-  const cause = { requestId: null, now };
+  const cause = { ...ITSELF, now };
 
   function renew(tx: Tx, id: string, nodeId: string | null | undefined, said: Said): void {
     renewLease(tx, { workerId: id, nodeId: nodeId ?? NAMELESS_NODE }, said, tx.cause.now + lease);

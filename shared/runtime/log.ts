@@ -7,6 +7,7 @@ import { pino, type Logger } from "pino";
 import { prettyFactory } from "pino-pretty";
 import { isRecord } from "../values.ts";
 import { logOutput } from "./log-output.ts";
+import { VERSION } from "./version.ts";
 import { escapeControls, escapeUnseen, safeRecord } from "./redact.ts";
 
 export type Log = Logger;
@@ -17,7 +18,7 @@ export const LOG_LEVELS = ["trace", "debug", "info", "warning", "warn", "error",
 export function createLog(service: string, level: string): Log {
   const options = {
     level: pinoLevel(level),
-    base: { service },
+    base: { service, version: VERSION, pid: process.pid },
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label: string) => ({ level: label }) },
   };
@@ -46,14 +47,22 @@ function recordOf(line: string): Record<string, unknown> {
 
 function droppedRecord(service: string, dropped: number): Record<string, unknown> {
   const [time, lines] = [new Date().toISOString(), dropped === 1 ? "1 line was" : `${dropped} lines were`];
-  return { level: "warn", time, service, dropped, msg: `${lines} dropped here: whoever reads this log was too slow` };
+  return {
+    level: "warn",
+    time,
+    service,
+    version: VERSION,
+    pid: process.pid,
+    dropped,
+    msg: `${lines} dropped here: whoever reads this log was too slow`,
+  };
 }
 
 function jsonLine(record: Record<string, unknown>): string {
   return `${escapeUnseen(JSON.stringify(record))}\n`;
 }
 
-const pretty = prettyFactory({ ignore: "service", translateTime: "SYS:HH:MM:ss.l" });
+const pretty = prettyFactory({ ignore: "service,version,pid", translateTime: "SYS:HH:MM:ss.l" });
 
 /** The message is the one text that stands there as it is; all others are in JSON. */
 function lineForPeople(record: Record<string, unknown>): string {

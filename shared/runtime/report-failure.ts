@@ -22,6 +22,8 @@ export interface FailureContext {
   peer?: string | undefined;
   /** The port that it came to. */
   port?: number;
+  /** The platform's id of the request. */
+  request_id?: string | undefined;
 }
 
 /**

@@ -13,5 +13,5 @@ export function write<T>(
   work: (tx: Tx) => T,
   cause: Partial<Tx["cause"]> = {},
 ): T {
-  return store.writeNow({ requestId: null, now: NOW, ...cause }, work);
+  return store.writeNow({ requestId: null, peer: null, now: NOW, ...cause }, work);
 }

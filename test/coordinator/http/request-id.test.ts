@@ -23,6 +23,11 @@ describe("a request id", () => {
     expect(identity({ "X-BackendAI-RequestID": "old", "X-Backend-Request-ID": "new" })).toBe("new");
   });
 
+  test("is taken from the other one when it is empty", () => {
+    expect(identity({ "X-BackendAI-RequestID": "old", "X-Backend-Request-ID": "" })).toBe("old");
+    expect([identity({ "X-Backend-Request-ID": "" }), lines]).toEqual([null, []]);
+  });
+
   test.each(["a", "AZaz09._:-", "2a5c1d0e-6f1b-4c57-9a9e-0d7f0c1b2a3d", "x".repeat(128)])(
     "is kept as it is: %s",
     (id) => {
@@ -37,7 +42,7 @@ describe("a request id", () => {
 });
 
 describe("an id that is not allowed", () => {
-  test.each(["", "x".repeat(129), "a b", "a/b", "a,b", "a%20b", "é", "{}", "<a>"])(
+  test.each(["x".repeat(129), "a b", "a/b", "a,b", "a%20b", "é", "{}", "<a>"])(
     "is not stored, and the log says so: %p",
     (given) => {
       expect(identity({ "X-Backend-Request-ID": given })).toBeNull();

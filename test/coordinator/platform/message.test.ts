@@ -4,7 +4,7 @@ import { readMessage } from "../../../coordinator/platform/message.ts";
 import { message } from "../../support/platform.ts";
 
 const session_id = "5e000000-0000-4000-8000-00000000000a";
-const over = { kind: "session-over", sessionId: session_id };
+const over = { kind: "session-over", sessionId: session_id, requestId: null };
 
 test.each([
   ["session_terminated", { session_id, reason: "x" }, over],
@@ -15,6 +15,19 @@ test.each([
   ["kernel_terminated", { kernel_id: "k", session_id, reason: "", exit_code: 1 }, { ...over, kind: "kernel-gone" }],
 ])("%s %j", (name, payload, read) => {
   expect(readMessage(message(name, payload))).toEqual(read as ReturnType<typeof readMessage>);
+});
+
+test.each([
+  [JSON.stringify({ request_id: "req-1", user: null }), "req-1"],
+  [JSON.stringify({ request_id: null }), null],
+  [JSON.stringify({ request_id: "a b" }), null],
+  [JSON.stringify([]), null],
+  ["{", null],
+  [7, null],
+  [{ request_id: "req-1" }, null],
+])("its request is named in its metadata: %j", (metadata, requestId) => {
+  const text = JSON.stringify({ ...(JSON.parse(message("session_terminated", { session_id })) as object), metadata });
+  expect(readMessage(text)).toEqual({ kind: "session-over", sessionId: session_id, requestId });
 });
 
 const NO_ENVELOPE = "no envelope with name and payload";

@@ -17,7 +17,7 @@ import { WORKER } from "../../support/values.ts";
 
 let directory: string;
 let store: SqliteStore;
-const cause = { requestId: "req-1", now: () => NOW };
+const cause = { requestId: "req-1", peer: null, now: () => NOW };
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), "app-proxy-store-"));
@@ -34,12 +34,12 @@ const revision = () => store.read((q) => getWorker(q, WORKER)?.revision);
 
 test("a transaction knows its request and its one time, and what it has done", async () => {
   let at = NOW;
-  const seen = await store.transaction({ requestId: "req-2", now: () => at++ }, (tx) => {
+  const seen = await store.transaction({ requestId: "req-2", peer: "10.0.0.7", now: () => at++ }, (tx) => {
     const row = insertCircuit(tx, newCircuit({ port: 10_205 }));
-    removeCircuit(tx.onBehalfOf("req-3"), row, "deleted");
-    return { cause: tx.cause, recorded: tx.recorded.map(({ kind, requestId }) => [kind, requestId]) };
+    removeCircuit(tx.onBehalfOf({ requestId: "req-3", peer: null }), row, "deleted");
+    return { cause: tx.cause, recorded: tx.recorded.map(({ kind, by }) => [kind, by.requestId, by.peer]) };
   });
-  expect(seen).toEqual({ cause: { requestId: "req-2", now: NOW }, recorded: [["created", "req-2"], ["removed", "req-3"]] }); // prettier-ignore
+  expect(seen).toEqual({ cause: { requestId: "req-2", peer: "10.0.0.7", now: NOW }, recorded: [["created", "req-2", "10.0.0.7"], ["removed", "req-3", null]] }); // prettier-ignore
   const rows = store.db.query.changes.findMany().sync();
   expect(rows.map(({ requestId, createdAt }) => [requestId, createdAt])).toEqual([["req-2", NOW], ["req-3", NOW]]); // prettier-ignore
 });
@@ -62,9 +62,12 @@ test("transactions run in the order of their calls, each on what the one before 
 });
 
 test("a transaction is over with its end: nothing is written with it later", async () => {
-  const kept = await store.transaction(cause, (tx) => [tx, tx.onBehalfOf("req-2")]);
+  const kept = await store.transaction(cause, (tx) => [tx, tx.onBehalfOf({ requestId: "req-2", peer: null })]);
   for (const tx of kept) {
-    const late = [() => insertCircuit(tx, newCircuit({ port: 10_205 })), () => tx.onBehalfOf("req-3")];
+    const late = [
+      () => insertCircuit(tx, newCircuit({ port: 10_205 })),
+      () => tx.onBehalfOf({ requestId: "req-3", peer: null }),
+    ];
     for (const act of late) expect(act).toThrow("Cannot use a transaction after its end");
   }
   expect(await revision()).toBe(0);
@@ -97,7 +100,7 @@ test("a read sees one state, whatever another process writes meanwhile", async (
   const other = openDb(join(directory, "c.sqlite3"), () => crypto.randomUUID());
   const seen = store.readNow((q) => {
     const before = getWorker(q, WORKER)?.revision;
-    other.writeNow({ requestId: null, now: NOW }, (tx) => insertCircuit(tx, newCircuit({ port: 10_205 })));
+    other.writeNow({ requestId: null, peer: null, now: NOW }, (tx) => insertCircuit(tx, newCircuit({ port: 10_205 })));
     return [before, getWorker(q, WORKER)?.revision];
   });
   other.close();
