@@ -1,9 +1,11 @@
 /** Routes of circuits: read, list with filters, delete. */
+import { isIP } from "node:net";
 import type { Static } from "@sinclair/typebox";
 import { Failure } from "../../shared/failure.ts";
+import { kernelHost } from "../../shared/http/kernel.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { operations } from "../../shared/protocol/operations.ts";
-import type { CircuitQuery } from "../../shared/protocol/schema/api.ts";
+import { CircuitQuery } from "../../shared/protocol/schema/api.ts";
 import type { Ownership } from "../http/own-worker.ts";
 import { route, type Route } from "../http/routes.ts";
 import type { CircuitFilter } from "../store/circuit-queries.ts";
@@ -17,10 +19,13 @@ export function circuitRoutes(circuits: CircuitService, own: Pick<Ownership, "ci
       {
         access: "api",
         summary: "List circuits",
-        description: "Oldest first, filtered and in pages.",
+        description: "Oldest first, in pages; a circuit has to fit all filters that are given.",
         failures: [400, 401],
       },
-      ({ query }) => circuits.list(toFilter(query), query.limit ?? 100, query.after),
+      ({ query, request }) => {
+        refuseUnknown(request);
+        return circuits.list(toFilter(query), query.limit ?? 100, query.after);
+      },
     ),
     route(
       operations.getCircuit,
@@ -89,8 +94,12 @@ const UUID = /^([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9
 
 /** The name may come more than once; a parsed query has the last one only. */
 function asked(request: Request): string | undefined {
-  const given = new URLSearchParams(pathAndQuery(request.url).split("?")[1]).getAll("circuit_ids");
+  const given = queryOf(request).getAll("circuit_ids");
   return given.length === 0 ? undefined : given.join(",");
+}
+
+function queryOf(request: Request): URLSearchParams {
+  return new URLSearchParams(pathAndQuery(request.url).split("?")[1]);
 }
 
 /** A list of ids, or one text with commas; with hyphens, as they are kept. */
@@ -110,11 +119,44 @@ function idsOf(given: readonly string[] | string | undefined): string[] {
     });
 }
 
+/** Throws invalid-api-params for a name that is no filter: whoever misspells one would get all circuits. */
+function refuseUnknown(request: Request): void {
+  const known = Object.keys(CircuitQuery.properties);
+  // What is validated has lost them.
+  for (const name of queryOf(request).keys())
+    if (!known.includes(name)) {
+      const wanted = `one of ${known.join(", ")}`;
+      throw new Failure("invalid-api-params", `query: wanted ${wanted}, got ${JSON.stringify(name.slice(0, 80))}`);
+    }
+}
+
 function toFilter(query: Static<typeof CircuitQuery>): CircuitFilter {
   return {
     originRequestId: query.origin_request_id,
     sessionId: query.session_id,
     app: query.app,
     worker: query.worker,
+    port: query.port,
+    subdomain: query.subdomain?.toLowerCase(),
+    host: placeOf("host", query.host),
+    userId: query.user_id?.toLowerCase(),
+    kernel: placeOf("kernel", query.kernel),
+    createdAfter: timeOf(query.created_after),
+    createdBefore: timeOf(query.created_before),
   };
+}
+
+/** A host as it is kept, and the port behind it; IPv6 has brackets, or no port. Throws invalid-api-params. */
+function placeOf(field: string, text: string | undefined): { host: string; port: number | null } | undefined {
+  if (text === undefined) return undefined;
+  const [, host, port] = isIP(text) === 6 ? ["", text] : (/^(\[[^\]]+\]|[^:[\]]+)(?::(\d{1,5}))?$/.exec(text) ?? []);
+  if (host !== undefined) return { host: kernelHost(host), port: port === undefined ? null : Number(port) };
+  throw new Failure(
+    "invalid-api-params",
+    `${field}: wanted a host, or host:port, got ${JSON.stringify(text.slice(0, 80))}`,
+  );
+}
+
+function timeOf(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Date.parse(text);
 }

@@ -4,7 +4,7 @@ import type { CircuitStatistics, RefusedReport } from "../../shared/protocol/sch
 import type { Circuit } from "../../shared/protocol/schema/circuit.ts";
 import type { Deps } from "../deps.ts";
 import type { Commit } from "../delivery/commit.ts";
-import { getCircuit, listCircuits, type CircuitFilter } from "../store/circuit-queries.ts";
+import { getCircuit, listCircuits, type CircuitFilter, type CircuitPlace } from "../store/circuit-queries.ts";
 import { endRoutes } from "./end-routes.ts";
 import { type Caller, ITSELF, type Query } from "../store/store.ts";
 import * as store from "../store/circuits.ts";
@@ -69,14 +69,12 @@ export function createCircuitService({ config, database, live, now }: Deps, comm
     },
     list: (filter, limit, after) =>
       database.read((q) => {
-        const start = after === undefined ? undefined : getCircuit(q, after.toLowerCase());
-        if (after !== undefined && start === undefined) {
-          throw new Failure("invalid-api-params", `after: wanted the id of an existing circuit, got "${after}"`);
-        }
+        const start = after === undefined ? undefined : placeOf(q, after);
         // One more than asked tells whether there is a next page.
         const rows = listCircuits(q, { ...filter, sessionId: filter.sessionId?.toLowerCase() }, limit + 1, start);
         const page = rows.slice(0, limit);
-        return { circuits: page.map(store.toCircuit), next: rows.length > limit ? (page.at(-1)?.id ?? null) : null };
+        const last = rows.length > limit ? page.at(-1) : undefined;
+        return { circuits: page.map(store.toCircuit), next: last === undefined ? null : cursorOf(last) };
       }),
     async remove(id, by) {
       if ((await removeAll([id], by)) === 0) throw notFound("circuit");
@@ -88,6 +86,24 @@ export function createCircuitService({ config, database, live, now }: Deps, comm
 }
 
 // --- internal ---
+
+/** Names a place that is still good when the circuit there has gone. */
+function cursorOf({ createdAt, id }: CircuitPlace): string {
+  return `${createdAt}.${id}`;
+}
+
+/** Of a cursor, or of a circuit that is there, by its id. Throws invalid-api-params. */
+function placeOf(q: Query, after: string): CircuitPlace {
+  const [, createdAt, id = ""] =
+    /^(?:(\d{1,15})\.)?([\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12})$/.exec(after.toLowerCase()) ?? [];
+  const place = createdAt === undefined ? getCircuit(q, id) : { createdAt: Number(createdAt), id };
+  if (place !== undefined) return place;
+  const got = JSON.stringify(after);
+  throw new Failure(
+    "invalid-api-params",
+    `after: wanted \`next\` of a page or the id of an existing circuit, got ${got}`,
+  );
+}
 
 function mustFind(q: Query, id: string): store.CircuitRow {
   const row = getCircuit(q, id.toLowerCase());

@@ -1,5 +1,5 @@
 /** SQL that finds circuits: by what they are, whose they are, where they are. What writes is in circuits.ts. */
-import { and, asc, count, desc, eq, gt, inArray, isNotNull, or, type SQL } from "drizzle-orm";
+import { and, asc, count, desc, eq, gt, gte, inArray, isNotNull, lt, or, type SQL } from "drizzle-orm";
 import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
 import type { AppMode } from "../../shared/protocol/schema/circuit.ts";
 import { readerOf } from "./session.ts";
@@ -30,7 +30,19 @@ export interface CircuitFilter {
   app?: string | undefined;
   /** A worker's id or authority. */
   worker?: string | undefined;
+  port?: number | undefined;
+  subdomain?: string | undefined;
+  /** As in an app's address; the port is a worker's for circuits by port, and any for those by name. */
+  host?: { host: string; port: number | null } | undefined;
+  userId?: string | undefined;
+  kernel?: { host: string; port: number | null } | undefined;
+  /** When it was made: epoch milliseconds, the second not included. */
+  createdAfter?: number | undefined;
+  createdBefore?: number | undefined;
 }
+
+/** A place in the order of circuits; the circuit itself may be gone. */
+export type CircuitPlace = Pick<CircuitRow, "createdAt" | "id">;
 
 export function getCircuit(q: Query, id: string): CircuitRow | undefined {
   return selectById(q).get({ id });
@@ -134,8 +146,8 @@ export function circuitsByWorker(q: Query): CircuitRow[] {
     .all();
 }
 
-/** A page of circuits, oldest first, after the circuit named by `after`. */
-export function listCircuits(q: Query, filter: CircuitFilter, limit: number, after?: CircuitRow): CircuitRow[] {
+/** A page of circuits, oldest first, after this place. */
+export function listCircuits(q: Query, filter: CircuitFilter, limit: number, after?: CircuitPlace): CircuitRow[] {
   return readerOf(q)
     .select()
     .from(circuits)
@@ -151,6 +163,13 @@ function conditions(q: Query, filter: CircuitFilter): (SQL | undefined)[] {
   return [
     filter.originRequestId === undefined ? undefined : eq(circuits.originRequestId, filter.originRequestId),
     filter.app === undefined ? undefined : eq(circuits.app, filter.app),
+    filter.port === undefined ? undefined : eq(circuits.port, filter.port),
+    filter.subdomain === undefined ? undefined : eq(circuits.subdomain, filter.subdomain),
+    filter.userId === undefined ? undefined : eq(circuits.userId, filter.userId),
+    filter.host === undefined ? undefined : atHost(q, filter.host),
+    filter.kernel === undefined ? undefined : leadsTo(q, filter.kernel),
+    filter.createdAfter === undefined ? undefined : gte(circuits.createdAt, filter.createdAfter),
+    filter.createdBefore === undefined ? undefined : lt(circuits.createdAt, filter.createdBefore),
     filter.sessionId === undefined
       ? undefined
       : inArray(
@@ -172,6 +191,30 @@ function conditions(q: Query, filter: CircuitFilter): (SQL | undefined)[] {
   ];
 }
 
-function isAfter(row: CircuitRow): SQL | undefined {
+/** Circuits by port at a worker of this name, and the one by this name under a worker's domain. */
+function atHost(q: Query, { host, port }: NonNullable<CircuitFilter["host"]>): SQL | undefined {
+  const all = readerOf(q)
+    .select({ id: workers.id, hostname: workers.hostname, domain: workers.wildcardDomain })
+    .from(workers)
+    .all();
+  const byPort = all.filter(({ hostname }) => hostname.toLowerCase() === host).map(({ id }) => id);
+  const byName = all.flatMap(({ id, domain }) => {
+    const suffix = domain?.toLowerCase() ?? "";
+    const isUnder = suffix !== "" && host.endsWith(suffix) && host.length > suffix.length;
+    return isUnder ? [and(eq(circuits.workerId, id), eq(circuits.subdomain, host.slice(0, -suffix.length)))] : [];
+  });
+  const atPort = port === null ? isNotNull(circuits.port) : eq(circuits.port, port);
+  return or(and(inArray(circuits.workerId, byPort), atPort), ...byName);
+}
+
+function leadsTo(q: Query, { host, port }: NonNullable<CircuitFilter["kernel"]>): SQL {
+  const ids = readerOf(q)
+    .select({ id: circuitRoutes.circuitId })
+    .from(circuitRoutes)
+    .where(and(eq(circuitRoutes.kernelHost, host), port === null ? undefined : eq(circuitRoutes.kernelPort, port)));
+  return inArray(circuits.id, ids);
+}
+
+function isAfter(row: CircuitPlace): SQL | undefined {
   return or(gt(circuits.createdAt, row.createdAt), and(eq(circuits.createdAt, row.createdAt), gt(circuits.id, row.id)));
 }

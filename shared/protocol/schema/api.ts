@@ -115,8 +115,23 @@ export const CircuitQuery = Type.Object({
   session_id: Type.Optional(Uuid),
   app: Type.Optional(Type.String()),
   worker: Type.Optional(Type.String({ description: "A worker's id or authority." })),
+  port: Type.Optional(PortNumber),
+  subdomain: Type.Optional(Type.String({ minLength: 1, maxLength: 63 })),
+  host: Type.Optional(
+    Type.String({
+      description: "As it stands in an app's address, perhaps with its port.",
+      minLength: 1,
+      maxLength: 261,
+    }),
+  ),
+  user_id: Type.Optional(Uuid),
+  kernel: Type.Optional(
+    Type.String({ description: "A kernel's host, perhaps with its port.", minLength: 1, maxLength: 261 }),
+  ),
+  created_after: Type.Optional(Type.String({ format: "date-time", description: "Made at this time or later." })),
+  created_before: Type.Optional(Type.String({ format: "date-time", description: "Made before this time." })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
-  after: Type.Optional(Uuid),
+  after: Type.Optional(Type.String({ description: "`next` of the page before, or a circuit's id.", maxLength: 64 })),
 });
 
 export const CircuitPage = Type.Object({

@@ -35,7 +35,7 @@ export const circuits: { [N in Circuits]: Plan<N> } = {
       {
         kind: "invalid-api-params",
         what: "a page after nothing",
-        msg: `after: wanted the id of an existing circuit, got "${NOBODY}"`,
+        msg: `after: wanted \`next\` of a page or the id of an existing circuit, got "${NOBODY}"`,
         spoil: () => ({ query: { after: NOBODY } }),
       },
     ],

@@ -21,8 +21,11 @@ const all = table.map((call) => ({ ...call, title: call.documented.name }));
 const withBody = all.filter(({ documented }) => documented.hasBody);
 const MORE = { unknown_field: 1, "unknown-field": { deep: [null] } };
 
+/** But of filters: whoever misspells one would get everything (circuits/filters.test.ts). */
+const unfiltered = all.filter(({ name }) => name !== "listCircuits");
+
 describe("unknown fields are ignored in the query of", () => {
-  test.each(all)("$title", async ({ name, plan }) => {
+  test.each(unfiltered)("$title", async ({ name, plan }) => {
     const input = await plan.good(stage);
     const query = { ...input.query, unknown_field: "1", "unknown-field": "[", app_mode: "" };
     await plan.so(await stage.call(name, { ...input, query }), input, stage);
@@ -46,7 +49,7 @@ describe.each(["__proto__", "constructor", "toString", "--proto--", "__proto--",
       expect((await stage.send("configure", { body })).status).toBe(200);
     });
 
-    test.each(["listCircuits", "listSlots", "listWorkers"] as const)(`${name} in the query of %s`, async (call) => {
+    test.each(["listSlots", "listWorkers"] as const)(`${name} in the query of %s`, async (call) => {
       for (const value of ["x", ""]) expect((await stage.send(call, { query: { [name]: value } })).status).toBe(200);
     });
   },

@@ -421,7 +421,7 @@ describe("the worker's and the operator's calls", () => {
       "GET",
       `/api/circuits?after=${SOME_ID}`,
       undefined,
-      "400 invalid-api-params: after: wanted the id of an existing circuit",
+      "400 invalid-api-params: after: wanted `next` of a page or the id of an existing circuit",
     ],
     [
       "in_use that is neither",
