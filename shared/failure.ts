@@ -48,6 +48,7 @@ export const FAILURES = {
   // Not in the original's table: it had no limits. 503 where it is the worker that is full.
   "appproxy/too-many-connections": row(429, "Too many connections.", "appproxy_access_limited"),
   "appproxy/too-many-circuits": row(429, "Too many circuits.", "appproxy_create_limited"),
+  "appproxy/opened-too-often": row(429, "Opened too often.", "appproxy_access_limited"),
   "appproxy/worker-registration-error": row(403, "E20013: Failed to register worker.", "agent_create_forbidden"),
   // Ours: the original lets the last one have the record.
   "appproxy/worker-conflict": row(409, "Another worker of this authority is alive.", "agent_create_already-exists"),
@@ -87,6 +88,7 @@ export type PageKind =
   | "not-responding"
   | "too-large"
   | "crowded"
+  | "too-often"
   | "too-many-apps"
   | "bad-request"
   | "no-such-page"

@@ -39,7 +39,9 @@ export function describeErrors(errors: Iterable<SchemaError>, whole = "body"): F
     const field = path.slice(1).replaceAll("/", ".") || whole;
     if (faults.has(field)) continue;
     const wanted = describeSchema(schema);
-    const got = shown(field, value);
+    // In the place of an object or a list text may be the whole of it, in whatever form.
+    const isInstead = /^(an object|a list)/.test(wanted) && typeof value === "string";
+    const got = isInstead && !SECRET_NAME.test(field) ? lengthOf(value) : shown(field, value);
     faults.set(field, { field, wanted, got, text: `${field}: wanted ${wanted}, got ${got}` });
   }
   return [...faults.values()];
@@ -134,7 +136,7 @@ export function shown(field: string, value: unknown): string {
   if (SECRET_NAME.test(field)) return "[hidden]";
   if (typeof value === "object" && value !== null)
     return Array.isArray(value) ? `a list of ${value.length}` : "an object";
-  if (typeof value === "string" && NESTED.test(value)) return `text of length ${value.length}`;
+  if (typeof value === "string" && NESTED.test(value)) return lengthOf(value);
   // JSON has no word for a number that is too large.
   const json = typeof value === "number" ? String(value) : JSON.stringify(value);
   if (json.length <= SHOWN) return json;
@@ -142,4 +144,8 @@ export function shown(field: string, value: unknown): string {
   let end = SHOWN;
   while (json[end - 1] === "\\") end--;
   return `${json.slice(0, end)}…${json.startsWith('"') ? '"' : ""}`;
+}
+
+function lengthOf(text: string): string {
+  return `text of length ${text.length}`;
 }

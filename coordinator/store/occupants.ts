@@ -57,7 +57,8 @@ export function noteServiceWorker(tx: Tx, slot: Slot, userId: string | null, now
 /** A port is free now: perhaps one more than may be kept from others. */
 export function vacate(tx: Tx, slot: Slot): void {
   const uid = selectUsed(tx).get(keyOf(tx, slot))?.serviceWorkerUser ?? null;
-  if (uid !== null) giveBackOldest(tx).run({ uid });
+  // What several have registered on is nobody's count.
+  if (uid !== null && uid !== SEVERAL) giveBackOldest(tx).run({ uid });
 }
 
 /** Whether a slot is kept from this person. */
@@ -185,7 +186,7 @@ const giveBackOldest = preparedWrite((db) =>
     .set({ serviceWorkerUser: null, serviceWorkerAt: null })
     .where(
       sql`rowid IN (SELECT ${usedSlots}.rowid FROM ${usedSlots} WHERE ${eq(usedSlots.serviceWorkerUser, arg("uid"))} AND ${usedSlots}.port <> 0
-        AND EXISTS (SELECT 1 FROM ${freePorts} INNER JOIN ${workers} ON ${eq(workers.id, freePorts.workerId)} WHERE ${ofWorker})
+        AND EXISTS (SELECT 1 FROM ${workers} CROSS JOIN ${freePorts} ON ${eq(workers.id, freePorts.workerId)} WHERE ${ofWorker})
         ORDER BY ${usedSlots.serviceWorkerAt} DESC, ${usedSlots}.rowid DESC LIMIT -1 OFFSET ${sql.raw(String(MOST_SET_ASIDE))})`,
     )
     .prepare(),

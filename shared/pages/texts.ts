@@ -177,6 +177,11 @@ const en: Words = {
       what: "This app, its session or its user, this server or your network has as many connections open as it may have.",
       todo: "Close tabs with apps that you do not need, and try again in a moment. If it stays like this, tell your administrator.",
     },
+    "too-often": {
+      title: "Opened too often",
+      what: "You have opened apps thousands of times within a few minutes; perhaps a program does it for you.",
+      todo: "Use a tab in which the app is open, or open it again in a quarter of an hour.",
+    },
     "too-many-apps": {
       title: "Too many open apps",
       what: "You, or this session, have as many apps open as you may have.",
@@ -356,6 +361,11 @@ const ko: Words = {
       title: "연결이 너무 많습니다",
       what: "이 앱이나 앱의 세션 또는 사용자, 서버, 사용 중인 네트워크에서 열 수 있는 연결을 모두 쓰고 있습니다.",
       todo: "필요 없는 앱 탭을 닫고 잠시 후 다시 시도해 주세요. 계속 이 상태라면 관리자에게 알려 주세요.",
+    },
+    "too-often": {
+      title: "앱을 너무 자주 열었습니다",
+      what: "몇 분 사이에 앱을 수천 번 열었습니다. 프로그램이 대신 열고 있을 수 있습니다.",
+      todo: "앱이 이미 열려 있는 탭을 사용하거나 15분 뒤에 다시 열어 주세요.",
     },
     "too-many-apps": {
       title: "열린 앱이 너무 많습니다",

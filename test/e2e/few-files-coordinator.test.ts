@@ -86,6 +86,8 @@ test.each([
   await byQuery.send(`GET /v2/proxy/auth?${query} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n{}`);
   const called: Wire[] = [];
   for (const call of CALLS) called.push(...(await flood(port, 15, `${call}\r\nContent-Length: 0\r\n\r\n`)));
+  // They are quiet for longer than those that come now.
+  await Promise.all(called.map((wire) => wire.wait(() => wire.received > 0, "an answer", owed(30_000))));
   const silent = await flood(port, 2 * FILES, says);
   const drip = setInterval(() => {
     for (const wire of silent) if (drips && wire.ended === null) void wire.send("x").catch(() => undefined);

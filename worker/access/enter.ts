@@ -45,13 +45,12 @@ export async function enter(
   const ticket = readTicket(head, circuit.id, settings);
   const isYoung = ticket !== null && ticket.exp * 1000 > settings.now();
   if (isYoung && !canKeep(circuit, head, settings)) throw needsTab(ticket, settings);
-  const fresh = isYoung && (await singleUse.consume(ticket.jti, circuit.id, USED_SECONDS * 1000));
+  const use = isYoung ? await singleUse.consume(ticket.jti, holderOf(circuit), USED_SECONDS * 1000) : "used";
   const path = redirectPath(ticket?.path ?? "") ?? "/";
-  if (fresh) return welcome(entry, head, ticket, path, settings);
+  if (isYoung && use === "first") return welcome(entry, head, ticket, path, settings);
   const held = heldPermit(circuit, head.header("cookie"), settings);
   if (circuit.open_to_public || MAY_STAY.has(held.kind)) return goTo(path, []);
-  const msg = "This link was used already or has expired; open the app again";
-  throw new Failure("invalid-credentials", { msg, page: isYoung ? "link-used" : "link-expired" });
+  throw use === "full" ? tooOften() : spent(isYoung);
 }
 
 /** Whether the target carries a ticket of this worker that is still good: then its circuit is known to some process of it. */
@@ -62,6 +61,20 @@ export function bringsTicket(head: RequestHead, { permits, now }: AdmitSettings)
 }
 
 // --- internal ---
+
+function tooOften(): Failure {
+  return new Failure("appproxy/opened-too-often", "This app was opened too often in the last minutes; try again later");
+}
+
+function spent(isYoung: boolean): Failure {
+  const msg = "This link was used already or has expired; open the app again";
+  return new Failure("invalid-credentials", { msg, page: isYoung ? "link-used" : "link-expired" });
+}
+
+/** Who has a circuit's tickets: its person, whatever circuit it is. To a public one anybody may have a link. */
+function holderOf({ id, open_to_public: isPublic, user_id: user }: Circuit): string {
+  return isPublic ? id : (user ?? id);
+}
 
 /** Gives the permit; where another user's app may have left something in the browser, it is cleared on the way. */
 function welcome(

@@ -26,7 +26,7 @@ import { resolve, unresolved } from "./resolve.ts";
 import type { Hold } from "./hold.ts";
 import { nextHop } from "./loops.ts";
 import type { Homes } from "../circuits/homes.ts";
-import { mayTrail, requestEdits } from "../http/headers.ts";
+import { HOP, mayTrail, requestEdits } from "../http/headers.ts";
 import { isBareManifest, manifestAnswer } from "../access/manifest.ts";
 import { pick } from "./pick.ts";
 import { crowdedFailure } from "../../shared/net/crowding.ts";
@@ -199,19 +199,24 @@ function editsFor(
   hop: number | null,
   { capabilities }: Deps,
 ): HeaderEdits {
-  if (hop === null && familiar.edits !== null) return familiar.edits;
+  const { edits: before } = familiar;
+  if (before !== null) return hop === null ? before : withHop(before, hop);
   const { id, app, app_mode: mode, open_to_public: isPublic } = circuit;
   // What was checked here ends here; the key of a public model service is its own (security 2).
   const edits = requestEdits(head, familiar.client, {
     app,
     authorization: mode === "interactive" || (isPublic && !isOurs(id, head.header("authorization"))),
-    hop,
     trailers: capabilities.trailers,
     tunnels: capabilities.tunnels,
   });
   // RStudio is told the target too.
-  if (app !== "rstudio" && hop === null) familiar.edits = edits;
-  return edits;
+  if (app !== "rstudio") familiar.edits = edits;
+  return hop === null ? edits : withHop(edits, hop);
+}
+
+/** A busy service's calls from another app have each a number, and the rest in common. */
+function withHop(edits: HeaderEdits, hop: number): HeaderEdits {
+  return { ...edits, set: [...edits.set, [HOP, String(hop)]] };
 }
 
 function answerEditsFor(

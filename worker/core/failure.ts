@@ -85,6 +85,7 @@ const OURS: ReadonlySet<FailureKind> = new Set(["internal-server-error", "apppro
 const RETRY_AFTER: Partial<Record<FailureKind, string>> = {
   "appproxy/container-starting": "1",
   "appproxy/too-many-connections": "5",
+  "appproxy/opened-too-often": "60",
 };
 
 /**

@@ -76,8 +76,6 @@ export interface RequestWishes {
   app: string;
   /** Whether the `Authorization` header is the app's. */
   authorization: boolean;
-  /** Its number where it may be on its way in a circle; null for none. */
-  hop: number | null;
   /** Whether trailers of the answer reach the client. */
   trailers: boolean;
   /** Whether the handshake of a WebSocket is the client's own, not made anew. */
@@ -86,7 +84,7 @@ export interface RequestWishes {
 
 /** What changes in the header lines on their way to the app. */
 export function requestEdits(head: RequestHead, by: ForwardedBy, wishes: RequestWishes): HeaderEdits {
-  const { app, authorization, hop, trailers, tunnels } = wishes;
+  const { app, authorization, trailers, tunnels } = wishes;
   const dropped = connectionNamed(head.header("connection"));
   const remove: string[] = [];
   const set = forwardedHeaders(by);
@@ -104,7 +102,6 @@ export function requestEdits(head: RequestHead, by: ForwardedBy, wishes: Request
   }
   // RFC 9110 §10.1.4: asked anew of the app, for gRPC. An engine that speaks HTTP/1.1 to it names TE in Connection.
   if (trailers && wantsTrailers(head.header("te"))) set.push(["TE", "trailers"]);
-  if (hop !== null) set.push([HOP, String(hop)]);
   if (app === "rstudio") set.push(...rstudioHeaders(head.target, by));
   return { remove, set, add: NOTHING };
 }

@@ -82,7 +82,6 @@ export interface PoolSettings {
 export class RoutePool {
   readonly #settings: PoolSettings;
   #upstreams: readonly Upstream[] = [];
-  /** Where they are; made when it is asked for. */
   /** Upstreams that get traffic. Cached: asked for with every request. */
   #used: readonly Upstream[] = [];
   /** For whom what is open counts besides. */

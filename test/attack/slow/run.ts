@@ -97,7 +97,7 @@ async function withstand(site: Site, attacks: readonly Attack[], report: Report)
   const { stage, attacked, app, size } = site;
   await usedToIt(site);
   const before = { files: stage.fds(), memory: stage.rss() };
-  const target: Target = { stage, to: attacked, app, size, clients: [], lines: stage.lines.length };
+  const target: Target = { stage, to: attacked, app, size, clients: [] };
   const neighbours = site.neighbours();
   let most = before.memory;
   const looks = setInterval(() => (most = Math.max(most, stage.rss())), 100);

@@ -167,6 +167,14 @@ describe("a secret is not shown", () => {
     ]);
   });
 
+  test("in text where an object or a list is wanted, whatever it begins with", () => {
+    const wanted = Type.Object({ envs: Type.Object({}), list: nullable(Type.Array(Type.String())) });
+    expect(texts(wanted, { envs: "token=a-secret", list: "a-secret" })).toEqual([
+      "envs: wanted an object, got text of length 14",
+      "list: wanted a list or null, got text of length 8",
+    ]);
+  });
+
   test("when it is missing, which is told", () => {
     expect(faults(ProxyRequest, { app: "a", protocol: "http", session_id: SESSION.id })[0]?.got).toBe("nothing");
   });

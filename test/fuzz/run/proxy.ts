@@ -55,7 +55,7 @@ function decide(head: RequestHead, { capabilities }: Engine, attempt: () => Atte
     edits: requestEdits(head, by, {
       app: "",
       authorization: true,
-      hop: null,
+
       trailers: capabilities.trailers,
       tunnels: capabilities.tunnels,
     }),

@@ -5,11 +5,11 @@ import type { LiveData } from "../../../shared/live/live.ts";
 import { createRedisLive, LIVE_DB } from "../../../shared/live/redis.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import { connectRedis } from "../../../shared/redis/redis.ts";
-import { createSingleUse, MOST_OF_CIRCUIT, type SingleUse } from "../../../worker/access/single-use.ts";
+import { createSingleUse, MOST_OF_HOLDER, type SingleUse } from "../../../worker/access/single-use.ts";
 import { startRedis, type RedisServer } from "../../support/redis.ts";
 import { until } from "../../support/until.ts";
 import { owed } from "../../support/owed.ts";
-import { CIRCUIT, refused } from "../../support/values.ts";
+import { USER } from "../../support/values.ts";
 
 let redis: RedisServer;
 let lives: LiveData[] = [];
@@ -43,21 +43,18 @@ const reconnected = () => until(() => lives.every((live) => live.healthy()));
 
 describe("two nodes of one worker", () => {
   test("take an id once between them", async () => {
-    expect(await first.consume("a", CIRCUIT, 60_000)).toBeTrue();
-    expect([await second.consume("a", CIRCUIT, 60_000), await first.consume("a", CIRCUIT, 60_000)]).toEqual([
-      false,
-      false,
-    ]);
-    expect(await second.consume("b", CIRCUIT, 60_000)).toBeTrue();
+    expect(await first.consume("a", USER, 60_000)).toBe("first");
+    expect([await second.consume("a", USER, 60_000), await first.consume("a", USER, 60_000)]).toEqual(["used", "used"]);
+    expect(await second.consume("b", USER, 60_000)).toBe("first");
   });
 
   test("take an id once however many come at the same moment", async () => {
-    const both = Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? first : second).consume("a", CIRCUIT, 60_000));
-    expect((await Promise.all(both)).filter((used) => used)).toEqual([true]);
+    const both = Array.from({ length: 20 }, (_, at) => (at % 2 === 0 ? first : second).consume("a", USER, 60_000));
+    expect((await Promise.all(both)).filter((use) => use !== "used")).toEqual(["first"]);
   });
 
   test("remember it in Redis for as long as it could be used, in whole seconds", async () => {
-    await first.consume("a", CIRCUIT, 60_500);
+    await first.consume("a", USER, 60_500);
     const client = new Redis(redis.port, "127.0.0.1", { db: 2 });
     expect([await client.keys("*"), await client.ttl("appproxy.used.a")]).toEqual([["appproxy.used.a"], 61]);
     client.disconnect();
@@ -68,64 +65,61 @@ describe("while Redis is away", () => {
   test("a node takes an id once all the same, without waiting for Redis", async () => {
     await redis.stop();
     const start = performance.now();
-    expect([await first.consume("a", CIRCUIT, 60_000), await first.consume("a", CIRCUIT, 60_000)]).toEqual([
-      true,
-      false,
-    ]);
+    expect([await first.consume("a", USER, 60_000), await first.consume("a", USER, 60_000)]).toEqual(["first", "used"]);
     expect(performance.now() - start).toBeLessThan(owed(1000));
-    expect(await first.consume("b", CIRCUIT, 60_000)).toBeTrue();
+    expect(await first.consume("b", USER, 60_000)).toBe("first");
   });
 
   test("a node knows what it took before", async () => {
-    await first.consume("a", CIRCUIT, 60_000);
+    await first.consume("a", USER, 60_000);
     await redis.stop();
-    expect(await first.consume("a", CIRCUIT, 60_000)).toBeFalse();
+    expect(await first.consume("a", USER, 60_000)).toBe("used");
   });
 
   test("a node forgets an id only when it can't be used any more", async () => {
     await redis.stop();
-    await first.consume("a", CIRCUIT, 60_000);
+    await first.consume("a", USER, 60_000);
     now += 59_999;
-    expect(await first.consume("a", CIRCUIT, 60_000)).toBeFalse();
+    expect(await first.consume("a", USER, 60_000)).toBe("used");
     now += 1;
-    expect(await first.consume("a", CIRCUIT, 60_000)).toBeTrue();
+    expect(await first.consume("a", USER, 60_000)).toBe("first");
   });
 });
 
 test("a node forgets none, however many are used after it while Redis is away", async () => {
   await redis.stop();
-  await first.consume("a", CIRCUIT, 60_000);
+  await first.consume("a", USER, 60_000);
   for (let batch = 0; batch < 101; batch++)
     await Promise.all(
       Array.from({ length: 1000 }, (_, at) => first.consume(`${batch} ${at}`, `circuit-${batch}`, 60_000)),
     );
-  expect(await first.consume("a", CIRCUIT, 60_000)).toBeFalse();
+  expect(await first.consume("a", USER, 60_000)).toBe("used");
 });
 
-test("of one circuit a node takes as many as it may have at once, and of others none the fewer", async () => {
-  await Promise.all(Array.from({ length: MOST_OF_CIRCUIT }, (_, at) => first.consume(String(at), CIRCUIT, 60_000)));
-  const full = { kind: "appproxy/too-many-connections" } as const;
-  expect(await refused(() => first.consume("one more", CIRCUIT, 60_000))).toMatchObject(full);
+test("of one holder a node takes as many as it remembers, and of others none the fewer", async () => {
+  await Promise.all(Array.from({ length: MOST_OF_HOLDER }, (_, at) => first.consume(String(at), USER, 60_000)));
+  expect(await first.consume("one more", USER, 60_000)).toBe("full");
   // What was used already stays used.
-  expect(await first.consume("0", CIRCUIT, 60_000)).toBeFalse();
-  expect(await first.consume("one more", "another circuit", 60_000)).toBeTrue();
+  expect(await first.consume("0", USER, 60_000)).toBe("used");
+  expect(await first.consume("one more", "another", 60_000)).toBe("first");
   now += 60_000;
-  expect(await first.consume("later", CIRCUIT, 60_000)).toBeTrue();
+  expect(await first.consume("later", USER, 60_000)).toBe("first");
 });
 
 describe("when Redis is back, empty", () => {
   test("a node still refuses what it took before and meanwhile, and new ids are shared again", async () => {
-    await first.consume("before", CIRCUIT, 60_000);
+    await first.consume("before", USER, 60_000);
     await redis.stop();
-    await first.consume("meanwhile", CIRCUIT, 60_000);
+    await first.consume("meanwhile", USER, 60_000);
     await redis.start();
     await reconnected();
-    expect([await first.consume("before", CIRCUIT, 60_000), await first.consume("meanwhile", CIRCUIT, 60_000)]).toEqual(
-      [false, false],
-    );
-    expect([await second.consume("new", CIRCUIT, 60_000), await first.consume("new", CIRCUIT, 60_000)]).toEqual([
-      true,
-      false,
+    expect([await first.consume("before", USER, 60_000), await first.consume("meanwhile", USER, 60_000)]).toEqual([
+      "used",
+      "used",
+    ]);
+    expect([await second.consume("new", USER, 60_000), await first.consume("new", USER, 60_000)]).toEqual([
+      "first",
+      "used",
     ]);
   });
 });

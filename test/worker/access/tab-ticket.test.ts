@@ -4,8 +4,9 @@ import { Failure } from "../../../shared/failure.ts";
 import { createMemoryLive } from "../../../shared/live/memory.ts";
 import { silentLog } from "../../../shared/runtime/log.ts";
 import { createBearers } from "../../../worker/access/bearer.ts";
-import { createSingleUse } from "../../../worker/access/single-use.ts";
+import { createSingleUse, MOST_OF_HOLDER } from "../../../worker/access/single-use.ts";
 import { enter, ENTER_PATH } from "../../../worker/access/enter.ts";
+import { permitCookieName } from "../../../worker/access/permit-cookie.ts";
 import { createPermitJar } from "../../../worker/access/permit-jar.ts";
 import { PermitAuthority } from "../../../worker/access/permit.ts";
 import { CIRCUIT, entry, head, newTable, USER } from "../../support/values.ts";
@@ -36,11 +37,15 @@ function worker() {
   const ask = (ticket: string, headers: [string, string][]) =>
     enter(entry(), head({ target: `${ENTER_PATH}?t=${ticket}`, headers: [["Host", "apps.example:10205"], ...headers] }), settings, singleUse); // prettier-ignore
   return {
+    /** As often as a node remembers of a person; what follows is refused. */
+    exhaust: () =>
+      Promise.all(Array.from({ length: MOST_OF_HOLDER }, (_, one) => singleUse.consume(String(one), USER, 600_000))),
+    cookie: `${permitCookieName(CIRCUIT, false)}=${permits.issue(USER, CIRCUIT, START, 3600)}`,
     ticket: permits.ticket({ uid: USER, cid: CIRCUIT, jti: "one", path: "/lab" }, START),
     wait: (seconds: number) => void (at += seconds),
     /** The status of a navigation with this ticket. */
-    open: (ticket: string) =>
-      ask(ticket, []).then(
+    open: (ticket: string, headers: [string, string][] = []) =>
+      ask(ticket, headers).then(
         ({ status }) => status,
         (error: unknown) => (error instanceof Failure ? error.httpStatus : Promise.reject(error)),
       ),
@@ -81,4 +86,10 @@ describe("a ticket for a tab", () => {
     wait(1);
     expect([again, await framed(again ?? ""), await open(again ?? "")]).toEqual([expect.any(String), null, 401]);
   });
+});
+
+test("a person who has used thousands of tickets is let in by a permit alone", async () => {
+  const { ticket, open, exhaust, cookie } = worker();
+  await exhaust();
+  expect([await open(ticket), await open(ticket, [["Cookie", cookie]])]).toEqual([429, 303]);
 });

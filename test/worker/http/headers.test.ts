@@ -23,7 +23,7 @@ const REBUILT: [string, string][] = [
 function requestHeaders(from: HeadWish, by: ForwardedBy, app: string, authorization: boolean): [string, string][] {
   return edited(
     from.headers ?? [],
-    requestEdits(head(from), by, { app, authorization, hop: null, trailers: false, tunnels: false }),
+    requestEdits(head(from), by, { app, authorization, trailers: false, tunnels: false }),
   );
 }
 
@@ -101,7 +101,7 @@ describe("towards the app", () => {
     ["gzip", []],
   ])("TE: %s is asked of the app as %p where the engine passes trailers", (te, asked) => {
     const headers: [string, string][] = [["Connection", "TE"], ["TE", te]]; // prettier-ignore
-    const wishes = { app: "jupyter", authorization: true, hop: null, trailers: true, tunnels: false };
+    const wishes = { app: "jupyter", authorization: true, trailers: true, tunnels: false };
     const lines = edited(headers, requestEdits(head({ headers }), BY, wishes));
     expect(lines.filter(([name]) => name.toLowerCase() === "te").map(([, value]) => value)).toEqual(asked);
   });
@@ -109,7 +109,7 @@ describe("towards the app", () => {
   test("a handshake is the client's own where the engine tunnels, and made anew where it does not", () => {
     const headers: [string, string][] = [["Upgrade", "websocket"], ["Sec-WebSocket-Key", "k"], ["Sec-WebSocket-Extensions", "permessage-deflate"]]; // prettier-ignore
     const names = (tunnels: boolean) => {
-      const wishes = { app: "jupyter", authorization: true, hop: null, trailers: false, tunnels };
+      const wishes = { app: "jupyter", authorization: true, trailers: false, tunnels };
       return edited(headers, requestEdits(head({ headers, upgrade: true }), BY, wishes)).map(([name]) => name);
     };
     expect(names(true)).toEqual(expect.arrayContaining(["Sec-WebSocket-Key", "Sec-WebSocket-Extensions"]));
