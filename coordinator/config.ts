@@ -69,7 +69,7 @@ export const coordinatorTable = {
       "seconds",
       "An interactive circuit unused for this long may be collected",
     ),
-    metric_access_allowed_hosts: cidrs(["127.0.0.1/32"], "Who may read `/metrics`"),
+    metric_access_allowed_hosts: cidrs(["127.0.0.1/32", "::1/128"], "Who may read `/metrics`"),
     token_lifetime: f.number(600, [1, 86_400], "seconds", "A token of `POST /v2/conf` lives this long"),
     endpoint_relocation_timeout: f.number(
       300,

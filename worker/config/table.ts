@@ -50,7 +50,7 @@ export const workerTable = {
     ...tlsKeys,
     heartbeat_period: f.number(10, [0.05, 600], "seconds", "Time between heartbeats"),
     filtered_apps_only: f.flag(false, "Carry only circuits that match `app_filters`"),
-    metric_access_allowed_hosts: cidrs(["127.0.0.1/32"], "Who may read `/metrics`"),
+    metric_access_allowed_hosts: cidrs(["127.0.0.1/32", "::1/128"], "Who may read `/metrics`"),
     allowed_hosts: allowedHosts(
       "`/metrics`",
       "`api_bind_addr`, `api_advertised_addr` (also `_ipv4`, `_ipv6`), `announce_addr`",

@@ -81,6 +81,14 @@ describe.each(["coordinator", "worker"] as const)("the %s's figures", (of) => {
   });
 });
 
+test.each(["coordinator", "worker"] as const)("are this machine's to read over IPv6 too: %s", async (of) => {
+  const [coordinator, worker] = [{ bind_addr: "[::1]:0" }, { api_bind_addr: "[::1]:0" }];
+  const other = await startCluster(of === "coordinator" ? { coordinator } : { worker });
+  atEnd(() => other.stop());
+  const { port } = new URL(of === "coordinator" ? other.coordinator.baseUrl : other.workerApi);
+  expect((await fetch(`http://[::1]:${port}/metrics`)).status).toBe(200);
+});
+
 describe("the coordinator tells", () => {
   const CALLS = "appproxy_coordinator_calls_total";
   const call = (method: string, route: string, status: number) =>

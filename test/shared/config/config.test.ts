@@ -27,7 +27,7 @@ describe("a file", () => {
       bind_addr: { host: "127.0.0.1", port: 10200 },
       worker_heartbeat_timeout: 30,
       unused_circuit_collection_timeout: 3600,
-      metric_access_allowed_hosts: ["127.0.0.1/32"],
+      metric_access_allowed_hosts: ["127.0.0.1/32", "::1/128"],
       allow_unauthorized_configure_request: false,
     });
     expect(workerConfig().values.proxy_worker).toMatchObject({
