@@ -7,6 +7,7 @@ import { Sheet } from "./sheet.ts";
 import type { Size } from "./size.ts";
 import { about, load, withUpstream } from "./stage.ts";
 import { verdict } from "./verdict.ts";
+import { isInstalled, startHaproxy } from "./proxies.ts";
 import { startWorkerPeer, type WorkerPeer } from "./worker-peer.ts";
 
 const ENGINES = { worker: "serve", sockets: "sockets" } as const;
@@ -21,10 +22,13 @@ const AMOUNT: Record<Size, { rounds: number; seconds: number; connections: Recor
 /** Connections of the person who is slowed. */
 const CALM = 4;
 const AIM = 2;
+/** Told beside ours: to it each person is as good as any other, and has no limit. */
+const PEER = "haproxy";
+const ANYBODY = [1, 2].map((at) => ({ host: `app-${at}.example`, cookie: "a=b" }));
 
 export async function benchNeighbour(size: Size): Promise<Sheet> {
   const { rounds } = AMOUNT[size];
-  const sheet = new Sheet(Object.keys(ENGINES), []);
+  const sheet = new Sheet([...Object.keys(ENGINES), PEER], []);
   await withUpstream(size, async ({ http }, keep) => {
     for (const [column, engine] of Object.entries(ENGINES)) {
       const limits = { user_connections: OF_USER };
@@ -32,6 +36,10 @@ export async function benchNeighbour(size: Size): Promise<Sheet> {
       for (let round = 0; round < rounds; round++)
         for (const harm of HARMS) await about(`${column}, ${harm}`, compare(sheet, column, worker, harm, size));
     }
+    if (!isInstalled("haproxy", size)) return;
+    const haproxy = { ...(await keep(startHaproxy("http", http))), keys: ANYBODY };
+    for (let round = 0; round < rounds; round++)
+      for (const harm of HARMS) await about(`${PEER}, ${harm}`, compare(sheet, PEER, haproxy, harm, size));
   });
   return sheet;
 }
@@ -61,7 +69,13 @@ function timesRow(harm: Harm): string {
 }
 
 /** Before and meanwhile, one after the other: what disturbs the machine for a while disturbs both. */
-async function compare(sheet: Sheet, column: string, worker: WorkerPeer, harm: Harm, size: Size): Promise<void> {
+async function compare(
+  sheet: Sheet,
+  column: string,
+  worker: Pick<WorkerPeer, "port" | "keys">,
+  harm: Harm,
+  size: Size,
+): Promise<void> {
   const { seconds, connections } = AMOUNT[size];
   const [calm, harming] = worker.keys;
   if (calm === undefined || harming === undefined) throw new Error("the worker was given too few circuits");

@@ -21,6 +21,12 @@ export function fullFor({ pool, circuit }: Entry, room: CircuitRoom, most = room
   return null;
 }
 
+/** Names what of a circuit is full. */
+export function fullKey({ circuit, pool }: Entry, full: Full): string {
+  const holder = pool.holders.find(({ kind }) => kind === full);
+  return holder === undefined ? `circuit ${circuit.id}` : `${full} ${holder.id}`;
+}
+
 // --- internal ---
 
 function refused(full: Full, about: Record<string, unknown>, { crowding }: CircuitRoom): Full {

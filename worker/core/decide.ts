@@ -29,10 +29,11 @@ import type { Homes } from "../circuits/homes.ts";
 import { HOP, mayTrail, requestEdits } from "../http/headers.ts";
 import { isBareManifest, manifestAnswer } from "../access/manifest.ts";
 import { pick } from "./pick.ts";
-import { crowdedFailure } from "../../shared/net/crowding.ts";
+import { crowdedFailure, type Full } from "../../shared/net/crowding.ts";
 import type { ServiceWorkerNotes } from "../circuits/service-workers.ts";
-import { fullFor, type CircuitRoom } from "./crowded.ts";
+import { fullFor, fullKey, type CircuitRoom } from "./crowded.ts";
 import { admitTcp, refusedTcp, type TcpRules } from "./decide-tcp.ts";
+import { createSlowRefusals, mostSlow, type SlowRefusals } from "./slow-refusals.ts";
 import { isRepeatable } from "../upstreams/attempts.ts";
 import { useOf, type Entry, type Table } from "../circuits/table.ts";
 import type { Usage } from "../circuits/usage.ts";
@@ -68,7 +69,8 @@ export interface DecideDeps {
 }
 
 export function createCore(given: DecideDeps): Core<Entry> {
-  const deps = { ...given, familiars: new Familiars() };
+  const refusals = createSlowRefusals(() => performance.now(), mostSlow(given.room.ofCircuit));
+  const deps = { ...given, refusals, familiars: new Familiars() };
   const { log, domain, homes, admission } = deps;
   const { now } = admission;
   return {
@@ -95,6 +97,7 @@ type Decided = Decision<Entry>;
 
 interface Deps extends DecideDeps {
   familiars: Familiars;
+  refusals: SlowRefusals;
 }
 
 /** Of the methods that have a name in RFC 9110 and RFC 5789: which of them an app takes is its own to say. */
@@ -167,7 +170,13 @@ function clientAt(head: RequestHead, entry: Entry, { proxies, origin }: Deps): C
 }
 
 /** Who was let in goes on to a kernel. */
-function onward(entry: Entry, head: RequestHead, familiar: Familiar, add: [string, string][], deps: Deps): Decided {
+function onward(
+  entry: Entry,
+  head: RequestHead,
+  familiar: Familiar,
+  add: [string, string][],
+  deps: Deps,
+): Decided | Promise<Decided> {
   const { circuit } = entry;
   const { usage, serviceWorkers, room } = deps;
   // Service Workers: only the browser itself can set this header, for the script that is about to be registered.
@@ -175,7 +184,7 @@ function onward(entry: Entry, head: RequestHead, familiar: Familiar, add: [strin
   if (registers && circuit.service_workers === "blocked")
     throw new Failure("generic-forbidden", "Another user's app has left a service worker here; none can be registered");
   const full = fullFor(entry, room);
-  if (full !== null) throw crowdedFailure(full);
+  if (full !== null) return crowded(entry, full, deps);
   const use = useOf(entry, usage);
   const hop = nextHop(entry, head, familiar.client.address);
   const attempt = pick(entry, use, head.upgrade ? "connection" : "request");
@@ -251,6 +260,11 @@ const MAY_TRAIL = { port: passesIn("port"), wildcard: passesIn("wildcard") };
 function passesIn(mode: "port" | "wildcard"): (name: string) => boolean {
   const rules = ANSWER_RULES[mode];
   return (name) => mayTrail(name) && !rules.has(name);
+}
+
+function crowded(entry: Entry, full: Full, { refusals }: Deps): Decided | Promise<Decided> {
+  const refused = refusal(crowdedFailure(full), entry);
+  return refusals.wait(fullKey(entry, full))?.then(() => refused) ?? refused;
 }
 
 function refusal(error: unknown, circuit: Entry | null): Decided {

@@ -1,0 +1,39 @@
+/** Who is refused again and again waits for it; nobody else does, and not too many at once. */
+import { expect, test } from "bun:test";
+import { createSlowRefusals, mostSlow } from "../../../worker/core/slow-refusals.ts";
+
+const MOST = 100;
+
+/** A time that is set by hand: only how often is told by it. */
+function slow() {
+  let at = 5000;
+  const refusals = createSlowRefusals(() => at, MOST);
+  const waits = (key: string, count: number) => Array.from({ length: count }, () => refusals.wait(key));
+  return { waits, later: (ms: number) => void (at += ms) };
+}
+
+test("the first twenty of a second are refused at once, and the others a second later", async () => {
+  const { waits, later } = slow();
+  const began = performance.now();
+  const all = [...waits("user a", 15), ...waits("user a", 10)];
+  expect(all.map((one) => one !== null)).toEqual(Array.from({ length: 25 }, (_, at) => at >= 20));
+  expect(waits("user b", 1)).toEqual([null]);
+  await Promise.all(all.map((one) => Promise.resolve(one)));
+  expect(performance.now() - began).toBeGreaterThan(950);
+  later(999);
+  expect(waits("user a", 1)).not.toEqual([null]);
+  later(1);
+  expect(waits("user a", 20)).toEqual(Array.from({ length: 20 }, () => null));
+});
+
+test("where there are few connections none waits", () => {
+  expect([mostSlow(319), mostSlow(2047), mostSlow(2048), mostSlow(32_000)]).toEqual([0, 0, 512, 8000]);
+});
+
+test("so many wait at most, and each that has waited leaves its place", async () => {
+  const { waits } = slow();
+  const many = waits("user a", 500);
+  expect(many.filter((one) => one !== null).length).toBe(MOST);
+  await Promise.all(many.map((one) => Promise.resolve(one)));
+  expect(waits("user a", 10).filter((one) => one !== null).length).toBe(10);
+});
