@@ -2,13 +2,12 @@
 import { isIP } from "node:net";
 import type { Static } from "@sinclair/typebox";
 import { Failure } from "../../shared/failure.ts";
-import { kernelHost } from "../../shared/http/kernel.ts";
 import { pathAndQuery } from "../../shared/http/target.ts";
 import { operations } from "../../shared/protocol/operations.ts";
 import { CircuitQuery } from "../../shared/protocol/schema/api.ts";
 import type { Ownership } from "../http/own-worker.ts";
 import { route, type Route } from "../http/routes.ts";
-import type { CircuitFilter } from "../store/circuit-queries.ts";
+import { plainHost, type CircuitFilter } from "../store/circuit-queries.ts";
 import type { CircuitService } from "./service.ts";
 
 /** `own`: whether a call concerns a circuit of the worker that its caller is. */
@@ -141,8 +140,8 @@ function toFilter(query: Static<typeof CircuitQuery>): CircuitFilter {
     host: placeOf("host", query.host),
     userId: query.user_id?.toLowerCase(),
     kernel: placeOf("kernel", query.kernel),
-    createdAfter: timeOf(query.created_after),
-    createdBefore: timeOf(query.created_before),
+    createdAfter: timeOf("created_after", query.created_after),
+    createdBefore: timeOf("created_before", query.created_before),
   };
 }
 
@@ -150,13 +149,18 @@ function toFilter(query: Static<typeof CircuitQuery>): CircuitFilter {
 function placeOf(field: string, text: string | undefined): { host: string; port: number | null } | undefined {
   if (text === undefined) return undefined;
   const [, host, port] = isIP(text) === 6 ? ["", text] : (/^(\[[^\]]+\]|[^:[\]]+)(?::(\d{1,5}))?$/.exec(text) ?? []);
-  if (host !== undefined) return { host: kernelHost(host), port: port === undefined ? null : Number(port) };
+  if (host !== undefined) return { host: plainHost(host), port: port === undefined ? null : Number(port) };
   throw new Failure(
     "invalid-api-params",
     `${field}: wanted a host, or host:port, got ${JSON.stringify(text.slice(0, 80))}`,
   );
 }
 
-function timeOf(text: string | undefined): number | undefined {
-  return text === undefined ? undefined : Date.parse(text);
+/** RFC 3339: without a zone it would be the server's. Throws invalid-api-params. */
+function timeOf(field: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const at = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/i.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(at)) return at;
+  const wanted = "a time with its zone, such as 2026-01-31T12:00:00Z";
+  throw new Failure("invalid-api-params", `${field}: wanted ${wanted}, got ${JSON.stringify(text.slice(0, 80))}`);
 }

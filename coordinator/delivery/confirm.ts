@@ -15,6 +15,7 @@ import { getCircuit } from "../store/circuit-queries.ts";
 import * as store from "../store/circuits.ts";
 import { afterWaiting, beforeWaiting, type Confirmation, type State } from "./confirm-table.ts";
 import { createWithdrawals, type Withdrawals } from "./withdrawals.ts";
+import { callerLine, circuitLine } from "./circuit-line.ts";
 
 /** A circuit as a request has found or made it. */
 export interface Found {
@@ -68,9 +69,8 @@ export function createConfirmations(
     if (confirmation === "late")
       log.warn(
         {
-          circuit: row.id,
-          worker: worker.authority,
-          origin_request_id: row.originRequestId,
+          ...circuitLine(row, worker.authority),
+          ...callerLine(by),
           events: bus.healthy() ? "connected" : "away",
         },
         "no worker acknowledged the circuit; it is taken back unless it served before",

@@ -1,5 +1,7 @@
 /** SQL that finds circuits: by what they are, whose they are, where they are. What writes is in circuits.ts. */
 import { and, asc, count, desc, eq, gt, gte, inArray, isNotNull, lt, or, type SQL } from "drizzle-orm";
+import { asciiHost } from "../../shared/http/host.ts";
+import { kernelHost } from "../../shared/http/kernel.ts";
 import type { ProxyProtocol } from "../../shared/protocol/schema/basics.ts";
 import type { AppMode } from "../../shared/protocol/schema/circuit.ts";
 import { readerOf } from "./session.ts";
@@ -157,14 +159,19 @@ export function listCircuits(q: Query, filter: CircuitFilter, limit: number, aft
     .all();
 }
 
+/** A host in one form, whoever has written it: small letters, ASCII, IPv6 short and without brackets. */
+export function plainHost(host: string): string {
+  return kernelHost(asciiHost(host));
+}
+
 // --- internal ---
 
 function conditions(q: Query, filter: CircuitFilter): (SQL | undefined)[] {
   return [
     filter.originRequestId === undefined ? undefined : eq(circuits.originRequestId, filter.originRequestId),
     filter.app === undefined ? undefined : eq(circuits.app, filter.app),
-    filter.port === undefined ? undefined : eq(circuits.port, filter.port),
-    filter.subdomain === undefined ? undefined : eq(circuits.subdomain, filter.subdomain),
+    filter.port === undefined ? undefined : and(eq(circuits.port, filter.port), atAnyWorker(q)),
+    filter.subdomain === undefined ? undefined : and(eq(circuits.subdomain, filter.subdomain), atAnyWorker(q)),
     filter.userId === undefined ? undefined : eq(circuits.userId, filter.userId),
     filter.host === undefined ? undefined : atHost(q, filter.host),
     filter.kernel === undefined ? undefined : leadsTo(q, filter.kernel),
@@ -197,14 +204,19 @@ function atHost(q: Query, { host, port }: NonNullable<CircuitFilter["host"]>): S
     .select({ id: workers.id, hostname: workers.hostname, domain: workers.wildcardDomain })
     .from(workers)
     .all();
-  const byPort = all.filter(({ hostname }) => hostname.toLowerCase() === host).map(({ id }) => id);
+  const byPort = all.filter(({ hostname }) => plainHost(hostname) === host).map(({ id }) => id);
   const byName = all.flatMap(({ id, domain }) => {
-    const suffix = domain?.toLowerCase() ?? "";
+    const suffix = domain === null ? "" : plainHost(domain);
     const isUnder = suffix !== "" && host.endsWith(suffix) && host.length > suffix.length;
     return isUnder ? [and(eq(circuits.workerId, id), eq(circuits.subdomain, host.slice(0, -suffix.length)))] : [];
   });
   const atPort = port === null ? isNotNull(circuits.port) : eq(circuits.port, port);
   return or(and(inArray(circuits.workerId, byPort), atPort), ...byName);
+}
+
+/** The indexes of slots begin with the worker. */
+function atAnyWorker(q: Query): SQL {
+  return inArray(circuits.workerId, readerOf(q).select({ id: workers.id }).from(workers));
 }
 
 function leadsTo(q: Query, { host, port }: NonNullable<CircuitFilter["kernel"]>): SQL {

@@ -52,7 +52,16 @@ export function createRoom({ config, lane, log }: Parts): WorkerRoom {
     crowding,
     ofCircuit: room.ofCircuit,
     ofHolder: room.ofHolder,
+    ofWaiting: waitingOf(room.connections),
   };
+}
+
+/** Where there are fewer connections, none is given to who waits for a refusal. */
+const ROOMY = 4096;
+
+/** Of so many connections an eighth. */
+export function waitingOf(connections: number): number {
+  return connections < ROOMY ? 0 : Math.floor(connections / 8);
 }
 
 type Limits = Pick<

@@ -9,6 +9,8 @@ export interface CircuitRoom {
   ofCircuit: number;
   /** The same of all circuits of one. */
   ofHolder: Readonly<Record<HolderKind, number>>;
+  /** Most of those that are refused later, lest they come again at once. */
+  ofWaiting: number;
   /** Where those that were refused are told. */
   crowding: Pick<Crowding, "refuse">;
 }

@@ -33,7 +33,7 @@ import { crowdedFailure, type Full } from "../../shared/net/crowding.ts";
 import type { ServiceWorkerNotes } from "../circuits/service-workers.ts";
 import { fullFor, fullKey, type CircuitRoom } from "./crowded.ts";
 import { admitTcp, refusedTcp, type TcpRules } from "./decide-tcp.ts";
-import { createSlowRefusals, mostSlow, type SlowRefusals } from "./slow-refusals.ts";
+import { createSlowRefusals, type SlowRefusals } from "./slow-refusals.ts";
 import { isRepeatable } from "../upstreams/attempts.ts";
 import { useOf, type Entry, type Table } from "../circuits/table.ts";
 import type { Usage } from "../circuits/usage.ts";
@@ -69,7 +69,7 @@ export interface DecideDeps {
 }
 
 export function createCore(given: DecideDeps): Core<Entry> {
-  const refusals = createSlowRefusals(() => performance.now(), mostSlow(given.room.ofCircuit));
+  const refusals = createSlowRefusals(() => performance.now(), given.room.ofWaiting);
   const deps = { ...given, refusals, familiars: new Familiars() };
   const { log, domain, homes, admission } = deps;
   const { now } = admission;

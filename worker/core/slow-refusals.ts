@@ -12,13 +12,8 @@ const LATE_MS = 1000;
 /** Of so many it is known at most how often they were refused lately. */
 const MOST_KNOWN = 10_000;
 
-/** Where a circuit may have fewer connections than this, each that waits would be missed. */
-const ROOMY = 2048;
-
-/** How many may wait in a worker of which one circuit may have so many connections: an eighth of all, where there are enough. */
-export function mostSlow(ofCircuit: number): number {
-  return ofCircuit < ROOMY ? 0 : Math.floor(ofCircuit / 4);
-}
+/** So many of one circuit, session or person wait at most. */
+const MOST_OF_ONE = 256;
 
 export interface SlowRefusals {
   /** Resolves when somebody may be refused, of whom `key` tells; null for at once. */
@@ -28,7 +23,15 @@ export interface SlowRefusals {
 /** `now`: milliseconds. `most`: so many wait at a time, as they hold connections; more are answered at once. */
 export function createSlowRefusals(now: () => number, most: number): SlowRefusals {
   const lately = new Map<string, { since: number; count: number }>();
+  const waitingOf = new Map<string, number>();
   let waiting = 0;
+
+  function over(key: string): void {
+    waiting--;
+    const left = (waitingOf.get(key) ?? 1) - 1;
+    if (left > 0) waitingOf.set(key, left);
+    else waitingOf.delete(key);
+  }
 
   return {
     wait(key) {
@@ -40,9 +43,11 @@ export function createSlowRefusals(now: () => number, most: number): SlowRefusal
         return null;
       }
       known.count++;
-      if (known.count <= FEW || waiting >= most) return null;
+      const mine = waitingOf.get(key) ?? 0;
+      if (known.count <= FEW || waiting >= most || mine >= MOST_OF_ONE) return null;
       waiting++;
-      return Bun.sleep(LATE_MS).then(() => void waiting--);
+      waitingOf.set(key, mine + 1);
+      return Bun.sleep(LATE_MS).then(() => over(key));
     },
   };
 }

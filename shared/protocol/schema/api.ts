@@ -119,7 +119,7 @@ export const CircuitQuery = Type.Object({
   subdomain: Type.Optional(Type.String({ minLength: 1, maxLength: 63 })),
   host: Type.Optional(
     Type.String({
-      description: "As it stands in an app's address, perhaps with its port.",
+      description: "A worker's host, or an app's name under a wildcard domain; perhaps with its port.",
       minLength: 1,
       maxLength: 261,
     }),
@@ -128,8 +128,8 @@ export const CircuitQuery = Type.Object({
   kernel: Type.Optional(
     Type.String({ description: "A kernel's host, perhaps with its port.", minLength: 1, maxLength: 261 }),
   ),
-  created_after: Type.Optional(Type.String({ format: "date-time", description: "Made at this time or later." })),
-  created_before: Type.Optional(Type.String({ format: "date-time", description: "Made before this time." })),
+  created_after: Type.Optional(Type.String({ maxLength: 64, description: "Made at this time (RFC 3339) or later." })),
+  created_before: Type.Optional(Type.String({ maxLength: 64, description: "Made before this time (RFC 3339)." })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
   after: Type.Optional(Type.String({ description: "`next` of the page before, or a circuit's id.", maxLength: 64 })),
 });

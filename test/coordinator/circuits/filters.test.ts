@@ -85,7 +85,17 @@ describe("a filter that is none is refused", () => {
     ["a port out of range", { port: "70000" }, /^port: wanted an integer from 1 to 65535, got 70000$/],
     ["a host that is a URL", { host: "http://worker.example/" }, /^host: wanted a host, or host:port, got /],
     ["a kernel that is empty", { kernel: "" }, /^kernel: wanted text of length from 1 to 261, got ""$/],
-    ["a time that is none", { created_after: "yesterday" }, /^created_after: wanted a date-time, got "yesterday"$/],
+    [
+      "a time that is none",
+      { created_after: "yesterday" },
+      /^created_after: wanted a time with its zone, .* got "yesterday"$/,
+    ],
+    [
+      "a time without a zone",
+      { created_before: "2026-01-01T10:00:00" },
+      /^created_before: wanted a time with its zone/,
+    ],
+    ["a time in quotes", { created_after: '"2026-01-01T10:00:00Z"' }, /^created_after: wanted a time with its zone/],
     ["a user who is no UUID", { user_id: "alice" }, /^user_id: wanted a UUID, got "alice"$/],
     [
       "a page after nothing",
