@@ -6,7 +6,7 @@
 import type { Deps } from "../deps.ts";
 import type { EndReason, Recorded } from "../store/recorded.ts";
 import type { Caller, Query, Tx } from "../store/store.ts";
-import { getWorker } from "../store/workers.ts";
+import { authorityOf } from "../store/workers.ts";
 import type { Acknowledgements } from "./acknowledgements.ts";
 import { callerLine, circuitLine } from "./circuit-line.ts";
 import type { NodeRevisions } from "./node-revisions.ts";
@@ -121,7 +121,7 @@ function textOf(one: Recorded): string | null {
 function authorities(q: Query): (workerId: string) => string | undefined {
   const known = new Map<string, string | undefined>();
   return (workerId) => {
-    if (!known.has(workerId)) known.set(workerId, getWorker(q, workerId)?.authority);
+    if (!known.has(workerId)) known.set(workerId, authorityOf(q, workerId));
     return known.get(workerId);
   };
 }

@@ -21,6 +21,11 @@ export function getWorker(q: Query, id: string): WorkerRow | undefined {
   return selectById(q).get({ id });
 }
 
+/** The authority of a worker: nothing else of it is read. */
+export function authorityOf(q: Query, id: string): string | undefined {
+  return selectAuthority(q).get({ id })?.authority;
+}
+
 /** The worker of an authority. */
 export function workerOf(q: Query, authority: string): WorkerRow | undefined {
   return readerOf(q).select().from(workers).where(eq(workers.authority, authority)).get();
@@ -195,6 +200,13 @@ export function findWorkers(q: Query, name?: string): WorkerRow[] {
 
 // --- internal ---
 
+const selectAuthority = prepared((db) =>
+  db
+    .select({ authority: workers.authority })
+    .from(workers)
+    .where(eq(workers.id, sql.placeholder("id")))
+    .prepare(),
+);
 const selectById = prepared((db) =>
   db
     .select()

@@ -121,6 +121,7 @@ test("a circuit that goes on is logged where its routes are others, or it has mo
   const gone = "its worker or its slot is gone, or its port can't be opened";
   expect(done).toEqual([
     "published",
+    { level: 30, ...service(model), routes: 1, msg: "endpoint changed" },
     { level: 30, ...service(model), routes: 0, msg: "routes changed" },
     { level: 40, ...service(model, "w2"), msg: `endpoint moved, with another URL: ${gone}` },
     { level: 30, ...about(app, "w2"), msg: `circuit moved: ${gone}` },

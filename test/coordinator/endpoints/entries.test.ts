@@ -113,7 +113,9 @@ describe("an entry that names no endpoint", () => {
       const { status, message } = await send(method, path, [good, { ...good, deployment_id: nobody[at] }]);
       expect([status, message]).toEqual([400, `endpoints.1.deployment_id: wanted a UUID, got ${got}`]);
     }
-    expect((await send(method, path, [good, A])).message).toBe(`endpoints.1: wanted an object, got "${A}"`);
+    expect((await send(method, path, [good, A])).message).toBe(
+      `endpoints.1: wanted an object, got text of length ${A.length}`,
+    );
     expect(await stage.circuitOf(B)).toEqual(before);
     expect(before?.open_to_public).toBe(false);
   });

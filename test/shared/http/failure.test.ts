@@ -31,6 +31,7 @@ const TABLE: [FailureKind, number, string, string][] = [
   ["appproxy/container-starting", 503, "The app is still starting.", "kernel_access_unreachable"],
   ["appproxy/too-many-connections", 429, "Too many connections.", "appproxy_access_limited"],
   ["appproxy/too-many-circuits", 429, "Too many circuits.", "appproxy_create_limited"],
+  ["appproxy/opened-too-often", 429, "Opened too often.", "appproxy_access_limited"],
   ["appproxy/worker-registration-error", 403, "E20013: Failed to register worker.", "agent_create_forbidden"],
   ["appproxy/worker-conflict", 409, "Another worker of this authority is alive.", "agent_create_already-exists"],
   [

@@ -95,12 +95,21 @@ async function drip(port: number, localPort?: number): Promise<{ local: number; 
   return silence > QUIET_MS ? drip(port, local) : { local, lived: performance.now() - began };
 }
 
+/** One after the other from the same port; null where the system still keeps it for the first one. */
+async function twice(port: number) {
+  const first = await drip(port);
+  const second = await drip(port, first.local).catch((error: unknown) => {
+    if (error instanceof Error && "code" in error && error.code === "EADDRINUSE") return null;
+    throw error;
+  });
+  return second === null ? null : ([first, second] as const);
+}
+
 test("each that drips has its time, also from a port that another one had", async () => {
   const { port } = serve(64);
   const taken = Array.from({ length: 10 }, () => openSync("/dev/null", "r"));
   atEnd(() => taken.forEach(closeSync));
-  const first = await drip(port);
-  const second = await drip(port, first.local);
+  const [first, second] = await until(() => twice(port), 60_000, "a port that can be had again");
   expect(second.local).toBe(first.local);
   for (const { lived } of [first, second]) expect(lived).toBeGreaterThan(950);
 });
