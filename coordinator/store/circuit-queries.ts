@@ -34,7 +34,7 @@ export interface CircuitFilter {
   worker?: string | undefined;
   port?: number | undefined;
   subdomain?: string | undefined;
-  /** As in an app's address; the port is a worker's for circuits by port, and any for those by name. */
+  /** A worker's, with the circuit's port, or a name under a wildcard domain, with any. */
   host?: { host: string; port: number | null } | undefined;
   userId?: string | undefined;
   kernel?: { host: string; port: number | null } | undefined;

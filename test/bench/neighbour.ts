@@ -22,7 +22,7 @@ const AMOUNT: Record<Size, { rounds: number; seconds: number; connections: Recor
 /** Connections of the person who is slowed. */
 const CALM = 4;
 const AIM = 2;
-/** Told beside ours: to it each person is as good as any other, and has no limit. */
+/** For comparison, in the same run. It knows no persons, so it limits none. */
 const PEER = "haproxy";
 const ANYBODY = [1, 2].map((at) => ({ host: `app-${at}.example`, cookie: "a=b" }));
 

@@ -177,7 +177,8 @@ function codeOf({ shape }: Stage): number | null {
 function spread(times: number[], within: number): void {
   const sorted = times.toSorted((a, b) => a - b);
   const [first = 0, last = 0] = [sorted[0], sorted.at(-1)];
-  expect(last).toBeLessThan(within + owed(2000));
+  // On a quiet machine within the time itself.
+  expect(last).toBeLessThan(within + owed(2000) - 2000);
   expect(last - first).toBeGreaterThan(within / 2);
   const gaps = sorted.slice(1).map((at, before) => at - (sorted[before] ?? 0));
   expect(Math.max(...gaps)).toBeLessThan(within / 2);

@@ -1,7 +1,7 @@
 /**
  * Who is refused for lack of room and comes again at once would keep the worker busy with refusing, and others waiting for it. So
  * beyond a few a second of one circuit, session or person the answer comes a second later: each client that does so waits. Over HTTP
- * only: to reset a TCP connection costs next to nothing.
+ * only: raw TCP has no answer that could come later.
  */
 
 /** So many are answered at once. */
